@@ -1,0 +1,1 @@
+"""Runnable examples: simulated events, the quickstart, batch recipes."""

@@ -1,0 +1,1 @@
+"""From a ragged chunk of jets to numpy embeddings: the model card, the sessions, the packing, the ONNX file."""

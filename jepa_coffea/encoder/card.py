@@ -1,0 +1,166 @@
+"""The model card: what an encoder file says of itself, as JSON in the ONNX metadata."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import onnx
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from jepa_coffea.constituents.record import FIELDS, SUBJET, UNITS
+
+KEY = "jepa_coffea.card"
+"""Name of the entry of the ONNX metadata that holds the card."""
+
+VERSION = 1
+"""Version of the card's schema that this code writes, and the newest it reads."""
+
+
+class CardError(ValueError):
+    """A file without a card, or with one that this version cannot read."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Provenance(_Part):
+    """Where the weights came from."""
+
+    git_hash: str
+    config: dict[str, Any]
+    seed: int
+    packages: dict[str, str]
+    """Package name to version."""
+    created: str
+    """UTC, ISO 8601."""
+
+
+class Parity(_Part):
+    """How far the ONNX file is from the PyTorch module it was exported from, as measured at export."""
+
+    max_relative: float
+    """Largest ``|onnx - torch| / max |torch|`` of any output of any tested batch."""
+    jets: int
+    """Number of jets compared."""
+
+
+class Reference(_Part):
+    """A few jets and what the file gave for them, so that any machine can check that it still does."""
+
+    counts: list[int]
+    """Particles per jet."""
+    particles: list[list[float]]
+    """All particles one after the other, [sum(counts), field]."""
+    jets: list[list[float]]
+    """[jet, 4]."""
+    outputs: dict[str, list[list[float]]]
+    """Name of an output to its values, [jet, dim]."""
+
+
+class ModelCard(_Part):
+    """Everything a user of an encoder file has to know; see DESIGN: "The ONNX file"."""
+
+    version: int = VERSION
+    name: str
+    objective: str
+    """``pjepa``, ``jjepa``, ``supervised``, ..."""
+    fields: tuple[str, ...]
+    """Meaning and order of the last axis of the input ``particles``."""
+    optional_fields: tuple[str, ...] = ()
+    """Fields dropped at random in training: only these may be absent from the events, and are then 0."""
+    units: dict[str, str] = Field(default_factory=dict)
+    max_particles: int = Field(gt=0)
+    """More particles than this in a jet: the hardest are kept."""
+    embedding_dim: int = Field(gt=0)
+    class_names: tuple[str, ...] = ()
+    """Names of the columns of the output ``logits``; empty when there is no such output."""
+    particle_embedding: bool = False
+    """Whether the file also has the output ``particle_embedding`` [batch, particle, dim]."""
+    scaled_to_jet_pt: bool = False
+    """Whether the momenta are divided by the jet's pT inside the file, so that the embedding does not see the scale."""
+    precision: Literal["fp32", "fp16", "int8"] = "fp32"
+    macs_per_jet: dict[int, float] = Field(default_factory=dict)
+    """Multiply-accumulates of one jet at a few multiplicities."""
+    training_data: str
+    provenance: Provenance
+    parity: Parity | None = None
+    reference: Reference | None = None
+    results: dict[str, Any] = Field(default_factory=dict)
+    """What the encoder reaches on named test sets."""
+
+    @model_validator(mode="after")
+    def _known_fields(self) -> ModelCard:
+        unknown = [name for name in self.fields if name not in (*FIELDS, SUBJET)]
+        if unknown:
+            msg = f"fields: unknown {unknown}; a card may name {[*FIELDS, SUBJET]}"
+            raise ValueError(msg)
+        stray = [name for name in self.optional_fields if name not in self.fields]
+        if stray:
+            msg = f"optional_fields: {stray} are not among fields {list(self.fields)}"
+            raise ValueError(msg)
+        wrong = {name: unit for name, unit in self.units.items() if UNITS.get(name) != unit}
+        if wrong:
+            msg = f"units: got {wrong}, expected { ({name: UNITS.get(name) for name in wrong}) }"
+            raise ValueError(msg)
+        return self
+
+
+def write_card(model: onnx.ModelProto, card: ModelCard) -> None:
+    """Put ``card`` into the metadata of ``model``, replacing the one that is there."""
+    kept = [prop for prop in model.metadata_props if prop.key != KEY]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = KEY, card.model_dump_json()
+
+
+def parse_card(text: str, where: str) -> ModelCard:
+    """Card from its JSON; ``where`` names the file in errors.
+
+    Raises
+    ------
+    CardError
+        If the JSON is no card, or of a newer version than this code knows.
+    """
+    import json
+
+    try:
+        content = json.loads(text)
+        version = content["version"]
+    except (ValueError, KeyError, TypeError) as error:
+        msg = f"{where}: the entry {KEY!r} of its metadata is not a model card ({error})"
+        raise CardError(msg) from None
+    if version > VERSION:
+        msg = f"{where}: card version {version}, this jepa-coffea reads up to {VERSION}; upgrade jepa-coffea"
+        raise CardError(msg)
+    try:
+        return ModelCard.model_validate(content)
+    except ValueError as error:
+        msg = f"{where}: invalid model card: {error}"
+        raise CardError(msg) from None
+
+
+def read_card(path: str | Path) -> ModelCard:
+    """Read the model card of an ONNX file without loading its weights into a session.
+
+    Raises
+    ------
+    CardError
+        If the file is missing, not an ONNX file, or has no card.
+    """
+    path = Path(path)
+    if not path.is_file():
+        msg = f"{path}: no such model file"
+        raise CardError(msg)
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+    except Exception as error:  # noqa: BLE001  the protobuf decoder has no error type of its own
+        msg = f"{path}: not a readable ONNX file ({error})"
+        raise CardError(msg) from None
+    for prop in model.metadata_props:
+        if prop.key == KEY:
+            return parse_card(prop.value, str(path))
+    msg = f"{path}: has no {KEY!r} in its metadata; weaver exports load with JEPAEmbedder.from_weaver"
+    raise CardError(msg)

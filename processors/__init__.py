@@ -1,0 +1,1 @@
+"""Ready coffea processors, to use as they are or to copy from."""

@@ -1,0 +1,1 @@
+"""Jets from files to padded batches: sources, shards, shuffling, bucketed packing."""

@@ -1,0 +1,1 @@
+"""The jet encoder: preprocessing, pair features, attention, and the heads on top."""
