@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Padded jets in detector quantities, exactly what the exported ONNX file takes; all preprocessing is the model's."""
+    """Padded jets in detector quantities: exactly what the exported ONNX file takes, as all preprocessing is inside."""
 
     particles: Tensor
     """f32 [B, N, F], canonical fields in the order of ``jepa_coffea.constituents.record.FIELDS`` (plus ``subjet``
