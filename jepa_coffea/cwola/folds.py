@@ -1,7 +1,7 @@
 """Nested folds that depend on nothing but who an event is: run, luminosity block and event number.
 
-An event falls into the same fold on every machine, in every file order and in every subset of the data, and an event that
-appears twice (overlapping datasets, resampled pseudo-data) is twice in the same fold: no classifier ever sees, in
+An event falls into the same fold on every machine, in every file order and in every subset of the data, and an event
+that appears twice (overlapping datasets, resampled pseudo-data) is twice in the same fold: no classifier ever sees, in
 training, an event that it scores.
 """
 
@@ -38,7 +38,7 @@ def splitmix64(x: npt.ArrayLike) -> UInt64:
 def event_hash(run: npt.ArrayLike, luminosity_block: npt.ArrayLike, event: npt.ArrayLike) -> UInt64:
     """A stable 64-bit hash of each event's identity, shape (events,).
 
-    ``splitmix64(splitmix64(splitmix64(run) ^ luminosity_block) ^ event)``: the three numbers as unsigned 64-bit integers.
+    ``splitmix64(splitmix64(splitmix64(run) ^ luminosity_block) ^ event)``, the numbers as unsigned 64-bit integers.
     """
     parts = [np.atleast_1d(np.asarray(part)) for part in (run, luminosity_block, event)]
     for name, part in zip(("run", "luminosity_block", "event"), parts, strict=True):
