@@ -1,1 +1,20 @@
 """Events of any format to canonical constituents: one file per layout, one record for all of them."""
+
+# Later layouts are tried first.
+from jepa_coffea.constituents import jetclass, pfnano
+from jepa_coffea.constituents.layout import Layout, layouts, register
+from jepa_coffea.constituents.read import constituents_of, jets_of
+from jepa_coffea.constituents.record import FIELDS, JET_FIELDS, LayoutError
+
+__all__ = [
+    "FIELDS",
+    "JET_FIELDS",
+    "Layout",
+    "LayoutError",
+    "constituents_of",
+    "jetclass",
+    "jets_of",
+    "layouts",
+    "pfnano",
+    "register",
+]
