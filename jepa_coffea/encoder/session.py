@@ -129,8 +129,7 @@ def _load(path: str | Path, digest: str, options: Options) -> Model:
     settings.log_severity_level = 3
     if options.provider != "cpu" and hasattr(ort, "preload_dlls"):
         ort.preload_dlls()
-    extra = {"enable_cuda_graph": "1"} if options.cuda_graphs else {}
-    providers = session_providers(options.provider, options.device_id, extra)
+    providers = session_providers(options.provider, options.device_id, cuda_graphs=options.cuda_graphs)
     try:
         session = ort.InferenceSession(str(path), settings, providers=providers, enable_fallback=0)
     except Exception as error:  # noqa: BLE001  the bindings raise a dozen types without a common base
