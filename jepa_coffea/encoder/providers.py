@@ -137,8 +137,13 @@ def loads(library: str) -> bool:
     return True
 
 
-def session_providers(provider: str, device_id: int, *, cuda_graphs: bool) -> list[tuple[str, dict[str, Any]]]:
-    """The ``providers`` argument of an ``InferenceSession``, the one asked for first."""
+def session_providers(
+    provider: str, device_id: int, *, cuda_graphs: bool, exact: bool
+) -> list[tuple[str, dict[str, Any]]]:
+    """The ``providers`` argument of an ``InferenceSession``, the one asked for first.
+
+    ``exact`` keeps single precision single: TensorFloat-32 has the mantissa of half precision.
+    """
     cuda = {
         "device_id": device_id,
         # Growing by what is asked instead of doubling keeps memory near the budget of the micro-batches.
@@ -146,6 +151,7 @@ def session_providers(provider: str, device_id: int, *, cuda_graphs: bool) -> li
         # Every batch has a new shape, for each of which an exhaustive search would run all algorithms.
         "cudnn_conv_algo_search": "HEURISTIC",
         "enable_cuda_graph": "1" if cuda_graphs else "0",
+        "use_tf32": "0" if exact else "1",
     }
     # Building engines takes minutes; TensorRT names the cached ones by model and hardware.
     engines = Path.home() / ".cache" / "jepa-coffea"
