@@ -52,12 +52,15 @@ def event_hash(run: npt.ArrayLike, luminosity_block: npt.ArrayLike, event: npt.A
 def as_hashes(ids: npt.ArrayLike) -> UInt64:
     """Event hashes, shape (events,), from ``ids``: integers (events, 3) of run, luminosity block, event, or (events,).
 
-    A one-dimensional array is taken as event numbers of run 0, block 0.
+    A one-dimensional array is taken as hashes made by :func:`event_hash` when its type is uint64, otherwise as event
+    numbers of run 0, block 0.
 
     Raises:
         FoldError: other shapes, or numbers that are not integers.
     """
     array: npt.NDArray[Any] = np.asarray(ids)
+    if array.ndim == 1 and array.dtype == np.uint64:
+        return array
     if array.ndim == 1:
         return event_hash(np.zeros(len(array), np.uint64), np.zeros(len(array), np.uint64), array)
     if array.ndim == 2 and array.shape[1] == 3:

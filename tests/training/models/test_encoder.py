@@ -1,0 +1,91 @@
+"""The encoder as a whole: its size, its symmetries and its errors."""
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from tests.training.jets import random_jets
+from training.models.encoder import Encoder, EncoderConfig
+
+TINY = EncoderConfig(embed_dims=(32, 16), pair_dims=(8, 8), heads=2, blocks=2, class_blocks=2)
+
+
+@pytest.fixture
+def encoder() -> Encoder:
+    torch.manual_seed(0)
+    return Encoder(TINY).eval()
+
+
+def test_published_size() -> None:
+    with torch.device("meta"):
+        encoder = Encoder(EncoderConfig(embed_dims=(512, 512, 512), blocks=16))
+    assert 56.5e6 < sum(p.numel() for p in encoder.parameters()) < 57.9e6
+
+
+def test_order_of_particles_does_not_matter(encoder: Encoder) -> None:
+    particles, mask, jets = random_jets([12, 12])
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
+    straight, shuffled = encoder(particles, mask, jets), encoder(particles[:, order], mask, jets)
+    torch.testing.assert_close(shuffled.jet, straight.jet, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(shuffled.tokens, straight.tokens[:, order], rtol=1e-4, atol=1e-5)
+
+
+def test_padding_does_not_matter(encoder: Encoder) -> None:
+    particles, mask, jets = random_jets([9, 1, 4], width=16)
+    particles[~mask] = 7.0
+    together = encoder(particles, mask, jets)
+    for i, n in enumerate([9, 1, 4]):
+        alone = encoder(particles[i : i + 1, :n], mask[i : i + 1, :n], jets[i : i + 1])
+        torch.testing.assert_close(together.jet[i], alone.jet[0], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(together.tokens[i, :n], alone.tokens[0], rtol=1e-4, atol=1e-5)
+
+
+def test_empty_jets_and_gradients_stay_finite(encoder: Encoder) -> None:
+    particles, mask, jets = random_jets([5, 0, 1], width=16)
+    particles.requires_grad_()
+    encoded = encoder(particles, mask, jets)
+    encoded.jet.sum().backward()
+    assert encoded.jet.isfinite().all()
+    assert particles.grad is not None
+    assert particles.grad.isfinite().all()
+    assert (particles.grad[~mask] == 0).all()
+    for name, parameter in encoder.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+
+
+def test_scaling_hides_the_jet_pt() -> None:
+    particles, mask, jets = random_jets([10])
+    particles[..., 10:] = 0
+    harder = particles.clone()
+    harder[..., :4] *= 3
+    torch.manual_seed(0)
+    blind = Encoder(TINY).eval()
+    seeing = Encoder(TINY.model_copy(update={"scale_to_jet_pt": False})).eval()
+    torch.testing.assert_close(
+        blind(harder, mask, 3 * jets).jet, blind(particles, mask, jets).jet, rtol=1e-4, atol=1e-5
+    )
+    assert (seeing(harder, mask, 3 * jets).jet - seeing(particles, mask, jets).jet).abs().max() > 0.01
+
+
+def test_mean_of_last_blocks(encoder: Encoder) -> None:
+    batch = random_jets([6, 3])
+    seen: list[torch.Tensor] = []
+    for block in encoder.blocks:
+        block.register_forward_hook(lambda module, args, output: seen.append(output))
+    torch.testing.assert_close(encoder(*batch, last=2).tokens, (seen[0] + seen[1]) / 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"heads": 3}, "heads"),
+        ({"fields": ("px", "py")}, "fields"),
+        ({"embed_dims": ()}, "embed_dims"),
+        ({"layers": 3}, "layers"),
+        ({"blocks": 0}, "blocks"),
+    ],
+)
+def test_impossible_sizes(change: dict[str, object], named: str) -> None:
+    with pytest.raises(ValidationError, match=named):
+        EncoderConfig.model_validate(TINY.model_dump() | change)

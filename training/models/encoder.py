@@ -1,0 +1,162 @@
+"""The jet encoder: ParticleTransformer (arXiv 2202.03772) from detector quantities to embeddings.
+
+It differs from the published network in one point: there are no batch norms. A JEPA student sees subsets of jets and
+its target whole jets; batches hold jets of similar multiplicity; ranks and micro-batches must not change a result. All
+three make batch statistics wrong. Features are standardised by fixed constants instead, and the learned affine of the
+input norm stays; the batch norms inside the pair network are what its next linear layer can express anyway.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Annotated, NamedTuple, Self
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+
+from training.models.attention import Block, ClassBlock, padding_bias
+from training.models.pairs import PairBias
+from training.models.preprocess import DISPLACEMENT, FIELDS, IDENTITY, KINEMATICS, Preprocess
+
+Width = Annotated[int, Field(gt=0)]
+
+
+class EncoderConfig(BaseModel):
+    """Size of the encoder and what it sees; the defaults are ParticleTransformer's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fields: tuple[str, ...] = FIELDS
+    """Fields of a particle, in order: kinematics, then optionally identity and displacement."""
+    max_particles: int = Field(default=128, gt=0)
+    """The hardest particles of a jet that are used."""
+    scale_to_jet_pt: bool = True
+    """Scale each jet to pT = 500 GeV, so that the embedding does not know the scale of the event."""
+    embed_dims: tuple[Width, ...] = Field(default=(128, 512, 128), min_length=1)
+    """Widths of the particle embedding; the last is the width of the encoder and the size of its embeddings."""
+    pair_dims: tuple[Width, ...] = (64, 64, 64)
+    """Hidden widths of the pair network; empty: attention without pair bias."""
+    heads: int = Field(default=8, gt=0)
+    blocks: int = Field(default=8, gt=0)
+    class_blocks: int = Field(default=2, gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """In the particle blocks, as is usual in supervised training (0.1)."""
+    recompute_pairs: bool = False
+    """Recompute the pair network in the backward pass: less memory, a little more time."""
+
+    @property
+    def dim(self) -> int:
+        """Size of the embeddings."""
+        return self.embed_dims[-1]
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        groups = [KINEMATICS + i + d for i in ((), IDENTITY) for d in ((), DISPLACEMENT)]
+        if self.fields not in groups:
+            msg = f"fields: got {list(self.fields)}, expected one of {[list(group) for group in groups]}"
+            raise ValueError(msg)
+        if self.dim % self.heads:
+            msg = f"heads: {self.heads} heads do not divide the width {self.dim} (last of embed_dims)"
+            raise ValueError(msg)
+        return self
+
+
+class Encoded(NamedTuple):
+    """What an encoder gives."""
+
+    jet: Tensor
+    """[B, D], one embedding a jet."""
+    tokens: Tensor
+    """[B, N, D], one embedding a particle; arbitrary at padding."""
+    mask: Tensor
+    """bool [B, N], True at real tokens."""
+
+
+class ParticleEmbedding(nn.Module):
+    """Affine per feature, then [LN, Linear, GELU] for each width."""
+
+    def __init__(self, features: int, dims: tuple[int, ...]) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(features))
+        self.shift = nn.Parameter(torch.zeros(features))
+        widths = (features, *dims)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for width in widths[:-1])
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, N, F] to [B, N, D]."""
+        x = x * self.scale + self.shift
+        for norm, layer in zip(self.norms, self.layers, strict=True):
+            x = F.gelu(layer(norm(x)))
+        return x
+
+
+class Encoder(nn.Module):
+    """Raw jets to one embedding a jet and one a particle."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        dim, heads = config.dim, config.heads
+        self.preprocess = Preprocess(config.fields, scale_to_jet_pt=config.scale_to_jet_pt)
+        self.embedding = ParticleEmbedding(len(self.preprocess.names), config.embed_dims)
+        self.pairs = PairBias(config.pair_dims, heads, recompute=config.recompute_pairs) if config.pair_dims else None
+        self.blocks = nn.ModuleList(Block(dim, heads, config.dropout) for _ in range(config.blocks))
+        self.class_token = nn.Parameter(torch.empty(dim))
+        self.class_blocks = nn.ModuleList(ClassBlock(dim, heads) for _ in range(config.class_blocks))
+        self.norm = nn.LayerNorm(dim)
+        nn.init.trunc_normal_(self.class_token, std=0.02)
+        initialise(self.embedding)
+        for blocks in (self.blocks, self.class_blocks):
+            initialise(blocks)
+        damp_residuals(self.blocks)
+
+    def forward(self, particles: Tensor, mask: Tensor, jets: Tensor, last: int = 1) -> Encoded:
+        """Encode jets; a subset of a jet's particles is encoded by passing just these (and their mask).
+
+        Parameters
+        ----------
+        particles
+            f32 [B, N, field], fields of the configuration in detector units.
+        mask
+            bool [B, N].
+        jets
+            f32 [B, 4], px py pz energy in GeV.
+        last
+            The particle embeddings are the mean of the outputs of this many last blocks.
+        """
+        features, p4 = self.preprocess(particles, mask, jets)
+        padding = padding_bias(mask)
+        bias = padding if self.pairs is None else self.pairs(p4, mask)
+        x = self.embedding(features)
+        outputs = []
+        for block in self.blocks:
+            x = block(x, bias)
+            outputs.append(x)
+        jet = self.class_token.to(x.dtype).expand(x.shape[0], -1)
+        for block in self.class_blocks:
+            jet = block(jet, x, padding)
+        tokens = x if last == 1 else torch.stack(outputs[-last:]).mean(0)
+        return Encoded(self.norm(jet), tokens, mask)
+
+
+def initialise(module: nn.Module) -> None:
+    """Xavier-uniform weights, with q, k and v each on their own, and zero biases."""
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.Linear):
+            parts = 3 if name.endswith("qkv") else 1
+            for weight in layer.weight.data.chunk(parts):
+                nn.init.xavier_uniform_(weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def damp_residuals(blocks: nn.ModuleList) -> None:
+    """Divide what block number n adds to the residual stream by sqrt(2 n) (arXiv 2106.08254)."""
+    for number, block in enumerate(blocks, start=1):
+        assert isinstance(block, Block)
+        block.out.weight.data.div_(math.sqrt(2 * number))
+        block.feed_forward.fc2.weight.data.div_(math.sqrt(2 * number))

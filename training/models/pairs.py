@@ -1,0 +1,169 @@
+"""Pair features and the attention bias made of them, evaluated once per unordered pair and shared by all blocks."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from training.models.attention import MASKED
+
+PAIR_FEATURES = ("ln_kt", "ln_z", "ln_delta", "ln_m2")
+
+EPSILON = 1e-8
+"""Smallest Delta, kT (GeV), z and m^2 (GeV^2) of a pair, as in ParticleTransformer."""
+
+# (subtract, multiply), from pairs of distinct particles of QCD and resonance jets; they stand where
+# ParticleTransformer has a batch norm, see training/models/encoder.py.
+STANDARDISE = ((-1.0, 0.5), (-1.2, 1.0), (-1.5, 1.0), (-2.0, 0.25))
+
+
+def triangle(n: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Rows and columns (row >= column) of the n (n + 1) / 2 unordered pairs, row by row.
+
+    Closed form instead of ``tril_indices``, because that exports to ONNX with a dynamic ``n``.
+    """
+    k = torch.arange(n * (n + 1) // 2, device=device)
+    row = ((torch.sqrt(8.0 * k.to(torch.float32) + 1.0) - 1.0) / 2.0).floor().long()
+    return row, k - row * (row + 1) // 2
+
+
+def _gather(values: Tensor, square: Tensor) -> Tensor:
+    return values.index_select(-1, square.flatten()).unflatten(-1, square.shape)
+
+
+class _Square(torch.autograd.Function):
+    """[..., n (n + 1) / 2] to the symmetric [..., n, n]; the gradient is a gather too, never an atomic addition."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, square: Tensor, row: Tensor, column: Tensor) -> Tensor:
+        ctx.save_for_backward(row, column)
+        return _gather(values, square)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        row, column = ctx.saved_tensors
+        (grad,) = grads
+        both = grad[..., row, column] + grad[..., column, row]
+        return torch.where(row == column, both / 2, both), None, None, None
+
+
+def pair_features(p4: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    """ln kT, ln z, ln Delta, ln m^2 of the pairs (row, column), fp32.
+
+    With rapidity y: Delta^2 = dy^2 + dphi^2, kT = min(pT) Delta, z = min(pT) / (pT_i + pT_j) (arXiv 2202.03772, eq. 3).
+    The mass comes from positive terms only,
+    m^2 = m_i^2 + m_j^2 + 2 [mT_i mT_j (cosh dy - 1) + pT_i pT_j (1 - cos dphi) + mT_i mT_j - pT_i pT_j],
+    since (E_i + E_j)^2 - (p_i + p_j)^2 of collinear particles is lost in the rounding of fp32. What needs a
+    transcendental function is computed per particle, not per pair.
+
+    Parameters
+    ----------
+    p4
+        f32 [B, N, 4], px py pz energy in GeV, pT > 0.
+    row, column
+        int64 [P].
+
+    Returns
+    -------
+    f32 [B, P, 4]
+    """
+    px, py, pz, energy = p4.unbind(-1)
+    pt2 = (px.square() + py.square()).clamp(min=1e-16)
+    pt = pt2.sqrt()
+    m2 = (energy.square() - pt2 - pz.square()).clamp(min=0)
+    mt = (pt2 + m2).sqrt()
+    rapidity = torch.asinh(pz / mt)
+    # cosh(y_i - y_j) - 1 = (e_i - e_j)^2 / (2 e_i e_j) with e = exp(y), y measured from a particle of the jet, so that
+    # e is close to 1 and its differences are exact; likewise 1 - cos(dphi) from the chord.
+    stretch = (rapidity - rapidity[:, :1]).exp()
+    cos, sin, phi = px / pt, py / pt, torch.atan2(py, px)
+    excess = m2 / (mt + pt)  # mT - pT
+    log_pt = pt.log()
+
+    def pair(quantity: Tensor) -> tuple[Tensor, Tensor]:
+        return quantity.index_select(1, row), quantity.index_select(1, column)
+
+    pt_i, pt_j = pair(pt)
+    mt_i, mt_j = pair(mt)
+    stretch_i, stretch_j = pair(stretch)
+    excess_i, excess_j = pair(excess)
+    dphi = _difference(phi, row, column).abs()
+    dphi = torch.minimum(dphi, 2 * torch.pi - dphi)
+    delta2 = _difference(rapidity, row, column).square() + dphi.square()
+    ln_delta = 0.5 * delta2.clamp(min=EPSILON**2).log()
+    log_pt_min = torch.minimum(*pair(log_pt))
+    ln_kt = (log_pt_min + ln_delta).clamp(min=_LOG_EPSILON)
+    ln_z = (log_pt_min - (pt_i + pt_j).log()).clamp(min=_LOG_EPSILON)
+    chord2 = _difference(cos, row, column).square() + _difference(sin, row, column).square()
+    boost2 = (stretch_i - stretch_j).square() / (stretch_i * stretch_j)
+    mass2 = sum(pair(m2)) + 2 * (mt_i * excess_j + pt_j * excess_i) + mt_i * mt_j * boost2 + pt_i * pt_j * chord2
+    return torch.stack([ln_kt, ln_z, ln_delta, mass2.clamp(min=EPSILON).log()], dim=-1)
+
+
+_LOG_EPSILON = -18.420680743952367  # log(EPSILON)
+
+
+def _difference(quantity: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    return quantity.index_select(1, row) - quantity.index_select(1, column)
+
+
+class PairBias(nn.Module):
+    """Attention bias of every pair of particles: features -> MLP -> one value per head.
+
+    Parameters
+    ----------
+    dims
+        Widths of the hidden layers.
+    heads
+        Number of attention heads.
+    recompute
+        Recompute the activations in the backward pass instead of keeping them; they are the largest of the model.
+    """
+
+    def __init__(self, dims: tuple[int, ...], heads: int, *, recompute: bool = False) -> None:
+        super().__init__()
+        constants = torch.tensor(STANDARDISE)
+        self.register_buffer("subtract", constants[:, 0].clone(), persistent=False)
+        self.register_buffer("multiply", constants[:, 1].clone(), persistent=False)
+        self.subtract: Tensor
+        self.multiply: Tensor
+        widths = (len(PAIR_FEATURES), *dims)
+        layers = [nn.Linear(a, b) for a, b in pairwise(widths)]
+        self.layers = nn.ModuleList(layers)
+        self.head = nn.Linear(widths[-1], heads)
+        self.recompute = recompute
+        for layer in layers:
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+        nn.init.xavier_uniform_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, p4: Tensor, mask: Tensor) -> Tensor:
+        """Bias [B, H, N, N] from ``p4`` f32 [B, N, 4] and ``mask`` bool [B, N], ``MASKED`` at padded keys."""
+        n = p4.shape[1]
+        row, column = triangle(n, p4.device)
+        with torch.autocast(p4.device.type, enabled=False):
+            features = (pair_features(p4.float(), row, column) - self.subtract) * self.multiply
+        if self.recompute and self.training and torch.is_grad_enabled():
+            values = checkpoint(self.mlp, features, use_reentrant=False)
+        else:
+            values = self.mlp(features)
+        particle = torch.arange(n, device=p4.device)
+        high = torch.maximum(particle[:, None], particle)
+        low = torch.minimum(particle[:, None], particle)
+        square = high * (high + 1) // 2 + low
+        values = values.transpose(1, 2)
+        exporting = torch.compiler.is_exporting()
+        bias = _gather(values, square) if exporting else _Square.apply(values, square, row, column)
+        return torch.where(mask[:, None, None, :], bias, MASKED)
+
+    def mlp(self, features: Tensor) -> Tensor:
+        """[B, P, 4] to [B, P, H]."""
+        for layer in self.layers:
+            features = F.gelu(layer(features))
+        return self.head(features)

@@ -1,0 +1,124 @@
+"""Detector quantities to the standardised features of a particle; runs inside the model and inside the ONNX file."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+# The names of jepa_coffea.constituents.record, which a machine that only trains (torch, no awkward) cannot import.
+KINEMATICS = ("px", "py", "pz", "energy")
+IDENTITY = ("charge", "is_charged_hadron", "is_neutral_hadron", "is_photon", "is_electron", "is_muon")
+DISPLACEMENT = ("d0", "d0_err", "dz", "dz_err")
+FIELDS = KINEMATICS + IDENTITY + DISPLACEMENT
+SUBJET = "subjet"
+
+KINEMATIC_FEATURES = ("log_pt", "log_energy", "log_pt_ratio", "log_energy_ratio", "delta_r", "deta", "dphi")
+
+REFERENCE_PT = 500.0
+"""GeV; the pT that jets are scaled to, as in Sophon (arXiv 2405.12972)."""
+
+CLIP = 5.0
+"""Standardised features are clipped to [-CLIP, CLIP]."""
+
+# (subtract, multiply) of ParticleTransformer (arXiv 2202.03772); a feature not listed is used as it is.
+STANDARDISE = {
+    "log_pt": (1.7, 0.7),
+    "log_energy": (2.0, 0.7),
+    "log_pt_ratio": (-4.7, 0.7),
+    "log_energy_ratio": (-4.7, 0.7),
+    "delta_r": (0.2, 4.0),
+}
+
+
+def feature_names(fields: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of the features made of ``fields``: 7 (kinematics), 13 (with identity), 11 or 17 (with displacement)."""
+    names: tuple[str, ...] = KINEMATIC_FEATURES
+    if IDENTITY[0] in fields:
+        names += IDENTITY
+    if DISPLACEMENT[0] in fields:
+        names += ("tanh_d0", "d0_err", "tanh_dz", "dz_err")
+    return names
+
+
+class Inputs(NamedTuple):
+    """What the encoder works on."""
+
+    features: Tensor
+    """f32 [B, N, F], standardised, 0 at padding."""
+    p4: Tensor
+    """f32 [B, N, 4], px py pz energy in GeV, scaled where the model scales; (1, 0, 0, 1) at padding."""
+
+
+class Preprocess(nn.Module):
+    """Standardised ParticleTransformer features of raw particles, always in fp32.
+
+    Parameters
+    ----------
+    fields
+        Meaning of the last axis of ``particles``: ``KINEMATICS``, then optionally ``IDENTITY``, ``DISPLACEMENT``,
+        ``subjet``, in this order.
+    scale_to_jet_pt
+        Multiply all momenta by 500 GeV / pT of the jet, so that the embedding does not see the jet's scale.
+    """
+
+    def __init__(self, fields: tuple[str, ...], *, scale_to_jet_pt: bool) -> None:
+        super().__init__()
+        self.names = feature_names(fields)
+        self.scale_to_jet_pt = scale_to_jet_pt
+        self.identity = fields.index(IDENTITY[0]) if IDENTITY[0] in fields else None
+        self.displacement = fields.index(DISPLACEMENT[0]) if DISPLACEMENT[0] in fields else None
+        constants = torch.tensor([STANDARDISE.get(name, (0.0, 1.0)) for name in self.names])
+        self.register_buffer("subtract", constants[:, 0].clone(), persistent=False)
+        self.register_buffer("multiply", constants[:, 1].clone(), persistent=False)
+        self.subtract: Tensor
+        self.multiply: Tensor
+
+    def forward(self, particles: Tensor, mask: Tensor, jets: Tensor) -> Inputs:
+        """Features and four-momenta of ``particles`` [B, N, field] with ``mask`` bool [B, N] and ``jets`` [B, 4]."""
+        with torch.autocast(particles.device.type, enabled=False):
+            return self._forward(particles.float(), mask, jets.float())
+
+    def _forward(self, particles: Tensor, mask: Tensor, jets: Tensor) -> Inputs:
+        real = mask.unsqueeze(-1)
+        # A harmless particle instead of padding, before anything divides: a mask after 0/0 would leave NaN gradients.
+        harmless = torch.tensor([1.0, 0.0, 0.0, 1.0], device=particles.device)
+        p4 = torch.where(real, particles[..., :4], harmless)
+        jet_pt = _pt(jets).clamp(min=1e-3)
+        if self.scale_to_jet_pt:
+            scale = REFERENCE_PT / jet_pt
+            p4 = torch.where(real, p4 * scale[:, None, None], harmless)
+            jets = jets * scale[:, None]
+            jet_pt = jet_pt * scale
+        px, py, pz, energy = p4.unbind(-1)
+        jx, jy, jz, je = (q.unsqueeze(1) for q in jets.unbind(-1))
+        log_pt = _pt(p4).clamp(min=1e-8).log()
+        log_energy = energy.clamp(min=1e-8).log()
+        jet_eta = torch.asinh(jz / jet_pt.unsqueeze(1))
+        deta = torch.asinh(pz / _pt(p4).clamp(min=1e-8)) - jet_eta
+        dphi = torch.atan2(jx * py - jy * px, jx * px + jy * py)
+        values = [
+            log_pt,
+            log_energy,
+            log_pt - jet_pt.log().unsqueeze(1),
+            log_energy - je.clamp(min=1e-3).log(),
+            (deta.square() + dphi.square()).clamp(min=1e-16).sqrt(),
+            torch.where(jet_eta >= 0, deta, -deta),
+            dphi,
+        ]
+        features = torch.stack(values, dim=-1)
+        if self.identity is not None:
+            features = torch.cat([features, particles[..., self.identity : self.identity + len(IDENTITY)]], dim=-1)
+        if self.displacement is not None:
+            d0, d0_err, dz, dz_err = particles[..., self.displacement : self.displacement + 4].split(1, dim=-1)
+            track = [d0.tanh(), d0_err.clamp(0, 1), dz.tanh(), dz_err.clamp(0, 1)]
+            features = torch.cat([features, *track], dim=-1)
+        features = ((features - self.subtract) * self.multiply).clamp(-CLIP, CLIP)
+        return Inputs(torch.where(real, features, 0.0), p4)
+
+
+def _pt(p4: Tensor) -> Tensor:
+    """Transverse momentum of [..., 4]; its gradient at 0 is 0, not NaN."""
+    # No sum(-1): onnxruntime gives the wrong shape when it reduces an empty batch.
+    return (p4[..., 0].square() + p4[..., 1].square()).clamp(min=1e-30).sqrt()
