@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import onnx
+from onnx.external_data_helper import uses_external_data
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from jepa_coffea.constituents.record import FIELDS, SUBJET, UNITS
@@ -17,7 +20,11 @@ VERSION = 1
 """Version of the card's schema that this code writes, and the newest it reads."""
 
 
-class CardError(ValueError):
+class ModelError(ValueError):
+    """A file that is no usable model; never an OSError, so that no reader of events may skip it."""
+
+
+class CardError(ModelError):
     """A file without a card, or with one that this version cannot read."""
 
 
@@ -124,11 +131,9 @@ def parse_card(text: str, where: str) -> ModelCard:
     CardError
         If the JSON is no card, or of a newer version than this code knows.
     """
-    import json
-
     try:
         content = json.loads(text)
-        version = content["version"]
+        version = int(content["version"])
     except (ValueError, KeyError, TypeError) as error:
         msg = f"{where}: the entry {KEY!r} of its metadata is not a model card ({error})"
         raise CardError(msg) from None
@@ -142,25 +147,63 @@ def parse_card(text: str, where: str) -> ModelCard:
         raise CardError(msg) from None
 
 
+def load_model(path: str | Path) -> onnx.ModelProto:
+    """The ONNX file as protobuf, checked to be whole and self-contained.
+
+    Raises
+    ------
+    ModelError
+        If it is missing, not ONNX, or keeps tensors in other files.
+    """
+    path = Path(path)
+    if not path.is_file():
+        msg = f"{path}: no such model file"
+        raise ModelError(msg)
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+    except Exception as error:  # noqa: BLE001  the protobuf decoder has no error type of its own
+        msg = f"{path}: not a readable ONNX file ({error})"
+        raise ModelError(msg) from None
+    if not model.graph.output:
+        msg = f"{path}: not a readable ONNX file (it has no graph)"
+        raise ModelError(msg)
+    outside = [tensor.name for tensor in _tensors(model.graph) if uses_external_data(tensor)]
+    if outside:
+        msg = f"{path}: keeps {len(outside)} tensors ({outside[0]!r}, ...) in other files; expected all in this one"
+        raise ModelError(msg)
+    return model
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor stored in a graph and its subgraphs."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from (attribute.t, *attribute.tensors)
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _tensors(inner)
+
+
 def read_card(path: str | Path) -> ModelCard:
     """Read the model card of an ONNX file without loading its weights into a session.
 
     Raises
     ------
-    CardError
-        If the file is missing, not an ONNX file, or has no card.
+    ModelError
+        If the file is missing, not a self-contained ONNX file, or has no card (CardError).
     """
-    path = Path(path)
-    if not path.is_file():
-        msg = f"{path}: no such model file"
-        raise CardError(msg)
-    try:
-        model = onnx.load(str(path), load_external_data=False)
-    except Exception as error:  # noqa: BLE001  the protobuf decoder has no error type of its own
-        msg = f"{path}: not a readable ONNX file ({error})"
-        raise CardError(msg) from None
+    return card_in(load_model(path), str(path))
+
+
+def has_card(model: onnx.ModelProto) -> bool:
+    """Whether there is a card, of whatever version."""
+    return any(prop.key == KEY for prop in model.metadata_props)
+
+
+def card_in(model: onnx.ModelProto, where: str) -> ModelCard:
+    """The card of a loaded file; ``where`` names it in errors."""
     for prop in model.metadata_props:
         if prop.key == KEY:
-            return parse_card(prop.value, str(path))
-    msg = f"{path}: has no {KEY!r} in its metadata; weaver exports load with JEPAEmbedder.from_weaver"
+            return parse_card(prop.value, where)
+    msg = f"{where}: has no {KEY!r} in its metadata; weaver exports load with JEPAEmbedder.from_weaver"
     raise CardError(msg)

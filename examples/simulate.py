@@ -1,0 +1,96 @@
+"""Simulate proton collisions at 13 TeV: PFNano-schema events of one process, or JetClass-schema jets of ten classes.
+
+    python examples/simulate.py --process qcd --mjj-min 2000 --events 2000 --output qcd.root
+    python examples/simulate.py --format jetclass --classes all --jets 10000 --output jets/
+
+Pythia 8 makes the particles, a parametric CMS-like detector measures them, fastjet makes AK8 jets. The same seed
+gives the same sample, whatever the number of workers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process a core is the parallelism
+
+from rich.console import Console
+from rich.table import Table
+
+from examples.simulation.events import EventsConfig, write_events
+from examples.simulation.generate import GenerationError
+from examples.simulation.jets import JetsConfig, ManifestError, make_jets
+from examples.simulation.processes import EVENT_PROCESSES, JET_CLASSES
+
+
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line; what does not go together is an error here."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--format", choices=("pfnano", "jetclass"), default="pfnano")
+    parser.add_argument("--output", type=Path, required=True, help="file of events, or folder of jets")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
+    parser.add_argument(
+        "--mpi", choices=("on", "off"), help="multi-parton interactions (default: on for events, off for jets)"
+    )
+    parser.add_argument("--plots", type=Path, help="folder for control plots")
+    events = parser.add_argument_group("events (--format pfnano)")
+    events.add_argument("--process", choices=list(EVENT_PROCESSES))
+    events.add_argument("--events", type=int, help="events to write")
+    events.add_argument("--pt-hat-min", type=float, help="smallest pT of the hard partons, GeV")
+    events.add_argument("--mjj-min", type=float, help="keep events whose two leading jets have a larger mass, GeV")
+    events.add_argument("--mjj-max", type=float, help="keep events whose two leading jets have a smaller mass, GeV")
+    jets = parser.add_argument_group("jets (--format jetclass)")
+    jets.add_argument("--classes", default="all", help=f"all, or some of {','.join(JET_CLASSES)}")
+    jets.add_argument("--jets", type=int, help="jets of each class")
+    jets.add_argument("--jets-per-file", type=int, default=10_000)
+    options = parser.parse_args(argv)
+    if options.format == "pfnano" and (options.process is None or options.events is None):
+        parser.error("--format pfnano needs --process and --events")
+    if options.format == "jetclass" and options.jets is None:
+        parser.error("--format jetclass needs --jets")
+    for name in ("events", "jets", "workers", "jets_per_file"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            parser.error(f"--{name.replace('_', '-')} must be at least 1, got {getattr(options, name)}")
+    options.classes = list(JET_CLASSES) if options.classes == "all" else options.classes.split(",")
+    if unknown := sorted(set(options.classes) - set(JET_CLASSES)):
+        parser.error(f"unknown classes {', '.join(unknown)}; there are {', '.join(JET_CLASSES)}")
+    return options
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Simulate what the command line asks for."""
+    options = arguments(argv)
+    try:
+        counts = simulate(options)
+    except (GenerationError, ManifestError) as error:
+        sys.exit(f"simulate.py: {error}")
+    table = Table("sample", "files", "kept", "accepted", "generated", "acceptance", title=str(options.output))
+    for name, n in counts.items():
+        row = (n["files"], n["kept"], n["accepted"], n["generated"])
+        table.add_row(name, *map(str, row), f"{n['accepted'] / n['generated']:.3f}")
+    Console().print(table)
+
+
+def simulate(options: argparse.Namespace) -> dict[str, dict[str, int]]:
+    """Make the sample; per event process or jet class, how much was accepted of how much that was generated."""
+    if options.format == "pfnano":
+        config = EventsConfig(
+            process=options.process,
+            events=options.events,
+            seed=options.seed,
+            pt_hat_min=options.pt_hat_min,
+            mjj_min=options.mjj_min,
+            mjj_max=options.mjj_max,
+            mpi=options.mpi != "off",
+        )
+        return {options.process: write_events(config, options.output, workers=options.workers)}
+    jets = JetsConfig(seed=options.seed, jets_per_file=options.jets_per_file, mpi=options.mpi == "on")
+    return make_jets(options.output, options.classes, options.jets, jets, workers=options.workers)
+
+
+if __name__ == "__main__":
+    main()

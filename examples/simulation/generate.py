@@ -1,0 +1,132 @@
+"""Pythia 8 events as flat numpy columns, a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import awkward as ak
+import numpy as np
+import pythia8mc
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+BASE_SETTINGS = (
+    "Print:quiet = on",
+    "Beams:idA = 2212",
+    "Beams:idB = 2212",
+    "Beams:eCM = 13000.",
+    "Random:setSeed = on",
+)
+
+
+class GenerationError(RuntimeError):
+    """Pythia refused its settings or cannot make events with them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventRecord:
+    """The event records of a batch, one after the other: event ``i`` holds rows ``offsets[i]:offsets[i + 1]``.
+
+    Momenta are in GeV, production vertices in mm from the primary vertex. ``mother``, ``first_daughter`` and
+    ``last_daughter`` are rows of this record (not of the event), -1 where there are none.
+    """
+
+    offsets: Ints
+    event: Ints
+    pdg_id: Ints
+    status: Ints
+    """Pythia's status code without its sign."""
+    final: NDArray[np.bool_]
+    mother: Ints
+    first_daughter: Ints
+    last_daughter: Ints
+    px: Floats
+    py: Floats
+    pz: Floats
+    energy: Floats
+    vx: Floats
+    vy: Floats
+    vz: Floats
+    weight: Floats
+    """One number an event, 1 unless the phase-space sampling is biased."""
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+
+class Generator:
+    """A configured Pythia 8.
+
+    Parameters
+    ----------
+    settings
+        Pythia settings of the process, in addition to 13 TeV proton-proton beams.
+    seed
+        1 to 900 000 000; the same seed gives the same events.
+
+    Raises
+    ------
+    GenerationError
+        a setting that Pythia does not know, or a process it cannot set up.
+    """
+
+    def __init__(self, settings: Sequence[str], *, seed: int) -> None:
+        self._pythia = pythia8mc.Pythia("", False)
+        for line in (*BASE_SETTINGS, *settings, f"Random:seed = {seed}"):
+            if not self._pythia.readString(line):
+                msg = f"Pythia does not accept the setting {line!r}"
+                raise GenerationError(msg)
+        if not self._pythia.init():
+            msg = f"Pythia could not be set up with {'; '.join(settings)}"
+            raise GenerationError(msg)
+
+    def next(self, n: int) -> EventRecord:
+        """The next events: ``n`` of them, fewer where Pythia gave some up."""
+        batch = self._pythia.nextBatch(n)
+        if len(batch) == 0:
+            msg = f"Pythia gave up on all of {n} events; are the phase-space limits possible?"
+            raise GenerationError(msg)
+        return _flatten(batch)
+
+
+def _flatten(batch: ak.Array) -> EventRecord:
+    particles = batch.prt
+    counts = ak.to_numpy(ak.num(particles.id, axis=1)).astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    event = np.repeat(np.arange(len(counts)), counts)
+    flat = ak.flatten(particles, axis=1)
+
+    def ints(array: ak.Array) -> Ints:
+        return np.ascontiguousarray(ak.to_numpy(array), dtype=np.int64)
+
+    def floats(array: ak.Array) -> Floats:
+        return np.ascontiguousarray(ak.to_numpy(array), dtype=np.float64)
+
+    first, last = ints(flat.daughter1), ints(flat.daughter2)
+    last = np.where(last < first, first, last)  # a lone daughter is stored as (d, 0), a copy as (d, d)
+    first, last = (np.where(first > 0, offsets[event] + d, -1) for d in (first, last))
+    mother = ints(flat.mother1)
+    status = ints(flat.status)
+    # Particles made at the primary vertex have no stored vertex.
+    vertex = [floats(ak.fill_none(flat.vProd[axis], 0.0)) for axis in ("px", "py", "pz")]
+    return EventRecord(
+        offsets=offsets,
+        event=event,
+        pdg_id=ints(flat.id),
+        status=np.abs(status),
+        final=status > 0,
+        mother=np.where(mother > 0, offsets[event] + mother, -1),
+        first_daughter=first,
+        last_daughter=last,
+        px=floats(flat.p.px),
+        py=floats(flat.p.py),
+        pz=floats(flat.p.pz),
+        energy=floats(flat.p.e),
+        vx=vertex[0],
+        vy=vertex[1],
+        vz=vertex[2],
+        weight=floats(ak.firsts(batch.info.weights, axis=1)),
+    )

@@ -1,0 +1,178 @@
+"""The ten-class jet sample: shards, each a JetClass file, with a manifest that lets a broken run go on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+
+from examples.simulation import jetclass
+from examples.simulation.clustering import cluster
+from examples.simulation.detector import detect
+from examples.simulation.files import replacing
+from examples.simulation.generate import Generator
+from examples.simulation.observables import substructure
+from examples.simulation.parallel import Bars, run
+from examples.simulation.processes import JET_CLASSES, JET_ETA_MAX, JET_PT, jet_settings
+from examples.simulation.seeds import shard_seed
+from examples.simulation.truth import CLASSES, match
+
+BATCH = 100
+MANIFEST = "manifest.json"
+Report = Callable[[int, int], None]
+
+
+class ManifestError(ValueError):
+    """A folder whose jets were made differently from what is asked now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JetsConfig:
+    """What jets to make; everything that a shard depends on besides its class and number."""
+
+    seed: int
+    jets_per_file: int = 10_000
+    mpi: bool = False
+    """Multi-parton interactions: off by default: they take two to four times longer and add little to a jet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One file to make."""
+
+    config: JetsConfig
+    name: str
+    """Class of the jets."""
+    number: int
+    jets: int
+    path: Path
+
+
+def make_shard(shard: Shard, report: Report) -> int:
+    """Generate, match and write one file; returns the number of events it took."""
+    seed = shard_seed(shard.config.seed, f"jets {shard.name}", shard.number)
+    generators = [
+        Generator(settings, seed=1 + (seed.pythia + i) % 900_000_000)
+        for i, settings in enumerate(jet_settings(shard.name, mpi=shard.config.mpi))
+    ]
+    rng = np.random.default_rng(seed.detector)
+    label = CLASSES.index(shard.name)
+    parts: list[dict[str, ak.Array]] = []
+    accepted = generated = turn = 0
+    while accepted < shard.jets:
+        record = generators[turn % len(generators)].next(BATCH)
+        turn += 1
+        jets = cluster(detect(record, rng), pt_min=JET_PT[0], eta_max=JET_ETA_MAX)
+        jets = jets.select(jets.pt < JET_PT[1])
+        truth = match(record, jets)
+        keep = truth.label == label
+        keep[np.flatnonzero(keep)[shard.jets - accepted :]] = False
+        jets = jets.select(keep)
+        parts.append(jetclass.columns(record, jets, substructure(jets), truth.select(keep), label=shard.name))
+        accepted += len(jets)
+        generated += len(record)
+        report(len(jets), len(record))
+    jetclass.write(shard.path, parts)
+    return generated
+
+
+def make_jets(
+    folder: Path, names: Sequence[str], jets: int, config: JetsConfig, *, workers: int
+) -> dict[str, dict[str, int]]:
+    """Make ``jets`` jets of each class; files that are there, made alike and intact stay.
+
+    Returns
+    -------
+    per class: files, files kept from before, accepted jets, generated events
+
+    Raises
+    ------
+    ManifestError
+        the folder holds jets of another seed or other settings.
+    """
+    manifest = _Manifest(folder, config)
+    shards = [shard for name in names for shard in _shards(folder, name, jets, config)]
+    kept = [shard for shard in shards if manifest.has(shard)]
+    missing = [shard for shard in shards if shard not in kept]
+    # Class by class in turns, so that all classes grow alike and a broken run is of use.
+    missing.sort(key=lambda shard: shard.number)
+    with Bars({name: sum(s.jets for s in shards if s.name == name) for name in names}) as bars:
+        for shard in kept:
+            bars.advance(shard.name, shard.jets, manifest.generated(shard))
+        tasks = [(shard.name, shard) for shard in missing]
+        for _, shard, generated in run(make_shard, tasks, workers=workers, bars=bars):
+            manifest.add(shard, generated)
+    return {
+        name: {
+            "files": sum(s.name == name for s in shards),
+            "kept": sum(s.name == name for s in kept),
+            "accepted": sum(s.jets for s in shards if s.name == name),
+            "generated": sum(manifest.generated(s) for s in shards if s.name == name),
+        }
+        for name in names
+    }
+
+
+def _shards(folder: Path, name: str, jets: int, config: JetsConfig) -> Iterator[Shard]:
+    for number, start in enumerate(range(0, jets, config.jets_per_file)):
+        path = folder / f"{JET_CLASSES[name].file_name}_{number:03d}.root"
+        yield Shard(config=config, name=name, number=number, jets=min(config.jets_per_file, jets - start), path=path)
+
+
+class _Manifest:
+    """What a folder of jets holds: settings, and per file its class, counts and checksum."""
+
+    def __init__(self, folder: Path, config: JetsConfig) -> None:
+        self._path = folder / MANIFEST
+        self._content: dict[str, Any] = {
+            "schema": 1,
+            "settings": asdict(config),
+            "jet_pt": list(JET_PT),
+            "jet_eta_max": JET_ETA_MAX,
+            "files": {},
+        }
+        if not self._path.exists():
+            return
+        found = json.loads(self._path.read_text())
+        for key in ("schema", "settings", "jet_pt", "jet_eta_max"):
+            if found.get(key) != self._content[key]:
+                msg = (
+                    f"{self._path} is of jets with {key} {found.get(key)}, asked for {self._content[key]}: "
+                    "use the same settings, or another folder"
+                )
+                raise ManifestError(msg)
+        self._content = found
+
+    def has(self, shard: Shard) -> bool:
+        """Whether the shard is there, whole, and as it was written."""
+        entry = self._content["files"].get(shard.path.name)
+        return (
+            entry is not None
+            and entry["accepted"] == shard.jets
+            and shard.path.exists()
+            and entry["sha256"] == _checksum(shard.path)
+        )
+
+    def generated(self, shard: Shard) -> int:
+        return int(self._content["files"][shard.path.name]["generated"])
+
+    def add(self, shard: Shard, generated: int) -> None:
+        self._content["files"][shard.path.name] = {
+            "class": shard.name,
+            "accepted": shard.jets,
+            "generated": generated,
+            "sha256": _checksum(shard.path),
+        }
+        with replacing(self._path) as temporary:
+            temporary.write_text(json.dumps(self._content, indent=1, sort_keys=True))
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

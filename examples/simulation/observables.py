@@ -1,0 +1,43 @@
+"""Substructure of jets, by fastjet: soft-drop mass and N-subjettiness."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import awkward as ak
+import fastjet
+import numpy as np
+from numpy.typing import NDArray
+
+from examples.simulation.clustering import RADIUS, Jets
+
+Z_CUT, BETA = 0.1, 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Substructure:
+    """One row a jet: ``soft_drop_mass`` in GeV, ``tau`` with columns tau1 to tau4."""
+
+    soft_drop_mass: NDArray[np.float64]
+    tau: NDArray[np.float64]
+
+
+def substructure(jets: Jets) -> Substructure:
+    """Soft drop (JHEP 05 (2014) 146, beta = 0, zcut = 0.1) and N-subjettiness (JHEP 03 (2011) 015, beta = 1).
+
+    N-subjettiness is normalised to sum(pT) R0 with R0 = 0.8; its axes are exclusive-kt axes, minimised in one pass.
+    """
+    if len(jets) == 0:
+        return Substructure(soft_drop_mass=np.zeros(0), tau=np.zeros((0, 4)))
+    p = jets.particles
+    vectors = ak.to_packed(ak.zip({"px": p.px, "py": p.py, "pz": p.pz, "E": p.energy}))
+    # A radius that no jet exceeds: every jet becomes one Cambridge/Aachen tree.
+    sequence = fastjet.ClusterSequence(vectors, fastjet.JetDefinition(fastjet.cambridge_algorithm, 10.0))
+    groomed = sequence.exclusive_jets_softdrop_grooming(1, beta=BETA, symmetry_cut=Z_CUT, R0=RADIUS)
+    tau = sequence.njettiness(
+        measure_definition="NormalizedMeasure", axes_definition="OnePass_KT_Axes", beta=1.0, R0=RADIUS
+    )
+    return Substructure(
+        soft_drop_mass=np.maximum(ak.to_numpy(groomed.msoftdrop), 0.0),
+        tau=ak.to_numpy(tau).reshape(len(jets), 4),
+    )

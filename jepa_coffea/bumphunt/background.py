@@ -1,0 +1,274 @@
+"""The background under a bump: a smooth function fitted to the spectrum, and what it predicts in the window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import hist
+import numpy as np
+import numpy.typing as npt
+from iminuit import Minuit
+from scipy import stats
+
+from jepa_coffea.bumphunt.errors import FitError, HistogramError
+from jepa_coffea.bumphunt.functions import check_masses, get_function
+from jepa_coffea.bumphunt.likelihood import Array, Model, deviance, fit_batch, reference_model
+from jepa_coffea.bumphunt.records import Record
+from jepa_coffea.bumphunt.spectrum import Interval, Spectrum, as_spectrum, check_edges
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction(Record):
+    """Background events that a fit expects in given bins."""
+
+    edges: Array
+    yields: Array
+    """[bin]."""
+    covariance: Array
+    """[bin, bin]: of the yields, from the fit's parameters (no Poisson fluctuation of the data)."""
+
+    @property
+    def total(self) -> float:
+        return float(self.yields.sum())
+
+    @property
+    def sigma(self) -> float:
+        """Uncertainty of ``total`` with all correlations."""
+        return float(np.sqrt(self.covariance.sum()))
+
+    @property
+    def errors(self) -> Array:
+        """[bin]: uncertainty of each yield."""
+        return np.sqrt(np.diagonal(self.covariance))
+
+
+@dataclass(frozen=True, eq=False)
+class BackgroundFit(Record):
+    """A fitted background function; made by :func:`fit_background`."""
+
+    function: str
+    formula: str
+    sqrt_s: float
+    edges: Array
+    """[bin + 1]: the fit range."""
+    counts: Array
+    """[bin]: what was observed there, masked bins included."""
+    used: npt.NDArray[np.bool_]
+    """[bin]: which bins entered the likelihood."""
+    window: Array | None
+    """[2]: the masked or tested mass window."""
+    parameters: Array
+    """[parameter]: p0 (logarithm of the normalisation), p1, p2, ..."""
+    transform: Array
+    """[parameter, parameter]: ``parameters + transform @ phi``; phi are the uncorrelated coordinates of the fit."""
+    covariance: Array
+    """[parameter, parameter]: of phi, near the unit matrix (that of the parameters themselves is ill-conditioned)."""
+    expected: Array
+    """[bin]: background events."""
+    signal_yield: float | None
+    """Fitted signal events, if a signal was fitted along."""
+    signal_error: float | None
+    deviance: float
+    """-2 ln likelihood ratio to the saturated model, over the used bins."""
+    ndof: int
+    p_chi2: float
+    """Goodness of fit if the deviance followed its asymptotic chi-squared law; wrong with few events a bin."""
+    p_value: float
+    """Goodness of fit from toys that refit; equal to p_chi2 when no toys were asked for."""
+    toys: int
+
+    @property
+    def parameter_covariance(self) -> Array:
+        """[parameter, parameter]: of ``parameters``."""
+        return np.asarray(self.transform @ self.covariance @ self.transform.T)
+
+    @property
+    def spectrum(self) -> Spectrum:
+        return Spectrum(self.counts, self.edges)
+
+    @property
+    def model(self) -> Model:
+        """The fit as a likelihood model on its own bins, phi = 0 being the fit."""
+        return Model.build(get_function(self.function), self.sqrt_s, self.edges, self.parameters, self.transform)
+
+    def prediction(self, edges: npt.ArrayLike | None = None) -> Prediction:
+        """Background events and their full covariance in bins of ``edges`` (by default the bins of the window).
+
+        The covariance is propagated through the exact derivatives of the bin integrals.
+        """
+        if edges is None:
+            if self.window is None:
+                msg = "this fit has no window; say which edges to predict"
+                raise HistogramError(msg)
+            chosen = self.spectrum.within((float(self.window[0]), float(self.window[1]))).edges
+        else:
+            chosen = np.asarray(edges, dtype=float)
+        check_edges(chosen)
+        check_masses(chosen, self.sqrt_s)
+        yields, slope = self.model.at(chosen).expected_and_slope(np.zeros((1, len(self.parameters))))
+        return Prediction(chosen, yields[0], slope[0] @ self.covariance @ slope[0].T)
+
+    def sample(self, samples: int = 4000, seed: int = 0, edges: Array | None = None) -> Array:
+        """Expected events [sample, bin] for parameters drawn from the fit's covariance."""
+        model = self.model if edges is None else self.model.at(edges)
+        rng = np.random.default_rng(seed)
+        normal = rng.standard_normal((samples, len(self.parameters)))
+        return model.expected(normal @ np.linalg.cholesky(self.covariance).T)
+
+    def band(self, level: float = 0.6827, samples: int = 4000, seed: int = 0) -> tuple[Array, Array]:
+        """Lower and upper edge [bin] of the central band that holds ``level`` of the sampled functions."""
+        tail = 50 * (1 - level)
+        low, high = np.percentile(self.sample(samples, seed), [tail, 100 - tail], axis=0)
+        return low, high
+
+    def pulls(self) -> Array:
+        """[bin]: signed root of each bin's deviance from the background alone."""
+        return signed_pulls(self.counts, self.expected)
+
+
+def signed_pulls(counts: Array, expected: Array) -> Array:
+    """[bin]: signed root of each bin's deviance: Poisson-correct also where few events are expected."""
+    per_bin = deviance(counts[:, None], expected[:, None])
+    return np.asarray(np.sign(counts - expected) * np.sqrt(np.maximum(per_bin, 0)))
+
+
+def fit_background(
+    data: Spectrum | hist.Hist | tuple[npt.ArrayLike, npt.ArrayLike],
+    function: str = "dijet3",
+    *,
+    sqrt_s: float = 13000.0,
+    window: Interval | None = None,
+    fit_range: Interval | None = None,
+    signal: npt.ArrayLike | None = None,
+    toys: int = 500,
+    seed: int = 0,
+) -> BackgroundFit:
+    """Fit a smooth background to a spectrum by an extended binned likelihood on bin integrals.
+
+    window: mass interval, at bin edges. Without ``signal`` its bins are masked: the fit sees the sidebands only. With
+    ``signal`` ([bin] of the fit range, events for a yield of 1) all bins are used and the signal's yield is fitted
+    along, free in sign. toys: pseudo-experiments for the goodness of fit. Masses, edges and ``sqrt_s`` in one unit.
+
+    Raises HistogramError for spectra and windows that cannot be used, FitError for a fit that cannot be trusted.
+    """
+    spectrum, shape = as_spectrum(data), get_function(function)
+    if fit_range is not None:
+        spectrum = spectrum.within(fit_range)
+    check_masses(spectrum.edges, sqrt_s)
+    used = np.ones(len(spectrum.counts), dtype=bool)
+    template = None if signal is None else _check_template(np.asarray(signal, dtype=float), spectrum)
+    if window is not None:
+        inside = spectrum.inside(window)
+        if template is None:
+            used = ~inside
+            check_sidebands(spectrum, inside, window)
+    pilot = reference_model(shape, sqrt_s, spectrum.edges, spectrum.counts, used)
+    result = _minuit(pilot, spectrum, used, template)
+    result = replace(result, window=None if window is None else np.asarray(window, dtype=float))
+    return result if toys == 0 else replace(result, p_value=_goodness(result, toys, seed, template), toys=toys)
+
+
+def check_sidebands(spectrum: Spectrum, inside: npt.NDArray[np.bool_], window: Interval) -> None:
+    """Raise HistogramError unless there are events on both sides of a window."""
+    first, last = np.flatnonzero(inside)[[0, -1]]
+    for side, bins in (("below", spectrum.counts[:first]), ("above", spectrum.counts[last + 1 :])):
+        if bins.sum() == 0:
+            msg = (
+                f"there are no events {side} the window {window[0]:g} to {window[1]:g} within the fit range "
+                f"{spectrum.edges[0]:g} to {spectrum.edges[-1]:g}: the function would be an extrapolation from one "
+                f"side. Widen the fit range, move the window or loosen the selection"
+            )
+            raise HistogramError(msg)
+
+
+def _check_template(template: Array, spectrum: Spectrum) -> Array:
+    if template.shape != spectrum.counts.shape:
+        msg = f"the signal needs one entry for each of the {len(spectrum.counts)} bins of the fit, got {template.shape}"
+        raise HistogramError(msg)
+    if not (np.isfinite(template).all() and (template >= 0).all() and template.sum() > 0):
+        msg = "the signal shape must be finite, not negative, and positive somewhere in the fit range"
+        raise HistogramError(msg)
+    return template
+
+
+def _minuit(pilot: Model, spectrum: Spectrum, used: npt.NDArray[np.bool_], template: Array | None) -> BackgroundFit:
+    """The final fit by Minuit, from the Newton solution, in uncorrelated coordinates."""
+    n, model = spectrum.counts[used], pilot.bins(used)
+    n_phi = pilot.design.shape[-1]
+    shape = None if template is None else template[used]
+    start = np.zeros(n_phi)
+    if shape is not None:
+        newton = fit_batch(model, n[None], shape)
+        start = np.append(newton.phi[0], newton.signal[0])
+
+    def split(values: Array) -> tuple[Array, Array]:
+        mu, slope = model.expected_and_slope(values[None, :n_phi])
+        if shape is None:
+            return mu[0], slope[0]
+        return mu[0] + values[n_phi] * shape, np.column_stack([slope[0], shape])
+
+    def cost(values: Array) -> float:
+        mu = split(values)[0]
+        # Minuit steps back from a large number; an infinity would end it.
+        return float(deviance(n, mu)) if (mu > 0).all() else 1e15
+
+    def gradient(values: Array) -> Array:
+        mu, slope = split(values)
+        return np.asarray(2 * (1 - n / np.where(mu > 0, mu, np.inf)) @ slope)
+
+    minuit = Minuit(cost, start, grad=gradient)
+    minuit.errordef = Minuit.LEAST_SQUARES
+    minuit.errors[:n_phi] = 0.5
+    if shape is not None:
+        minuit.errors[n_phi] = max(float(newton.signal_error[0]), 1e-3)
+    minuit.migrad()
+    minuit.hesse()
+    where = f"{pilot.function.name} on {len(n)} bins with {n.sum():g} events"
+    if not (minuit.valid and minuit.accurate):
+        msg = (
+            f"Minuit did not converge in the fit of {where} (valid: {minuit.valid}, accurate errors: "
+            f"{minuit.accurate}, edm {minuit.fmin.edm:.2g}). Try fewer parameters, a wider fit range or wider bins"
+        )
+        raise FitError(msg)
+    values, covariance = np.asarray(minuit.values), np.asarray(minuit.covariance)
+    phi = values[:n_phi]
+    theta = pilot.theta + pilot.transform @ phi
+    final = Model.build(pilot.function, pilot.sqrt_s, pilot.edges, theta, pilot.transform)
+    ndof = len(n) - len(values)
+    return BackgroundFit(
+        function=pilot.function.name,
+        formula=pilot.function.formula,
+        sqrt_s=pilot.sqrt_s,
+        edges=spectrum.edges,
+        counts=spectrum.counts,
+        used=used,
+        window=None,
+        parameters=theta,
+        transform=pilot.transform,
+        covariance=covariance[:n_phi, :n_phi],
+        expected=final.expected(np.zeros(n_phi)),
+        signal_yield=None if shape is None else float(values[n_phi]),
+        signal_error=None if shape is None else float(np.sqrt(covariance[n_phi, n_phi])),
+        deviance=float(minuit.fval),
+        ndof=ndof,
+        p_chi2=float(stats.chi2.sf(minuit.fval, ndof)) if ndof > 0 else 1.0,
+        p_value=float(stats.chi2.sf(minuit.fval, ndof)) if ndof > 0 else 1.0,
+        toys=0,
+    )
+
+
+def _goodness(fit: BackgroundFit, toys: int, seed: int, template: Array | None) -> float:
+    """Share of refitted pseudo-experiments with at least the deviance of the data, the data counted as one of them."""
+    rng = np.random.default_rng(seed)
+    shape = None if template is None else template[fit.used]
+    mean = fit.expected[fit.used]
+    if shape is not None and fit.signal_yield is not None:
+        mean = np.maximum(mean + fit.signal_yield * shape, 0)
+    pseudo = rng.poisson(mean, (toys, len(mean))).astype(float)
+    refit = fit_batch(fit.model.bins(fit.used), pseudo, shape)
+    lost = int((~refit.converged).sum())
+    if lost > 0.02 * toys:
+        msg = f"{lost} of {toys} pseudo-experiments of the fitted {fit.function} did not refit; use fewer parameters"
+        raise FitError(msg)
+    # A toy whose fit failed has an unknown deviance: it counts as a worse one, which can only raise the p-value.
+    return float((1 + lost + (refit.deviance[refit.converged] >= fit.deviance).sum()) / (1 + toys))

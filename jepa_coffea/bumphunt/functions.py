@@ -1,0 +1,116 @@
+"""Smoothly falling functions of the dijet search, all of the form exp(sum of parameters times fixed terms).
+
+With ``x = m / sqrt(s)`` every member of the dijet family and every alternate here has a logarithm linear in its
+parameters. That one property gives exact gradients, a likelihood that is close to convex, and a reparametrisation
+in which the strongly correlated parameters come out uncorrelated (see ``likelihood``). Sources: the dijet searches of
+CDF (arXiv:0812.4036), ATLAS (arXiv:1910.08447) and CMS (arXiv:1911.03947).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from jepa_coffea.bumphunt.errors import HistogramError
+
+Array = npt.NDArray[np.float64]
+Term = Callable[[Array], Array]
+
+NODES = 6
+"""Gauss-Legendre nodes per bin: exact for polynomials of degree 11, so far below Poisson errors in any sane bin."""
+
+
+@dataclass(frozen=True)
+class Function:
+    """``density(x) = exp(p0 + p1 t1(x) + p2 t2(x) + ...)`` in events per unit of mass; p0 is its normalisation."""
+
+    name: str
+    formula: str
+    """In LaTeX, without the normalisation."""
+    terms: tuple[Term, ...]
+    """What p1, p2, ... multiply."""
+
+    @property
+    def n_parameters(self) -> int:
+        """Shape parameters and the normalisation."""
+        return 1 + len(self.terms)
+
+    def design(self, x: Array) -> Array:
+        """[..., parameter]: the terms at ``x``, the first being 1."""
+        return np.stack([np.ones_like(x), *(term(x) for term in self.terms)], axis=-1)
+
+
+def quadrature(edges: Array) -> tuple[Array, Array]:
+    """Gauss-Legendre nodes and weights [bin, NODES] of every bin."""
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    half = np.diff(edges)[:, None] / 2
+    return edges[:-1, None] + half * (1 + nodes), half * weights
+
+
+def _log1m(x: Array) -> Array:
+    return np.log1p(-x)
+
+
+def _log(x: Array) -> Array:
+    return -np.log(x)
+
+
+def _log2(x: Array) -> Array:
+    return -(np.log(x) ** 2)
+
+
+def _log3(x: Array) -> Array:
+    return -(np.log(x) ** 3)
+
+
+def _linear(x: Array) -> Array:
+    return -x
+
+
+def _square(x: Array) -> Array:
+    return -(x**2)
+
+
+FUNCTIONS: dict[str, Function] = {
+    function.name: function
+    for function in (
+        Function("dijet2", r"(1-x)^{p_1}\,x^{-p_2}", (_log1m, _log)),
+        Function("dijet3", r"(1-x)^{p_1}\,x^{-(p_2+p_3\ln x)}", (_log1m, _log, _log2)),
+        Function("dijet4", r"(1-x)^{p_1}\,x^{-(p_2+p_3\ln x+p_4\ln^2 x)}", (_log1m, _log, _log2, _log3)),
+        Function(
+            "dijet5",
+            r"(1-x)^{p_1}\,x^{-(p_2+p_3\ln x+p_4\ln^2 x)}\,e^{-p_5 x}",
+            (_log1m, _log, _log2, _log3, _linear),
+        ),
+        Function("expdijet2", r"e^{-p_1 x}\,x^{-p_2}", (_linear, _log)),
+        Function("expdijet3", r"e^{-p_1 x}\,x^{-(p_2+p_3\ln x)}", (_linear, _log, _log2)),
+        Function("powexp3", r"x^{-p_1}\,e^{-p_2 x-p_3 x^2}", (_log, _linear, _square)),
+    )
+}
+"""By name. The digit counts the shape parameters; the normalisation comes on top. Add your own under its name."""
+
+ORDERS = ("dijet2", "dijet3", "dijet4", "dijet5")
+"""The nested family, from stiff to flexible."""
+
+ALTERNATES = ("expdijet2", "expdijet3", "powexp3")
+
+
+def get_function(name: str) -> Function:
+    """Look up a function by name."""
+    if name not in FUNCTIONS:
+        msg = f"no function is named {name!r}; there are {', '.join(FUNCTIONS)}"
+        raise HistogramError(msg)
+    return FUNCTIONS[name]
+
+
+def check_masses(edges: Array, sqrt_s: float) -> None:
+    """Raise HistogramError unless 0 < m / sqrt(s) < 1 over all edges, where the functions are defined."""
+    if not (edges[0] > 0 and edges[-1] < sqrt_s):
+        msg = (
+            f"masses must lie between 0 and sqrt_s = {sqrt_s:g} (same unit), got {edges[0]:g} to {edges[-1]:g}. "
+            f"Is one of them in TeV and the other in GeV?"
+        )
+        raise HistogramError(msg)

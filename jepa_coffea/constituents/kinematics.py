@@ -1,0 +1,21 @@
+"""Four-momenta in Cartesian components, as float64 columns."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+
+
+def cartesian(pt: Floats, eta: Floats, phi: Floats, mass: Floats) -> dict[str, NDArray[np.float64]]:
+    """``px py pz energy`` in GeV from pT, eta, phi, mass.
+
+    Files store masses in reduced precision, slightly negative ones included: those count as 0.
+    """
+    pt = np.asarray(pt, dtype=np.float64)
+    phi = np.asarray(phi, dtype=np.float64)
+    mass = np.maximum(np.asarray(mass, dtype=np.float64), 0.0)
+    pz = pt * np.sinh(np.asarray(eta, dtype=np.float64))
+    energy = np.sqrt(pt**2 + pz**2 + mass**2)
+    return {"px": pt * np.cos(phi), "py": pt * np.sin(phi), "pz": pz, "energy": energy}

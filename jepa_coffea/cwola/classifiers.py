@@ -1,0 +1,103 @@
+"""Ready classifiers of window against sidebands; any scikit-learn classifier that takes ``sample_weight`` will do."""
+
+import inspect
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+
+Floats = npt.NDArray[Any]
+
+
+class ClassifierError(ValueError):
+    """A classifier that cannot be used here, or that learned nothing at all."""
+
+
+class GradientBoosting(HistGradientBoostingClassifier):
+    """scikit-learn's histogram gradient boosting with features binned beforehand, several times faster on wide data.
+
+    With sample weights scikit-learn computes weighted quantiles bin by bin and feature by feature, which takes longer
+    than the trees. The bins here are plain quantiles of each feature (a choice of where cuts may lie, not of what is
+    fitted); the trees, losses and weights are scikit-learn's.
+    """
+
+    def fit(self, X: Floats, y: Floats, sample_weight: Floats | None = None) -> "GradientBoosting":
+        """Fit on (events, features), labels and weights (events,)."""
+        levels = np.linspace(0, 1, min(self.max_bins, 255) + 1)[1:-1]
+        self.bin_edges_ = np.quantile(np.asarray(X, np.float32), levels, axis=0).T.astype(np.float32)
+        super().fit(self._binned(X), y, sample_weight)
+        return self
+
+    def _binned(self, X: Floats) -> npt.NDArray[np.float32]:
+        X = np.asarray(X, np.float32)
+        columns = [np.searchsorted(edges, column) for edges, column in zip(self.bin_edges_, X.T, strict=True)]
+        return np.stack(columns, axis=1).astype(np.float32)
+
+    def predict_proba(self, X: Floats) -> Floats:
+        """Probabilities of the classes, shape (events, 2)."""
+        return super().predict_proba(self._binned(X))
+
+    def predict(self, X: Floats) -> Floats:
+        """The likelier class, shape (events,)."""
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+class MLP(MLPClassifier):
+    """scikit-learn's perceptron for a fixed number of epochs: reaching ``max_iter`` is the plan, not a warning."""
+
+    def fit(self, X: Floats, y: Floats, sample_weight: Floats | None = None) -> "MLP":
+        """Fit on (events, features), labels and weights (events,)."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Stochastic Optimizer: Maximum iterations", ConvergenceWarning)
+            super().fit(X, y, sample_weight)
+        return self
+
+
+class WeightedPipeline(Pipeline):
+    """A pipeline that hands ``sample_weight`` to its last step."""
+
+    def fit(self, X: Floats, y: Floats, sample_weight: Floats | None = None) -> "WeightedPipeline":
+        """Fit all steps; the weights are for the classifier at the end."""
+        super().fit(X, y, **{f"{self.steps[-1][0]}__sample_weight": sample_weight})
+        return self
+
+
+def gradient_boosting(**options: Any) -> GradientBoosting:
+    """Boosted trees, 100 iterations, 63 bins, no early stopping; ``options`` go to HistGradientBoostingClassifier."""
+    return GradientBoosting(**{"max_iter": 100, "max_bins": 63, "early_stopping": False, **options})
+
+
+def mlp(**options: Any) -> WeightedPipeline:
+    """Standardised features and a multi-layer perceptron (64, 64); ``options`` go to MLPClassifier."""
+    settings = {"hidden_layer_sizes": (64, 64), "alpha": 1e-3, "batch_size": 512, "max_iter": 30, "tol": 0.0, **options}
+    return WeightedPipeline([("scale", StandardScaler()), ("mlp", MLP(**settings))])
+
+
+def logistic(**options: Any) -> WeightedPipeline:
+    """Standardised features and logistic regression; ``options`` go to LogisticRegression."""
+    settings = {"C": 1.0, "max_iter": 1000, **options}
+    return WeightedPipeline([("scale", StandardScaler()), ("logistic", LogisticRegression(**settings))])
+
+
+CLASSIFIERS = {"gradient_boosting": gradient_boosting, "mlp": mlp, "logistic": logistic}
+
+
+def check_estimator(estimator: Any) -> None:
+    """Raise ClassifierError unless ``estimator`` has ``fit(X, y, sample_weight)`` and ``predict_proba``."""
+    fits = callable(getattr(estimator, "fit", None))
+    if not fits or not callable(getattr(estimator, "predict_proba", None)):
+        msg = f"CWoLa: expected an estimator with fit and predict_proba, got {type(estimator).__name__}"
+        raise ClassifierError(msg)
+    if "sample_weight" not in inspect.signature(estimator.fit).parameters:
+        msg = (
+            f"CWoLa: {type(estimator).__name__}.fit takes no sample_weight, without which window and sidebands "
+            "cannot be balanced; for a pipeline use jepa_coffea.cwola.classifiers.WeightedPipeline"
+        )
+        raise ClassifierError(msg)

@@ -1,0 +1,79 @@
+"""Label-free reductions of embeddings and the symmetric treatment of an event's two jets.
+
+A weak classifier drowns in many dimensions when little signal is in the window. What shrinks them here looks at no
+labels and is fitted on the sidebands of the training folds only, so it belongs to the folds as the classifier does.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.decomposition import PCA
+
+Floats = npt.NDArray[Any]
+
+
+class FeatureError(ValueError):
+    """Features from which nothing can be learned: not finite, or not of the expected shape."""
+
+
+def check_features(X: Floats, columns: list[str] | None = None) -> None:
+    """Raise FeatureError unless X is a finite matrix of events and features; name the first bad feature and event."""
+    if X.ndim != 2 or X.shape[1] == 0:
+        msg = f"features: expected shape (events, features) with at least one feature, got {X.shape}"
+        raise FeatureError(msg)
+    bad = ~np.isfinite(X)
+    if bad.any():
+        event, column = (int(i[0]) for i in np.nonzero(bad))
+        name = columns[column] if columns else f"number {column}"
+        msg = (
+            f"features: {int(bad.any(axis=1).sum())} of {len(X)} events have a value that is not finite "
+            f"(first: event {event}, feature {name}); a jet without constituents has no embedding: "
+            "select events with good jets first"
+        )
+        raise FeatureError(msg)
+
+
+def symmetrised(first: Floats, second: Floats) -> Floats:
+    """Mean and absolute difference of two jets' features, shapes (events, D) -> (events, 2 D).
+
+    Which jet is the leading one is noise (both recoil at almost the same pT); these keep, feature by feature, all that
+    does not depend on it.
+    """
+    if first.shape != second.shape:
+        msg = f"symmetrised: expected two matrices of the same shape, got {first.shape} and {second.shape}"
+        raise FeatureError(msg)
+    return np.concatenate([(first + second) / 2, np.abs(first - second)], axis=1)
+
+
+class Whitening(TransformerMixin, BaseEstimator):
+    """Leading principal components with unit variance, optionally with how far an event lies from the sidebands.
+
+    Args:
+        components: how many principal components to keep.
+        novelty: append two numbers: the squared distance from the mean in the kept components (Mahalanobis), and the
+            log of the squared residual outside them. Rare events of any kind, signal among them, are extreme in both.
+    """
+
+    def __init__(self, components: int = 12, novelty: bool = False) -> None:
+        self.components = components
+        self.novelty = novelty
+
+    def fit(self, X: Floats, y: None = None) -> "Whitening":  # noqa: ARG002 (scikit-learn's signature)
+        """Fit on events (events, features) without labels."""
+        if self.components > X.shape[1]:
+            msg = f"Whitening: {self.components} components of {X.shape[1]} features; take fewer"
+            raise FeatureError(msg)
+        self.pca_ = PCA(self.components, whiten=True, svd_solver="full").fit(X)
+        return self
+
+    def transform(self, X: Floats) -> Floats:
+        """(events, features) -> (events, components [+ 2])."""
+        reduced = self.pca_.transform(X)
+        if not self.novelty:
+            return reduced
+        centred = X - self.pca_.mean_
+        inside = centred @ self.pca_.components_.T
+        residual = np.maximum((centred**2).sum(axis=1) - (inside**2).sum(axis=1), 1e-12 * (centred**2).mean())
+        return np.column_stack([reduced, (reduced**2).sum(axis=1), np.log(residual)])

@@ -1,0 +1,154 @@
+"""One classifier fit, a pure function of the sample, the recipe and the position of the fit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import clone
+
+from jepa_coffea.cwola.classifiers import ClassifierError
+from jepa_coffea.cwola.features import check_features
+from jepa_coffea.cwola.folds import FoldError, Folds, as_hashes
+from jepa_coffea.cwola.weights import balanced, check_weights, match_to_window
+from jepa_coffea.cwola.windows import OUTSIDE, WINDOW, Windows
+
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Events as the classifiers see them, one entry per event in each array."""
+
+    X: npt.NDArray[Any]
+    """Features, (events, features)."""
+    mass: Floats
+    """The resonance mass, GeV."""
+    hashes: npt.NDArray[np.uint64]
+    """Identities, which decide the folds."""
+    weights: Floats
+    """Event weights, not negative."""
+    match: Floats | None = None
+    """Variables, (events, variables), in which sidebands are weighted to look like the window."""
+
+    def take(self, rows: npt.NDArray[Any]) -> "Sample":
+        """These events only (rows or mask)."""
+        match = None if self.match is None else self.match[rows]
+        return Sample(self.X[rows], self.mass[rows], self.hashes[rows], self.weights[rows], match)
+
+
+def make_sample(
+    X: npt.ArrayLike,
+    mass: npt.ArrayLike,
+    ids: npt.ArrayLike,
+    weights: npt.ArrayLike | None = None,
+    match: npt.ArrayLike | None = None,
+) -> Sample:
+    """Checked arrays of one length.
+
+    Args:
+        X: features, shape (events, features).
+        mass: the resonance mass in GeV, shape (events,).
+        ids: see :func:`~jepa_coffea.cwola.folds.as_hashes`.
+        weights: event weights; 1 by default.
+        match: see :class:`Sample`.
+
+    Raises:
+        FeatureError, WeightError, FoldError: what is not finite, negative, or of another length.
+    """
+    features, masses = np.asarray(X), np.asarray(mass, dtype=float)
+    check_features(features)
+    hashes = as_hashes(ids)
+    event_weights = np.ones(len(features)) if weights is None else np.asarray(weights, dtype=float)
+    matched = None if match is None else np.asarray(match, dtype=float)
+    lengths = {"X": len(features), "mass": masses.size, "ids": len(hashes), "weights": event_weights.size}
+    if matched is not None:
+        lengths["match"] = len(matched)
+        check_features(matched)
+    if len(set(lengths.values())) > 1 or masses.ndim != 1:
+        msg = f"CWoLa: expected one entry per event in each argument, got lengths {lengths}"
+        raise FoldError(msg)
+    if not np.isfinite(masses).all():
+        msg = f"CWoLa: {np.count_nonzero(~np.isfinite(masses))} of {len(masses)} masses are not finite"
+        raise FoldError(msg)
+    check_weights(event_weights)
+    return Sample(features, masses, hashes, event_weights, matched)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the fits besides the events; see :class:`~jepa_coffea.cwola.cwola.CWoLa`."""
+
+    windows: Windows
+    candidates: Mapping[str, Any]
+    folds: Folds
+    attribute_fraction: float
+    reduction: Any
+    seed: int
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The position of one fit: window, outer fold that is scored, inner fold in validation, estimator, member."""
+
+    window: int
+    outer: int
+    inner: int | None
+    estimator: str
+    member: int
+
+
+def scored_rows(fit: Fit, sample: Sample, recipe: Recipe) -> Rows:
+    """Row numbers of the events in the fit range that this fit scores."""
+    outer = recipe.folds.outer_of(sample.hashes)
+    rows = recipe.windows.inside(sample.mass)
+    if fit.inner is None:
+        return np.flatnonzero(rows & (outer == fit.outer))
+    inner = recipe.folds.inner_of(sample.hashes)
+    return np.flatnonzero(rows & recipe.folds.training(outer, fit.outer) & (inner == fit.inner))
+
+
+def training_rows(fit: Fit, sample: Sample, recipe: Recipe) -> Rows:
+    """Row numbers of the window and sideband events that train this fit; none of them is in :func:`scored_rows`."""
+    region = recipe.windows.windows[fit.window].region(sample.mass)
+    rows = recipe.folds.training(recipe.folds.outer_of(sample.hashes), fit.outer) & (region != OUTSIDE)
+    if fit.inner is not None:
+        rows &= recipe.folds.inner_of(sample.hashes) != fit.inner
+    return np.flatnonzero(rows)
+
+
+def fit_and_score(fit: Fit, sample: Sample, recipe: Recipe) -> Floats:
+    """Train one classifier and score the events it was not trained on, shape (events of :func:`scored_rows`,)."""
+    window = recipe.windows.windows[fit.window]
+    train, test = training_rows(fit, sample, recipe), scored_rows(fit, sample, recipe)
+    region, weights = window.region(sample.mass[train]), sample.weights[train]
+    if sample.match is not None:
+        weights = match_to_window(sample.match[train], region, weights)
+    weights = balanced(region, weights)
+    # Position, not order of execution, seeds a fit.
+    position = (fit.window, fit.outer, 0 if fit.inner is None else fit.inner + 1, fit.member)
+    rng = np.random.default_rng(np.random.SeedSequence(recipe.seed, spawn_key=position))
+    X_train, X_test = sample.X[train], sample.X[test]
+    if recipe.reduction is not None:
+        reduction = clone(recipe.reduction).fit(X_train[region != WINDOW])
+        X_train, X_test = reduction.transform(X_train), reduction.transform(X_test)
+    if recipe.attribute_fraction < 1:
+        kept = max(1, round(recipe.attribute_fraction * X_train.shape[1]))
+        columns = np.sort(rng.choice(X_train.shape[1], kept, replace=False))
+        X_train, X_test = X_train[:, columns], X_test[:, columns]
+    classifier = seeded(recipe.candidates[fit.estimator], int(rng.integers(2**31)))
+    classifier.fit(X_train, (region == WINDOW).astype(np.int64), sample_weight=weights)
+    scores = np.asarray(classifier.predict_proba(X_test), dtype=float)[:, 1]
+    if not np.isfinite(scores).all():
+        msg = f"window {window.name!r}, fold {fit.outer}: {fit.estimator} gives non-finite scores; did it diverge?"
+        raise ClassifierError(msg)
+    return scores
+
+
+def seeded(estimator: Any, seed: int) -> Any:
+    """A fresh clone of the estimator with every ``random_state`` in it set."""
+    fresh = clone(estimator)
+    states = [name for name in fresh.get_params() if name == "random_state" or name.endswith("__random_state")]
+    return fresh.set_params(**dict.fromkeys(states, seed))

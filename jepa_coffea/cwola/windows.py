@@ -1,0 +1,176 @@
+"""Mass windows, their sidebands, the range of the background fit and its bins, checked against one another."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+LOW, WINDOW, HIGH, OUTSIDE = -1, 0, 1, 2
+"""Region codes: below the window, inside it, above it, in neither window nor sidebands."""
+
+# The overlapping sets of CMS-EXO-22-026, GeV: each inner interval is a window, its two neighbours are its sidebands.
+CMS_ALPHA = (1450.0, 1650.0, 2017.0, 2465.0, 3013.0, 3682.0, 4500.0, 5500.0, 8000.0)
+CMS_BETA = (1492.0, 1824.0, 2230.0, 2725.0, 3331.0, 4071.0, 4975.0, 6081.0, 8000.0)
+
+
+class WindowError(ValueError):
+    """Windows, sidebands, fit range and bins that do not fit together."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """One signal window [low, high) between the sidebands [sideband_low, low) and [high, sideband_high), in GeV."""
+
+    low: float
+    high: float
+    sideband_low: float
+    sideband_high: float
+    name: str = "window"
+
+    def __post_init__(self) -> None:
+        edges = (self.sideband_low, self.low, self.high, self.sideband_high)
+        if not all(np.isfinite(edges)) or not all(a < b for a, b in pairwise(edges)):
+            msg = (
+                f"window {self.name!r}: expected sideband_low < low < high < sideband_high, got "
+                f"{' , '.join(f'{edge:g}' for edge in edges)}; both sidebands must have a width"
+            )
+            raise WindowError(msg)
+
+    def region(self, mass: npt.ArrayLike) -> npt.NDArray[np.int8]:
+        """LOW, WINDOW, HIGH or OUTSIDE for each event, shape (events,), from its mass in GeV."""
+        values = np.asarray(mass, dtype=float)
+        region = np.full(values.shape, OUTSIDE, np.int8)
+        region[(values >= self.sideband_low) & (values < self.low)] = LOW
+        region[(values >= self.low) & (values < self.high)] = WINDOW
+        region[(values >= self.high) & (values < self.sideband_high)] = HIGH
+        return region
+
+
+def log_bins(low: float, high: float, bins: int, through: Sequence[float] = ()) -> tuple[float, ...]:
+    """About ``bins`` bins, equally wide in log(mass), from ``low`` to ``high`` GeV, with an edge at each ``through``.
+
+    Between two fixed edges the width is what fits a whole number of bins, so every window is a union of bins.
+    """
+    if not 0 < low < high or bins < 1:
+        msg = f"log_bins: expected 0 < low < high and at least one bin, got {low:g}, {high:g}, {bins}"
+        raise WindowError(msg)
+    fixed = sorted({float(low), float(high), *(float(edge) for edge in through if low < edge < high)})
+    step = np.log(high / low) / bins
+    edges: list[float] = []
+    for start, stop in pairwise(fixed):
+        inside = max(1, round(np.log(stop / start) / step))
+        edges += np.geomspace(start, stop, inside + 1)[:-1].tolist()
+    return (*edges, float(high))
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Signal windows over one binned mass axis.
+
+    Attributes:
+        windows: the windows, in the order in which results are given.
+        edges: bin edges in GeV; the first and last are the range of the background fit. Every window and sideband edge
+            inside the fit range is a bin edge, so that masking a window masks whole bins.
+    """
+
+    windows: tuple[Window, ...]
+    edges: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not self.windows:
+            msg = "Windows: expected at least one window"
+            raise WindowError(msg)
+        edges = np.asarray(self.edges, dtype=float)
+        if edges.ndim != 1 or len(edges) < 2 or not np.isfinite(edges).all() or not (np.diff(edges) > 0).all():
+            msg = f"Windows: expected bin edges that increase strictly, got {self.edges}"
+            raise WindowError(msg)
+        for window in self.windows:
+            self._check(window, edges)
+        names = [window.name for window in self.windows]
+        if len(set(names)) < len(names):
+            msg = f"Windows: expected a different name for each window, got {names}"
+            raise WindowError(msg)
+
+    def _check(self, window: Window, edges: npt.NDArray[np.float64]) -> None:
+        if window.sideband_low < edges[0] or window.sideband_high > edges[-1]:
+            msg = (
+                f"window {window.name!r}: its sidebands {window.sideband_low:g}-{window.sideband_high:g} GeV leave the "
+                f"fit range {edges[0]:g}-{edges[-1]:g} GeV; widen the range or shrink the sidebands"
+            )
+            raise WindowError(msg)
+        for edge in (window.low, window.high):
+            if not np.isclose(edges, edge, rtol=1e-9, atol=0).any():
+                near = edges[np.abs(edges - edge).argmin()]
+                msg = (
+                    f"window {window.name!r}: its edge {edge:g} GeV is no bin edge (nearest {near:g}); a window must "
+                    "be a union of bins: move it, or give a number of bins and let them be aligned"
+                )
+                raise WindowError(msg)
+
+    @classmethod
+    def custom(
+        cls,
+        windows: Sequence[Window],
+        *,
+        fit_range: tuple[float, float] | None = None,
+        bins: int | Sequence[float] = 40,
+    ) -> "Windows":
+        """Any windows; ``bins`` is a number of logarithmic bins, aligned to the windows, or the edges themselves.
+
+        ``fit_range`` is, if not given, that of the bin edges or the span of all sidebands.
+        """
+        if not isinstance(bins, int):
+            if fit_range is not None and not np.allclose(fit_range, (bins[0], bins[-1])):
+                msg = f"Windows: fit range {fit_range} and bin edges {bins[0]:g}-{bins[-1]:g} disagree; give one"
+                raise WindowError(msg)
+            return cls(tuple(windows), tuple(float(edge) for edge in bins))
+        if not windows:
+            msg = "Windows: expected at least one window"
+            raise WindowError(msg)
+        low, high = fit_range or (min(w.sideband_low for w in windows), max(w.sideband_high for w in windows))
+        through = [edge for w in windows for edge in (w.sideband_low, w.low, w.high, w.sideband_high)]
+        return cls(tuple(windows), log_bins(low, high, bins, through))
+
+    @classmethod
+    def single(cls, low: float, high: float, *, sidebands: tuple[float, float], **axis: Any) -> "Windows":
+        """One window [low, high) GeV; ``sidebands`` are the outer edges; ``axis`` as for :meth:`custom`."""
+        return cls.custom([Window(low, high, *sidebands)], **axis)
+
+    @classmethod
+    def overlapping(cls, *sets: Sequence[float], **axis: Any) -> "Windows":
+        """Sets of edges such as ``CMS_ALPHA, CMS_BETA`` (taken when none is given): inner intervals are windows.
+
+        Windows of the first set are named A1, A2, ..., of the second B1, B2, ...
+        """
+        windows = []
+        for letter, edges in zip("ABCDEFGH", sets or (CMS_ALPHA, CMS_BETA), strict=False):
+            if len(edges) < 4:
+                msg = f"Windows: expected at least 4 edges in a set (two sidebands and a window), got {list(edges)}"
+                raise WindowError(msg)
+            windows += [
+                Window(edges[i], edges[i + 1], edges[i - 1], edges[i + 2], f"{letter}{i}")
+                for i in range(1, len(edges) - 2)
+            ]
+        return cls.custom(windows, **axis)
+
+    @property
+    def fit_range(self) -> tuple[float, float]:
+        """Lowest and highest mass of the background fit, GeV."""
+        return self.edges[0], self.edges[-1]
+
+    def inside(self, mass: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Which events lie in the fit range, shape (events,)."""
+        values = np.asarray(mass, dtype=float)
+        return (values >= self.edges[0]) & (values < self.edges[-1])
+
+    def histogram(self, mass: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Events per bin, shape (bins,)."""
+        return np.histogram(np.asarray(mass, dtype=float), bins=np.asarray(self.edges))[0].astype(float)
+
+    def bins_of(self, window: Window) -> npt.NDArray[np.bool_]:
+        """Which bins lie in the window, shape (bins,)."""
+        centres = (np.asarray(self.edges)[1:] + np.asarray(self.edges)[:-1]) / 2
+        return (centres >= window.low) & (centres < window.high)

@@ -1,0 +1,233 @@
+"""JEPAEmbedder: events in, jets with embeddings and scores out, in every mode that NanoEvents has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+from numpy.typing import NDArray
+
+from jepa_coffea.constituents import constituents_of, jets_of
+from jepa_coffea.constituents.layout import Layout, find_layout
+from jepa_coffea.constituents.record import JET_FIELDS, LayoutError
+from jepa_coffea.encoder.card import read_card
+from jepa_coffea.encoder.engine import Metrics
+from jepa_coffea.encoder.files import locate, resolve
+from jepa_coffea.encoder.onnx import OnnxEncoder
+from jepa_coffea.encoder.providers import Provider
+from jepa_coffea.encoder.session import file_hash
+from jepa_coffea.shape import Shape
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What a model takes and gives, known without a session."""
+
+    name: str
+    fields: tuple[str, ...]
+    optional_fields: tuple[str, ...]
+    embedding_dim: int | None
+    class_names: tuple[str, ...]
+
+
+class JEPAEmbedder:
+    """Attaches a model's embedding and class scores to jets.
+
+    Holds a path, a hash and options: it pickles small, opens nothing until there are jets, and shares one session a
+    process with every other embedder of the same model, however often a processor is unpickled.
+
+    Parameters
+    ----------
+    model
+        Path of an ONNX file with a model card, or the name of a shipped model (``"pjepa-mini"``).
+    provider, device_id, threads, cuda_graphs
+        As for :class:`jepa_coffea.encoder.OnnxEncoder`.
+    prefix
+        Of the new fields: ``<prefix>_embedding`` (``var * dim * float32``) and ``<prefix>_score_<class>``.
+    layout
+        How the events hold constituents; default: recognised from their fields.
+
+    Raises
+    ------
+    ModelError
+        If the model file is missing, broken or foreign.
+
+    Examples
+    --------
+    >>> embedder = JEPAEmbedder("encoder.onnx")
+    >>> events["FatJet"] = embedder(events)
+    >>> events.FatJet.jepa_embedding
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        provider: Provider = "auto",
+        device_id: int = 0,
+        threads: int | None = None,
+        cuda_graphs: bool = False,
+        prefix: str = "jepa",
+        layout: str | Layout | None = None,
+    ) -> None:
+        self.path = resolve(model)
+        self.digest = file_hash(self.path)
+        self.prefix = prefix
+        self.layout = layout
+        self._options: dict[str, Any] = {
+            "provider": provider,
+            "device_id": device_id,
+            "threads": threads,
+            "cuda_graphs": cuda_graphs,
+        }
+        self._encoder: OnnxEncoder | None = None
+        self._interface()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_encoder": None}
+
+    def metrics(self) -> dict[str, Any]:
+        """What this object did since it was made or unpickled.
+
+        Jets, micro-batches, particles, padding, seconds, loads (sessions that it opened; others were found open), and
+        so on as in :class:`jepa_coffea.encoder.engine.Metrics`, and the provider in use (None before the first jet).
+        All numbers add up over chunks and workers.
+        """
+        if self._encoder is None:
+            return Metrics().as_dict() | {"provider": None}
+        return self._encoder.metrics()
+
+    def __call__(
+        self, events: ak.Array, *, collection: str = "FatJet", jets: ak.Array | None = None, prefix: str | None = None
+    ) -> ak.Array:
+        """The jets of ``collection``, or ``jets``, with the new fields.
+
+        Parameters
+        ----------
+        events
+            NanoEvents (eager, virtual, dask), or plain awkward records with the fields of a known layout. For files
+            with one jet an entry the entries themselves are the jets.
+        collection
+            Name of the jet collection.
+        jets
+            A selection of its jets, ``events.FatJet[mask]``; default: all.
+        prefix
+            Of the new fields, instead of the embedder's.
+
+        Raises
+        ------
+        LayoutError
+            If the events have no constituents, or not the fields that the model needs.
+        ModelError, ProviderError
+            If the model cannot run here.
+        """
+        if type(events).__module__.startswith("dask_awkward"):
+            return self._lazily(events, collection, jets, prefix)
+        return self._attach(events, jets, collection, prefix or self.prefix)
+
+    def _lazily(self, events: Any, collection: str, jets: Any, prefix: str | None) -> Any:
+        import dask_awkward
+
+        return dask_awkward.map_partitions(
+            self._attach, events, jets, collection, prefix or self.prefix, label="jepa-embed"
+        )
+
+    def columns(
+        self, events: ak.Array, *, collection: str = "FatJet", jets: ak.Array | None = None
+    ) -> dict[str, ak.Array]:
+        """The new columns alone, by name (``embedding``, ``score_<class>``), nested as the jets are.
+
+        Parameters and errors as for calling the embedder; not for dask arrays.
+        """
+        form = find_layout(events, self.layout)
+        interface = self._interface()
+        present = self._present(interface, form)
+        particles = constituents_of(events, collection, jets=jets, layout=form, fields=present)
+        momenta = jets_of(events, collection, jets=jets, layout=form)
+        lazy = ak.backend(particles) == "typetracer"
+        if lazy:
+            particles, momenta = (ak.typetracer.length_zero_if_typetracer(array) for array in (particles, momenta))
+        shape = Shape(particles)
+        values = self._encode(interface, shape.flat(particles), shape.flat(momenta))
+        columns = {name: shape.restore(column) for name, column in values.items()}
+        if not lazy:
+            return columns
+        return {name: ak.Array(column.layout.to_typetracer(forget_length=True)) for name, column in columns.items()}
+
+    def _attach(self, events: ak.Array, jets: ak.Array | None, collection: str, prefix: str) -> ak.Array:
+        columns = self.columns(events, collection=collection, jets=jets)
+        if jets is None and find_layout(events, self.layout).depth == 2:
+            jets = events
+        elif jets is None and collection in events.fields:
+            jets = events[collection]
+        elif jets is None:
+            msg = f"the events have no record {collection!r} to attach fields to; use embedder.columns(events)"
+            raise LayoutError(msg)
+        for name, column in columns.items():
+            jets = ak.with_field(jets, column, f"{prefix}_{name}")
+        return jets
+
+    def _encode(self, interface: Interface, particles: ak.Array, momenta: ak.Array) -> dict[str, NDArray[np.float32]]:
+        """The new columns by name, [jet] or [jet, dim], for flat jets without gaps."""
+        counts = np.asarray(ak.num(particles, axis=1), dtype=np.int64)
+        total = int(counts.sum())
+        rows = ak.flatten(particles, axis=1)
+        flat = np.zeros((total, len(interface.fields)), dtype=np.float32)
+        for position, name in enumerate(interface.fields):
+            if name in rows.fields:
+                flat[:, position] = ak.to_numpy(rows[name])
+        axes = np.stack([np.asarray(ak.to_numpy(momenta[name]), np.float32) for name in JET_FIELDS], axis=1)
+        outputs = self._run(flat, counts, axes) if len(counts) else empty_outputs(interface)
+        columns = {} if interface.embedding_dim is None else {"embedding": outputs["embedding"]}
+        if interface.class_names:
+            scores = outputs["scores"] if "scores" in outputs else softmax(outputs["logits"])
+            columns |= {f"score_{name}": scores[:, i] for i, name in enumerate(interface.class_names)}
+        return columns
+
+    def _run(
+        self, flat: NDArray[np.float32], counts: NDArray[np.int64], axes: NDArray[np.float32]
+    ) -> Mapping[str, NDArray[np.float32]]:
+        if self._encoder is None:
+            self._encoder = self._open()
+        return self._encoder(flat, counts, axes)
+
+    def _open(self) -> OnnxEncoder:
+        return OnnxEncoder(locate(self.path), digest=self.digest, **self._options)
+
+    def _interface(self) -> Interface:
+        return _card_interface(locate(self.path), self.digest)
+
+    def _present(self, interface: Interface, form: Layout) -> list[str]:
+        """Fields to read: all that the model needs, less those that it may do without and the layout lacks."""
+        lacking = [name for name in interface.fields if name not in form.fields]
+        needed = [name for name in lacking if name not in interface.optional_fields]
+        if needed:
+            msg = (
+                f"layout {form.name!r} cannot give {needed}, which the model {interface.name!r} ({self.path.name}) "
+                f"needs; it may only do without {list(interface.optional_fields)}"
+            )
+            raise LayoutError(msg)
+        return [name for name in interface.fields if name not in lacking]
+
+
+@lru_cache(maxsize=32)
+def _card_interface(path: Path, digest: str) -> Interface:  # noqa: ARG001  the hash keys the cache
+    card = read_card(path)
+    return Interface(card.name, card.fields, card.optional_fields, card.embedding_dim, card.class_names)
+
+
+def empty_outputs(interface: Interface) -> dict[str, NDArray[np.float32]]:
+    """What a model gives for no jets."""
+    widths = {"embedding": interface.embedding_dim or 0, "scores": len(interface.class_names)}
+    return {name: np.zeros((0, width), dtype=np.float32) for name, width in widths.items()}
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Class probabilities [jet, class]."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
+    return powers / powers.sum(axis=1, keepdims=True)

@@ -1,0 +1,118 @@
+"""Ragged jets to padded micro-batches: planning under a budget, padding by one gather."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+SLACK = 0.75
+"""A micro-batch takes no jet with fewer particles than this fraction of its largest, unless padding is the same."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much a micro-batch may hold, padding included."""
+
+    tokens: int
+    """At most this many particle slots, batch * length."""
+    pairs: int
+    """At most this many pairs, batch * length**2: what bounds the memory of pair features and attention."""
+    step: int
+    """Lengths are rounded up to a multiple of this."""
+
+    def jets(self, length: int) -> int:
+        """Jets of padded length ``length`` that fit, at least 1."""
+        return max(1, min(self.tokens // length, self.pairs // length**2))
+
+    def length(self, count: int, longest: int) -> int:
+        """Padded length of a jet with ``count`` particles, when none may exceed ``longest``."""
+        return min(longest, -(-count // self.step) * self.step)
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """Jets that run together."""
+
+    jets: NDArray[np.intp]
+    """Their positions in the chunk."""
+    length: int
+    """Particle slots of each."""
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of particle slots, padding included."""
+        return len(self.jets) * self.length**2
+
+    def halves(self) -> tuple[MicroBatch, MicroBatch]:
+        """Both halves, for a device that ran out of memory."""
+        middle = len(self.jets) // 2
+        return MicroBatch(self.jets[:middle], self.length), MicroBatch(self.jets[middle:], self.length)
+
+
+def plan(counts: NDArray[np.int64], budget: Budget, longest: int) -> list[MicroBatch]:
+    """Every jet with particles into exactly one micro-batch, the longest jets first.
+
+    Jets are sorted by multiplicity, so that neighbours pad one another little. A batch ends when the budget is used
+    up, or at the first jet below :data:`SLACK` of its largest that would also fit a shorter length.
+
+    Parameters
+    ----------
+    counts
+        Particles per jet, none above ``longest``; jets with 0 are left out.
+    """
+    order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
+    negative = -counts[order]
+    batches = []
+    start = 0
+    while start < len(order):
+        largest = -int(negative[start])
+        length = budget.length(largest, longest)
+        least = min(SLACK * largest, length - budget.step + 1)
+        stop = min(start + budget.jets(length), int(np.searchsorted(negative, -least, side="right")))
+        batches.append(MicroBatch(order[start:stop], length))
+        start = stop
+    return batches
+
+
+def gather_index(
+    starts: NDArray[np.int64], counts: NDArray[np.int64], length: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Rows of the flat particles for each slot, [jet, length] (a valid row for padding too), and their mask."""
+    slots = np.arange(length, dtype=np.int64)
+    mask = slots < counts[:, None]
+    return starts[:, None] + np.where(mask, slots, 0), mask
+
+
+def pad(
+    flat: NDArray[np.float32], index: NDArray[np.int64], mask: NDArray[np.bool_], buffer: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Particles [jet, length, field], 0 where ``mask`` is False, in the memory of ``buffer`` (1-D, large enough)."""
+    shape = (*index.shape, flat.shape[1])
+    out = buffer[: index.size * flat.shape[1]].reshape(shape)
+    np.take(flat, index, axis=0, out=out, mode="clip")
+    out[~mask] = 0.0
+    return out
+
+
+def keep_hardest(
+    hardness: NDArray[np.float32], counts: NDArray[np.int64], most: int
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Which particles stay when no jet may have more than ``most``, and the counts that this leaves.
+
+    Parameters
+    ----------
+    hardness
+        One number per particle (its transverse momentum), of which each jet keeps the largest; those that stay keep
+        their order, and of equal ones the first stays.
+    """
+    keep = np.ones(len(hardness), dtype=bool)
+    over = counts > most
+    rows = np.flatnonzero(np.repeat(over, counts))
+    sizes = counts[over]
+    owner = np.repeat(np.arange(len(sizes)), sizes)
+    rank = np.empty(len(rows), dtype=np.int64)
+    rank[np.lexsort((-hardness[rows], owner))] = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    keep[rows] = rank < most
+    return keep, np.minimum(counts, most)

@@ -1,0 +1,143 @@
+"""One session per model and process: verified at load, shared by threads, never inherited through a fork."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from jepa_coffea.encoder.card import ModelCard, ModelError, card_in, has_card, load_model
+from jepa_coffea.encoder.providers import confirm, mend, runtime, session_providers
+
+
+@dataclass(frozen=True)
+class Options:
+    """What, besides the file, makes one session differ from another."""
+
+    provider: Literal["cuda", "tensorrt", "cpu"]
+    device_id: int = 0
+    cuda_graphs: bool = False
+    """Capture one CUDA graph per padded length; batches are then filled up to a fixed size."""
+
+
+@dataclass
+class Model:
+    """A loaded file."""
+
+    session: Any
+    options: Options
+    card: ModelCard | None
+    """Its card; None for files that have none."""
+    ceiling: float = float("inf")
+    """Pairs of the smallest micro-batch that the device had no memory for."""
+    idle: list[Any] = field(default_factory=list)
+    """Lanes (buffers and bindings) that no thread uses now."""
+
+    @property
+    def inputs(self) -> dict[str, tuple[str, list[Any]]]:
+        """Name to type and shape."""
+        return {node.name: (node.type, node.shape) for node in self.session.get_inputs()}
+
+    @property
+    def outputs(self) -> dict[str, tuple[str, list[Any]]]:
+        """Name to type and shape."""
+        return {node.name: (node.type, node.shape) for node in self.session.get_outputs()}
+
+
+class _Slot:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.model: Model | None = None
+
+
+_lock = threading.Lock()
+_slots: dict[tuple[int, str, Options], _Slot] = {}
+
+
+def _renew_lock() -> None:
+    # Another thread of the parent may have held the lock at the moment of the fork; here nobody would release it.
+    # The parent's sessions stay in the dictionary under its pid: their threads do not exist here, so that neither
+    # using nor destroying them is safe.
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
+
+
+def file_hash(path: str | Path) -> str:
+    """SHA-256 of a model file, hexadecimal.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        msg = f"{path}: cannot read the model file ({error.strerror})"
+        raise ModelError(msg) from None
+
+
+def open_model(path: str | Path, digest: str, options: Options) -> tuple[Model, bool]:
+    """The one model of this process with that content and these options, and whether this call loaded it.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, not ONNX, not self-contained, or its SHA-256 is not ``digest``.
+    ProviderError
+        If the provider is not to be had.
+    """
+    with _lock:
+        slot = _slots.setdefault((os.getpid(), digest, options), _Slot())
+    with slot.lock:
+        if slot.model is not None:
+            return slot.model, False
+        slot.model = _load(path, digest, options)
+        return slot.model, True
+
+
+def release(digest: str | None = None) -> int:
+    """Forget this process's sessions of one file, or all of them; returns how many. Running calls finish first."""
+    with _lock:
+        keys = [key for key in _slots if key[0] == os.getpid() and digest in (None, key[1])]
+        return sum(_slots.pop(key).model is not None for key in keys)
+
+
+def _load(path: str | Path, digest: str, options: Options) -> Model:
+    found = file_hash(path)
+    if found != digest:
+        msg = f"{path}: expected SHA-256 {digest}, got {found}: the file changed since the encoder was made from it"
+        raise ModelError(msg)
+    proto = load_model(path)
+    card = card_in(proto, str(path)) if has_card(proto) else None
+    del proto
+    ort = runtime()
+    settings = ort.SessionOptions()
+    # Parallelism comes from running several micro-batches: one thread each scales better than splitting small
+    # matrix products, and a node full of workers must not have as many pools of as many threads, all spinning.
+    settings.intra_op_num_threads = 1
+    settings.inter_op_num_threads = 1
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    settings.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    # Memory patterns are kept for every input shape ever seen; micro-batches have many.
+    settings.enable_mem_pattern = False
+    settings.log_severity_level = 3
+    if options.provider != "cpu" and hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()
+    exact = card is None or card.precision == "fp32"
+    providers = session_providers(options.provider, options.device_id, cuda_graphs=options.cuda_graphs, exact=exact)
+    try:
+        session = ort.InferenceSession(str(path), settings, providers=providers, enable_fallback=0)
+    except Exception as error:  # noqa: BLE001  the bindings raise a dozen types without a common base
+        hint = "" if options.provider == "cpu" else f" {mend()}"
+        msg = f"{path}: ONNX Runtime {ort.__version__} cannot open it on {options.provider} ({error}).{hint}"
+        raise ModelError(msg) from None
+    confirm(session, options.provider)
+    return Model(session, options, card)

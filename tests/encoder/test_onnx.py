@@ -1,0 +1,242 @@
+"""OnnxEncoder: right numbers in the right order, whatever the batches, and bad input handled or refused."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, external_data_helper, helper
+
+from jepa_coffea.constituents.record import FIELDS
+from jepa_coffea.encoder import OnnxEncoder, engine
+from jepa_coffea.encoder.batching import Budget
+from jepa_coffea.encoder.card import ModelError
+from jepa_coffea.encoder.providers import ProviderError
+from tests.encoder.tiny import random_jets, tiny_embedding, tiny_model, weights, write_tiny
+
+Jets = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny(tmp_path_factory.mktemp("model") / "tiny.onnx", classes=("QCD", "Hbb"))
+
+
+@pytest.fixture(scope="module")
+def jets() -> Jets:
+    rng = np.random.default_rng(0)
+    return random_jets(rng, np.concatenate([rng.integers(1, 128, 200), [1, 2, 128]]))
+
+
+def close(a: np.ndarray, b: np.ndarray) -> None:
+    np.testing.assert_allclose(a, b, rtol=0, atol=2e-6 * np.nanmax(np.abs(b)))
+
+
+def test_against_numpy(path: Path, jets: Jets) -> None:
+    out = OnnxEncoder(path, provider="cpu")(*jets)
+    expected = tiny_embedding(*jets)
+    close(out["embedding"], expected)
+    close(out["logits"], expected @ weights(14, 8, 2)["c"])
+    assert {value.dtype for value in out.values()} == {np.dtype(np.float32)}
+
+
+def test_order_and_chunks_change_rounding_only(path: Path, jets: Jets) -> None:
+    encoder = OnnxEncoder(path, provider="cpu")
+    flat, counts, axes = jets
+    whole = encoder(*jets)["embedding"]
+    order = np.random.default_rng(1).permutation(len(counts))
+    rows = np.split(flat, np.cumsum(counts)[:-1])
+    close(encoder(np.concatenate([rows[i] for i in order]), counts[order], axes[order])["embedding"], whole[order])
+    cut, row = 37, counts[:37].sum()
+    parts = [encoder(flat[:row], counts[:cut], axes[:cut]), encoder(flat[row:], counts[cut:], axes[cut:])]
+    close(np.concatenate([part["embedding"] for part in parts]), whole)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("budget", [Budget(64, 1000, 1), Budget(10**6, 10**9, 32)])
+def test_threads_and_budget_change_rounding_only(
+    path: Path, jets: Jets, threads: int, budget: Budget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(engine.BUDGETS, "cpu", budget)
+    close(OnnxEncoder(path, provider="cpu", threads=threads)(*jets)["embedding"], tiny_embedding(*jets))
+
+
+def test_metrics(path: Path, jets: Jets) -> None:
+    encoder = OnnxEncoder(path, provider="cpu")
+    before = encoder.metrics()
+    assert before["jets"] == before["batches"] == 0
+    encoder(*jets)
+    encoder(*jets)
+    after = encoder.metrics()
+    assert after["jets"] == 2 * len(jets[1])
+    assert after["particles"] == 2 * jets[1].sum()
+    assert 0 < after["padding"] < 0.2 * after["particles"]
+    assert 0 < after["session_seconds"] < after["seconds"]
+    assert after["provider"] == "cpu"
+
+
+def test_no_jets(path: Path) -> None:
+    out = OnnxEncoder(path, provider="cpu")(np.zeros((0, 14)), np.zeros(0, int), np.zeros((0, 4)))
+    assert out["embedding"].shape == (0, 8)
+    assert out["logits"].shape == (0, 2)
+
+
+def test_empty_and_non_finite_jets_are_nan_and_counted(path: Path) -> None:
+    flat, counts, axes = random_jets(np.random.default_rng(2), np.array([5, 0, 1, 7, 0, 3]))
+    flat[counts[:3].sum() + 2, 12] = np.nan
+    axes[5, 3] = np.inf
+    encoder = OnnxEncoder(path, provider="cpu")
+    out = encoder(flat, counts, axes)["embedding"]
+    assert np.isnan(out).all(axis=1).tolist() == [False, True, False, True, True, True]
+    close(out[[0, 2]], tiny_embedding(flat, counts, axes)[[0, 2]])
+    assert (encoder.metrics()["empty"], encoder.metrics()["non_finite"]) == (2, 2)
+
+
+def test_beyond_float32_is_non_finite(path: Path) -> None:
+    flat, counts, axes = random_jets(np.random.default_rng(2), np.array([2, 2]))
+    large = flat.astype(float)
+    large[0, 0] = 1e300
+    assert np.isnan(OnnxEncoder(path, provider="cpu")(large, counts, axes)["embedding"]).any(axis=1).tolist() == [
+        True,
+        False,
+    ]
+
+
+def test_too_many_particles_keeps_the_hardest(path: Path) -> None:
+    flat, counts, axes = random_jets(np.random.default_rng(3), np.array([10_000, 4, 129]))
+    encoder = OnnxEncoder(path, provider="cpu")
+    rows = np.concatenate([np.arange(128), 10_000 + np.arange(4), 10_004 + np.arange(128)])
+    expected = tiny_embedding(flat[rows], np.array([128, 4, 128]), axes)
+    close(encoder(flat, counts, axes)["embedding"], expected)
+    assert encoder.metrics()["truncated"] == 2
+    shuffled = np.concatenate([np.random.default_rng(4).permutation(10_000), np.arange(10_000, 10_133)])
+    close(encoder(flat[shuffled], counts, axes)["embedding"], expected)
+
+
+def test_other_numeric_types_are_converted(path: Path, jets: Jets) -> None:
+    flat, counts, axes = jets
+    out = OnnxEncoder(path, provider="cpu")(flat.astype(float), counts.astype(np.uint8), axes.tolist())
+    close(out["embedding"], tiny_embedding(*jets))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "match"),
+    [
+        (
+            {"particles": np.zeros((3, 14), complex)},
+            TypeError,
+            "particles: expected real numbers, got dtype complex128",
+        ),
+        ({"particles": np.full((3, 14), "a")}, TypeError, "particles: expected real numbers"),
+        ({"jets": np.zeros((2, 4), object)}, TypeError, "jets: expected real numbers, got dtype object"),
+        ({"counts": np.array([1.0, 2.0])}, TypeError, "counts: expected integers, got dtype float64"),
+        ({"counts": np.array([4, -1])}, ValueError, "minimum -1"),
+        ({"counts": np.array([[1, 2]])}, ValueError, r"got shape \(1, 2\)"),
+        ({"counts": np.array([1, 1])}, ValueError, r"\(sum\(counts\), fields\) = \(2, 14\), got \(3, 14\)"),
+        ({"particles": np.zeros((3, 13))}, ValueError, r"= \(3, 14\), got \(3, 13\)"),
+        ({"jets": np.zeros((3, 4))}, ValueError, r"\(jets, 4\) = \(2, 4\), got \(3, 4\)"),
+    ],
+)
+def test_wrong_arrays(path: Path, change: dict[str, np.ndarray], error: type[Exception], match: str) -> None:
+    arguments = {"particles": np.ones((3, 14)), "counts": np.array([1, 2]), "jets": np.ones((2, 4))} | change
+    with pytest.raises(error, match=match):
+        OnnxEncoder(path, provider="cpu")(**arguments)
+
+
+def test_halves_batches_when_the_device_is_full(path: Path, jets: Jets, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(engine.BUDGETS, "cpu", Budget(4096, 10**6, 8))
+    encoder = OnnxEncoder(path, provider="cpu", device_id=1)
+    session = encoder.model.session
+    sizes = []
+
+    class Full:
+        def run(self, outputs: list[str], feed: dict[str, np.ndarray], options: object) -> list[np.ndarray]:
+            sizes.append(len(feed["jets"]))
+            if feed["particles"].shape[0] * feed["particles"].shape[1] ** 2 > 20_000:
+                msg = "BFCArena: Failed to allocate memory for requested buffer of size 123"
+                raise RuntimeError(msg)
+            return session.run(outputs, feed, options)
+
+    monkeypatch.setattr(encoder.model, "session", Full())
+    monkeypatch.setattr(encoder.model, "idle", [])
+    close(encoder(*jets)["embedding"], tiny_embedding(*jets))
+    retries = encoder.metrics()["retries"]
+    assert retries > 0
+    encoder(*jets)
+    assert encoder.metrics()["retries"] <= retries + 1  # the limit that was found is remembered
+
+
+def test_no_memory_for_one_jet(path: Path, jets: Jets, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = OnnxEncoder(path, provider="cpu", device_id=2)
+
+    class Full:
+        def run(self, *arguments: object) -> list[np.ndarray]:
+            msg = "CUDA failure 2: out of memory"
+            raise RuntimeError(msg)
+
+    monkeypatch.setattr(encoder.model, "session", Full())
+    monkeypatch.setattr(encoder.model, "idle", [])
+    with pytest.raises(ProviderError, match="no memory left for one jet of 128 particles"):
+        encoder(*jets)
+
+
+def test_missing_truncated_and_foreign_files(tmp_path: Path, path: Path) -> None:
+    with pytest.raises(ModelError, match="No such file"):
+        OnnxEncoder(tmp_path / "no.onnx", provider="cpu")
+    content = path.read_bytes()
+    (tmp_path / "cut.onnx").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ModelError, match="not a readable ONNX file"):
+        OnnxEncoder(tmp_path / "cut.onnx", provider="cpu")
+    (tmp_path / "empty.onnx").write_bytes(b"")
+    with pytest.raises(ModelError, match="it has no graph"):
+        OnnxEncoder(tmp_path / "empty.onnx", provider="cpu")
+    (tmp_path / "text.onnx").write_text("not a model")
+    with pytest.raises(ModelError, match="not a readable ONNX file"):
+        OnnxEncoder(tmp_path / "text.onnx", provider="cpu")
+    foreign = tiny_model()
+    del foreign.metadata_props[:]
+    onnx.save(foreign, str(tmp_path / "foreign.onnx"))
+    with pytest.raises(ModelError, match="from_weaver"):
+        OnnxEncoder(tmp_path / "foreign.onnx", provider="cpu")
+
+
+def test_card_and_graph_must_agree(tmp_path: Path) -> None:
+    renamed = tiny_model()
+    renamed.graph.input[1].name = "valid"
+    renamed.graph.node[0].input[0] = "valid"
+    onnx.save(renamed, str(tmp_path / "inputs.onnx"))
+    with pytest.raises(ModelError, match=r"expected inputs \['jets', 'mask', 'particles'\], found"):
+        OnnxEncoder(tmp_path / "inputs.onnx", provider="cpu")
+    model = tiny_model()
+    model.metadata_props[0].value = tiny_model(classes=("a",)).metadata_props[0].value
+    onnx.save(model, str(tmp_path / "outputs.onnx"))
+    with pytest.raises(ModelError, match="promises the output 'logits'"):
+        OnnxEncoder(tmp_path / "outputs.onnx", provider="cpu")
+    model = tiny_model(fields=FIELDS[:4])
+    model.metadata_props[0].value = tiny_model().metadata_props[0].value
+    onnx.save(model, str(tmp_path / "fields.onnx"))
+    with pytest.raises(ModelError, match=r"'particles': expected tensor\(float\) with last axis 14"):
+        OnnxEncoder(tmp_path / "fields.onnx", provider="cpu")
+
+
+def test_external_data_is_refused(tmp_path: Path) -> None:
+    model = tiny_model()
+    external_data_helper.convert_model_to_external_data(model, location="../secret.bin", size_threshold=0)
+    for tensor in model.graph.initializer:
+        tensor.ClearField("raw_data")
+    (tmp_path / "outside.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match=r"keeps 4 tensors .* in other files"):
+        OnnxEncoder(tmp_path / "outside.onnx", provider="cpu")
+
+
+def test_external_data_in_a_subgraph_is_refused(tmp_path: Path) -> None:
+    model = tiny_model()
+    hidden = TensorProto(name="hidden", data_type=TensorProto.FLOAT, dims=[1], data_location=TensorProto.EXTERNAL)
+    hidden.external_data.add(key="location", value="/etc/passwd")
+    branch = helper.make_graph(
+        [], "branch", [], [helper.make_tensor_value_info("hidden", TensorProto.FLOAT, [1])], [hidden]
+    )
+    model.graph.node.append(helper.make_node("If", ["two"], ["x2"], then_branch=branch, else_branch=branch))
+    (tmp_path / "inner.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match="keeps 2 tensors"):
+        OnnxEncoder(tmp_path / "inner.onnx", provider="cpu")
