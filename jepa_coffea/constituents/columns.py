@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
 import awkward as ak
@@ -9,6 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jepa_coffea.constituents.record import LayoutError
+
+_clock = threading.local()
+
+
+def reading_seconds() -> float:
+    """Seconds that this thread has spent getting columns into memory, which for virtual arrays is reading the file."""
+    return float(getattr(_clock, "seconds", 0.0))
 
 
 class Columns:
@@ -69,7 +78,9 @@ class Columns:
 
     def _concrete(self, column: ak.Array, name: str) -> ak.Array:
         column = ak.typetracer.length_zero_if_typetracer(column)
+        begin = time.perf_counter()
         column = ak.to_packed(ak.materialize(column))
+        _clock.seconds = reading_seconds() + time.perf_counter() - begin
         column = ak.without_parameters(column)
         if any(ak.any(ak.is_none(column, axis=axis)) for axis in range(column.ndim)):
             msg = (

@@ -1,0 +1,111 @@
+"""Embedded events on disk: parquet partitioned by dataset, one file a chunk, a row an event."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import ArrayLike, NDArray
+
+METADATA = b"jepa_coffea"
+"""Key of the parquet metadata under which a file says, in JSON, where its embeddings came from."""
+
+KINEMATICS = ("pt", "eta", "phi", "mass")
+SUBSTRUCTURE = ("msoftdrop", "tau1", "tau2", "tau3", "tau4")
+"""Written where the jets have them."""
+
+
+def jet_columns(jets: ak.Array, position: int, prefix: str = "jepa") -> dict[str, pa.Array]:
+    """Columns ``jet<n>_*`` of one of the two jets of each event.
+
+    Parameters
+    ----------
+    jets
+        ``events * 2 * jet`` with kinematics, and ``<prefix>_embedding`` and ``<prefix>_score_<class>``.
+    position
+        0 or 1; columns are called jet1 and jet2.
+    """
+    jet = jets[:, position]
+    names = {name: name for name in (*KINEMATICS, *SUBSTRUCTURE, "n_constituents") if name in jet.fields}
+    names |= {field: field.removeprefix(f"{prefix}_") for field in jet.fields if field.startswith(f"{prefix}_score_")}
+    columns = {f"jet{position + 1}_{ours}": pa.array(floats(jet[field])) for field, ours in names.items()}
+    embedding = floats(jet[f"{prefix}_embedding"])
+    size = embedding.shape[1]
+    columns[f"jet{position + 1}_embedding"] = pa.FixedSizeListArray.from_arrays(pa.array(embedding.ravel()), size)
+    return columns
+
+
+def floats(column: ak.Array) -> NDArray[np.float32]:
+    """A column as float32, [event] or [event, dim]."""
+    return np.asarray(ak.to_numpy(ak.to_regular(column, axis=None)), dtype=np.float32)
+
+
+def table(event_columns: Mapping[str, ArrayLike], jets: ak.Array, provenance: Mapping[str, Any]) -> pa.Table:
+    """One row an event: the columns given, and those of both jets; ``provenance`` goes into the metadata."""
+    columns = {name: pa.array(np.asarray(values)) for name, values in event_columns.items()}
+    for position in (0, 1):
+        columns |= jet_columns(jets, position)
+    text = json.dumps({**provenance, "versions": versions()}, sort_keys=True)
+    return pa.table(columns).replace_schema_metadata({METADATA: text.encode()})
+
+
+@lru_cache
+def versions() -> dict[str, str]:
+    """Versions of what decides the numbers in a file."""
+    return {name: version(name) for name in ("jepa-coffea", "coffea", "awkward", "numpy")}
+
+
+def chunk_name(metadata: Mapping[str, Any]) -> str:
+    """File name of a chunk from coffea's metadata: the same for every attempt, different for every range of entries."""
+    return f"{metadata['fileuuid']}-{metadata['entrystart']}-{metadata['entrystop']}.parquet"
+
+
+def write(rows: pa.Table, folder: str | Path, dataset: str, name: str) -> list[str]:
+    """Write a chunk's rows to ``<folder>/dataset=<dataset>/<name>`` so that the file appears whole or not at all.
+
+    A second attempt replaces the file of the first. A chunk without rows leaves no file.
+
+    Returns
+    -------
+    list of str
+        The path, relative to ``folder``, or nothing.
+    """
+    path = Path(folder) / f"dataset={dataset}" / name
+    if rows.num_rows == 0:
+        path.unlink(missing_ok=True)
+        return []
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{name}.{uuid.uuid4().hex}.part")
+    try:
+        pq.write_table(rows, partial, compression="zstd")
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return [str(path.relative_to(folder))]
+
+
+def read_provenance(path: str | Path) -> dict[str, Any]:
+    """What a file of embedded events says of where it came from: model and its hash, dataset, configuration, versions.
+
+    Raises
+    ------
+    ValueError
+        If it was not written by this project.
+    """
+    found = (pq.read_schema(path).metadata or {}).get(METADATA)
+    if found is None:
+        msg = f"{path}: no embedded events; its parquet metadata has no entry {METADATA.decode()!r}"
+        raise ValueError(msg)
+    return dict(json.loads(found))

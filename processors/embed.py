@@ -1,0 +1,159 @@
+"""Select dijet events, embed their two leading jets, fill histograms and write the embedded events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import hist
+import numpy as np
+from coffea.processor import ProcessorABC
+from numpy.typing import NDArray
+
+from jepa_coffea import JEPAEmbedder, embedded
+from jepa_coffea.bookkeeping import Chunk
+from jepa_coffea.constituents import constituents_of
+from jepa_coffea.dijets import Dijets, DijetSelection, select_dijets
+
+WINDOW = {
+    "inclusive": ((0.0, np.inf),),
+    "window": ((2500.0, 3100.0),),
+    "sideband": ((2200.0, 2500.0), (3100.0, 3400.0)),
+}
+"""Regions in m_jj, GeV: name to the ranges that it is made of."""
+
+
+class EmbedProcessor(ProcessorABC):
+    """Dijet events with embedded jets.
+
+    Parameters
+    ----------
+    embedder
+        The model; see :class:`jepa_coffea.JEPAEmbedder`.
+    output
+        Folder for embedded events, seen by all workers; None writes none.
+    selection
+        Cuts on jets and on m_jj.
+    collection
+        Jet collection.
+    variations
+        Systematic variation to its factor on the jets' energy scale: fills another bin of the axis ``systematic`` with
+        the events that pass then. Jets are embedded once, with nominal momenta.
+    regions
+        Ranges of m_jj for the axis ``region``; they may overlap.
+    mjj_edges
+        Bin edges of m_jj, GeV.
+
+    Returns of ``process``: ``mjj`` and ``score`` (hists), ``cutflow``, ``bookkeeping``, ``metrics`` and ``files``, all
+    of which add up over chunks.
+    """
+
+    def __init__(
+        self,
+        embedder: JEPAEmbedder,
+        output: str | Path | None = None,
+        *,
+        selection: DijetSelection | None = None,
+        collection: str = "FatJet",
+        variations: Mapping[str, float] | None = None,
+        regions: Mapping[str, Sequence[Sequence[float]]] = WINDOW,
+        mjj_edges: Sequence[float] = tuple(np.arange(1000.0, 8001.0, 50.0)),
+    ) -> None:
+        self.embedder = embedder
+        self.output = None if output is None else str(Path(output).absolute())
+        self.selection = selection or DijetSelection()
+        self.collection = collection
+        self.variations = {"nominal": 1.0, **(variations or {})}
+        self.regions = {name: tuple((float(a), float(b)) for a, b in ranges) for name, ranges in regions.items()}
+        self.mjj_edges = tuple(float(edge) for edge in mjj_edges)
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides what a chunk gives: part of the key of a checkpoint, and written into every file."""
+        return {
+            "processor": type(self).__name__,
+            "model": self.embedder.path.name,
+            "model_hash": self.embedder.digest,
+            "collection": self.collection,
+            "selection": self.selection.model_dump(),
+            "variations": self.variations,
+            "regions": self.regions,
+            "mjj_edges": self.mjj_edges,
+            "output": self.output,
+        }
+
+    def process(self, events: ak.Array) -> dict[str, Any]:
+        """One chunk of one dataset."""
+        chunk = Chunk(events)
+        jets = chunk.jets(self.collection, optional=embedded.SUBSTRUCTURE)
+        with chunk.clock("selection"):
+            # Cuts are on things that grow with the energy scale: what passes any variation passes the largest.
+            loosest = select_dijets(jets, self.selection, scale=max(self.variations.values()))
+            varied = {name: select_dijets(jets, self.selection, scale=by) for name, by in self.variations.items()}
+        with chunk.clock("embedding"):
+            pairs = self.embed(events[loosest.events], loosest.jets)
+        nominal = np.isin(loosest.events, varied["nominal"].events)
+        with chunk.clock("filling"):
+            hists = self.fill(chunk, loosest, varied, pairs)
+        with chunk.clock("writing"):
+            files = self.write(chunk, varied["nominal"], pairs[nominal])
+        cutflow = {cut: float(chunk.weight[passed].sum()) for cut, passed in varied["nominal"].cutflow.items()}
+        report = chunk.report(self.embedder.metrics(), selected=len(varied["nominal"].events))
+        return {**hists, "cutflow": {chunk.dataset: cutflow}, "files": {chunk.dataset: files}, **report}
+
+    def embed(self, events: ak.Array, pairs: ak.Array) -> ak.Array:
+        """The pairs with embeddings, scores, and the number of constituents."""
+        particles = constituents_of(events, self.collection, jets=pairs, layout=self.embedder.layout, fields=["px"])
+        pairs = ak.with_field(pairs, ak.num(particles, axis=2), "n_constituents")
+        return self.embedder(events, collection=self.collection, jets=pairs)
+
+    def fill(
+        self, chunk: Chunk, loosest: Dijets, varied: Mapping[str, Dijets], pairs: ak.Array
+    ) -> dict[str, hist.Hist]:
+        """Histograms of m_jj and, when the model has classes, of the scores of both jets."""
+        axes = [
+            hist.axis.StrCategory([], growth=True, name="dataset", label="Dataset"),
+            hist.axis.StrCategory([], growth=True, name="region", label="Region"),
+            hist.axis.StrCategory([], growth=True, name="systematic", label="Systematic variation"),
+        ]
+        mjj = hist.Hist(
+            *axes,
+            hist.axis.Variable(self.mjj_edges, name="mjj", label=r"$m_{jj}$ [GeV]"),
+            storage=hist.storage.Weight(),
+        )
+        score = hist.Hist(
+            *axes,
+            hist.axis.StrCategory([], growth=True, name="class", label="Class"),
+            hist.axis.IntCategory([1, 2], name="jet", label="Jet"),
+            hist.axis.Regular(50, 0, 1, name="score", label="Score"),
+            storage=hist.storage.Weight(),
+        )
+        classes = [name.removeprefix("jepa_score_") for name in pairs.fields if name.startswith("jepa_score_")]
+        for systematic, dijets in varied.items():
+            rows = np.isin(loosest.events, dijets.events)
+            weight = chunk.weight[dijets.events]
+            for region, ranges in self.regions.items():
+                inside = np.any([(dijets.mjj >= low) & (dijets.mjj < high) for low, high in ranges], axis=0)
+                where = {"dataset": chunk.dataset, "region": region, "systematic": systematic}
+                mjj.fill(**where, mjj=dijets.mjj[inside], weight=weight[inside])
+                for name in classes:
+                    scores = pairs[f"jepa_score_{name}"][rows][inside]
+                    for jet in (1, 2):
+                        # A score of exactly 1 belongs into the last bin, not beyond it.
+                        values = np.minimum(embedded.floats(scores[:, jet - 1]), np.nextafter(1, 0, dtype=np.float32))
+                        score.fill(**where, **{"class": name, "jet": jet}, score=values, weight=weight[inside])
+        return {"mjj": mjj, "score": score} if classes else {"mjj": mjj}
+
+    def write(self, chunk: Chunk, dijets: Dijets, pairs: ak.Array) -> set[str]:
+        """Embedded events of the nominal selection to parquet; the names of the files written."""
+        if self.output is None:
+            return set()
+        columns: dict[str, NDArray[Any]] = {name: values[dijets.events] for name, values in chunk.identity().items()}
+        columns |= {"weight": chunk.weight[dijets.events], "mjj": dijets.mjj}
+        rows = embedded.table(columns, pairs, {**self.identity(), "dataset": chunk.dataset})
+        return set(embedded.write(rows, self.output, chunk.dataset, embedded.chunk_name(chunk.metadata)))
+
+    def postprocess(self, accumulator: dict[str, Any]) -> dict[str, Any]:
+        """Nothing to do after the chunks are added up."""
+        return accumulator

@@ -1,0 +1,179 @@
+"""EmbedProcessor through coffea's Runner, against the same done by hand on whole files."""
+
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import uproot
+import vector
+from coffea.nanoevents import PFNanoAODSchema
+from coffea.processor import IterativeExecutor, Runner
+
+from jepa_coffea import JEPAEmbedder, constituents
+from jepa_coffea.dijets import DijetSelection
+from jepa_coffea.embedded import read_provenance
+from processors.embed import EmbedProcessor
+from tests.encoder.tiny import tiny_embedding
+
+
+def run(processor: EmbedProcessor, fileset: dict, chunksize: int = 25) -> dict:
+    runner = Runner(IterativeExecutor(status=False, retries=0), chunksize=chunksize, schema=PFNanoAODSchema)
+    return runner(fileset, processor, treename="Events")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("embedded")
+
+
+@pytest.fixture(scope="module")
+def output(model: Path, files: list[str], folder: Path) -> dict:
+    fileset = {"qcd": files[:2], "signal": {"files": files[2:], "metadata": {"weight": 0.5}}}
+    processor = EmbedProcessor(JEPAEmbedder(model), folder, variations={"jes_up": 1.05, "jes_down": 0.95})
+    return run(processor, fileset)
+
+
+@pytest.fixture(scope="module")
+def rows(output: dict, folder: Path) -> ak.Array:
+    return ak.from_arrow(pq.read_table(folder).sort_by("event"))
+
+
+def by_hand(path: str, scale: float = 1.0) -> tuple[ak.Array, np.ndarray, np.ndarray]:
+    """The selected events of a file, their masses by the vector library, and positions of their two jets."""
+    with uproot.open(path) as file:
+        events = file["Events"].arrays()
+    jets = ak.zip({name: events[f"FatJet_{name}"] for name in ("pt", "eta", "phi", "mass")}, with_name="Momentum4D")
+    chosen, masses, places = [], [], []
+    for number, event in enumerate(jets):
+        good = [i for i, jet in enumerate(event) if jet.pt * scale > 200 and abs(jet.eta) < 2.5]
+        good = sorted(good, key=lambda i: -event[i].pt)[:2]
+        if len(good) < 2:
+            continue
+        mass = (
+            sum(
+                (vector.obj(**{k: float(event[i][k]) for k in ("pt", "eta", "phi", "mass")}) for i in good),
+                vector.obj(pt=0, eta=0, phi=0, mass=0),
+            ).mass
+            * scale
+        )
+        if mass > 2000:
+            chosen.append(number)
+            masses.append(mass)
+            places.append(good)
+    return events[chosen], np.array(masses), np.array(places)
+
+
+def test_rows_are_the_events_that_pass(rows: ak.Array, files: list[str]) -> None:
+    expected = [by_hand(path) for path in files]
+    assert rows.event.to_list() == [number for events, _, _ in expected for number in events.event]
+    np.testing.assert_allclose(rows.mjj, np.concatenate([mass for _, mass, _ in expected]), rtol=1e-5)
+    assert rows.truth_signal.to_list() == [truth for events, _, _ in expected for truth in events.truth_signal]
+    for jet in (0, 1):
+        pt = np.concatenate(
+            [
+                events.FatJet_pt.to_numpy()
+                if False
+                else ak.to_numpy(events.FatJet_pt[np.arange(len(events)), places[:, jet]])
+                for events, _, places in expected
+            ]
+        )
+        np.testing.assert_allclose(rows[f"jet{jet + 1}_pt"], pt, rtol=1e-6)
+
+
+def test_embeddings_are_those_of_the_jets(rows: ak.Array, files: list[str]) -> None:
+    events, _, places = by_hand(files[0])
+    jets = constituents.constituents_of(events)
+    momenta = constituents.jets_of(events)
+    for jet in (0, 1):
+        picked = jets[np.arange(len(events)), places[:, jet]]
+        axes = momenta[np.arange(len(events)), places[:, jet]]
+        flat = np.stack([ak.to_numpy(ak.flatten(picked[name])) for name in constituents.FIELDS], axis=1)
+        counts = ak.to_numpy(ak.num(picked))
+        four = np.stack([ak.to_numpy(axes[name]) for name in constituents.JET_FIELDS], axis=1)
+        expected = tiny_embedding(flat, counts, four)
+        found = ak.to_numpy(rows[f"jet{jet + 1}_embedding"][rows.event <= 100])
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+        assert rows[f"jet{jet + 1}_n_constituents"][rows.event <= 100].to_list() == counts.tolist()
+
+
+def test_weights_and_cutflow(output: dict, rows: ak.Array, files: list[str]) -> None:
+    weights = uproot.concatenate([f"{path}:Events" for path in files[2:]], "genWeight").genWeight * 0.5
+    assert output["cutflow"]["signal"]["all"] == pytest.approx(ak.sum(weights))
+    assert output["bookkeeping"]["signal"]["sumw"] == pytest.approx(ak.sum(weights))
+    assert output["cutflow"]["signal"]["mjj"] == pytest.approx(ak.sum(rows.weight[rows.dataset == "signal"]))
+    flow = output["cutflow"]["qcd"]
+    assert list(flow) == ["all", "two jets", "mjj"]
+    assert flow["all"] > flow["two jets"] >= flow["mjj"] > 0
+
+
+def test_histograms(output: dict, rows: ak.Array, files: list[str]) -> None:
+    signal = rows[rows.dataset == "signal"]
+    mjj = output["mjj"]["signal", "inclusive", "nominal", :]
+    expected, _ = np.histogram(signal.mjj, bins=mjj.axes[0].edges, weights=signal.weight)
+    np.testing.assert_allclose(mjj.values(), expected)
+    inside = signal[(signal.mjj >= 2500) & (signal.mjj < 3100)]
+    assert output["mjj"]["signal", "window", "nominal", sum].value == pytest.approx(ak.sum(inside.weight))
+    score = output["score"]["signal", "window", "nominal", "top", :, :]
+    for jet in (1, 2):
+        values = score[{"jet": jet - 1}].values()
+        expected, _ = np.histogram(inside[f"jet{jet}_score_top"], bins=50, range=(0, 1), weights=inside.weight)
+        np.testing.assert_allclose(values, expected)
+
+
+def test_variation_selects_the_events_that_pass_it(model: Path, files: list[str]) -> None:
+    cuts = DijetSelection(mjj=2600)
+    out = run(
+        EmbedProcessor(JEPAEmbedder(model), selection=cuts, variations={"up": 1.1, "down": 0.9}), {"d": files[:1]}
+    )
+    for name, scale in (("nominal", 1.0), ("up", 1.1), ("down", 0.9)):
+        events, masses, _ = by_hand(files[0], scale)
+        weights = events.genWeight[masses > 2600]
+        assert out["mjj"]["d", "inclusive", name, sum].value == pytest.approx(ak.sum(weights)), name
+        scored = out["score"]["d", "inclusive", name, "QCD", 0, sum].value
+        assert scored == pytest.approx(ak.sum(weights)), name
+
+
+def test_bookkeeping(output: dict) -> None:
+    assert output["bookkeeping"]["qcd"] | {"sumw": 0, "sumw2": 0, "selected": 0} == {
+        "events": 120,
+        "chunks": 4,
+        "sumw": 0,
+        "sumw2": 0,
+        "selected": 0,
+    }
+    (worker,) = output["metrics"].values()
+    assert worker["chunks"] == 6
+    assert worker["provider"] == {"cpu": 6}
+    assert worker["loads"] <= 1
+    seconds = worker["seconds"]
+    assert set(seconds) == {"reading", "selection", "packing", "model", "filling", "writing", "total"}
+    assert sum(seconds.values()) <= 2 * seconds["total"]
+
+
+def test_files_say_where_they_come_from(output: dict, folder: Path, model: Path) -> None:
+    written = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.parquet"))
+    assert written == sorted(output["files"]["qcd"] | output["files"]["signal"])
+    found = read_provenance(folder / written[0])
+    assert found["model_hash"] == JEPAEmbedder(model).digest
+    assert found["selection"]["mjj"] == 2000
+    assert found["dataset"] == "qcd"
+    assert not list(folder.rglob("*.part"))
+
+
+def test_second_run_duplicates_nothing(model: Path, files: list[str], tmp_path: Path) -> None:
+    processor = EmbedProcessor(JEPAEmbedder(model), tmp_path)
+    run(processor, {"qcd": files[:1]})
+    first = pq.read_table(tmp_path).sort_by("event")
+    run(processor, {"qcd": files[:1]})
+    assert pq.read_table(tmp_path).sort_by("event").equals(first)
+
+
+def test_chunk_boundaries_change_nothing(model: Path, files: list[str]) -> None:
+    small = run(EmbedProcessor(JEPAEmbedder(model)), {"qcd": files[:1]}, chunksize=7)
+    whole = run(EmbedProcessor(JEPAEmbedder(model)), {"qcd": files[:1]}, chunksize=100)
+    assert small["bookkeeping"]["qcd"]["events"] == whole["bookkeeping"]["qcd"]["events"]
+    for region in ("inclusive", "window", "sideband"):
+        pick = ("qcd", region, "nominal")
+        np.testing.assert_allclose(small["mjj"][*pick, :].values(), whole["mjj"][*pick, :].values())
