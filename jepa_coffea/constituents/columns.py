@@ -10,7 +10,7 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
-from jepa_coffea.constituents.record import LayoutError
+from jepa_coffea.constituents.record import LayoutError, UnreadableError
 
 _clock = threading.local()
 
@@ -79,7 +79,11 @@ class Columns:
     def _concrete(self, column: ak.Array, name: str) -> ak.Array:
         column = ak.typetracer.length_zero_if_typetracer(column)
         begin = time.perf_counter()
-        column = ak.to_packed(ak.materialize(column))
+        try:
+            column = ak.to_packed(ak.materialize(column))
+        except Exception as error:
+            msg = f"layout {self.layout!r}: cannot read {name} ({type(error).__name__}: {error})"
+            raise UnreadableError(msg) from error
         _clock.seconds = reading_seconds() + time.perf_counter() - begin
         column = ak.without_parameters(column)
         if any(ak.any(ak.is_none(column, axis=axis)) for axis in range(column.ndim)):
