@@ -40,6 +40,11 @@ class Columns:
         self.layout = layout
 
     def _find(self, collection: str, field: str) -> ak.Array | None:
+        field, _, inner = field.partition(".")
+        found = self._branch(collection, field)
+        return found if found is None or not inner else found[inner]
+
+    def _branch(self, collection: str, field: str) -> ak.Array | None:
         names = self.events.fields
         if collection in names and field in self.events[collection].fields:
             return self.events[collection, field]
@@ -54,6 +59,8 @@ class Columns:
 
     def get(self, collection: str, *fields: str) -> ak.Array:
         """Column of the first of ``fields`` that exists, packed in memory and without option types.
+
+        ``field.inner`` is the field ``inner`` of a branch of records.
 
         Raises
         ------
