@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := cpu,hunt,jobqueue,train,simulation,dev
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-gpu-wheel lint clean
 
 # The environment is rebuilt when the versions it is made of change.
 $(VENV)/.ready: constraints.txt pyproject.toml
@@ -18,6 +18,15 @@ lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The GPU package excludes the CPU package, so that it needs an environment of its own.
+.venv-gpu/.ready: constraints.txt
+	test -x .venv-gpu/bin/python || $(PYTHON) -m venv .venv-gpu
+	.venv-gpu/bin/python -m pip install --quiet --constraint constraints.txt onnxruntime-gpu numpy onnx pydantic pytest
+	touch $@
+
+test-gpu-wheel: .venv-gpu/.ready
+	.venv-gpu/bin/python -m pytest tests/gpu_wheel tests/encoder
 
 clean:
 	rm -rf $(VENV) demo

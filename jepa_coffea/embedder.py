@@ -137,23 +137,38 @@ class JEPAEmbedder:
             self._attach, events, jets, collection, prefix or self.prefix, label="jepa-embed"
         )
 
-    def _attach(self, events: ak.Array, jets: ak.Array | None, collection: str, prefix: str) -> ak.Array:
+    def columns(
+        self, events: ak.Array, *, collection: str = "FatJet", jets: ak.Array | None = None
+    ) -> dict[str, ak.Array]:
+        """The new columns alone, by name (``embedding``, ``score_<class>``), nested as the jets are.
+
+        Parameters and errors as for calling the embedder; not for dask arrays.
+        """
         form = find_layout(events, self.layout)
         interface = self._interface()
         present = self._present(interface, form)
         particles = constituents_of(events, collection, jets=jets, layout=form, fields=present)
         momenta = jets_of(events, collection, jets=jets, layout=form)
-        if jets is None:
-            jets = events if form.depth == 2 else events[collection]
         lazy = ak.backend(particles) == "typetracer"
         if lazy:
             particles, momenta = (ak.typetracer.length_zero_if_typetracer(array) for array in (particles, momenta))
         shape = Shape(particles)
-        columns = self._encode(interface, shape.flat(particles), shape.flat(momenta))
-        for name, values in columns.items():
-            column = shape.restore(values)
-            if lazy:
-                column = ak.Array(column.layout.to_typetracer(forget_length=True))
+        values = self._encode(interface, shape.flat(particles), shape.flat(momenta))
+        columns = {name: shape.restore(column) for name, column in values.items()}
+        if not lazy:
+            return columns
+        return {name: ak.Array(column.layout.to_typetracer(forget_length=True)) for name, column in columns.items()}
+
+    def _attach(self, events: ak.Array, jets: ak.Array | None, collection: str, prefix: str) -> ak.Array:
+        columns = self.columns(events, collection=collection, jets=jets)
+        if jets is None and find_layout(events, self.layout).depth == 2:
+            jets = events
+        elif jets is None and collection in events.fields:
+            jets = events[collection]
+        elif jets is None:
+            msg = f"the events have no record {collection!r} to attach fields to; use embedder.columns(events)"
+            raise LayoutError(msg)
+        for name, column in columns.items():
             jets = ak.with_field(jets, column, f"{prefix}_{name}")
         return jets
 

@@ -11,7 +11,7 @@ from iminuit import Minuit
 from scipy import stats
 
 from jepa_coffea.bumphunt.errors import FitError, HistogramError
-from jepa_coffea.bumphunt.functions import Function, check_masses, get_function
+from jepa_coffea.bumphunt.functions import check_masses, get_function
 from jepa_coffea.bumphunt.likelihood import Array, Model, deviance, fit_batch, reference_model
 from jepa_coffea.bumphunt.records import Record
 from jepa_coffea.bumphunt.spectrum import Interval, Spectrum, as_spectrum, check_edges
@@ -134,7 +134,7 @@ def signed_pulls(counts: Array, expected: Array) -> Array:
 
 def fit_background(
     data: Spectrum | hist.Hist | tuple[npt.ArrayLike, npt.ArrayLike],
-    function: str | Function = "dijet3",
+    function: str = "dijet3",
     *,
     sqrt_s: float = 13000.0,
     window: Interval | None = None,
@@ -161,14 +161,15 @@ def fit_background(
         inside = spectrum.inside(window)
         if template is None:
             used = ~inside
-            _check_sidebands(spectrum, inside, window)
+            check_sidebands(spectrum, inside, window)
     pilot = reference_model(shape, sqrt_s, spectrum.edges, spectrum.counts, used)
     result = _minuit(pilot, spectrum, used, template)
     result = replace(result, window=None if window is None else np.asarray(window, dtype=float))
     return result if toys == 0 else replace(result, p_value=_goodness(result, toys, seed, template), toys=toys)
 
 
-def _check_sidebands(spectrum: Spectrum, inside: npt.NDArray[np.bool_], window: Interval) -> None:
+def check_sidebands(spectrum: Spectrum, inside: npt.NDArray[np.bool_], window: Interval) -> None:
+    """Raise HistogramError unless there are events on both sides of a window."""
     first, last = np.flatnonzero(inside)[[0, -1]]
     for side, bins in (("below", spectrum.counts[:first]), ("above", spectrum.counts[last + 1 :])):
         if bins.sum() == 0:

@@ -90,7 +90,7 @@ FUNCTIONS: dict[str, Function] = {
         Function("powexp3", r"x^{-p_1}\,e^{-p_2 x-p_3 x^2}", (_log, _linear, _square)),
     )
 }
-"""By name. The digit counts the shape parameters; the normalisation comes on top."""
+"""By name. The digit counts the shape parameters; the normalisation comes on top. Add your own under its name."""
 
 ORDERS = ("dijet2", "dijet3", "dijet4", "dijet5")
 """The nested family, from stiff to flexible."""
@@ -98,14 +98,12 @@ ORDERS = ("dijet2", "dijet3", "dijet4", "dijet5")
 ALTERNATES = ("expdijet2", "expdijet3", "powexp3")
 
 
-def get_function(function: str | Function) -> Function:
-    """Look up a function by name; a Function is returned as it is."""
-    if isinstance(function, Function):
-        return function
-    if function not in FUNCTIONS:
-        msg = f"no function is named {function!r}; there are {', '.join(FUNCTIONS)}"
+def get_function(name: str) -> Function:
+    """Look up a function by name."""
+    if name not in FUNCTIONS:
+        msg = f"no function is named {name!r}; there are {', '.join(FUNCTIONS)}"
         raise HistogramError(msg)
-    return FUNCTIONS[function]
+    return FUNCTIONS[name]
 
 
 def check_masses(edges: Array, sqrt_s: float) -> None:

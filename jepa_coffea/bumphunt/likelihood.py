@@ -9,6 +9,7 @@ there is the unit matrix, so that all of them are of order 1, uncorrelated, and 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -97,16 +98,23 @@ def deviance(counts: Array, expected: Array) -> Array:
     return np.asarray(2 * np.where(expected >= 0, terms, np.inf).sum(axis=-1))
 
 
-def fit_batch(model: Model, counts: Array, template: Array | None = None, start: Array | None = None) -> BatchFit:
+class Start(NamedTuple):
+    """Where to begin: coordinates [row, parameter] and signal yields [row]."""
+
+    phi: Array
+    signal: Array
+
+
+def fit_batch(model: Model, counts: Array, template: Array | None = None, start: Start | None = None) -> BatchFit:
     """Fit ``counts`` [row, bin] with the function, plus a signal yield times ``template`` when there is one.
 
     template: [bin] or [row, bin], signal events per bin for a yield of 1. The yield may become negative as long as the
-    expectation of every bin stays positive. start: coordinates [row, parameter], by default the reference.
+    expectation of every bin stays positive. start: by default the reference and no signal.
     """
     rows, n_phi = len(counts), model.design.shape[-1]
     shape = None if template is None else np.broadcast_to(template, counts.shape)
-    phi = np.zeros((rows, n_phi)) if start is None else start.copy()
-    signal = np.zeros(rows)
+    phi = np.zeros((rows, n_phi)) if start is None else start.phi.copy()
+    signal = np.zeros(rows) if start is None or shape is None else start.signal.copy()
     value = np.full(rows, np.inf)
     size = n_phi + (shape is not None)
     information = np.full((rows, size, size), np.nan)

@@ -195,6 +195,11 @@ def read_card(path: str | Path) -> ModelCard:
     return card_in(load_model(path), str(path))
 
 
+def has_card(model: onnx.ModelProto) -> bool:
+    """Whether there is a card, of whatever version."""
+    return any(prop.key == KEY for prop in model.metadata_props)
+
+
 def card_in(model: onnx.ModelProto, where: str) -> ModelCard:
     """The card of a loaded file; ``where`` names it in errors."""
     for prop in model.metadata_props:

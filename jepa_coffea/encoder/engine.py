@@ -96,7 +96,8 @@ def run(
         If the device has no memory for a single jet.
     """
     provider = model.options.provider
-    batches = plan(counts, BUDGETS[provider], longest)
+    budget = BUDGETS[provider]
+    batches = plan(counts, budget, longest)
     out = {name: np.full((len(counts), width), np.nan, dtype=np.float32) for name, width in widths.items()}
     lock = threading.Lock()
     shrink_at = None if model.options.cuda_graphs or not batches else batches[-1]
@@ -109,6 +110,8 @@ def run(
         lane = lane_for(model, tuple(widths))
         try:
             inputs = feed(batch, lane)
+            if model.options.cuda_graphs:
+                inputs = filled_up(inputs, budget.jets(batch.length))
             start = time.perf_counter()
             # The arena keeps the most it ever needed: the last batch of a call gives it back.
             values = lane.run(inputs, shrink=batch is shrink_at)
@@ -138,7 +141,8 @@ def run(
         for half in batch.halves():
             one(half)
 
-    workers = min(threads or THREADS[provider], len(batches))
+    # Captured graphs own their memory, so that two must not run at once.
+    workers = 1 if model.options.cuda_graphs else min(threads or THREADS[provider], len(batches))
     if workers <= 1:
         for batch in batches:
             one(batch)
@@ -147,6 +151,13 @@ def run(
             for done in [pool.submit(one, batch) for batch in batches]:
                 done.result()
     return out
+
+
+def filled_up(inputs: dict[str, NDArray[np.generic]], jets: int) -> dict[str, NDArray[np.generic]]:
+    """The inputs with their first jet repeated until there are ``jets``."""
+    return {
+        name: np.concatenate([array, np.repeat(array[:1], jets - len(array), axis=0)]) for name, array in inputs.items()
+    }
 
 
 def out_of_memory(error: Exception) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jepa_coffea.encoder.batching import MicroBatch, gather_index, keep_hardest, pad
-from jepa_coffea.encoder.card import KEY, ModelError, parse_card
+from jepa_coffea.encoder.card import KEY, ModelError
 from jepa_coffea.encoder.engine import Metrics, run
 from jepa_coffea.encoder.lanes import Lane
 from jepa_coffea.encoder.providers import Provider, choose
@@ -58,10 +58,10 @@ class OnnxEncoder:
         self.digest = digest or file_hash(path)
         self.threads = threads
         self.model, loaded = open_model(path, self.digest, options)
-        if KEY not in self.model.metadata:
+        if self.model.card is None:
             msg = f"{path}: has no {KEY!r} in its metadata; weaver exports load with JEPAEmbedder.from_weaver"
             raise ModelError(msg)
-        self.card = parse_card(self.model.metadata[KEY], str(path))
+        self.card = self.model.card
         self._widths = contract(
             self.model, self.card.fields, self.card.embedding_dim, len(self.card.class_names), str(path)
         )

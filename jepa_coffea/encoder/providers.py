@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import importlib.metadata
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, get_args
 
@@ -136,21 +137,36 @@ def loads(library: str) -> bool:
     return True
 
 
-def session_providers(provider: str, device_id: int, options: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """The ``providers`` argument of an ``InferenceSession``; ``options`` go to the first."""
+def session_providers(
+    provider: str, device_id: int, *, cuda_graphs: bool, exact: bool
+) -> list[tuple[str, dict[str, Any]]]:
+    """The ``providers`` argument of an ``InferenceSession``, the one asked for first.
+
+    ``exact`` keeps single precision single: TensorFloat-32 has the mantissa of half precision.
+    """
     cuda = {
         "device_id": device_id,
         # Growing by what is asked instead of doubling keeps memory near the budget of the micro-batches.
         "arena_extend_strategy": "kSameAsRequested",
         # Every batch has a new shape, for each of which an exhaustive search would run all algorithms.
         "cudnn_conv_algo_search": "HEURISTIC",
+        "enable_cuda_graph": "1" if cuda_graphs else "0",
+        "use_tf32": "0" if exact else "1",
+    }
+    # Building engines takes minutes; TensorRT names the cached ones by model and hardware.
+    engines = Path.home() / ".cache" / "jepa-coffea"
+    tensorrt = {
+        "device_id": device_id,
+        "trt_engine_cache_enable": True,
+        "trt_engine_cache_path": str(engines),
+        "trt_timing_cache_enable": True,
     }
     cpu: tuple[str, dict[str, Any]] = (EXECUTION["cpu"], {})
-    if provider == "cuda":
-        return [(EXECUTION["cuda"], cuda | options), cpu]
-    if provider == "tensorrt":
-        return [(EXECUTION["tensorrt"], {"device_id": device_id} | options), (EXECUTION["cuda"], cuda), cpu]
-    return [cpu]
+    chosen = {
+        "cuda": [(EXECUTION["cuda"], cuda)],
+        "tensorrt": [(EXECUTION["tensorrt"], tensorrt), (EXECUTION["cuda"], cuda)],
+    }
+    return [*chosen.get(provider, []), cpu]
 
 
 def confirm(session: Any, provider: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from jepa_coffea.encoder.card import ModelError, load_model
+from jepa_coffea.encoder.card import ModelCard, ModelError, card_in, has_card, load_model
 from jepa_coffea.encoder.providers import confirm, mend, runtime, session_providers
 
 
@@ -29,8 +29,8 @@ class Model:
 
     session: Any
     options: Options
-    metadata: dict[str, str]
-    """The metadata of the ONNX file."""
+    card: ModelCard | None
+    """Its card; None for files that have none."""
     ceiling: float = float("inf")
     """Pairs of the smallest micro-batch that the device had no memory for."""
     idle: list[Any] = field(default_factory=list)
@@ -115,7 +115,9 @@ def _load(path: str | Path, digest: str, options: Options) -> Model:
     if found != digest:
         msg = f"{path}: expected SHA-256 {digest}, got {found}: the file changed since the encoder was made from it"
         raise ModelError(msg)
-    metadata = {prop.key: prop.value for prop in load_model(path).metadata_props}
+    proto = load_model(path)
+    card = card_in(proto, str(path)) if has_card(proto) else None
+    del proto
     ort = runtime()
     settings = ort.SessionOptions()
     # Parallelism comes from running several micro-batches: one thread each scales better than splitting small
@@ -129,8 +131,8 @@ def _load(path: str | Path, digest: str, options: Options) -> Model:
     settings.log_severity_level = 3
     if options.provider != "cpu" and hasattr(ort, "preload_dlls"):
         ort.preload_dlls()
-    extra = {"enable_cuda_graph": "1"} if options.cuda_graphs else {}
-    providers = session_providers(options.provider, options.device_id, extra)
+    exact = card is None or card.precision == "fp32"
+    providers = session_providers(options.provider, options.device_id, cuda_graphs=options.cuda_graphs, exact=exact)
     try:
         session = ort.InferenceSession(str(path), settings, providers=providers, enable_fallback=0)
     except Exception as error:  # noqa: BLE001  the bindings raise a dozen types without a common base
@@ -138,4 +140,4 @@ def _load(path: str | Path, digest: str, options: Options) -> Model:
         msg = f"{path}: ONNX Runtime {ort.__version__} cannot open it on {options.provider} ({error}).{hint}"
         raise ModelError(msg) from None
     confirm(session, options.provider)
-    return Model(session, options, metadata)
+    return Model(session, options, card)

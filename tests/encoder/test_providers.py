@@ -57,9 +57,10 @@ def test_neither_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_both_packages_over_one_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    info = tmp_path / "onnxruntime_gpu-1.31.1.dist-info"
+    (other,) = {"onnxruntime", "onnxruntime-gpu"} - set(providers.installed())
+    info = tmp_path / f"{other.replace('-', '_')}-1.31.1.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: onnxruntime-gpu\nVersion: 1.31.1\n")
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {other}\nVersion: 1.31.1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert set(providers.installed()) == {"onnxruntime", "onnxruntime-gpu"}
     with pytest.raises(

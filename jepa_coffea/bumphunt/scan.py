@@ -1,0 +1,110 @@
+"""Local p0 against mass: how well a resonance at each mass explains the spectrum better than background alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import hist
+import numpy as np
+import numpy.typing as npt
+
+from jepa_coffea.bumphunt.background import fit_background
+from jepa_coffea.bumphunt.errors import FitError, HistogramError
+from jepa_coffea.bumphunt.likelihood import Array
+from jepa_coffea.bumphunt.records import Record
+from jepa_coffea.bumphunt.searches import ShapeSearch
+from jepa_coffea.bumphunt.signals import Gaussian, Signal, default_masses
+from jepa_coffea.bumphunt.significance import p_value
+from jepa_coffea.bumphunt.spectrum import Interval, Spectrum, as_spectrum
+
+
+@dataclass(frozen=True, eq=False)
+class Scan(Record):
+    """Local significance against mass; made by :func:`scan`."""
+
+    function: str
+    masses: Array
+    """[hypothesis]."""
+    z: Array
+    """[hypothesis]: root of q0; for a deficit the negative score statistic."""
+    p0: Array
+    """[hypothesis]: one-sided p-value of background alone, Z > 0 for an excess (asymptotic)."""
+    yields: Array
+    """[hypothesis]: fitted signal events; for a deficit the one-step estimate, negative."""
+    errors: Array
+    """[hypothesis]: of the yields."""
+    background_p_value: float
+    """Goodness of fit of background alone, from toys."""
+
+    @property
+    def best(self) -> int:
+        """Index of the hypothesis with the largest excess."""
+        return int(np.argmax(self.z))
+
+
+def shape_search(
+    data: Spectrum | hist.Hist | tuple[npt.ArrayLike, npt.ArrayLike],
+    masses: npt.ArrayLike | None = None,
+    *,
+    signal: Signal | None = None,
+    function: str = "dijet3",
+    sqrt_s: float = 13000.0,
+    fit_range: Interval | None = None,
+    name: str = "spectrum",
+) -> ShapeSearch:
+    """The search that :func:`scan` does, as an object that can also be run on toys. Arguments as there."""
+    spectrum = as_spectrum(data)
+    if fit_range is not None:
+        spectrum = spectrum.within(fit_range)
+    shape = signal or Gaussian()
+    hypotheses = default_masses(spectrum.edges, shape) if masses is None else np.asarray(masses, dtype=float)
+    if hypotheses.ndim != 1 or not len(hypotheses):
+        msg = f"the scan needs a row of masses, got shape {hypotheses.shape}"
+        raise HistogramError(msg)
+    templates = np.array([shape.template(spectrum.edges, mass) for mass in hypotheses])
+    outside = np.flatnonzero(templates.sum(axis=1) < 0.5)
+    if len(outside):
+        msg = (
+            f"less than half of the signal lies in the fit range {spectrum.edges[0]:g} to {spectrum.edges[-1]:g} "
+            f"at {hypotheses[outside]}; move the masses or widen the range"
+        )
+        raise HistogramError(msg)
+    return ShapeSearch(name, spectrum, function, sqrt_s, hypotheses, templates)
+
+
+def scan(
+    data: Spectrum | hist.Hist | tuple[npt.ArrayLike, npt.ArrayLike],
+    masses: npt.ArrayLike | None = None,
+    *,
+    signal: Signal | None = None,
+    function: str = "dijet3",
+    sqrt_s: float = 13000.0,
+    fit_range: Interval | None = None,
+    toys: int = 500,
+    seed: int = 0,
+) -> Scan:
+    """Profile-likelihood scan for a resonance over a fitted background.
+
+    At each mass the signal yield and all background parameters are fitted to the whole range, and
+    ``q0 = -2 ln L(0) / L(best)``, ``Z = sqrt(q0)`` (Cowan, Cranmer, Gross, Vitells, Eur. Phys. J. C 71 (2011) 1554).
+
+    masses: hypotheses, by default half a width apart. signal: a shape from ``signals``, by default a Gaussian of 5 %.
+    toys: for the goodness of fit of background alone. Raises HistogramError and FitError.
+    """
+    search = shape_search(data, masses, signal=signal, function=function, sqrt_s=sqrt_s, fit_range=fit_range)
+    null = fit_background(search.spectrum, function, sqrt_s=sqrt_s, toys=toys, seed=seed)
+    fits = search.fits(search.spectrum.counts[None])
+    z = fits.z[0]
+    if np.isnan(z).any():
+        failed = ", ".join(f"{mass:g}" for mass in search.masses[np.isnan(z)])
+        msg = f"the fit of signal and {null.function} did not converge at masses {failed}; use wider bins"
+        raise FitError(msg)
+    return Scan(
+        function=null.function,
+        masses=search.masses,
+        z=z,
+        p0=p_value(z),
+        yields=fits.yields[0],
+        errors=fits.errors[0],
+        background_p_value=null.p_value,
+    )

@@ -1,0 +1,154 @@
+"""Two ways of looking for a bump, each giving local significances for one spectrum or for many toys of it at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from jepa_coffea.bumphunt.background import BackgroundFit, check_sidebands, fit_background
+from jepa_coffea.bumphunt.functions import get_function
+from jepa_coffea.bumphunt.likelihood import Array, BatchFit, Model, Start, fit_batch, reference_model
+from jepa_coffea.bumphunt.significance import counting_significance
+from jepa_coffea.bumphunt.spectrum import Interval, Spectrum
+
+
+class Search(Protocol):
+    """What a global significance needs to know of a search."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def spectrum(self) -> Spectrum: ...
+
+    @property
+    def null(self) -> BackgroundFit:
+        """Background-only fit of the whole range: where the toys come from."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """One for each hypothesis."""
+
+    @property
+    def ordered(self) -> bool:
+        """Whether neighbouring hypotheses are points of one continuous scan (Gross-Vitells counts its upcrossings)."""
+
+    def local_z(self, counts: Array) -> Array:
+        """[toy, hypothesis]: signed local Z in ``counts`` [toy, bin], every fit redone; NaN where one failed."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    name: str
+    spectrum: Spectrum
+    function: str
+    sqrt_s: float
+
+    @cached_property
+    def null(self) -> BackgroundFit:
+        return fit_background(self.spectrum, self.function, sqrt_s=self.sqrt_s, toys=0)
+
+
+@dataclass(frozen=True, eq=False)
+class ShapeSearch(_Search):
+    """Signal-plus-background fits of the whole range, one per mass hypothesis; Z is the root of q0."""
+
+    masses: Array
+    """[hypothesis]."""
+    templates: Array
+    """[hypothesis, bin]: signal events for a yield of 1."""
+
+    ordered = True
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(f"m = {mass:g}" for mass in self.masses)
+
+    @cached_property
+    def _model(self) -> Model:
+        return self.null.model
+
+    def fits(self, counts: Array) -> ShapeFits:
+        """Signal yield at each mass and its significance, for every row of ``counts`` [toy, bin].
+
+        An excess is fitted. A deficit gets Rao's score test and its one-step yield, asymptotically the same: the
+        likelihood of a negative yield ends where a bin without events would expect less than none, so that in sparse
+        spectra it often has no maximum at all.
+        """
+        alone = fit_batch(self._model, counts)
+        z, yields, errors = _score(self._model, counts, alone, self.templates)
+        for column, template in enumerate(self.templates):
+            rows = np.flatnonzero(alone.converged & (z[:, column] > 0))
+            start = Start(alone.phi[rows], yields[rows, column])
+            fit = fit_batch(self._model, counts[rows], template, start)
+            q = np.maximum(alone.deviance[rows] - fit.deviance, 0)
+            z[rows, column] = np.where(fit.converged, np.sqrt(q), np.nan)
+            yields[rows, column], errors[rows, column] = fit.signal, fit.signal_error
+        z[~alone.converged] = np.nan
+        return ShapeFits(z, yields, errors)
+
+    def local_z(self, counts: Array) -> Array:
+        return self.fits(counts).z
+
+
+class ShapeFits(NamedTuple):
+    """[toy, mass] each."""
+
+    z: Array
+    yields: Array
+    errors: Array
+
+
+def _score(model: Model, counts: Array, alone: BatchFit, templates: Array) -> tuple[Array, Array, Array]:
+    """Score statistic, one-step yield and its error [toy, mass], the background parameters profiled."""
+    mu, slope = model.expected_and_slope(alone.phi)
+    # Rows whose fit failed are thrown away by the caller; a singular matrix in them must not stop the others.
+    background = np.where(alone.converged[:, None, None], alone.information, np.eye(slope.shape[-1]))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        score = (counts / mu - 1) @ templates.T
+        mixed = np.matmul(templates, slope / mu[..., None])
+        information = (1 / mu) @ (templates**2).T
+        information -= np.einsum("tmp,tpm->tm", mixed, np.linalg.solve(background, mixed.transpose(0, 2, 1)))
+        return score / np.sqrt(information), score / information, 1 / np.sqrt(information)
+
+
+@dataclass(frozen=True, eq=False)
+class WindowSearch(_Search):
+    """Counting in mass windows, each against a fit that masks it; Z from the Poisson-constrained closed form."""
+
+    windows: tuple[Interval, ...]
+
+    ordered = False
+
+    def __post_init__(self) -> None:
+        for window in self.windows:
+            check_sidebands(self.spectrum, self.spectrum.inside(window), window)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(f"{low:g} to {high:g}" for low, high in self.windows)
+
+    @cached_property
+    def _models(self) -> list[tuple[npt.NDArray[np.bool_], Model]]:
+        masks = [self.spectrum.inside(window) for window in self.windows]
+        n, function = self.spectrum, get_function(self.function)
+        return [(mask, reference_model(function, self.sqrt_s, n.edges, n.counts, ~mask)) for mask in masks]
+
+    def local_z(self, counts: Array) -> Array:
+        return np.stack([self._window_z(counts, mask, model) for mask, model in self._models], axis=1)
+
+    @staticmethod
+    def _window_z(counts: Array, mask: npt.NDArray[np.bool_], model: Model) -> Array:
+        fit = fit_batch(model.bins(~mask), counts[:, ~mask])
+        good = fit.converged
+        z = np.full(len(counts), np.nan)
+        yields, slope = model.bins(mask).expected_and_slope(fit.phi[good])
+        total = slope.sum(axis=1)
+        spread = np.linalg.solve(fit.information[good], total[..., None])[..., 0]
+        sigma = np.sqrt(np.einsum("rp,rp->r", total, spread))
+        z[good] = counting_significance(counts[good][:, mask].sum(axis=1), yields.sum(axis=1), sigma)
+        return z

@@ -1,0 +1,1 @@
+"""The subcommands of `jepa-coffea` that need no room of their own."""

@@ -1,0 +1,108 @@
+"""``jepa-coffea inspect model.onnx``: the card and the graph, for reading."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import onnx
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from jepa_coffea.encoder.card import ModelCard, card_in, load_model
+from jepa_coffea.encoder.files import resolve
+from jepa_coffea.encoder.session import file_hash
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments."""
+    parser.add_argument("model", help="ONNX file, or name of a shipped model")
+    parser.add_argument("--json", action="store_true", help="print the card as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print; 0."""
+    path = resolve(arguments.model)
+    model = load_model(path)
+    card = card_in(model, str(path))
+    console = Console()
+    if arguments.json:
+        console.print_json(card.model_dump_json())
+        return 0
+    console.print(summary(path, model, card))
+    console.print(particles(card))
+    if card.results:
+        console.print("[bold]Results[/bold]")
+        console.print_json(json.dumps(card.results))
+    return 0
+
+
+def summary(path: Path, model: onnx.ModelProto, card: ModelCard) -> Table:
+    """What the model is, one property a line."""
+    table = Table(title=f"{card.name} ({path.name})", show_header=False, title_style="bold", title_justify="left")
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    source = card.provenance
+    packages = ", ".join(f"{name} {version}" for name, version in sorted(source.packages.items()))
+    rows = {
+        "file": f"{path.stat().st_size / 1e6:.3g} MB, {weights(model):,} weights, opset {opset(model)}",
+        "sha256": file_hash(path),
+        "objective": card.objective,
+        "embedding": f"{card.embedding_dim} numbers a jet"
+        + (", and of each particle" if card.particle_embedding else ""),
+        "classes": ", ".join(card.class_names) or "none",
+        "particles": f"at most {card.max_particles} a jet, the hardest; momenta "
+        + ("divided by the jet's pT" if card.scaled_to_jet_pt else "in GeV as they are"),
+        "precision": card.precision,
+        "parity with PyTorch": "not measured"
+        if card.parity is None
+        else f"{card.parity.max_relative:.1e} relative at most, on {card.parity.jets} jets",
+        "cost": ", ".join(f"{n} particles {macs / 1e6:,.1f} MMAC" for n, macs in sorted(card.macs_per_jet.items()))
+        or "not given",
+        "reference jets": "none" if card.reference is None else str(len(card.reference.counts)),
+        "training data": card.training_data,
+        "made": f"{source.created}, commit {source.git_hash[:12]}, seed {source.seed}",
+        "with": packages,
+        "card version": str(card.version),
+    }
+    for name, text in rows.items():
+        table.add_row(name, escape(text))
+    for node in (*model.graph.input, *model.graph.output):
+        kind = "input" if node in model.graph.input else "output"
+        table.add_row(f"{kind} {node.name}", escape(shape(node)))
+    return table
+
+
+def particles(card: ModelCard) -> Table:
+    """The fields of a particle in order."""
+    table = Table(title="Fields of a particle", title_style="bold", title_justify="left")
+    for header in ("#", "field", "unit", "may be absent"):
+        table.add_column(header)
+    for position, name in enumerate(card.fields):
+        table.add_row(str(position), name, card.units.get(name, ""), "yes" if name in card.optional_fields else "")
+    return table
+
+
+def weights(model: onnx.ModelProto) -> int:
+    """Numbers stored in the graph."""
+    total = 0
+    for tensor in model.graph.initializer:
+        size = 1
+        for length in tensor.dims:
+            size *= length
+        total += size
+    return total
+
+
+def opset(model: onnx.ModelProto) -> int:
+    """Version of the standard operators."""
+    return max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+
+
+def shape(node: onnx.ValueInfoProto) -> str:
+    """Type and axes, ``float [batch, particle, 14]``."""
+    tensor = node.type.tensor_type
+    axes = ", ".join(axis.dim_param or str(axis.dim_value) for axis in tensor.shape.dim)
+    return f"{onnx.TensorProto.DataType.Name(tensor.elem_type).lower()} [{axes}]"

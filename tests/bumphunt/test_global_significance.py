@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from jepa_coffea.bumphunt import WindowSearch, as_spectrum, global_significance, shape_search
+from jepa_coffea.bumphunt.global_significance import gross_vitells
+from tests.bumphunt.conftest import Truth
+
+
+def test_toys_and_gross_vitells_agree(truth: Truth) -> None:
+    search = shape_search((truth.observed(1, signal=110), truth.edges))
+    result = global_significance([[search]], toys=1500)
+    assert result.local_z > 2.5
+    assert result.local_p < result.p < len(search.masses) * result.local_p
+    assert result.p_low < (result.p * 1501 - 1) / 1500 < result.p_high
+    assert result.gross_vitells_p == pytest.approx(result.p, rel=0.5)
+    assert result.p == (1 + result.exceeding) / 1501
+    assert result.failed == 0
+    assert result.hypothesis.startswith("m = 2")
+
+
+def test_looking_twice_at_nested_selections_costs_less_than_two_independent_looks(truth: Truth) -> None:
+    loose = truth.observed(2, signal=60)
+    tight = np.random.default_rng(0).binomial(loose.astype(int), 0.7).astype(float)
+    searches = [
+        WindowSearch(name, as_spectrum((n, truth.edges)), "dijet2", 13000.0, (truth.window,))
+        for name, n in (("all", loose), ("70 %", tight))
+    ]
+    nested = global_significance([searches], toys=2000)
+    apart = global_significance([[search] for search in searches], toys=2000)
+    assert nested.hypotheses == apart.hypotheses == 2
+    assert nested.local_p < nested.p < apart.p < 2.6 * nested.local_p + 0.01
+    assert np.isnan(nested.gross_vitells_p)
+
+
+def test_no_toy_above_the_data_is_a_bound_not_a_zero(truth: Truth) -> None:
+    search = shape_search((truth.observed(3, signal=600), truth.edges), [2700])
+    result = global_significance([[search]], toys=100)
+    assert result.exceeding == 0
+    assert result.p == pytest.approx(1 / 101)
+    assert result.z < result.local_z
+    assert result.p_low == 0 < result.p_high
+
+
+def test_gross_vitells_of_a_smooth_gaussian_process() -> None:
+    """Independent check on a process whose maxima can be drawn directly."""
+    rng = np.random.default_rng(0)
+    kernel = np.exp(-0.5 * ((np.arange(200) - 100) / 5) ** 2)
+    kernel /= np.sqrt((kernel**2).sum())
+    z = np.array([np.convolve(row, kernel, "valid") for row in rng.standard_normal((6000, 400))])
+    few = gross_vitells(z[:100], 2.8)
+    assert few == pytest.approx((z.max(axis=1) > 2.8).mean(), rel=0.2)
+    assert gross_vitells(z, 0.5) == pytest.approx(1.0)
+    assert few > stats.norm.sf(2.8)

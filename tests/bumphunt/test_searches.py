@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from jepa_coffea.bumphunt import HistogramError, WindowSearch, as_spectrum, counting_significance, fit_background, scan
+from jepa_coffea.bumphunt.scan import shape_search
+from tests.bumphunt.conftest import Truth
+
+
+def test_window_search_is_the_masked_fit_and_the_closed_form(truth: Truth) -> None:
+    windows = (truth.window, (float(truth.edges[17]), float(truth.edges[20])))
+    pseudo = np.stack([truth.observed(seed, signal=50) for seed in range(4)])
+    z = WindowSearch("w", as_spectrum((pseudo[0], truth.edges)), "dijet3", 13000.0, windows).local_z(pseudo)
+    assert z.shape == (4, 2)
+    for row, counts in enumerate(pseudo):
+        for column, window in enumerate(windows):
+            fit = fit_background((counts, truth.edges), window=window, toys=0)
+            prediction = fit.prediction()
+            alone = counting_significance(fit.spectrum.total(window), prediction.total, prediction.sigma)
+            assert z[row, column] == pytest.approx(alone, abs=0.01)
+
+
+def test_shape_search_on_rows_equals_one_scan_per_row(truth: Truth) -> None:
+    pseudo = np.stack([truth.observed(seed, signal=50) for seed in range(3)])
+    search = shape_search((pseudo[0], truth.edges))
+    z = search.local_z(pseudo)
+    for row, counts in enumerate(pseudo):
+        assert z[row] == pytest.approx(scan((counts, truth.edges), toys=0).z, abs=2e-3)
+
+
+def test_null_toys_are_standard_normal(truth: Truth) -> None:
+    pseudo = np.random.default_rng(0).poisson(truth.background, (1500, 30)).astype(float)
+    data = as_spectrum((truth.observed(0), truth.edges))
+    z = np.concatenate(
+        [
+            shape_search(data, [2000, 2700, 3500]).local_z(pseudo),
+            WindowSearch("w", data, "dijet3", 13000.0, (truth.window,)).local_z(pseudo),
+        ],
+        axis=1,
+    )
+    assert np.isfinite(z).all()
+    assert np.abs(z.mean(axis=0)).max() < 4 / np.sqrt(1500)
+    assert np.abs(z.std(axis=0) - 1).max() < 4 / np.sqrt(3000) + 0.02
+    share = (z > 2).mean(axis=0)
+    assert np.abs(share - 0.02275).max() < 4 * np.sqrt(0.02275 / 1500)
+
+
+def test_window_at_the_end_of_the_range_is_refused(truth: Truth) -> None:
+    n = truth.observed(0)
+    n[20:] = 0
+    with pytest.raises(HistogramError, match="no events above"):
+        WindowSearch("w", as_spectrum((n, truth.edges)), "dijet2", 13000.0, ((truth.edges[17], truth.edges[20]),))

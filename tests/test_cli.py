@@ -1,0 +1,97 @@
+"""The command line, run as a user would."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jepa_coffea.cli import COMMANDS, main
+from tests.encoder.test_validate import reference
+from tests.encoder.tiny import write_tiny
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    options = {"classes": ("QCD", "Hbb"), "macs_per_jet": {16: 2e6}, "optional_fields": ("d0", "dz")}
+    return write_tiny(tmp_path / "tiny.onnx", reference=reference(), **options)
+
+
+def test_inspect(model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    assert main(["inspect", str(model)]) == 0
+    text = capsys.readouterr().out
+    for expected in ("8 numbers a jet", "QCD, Hbb", "opset 20", "16 particles 2.0 MMAC", "float [batch, particle, 14]"):
+        assert expected in text
+    cells = [[cell.strip() for cell in line.split("│")[2:-1]] for line in text.splitlines()]
+    rows = {line[0]: line[1:] for line in cells if len(line) == 3}
+    assert (rows["d0"], rows["d0_err"], rows["px"]) == (["mm", "yes"], ["mm", ""], ["GeV", ""])
+
+
+def test_inspect_json(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", "--json", str(model)]) == 0
+    assert json.loads(capsys.readouterr().out)["class_names"] == ["QCD", "Hbb"]
+
+
+def test_validate(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", str(model), "--provider", "cpu"]) == 0
+    assert capsys.readouterr().out.count("agrees") == 2
+
+
+def test_validate_finds_a_difference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_tiny(tmp_path / "a.onnx", classes=("QCD", "Hbb"), reference=reference(error=0.01))
+    assert main(["validate", str(path), "--provider", "cpu"]) == 1
+    assert "DIFFERS" in capsys.readouterr().out
+
+
+def test_validate_with_events(model: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", str(model), str(shared_data / "pfnano.root"), "--provider", "cpu", "--most", "5"]) == 0
+    rows = {line.strip("│ ").split("│")[0].strip(): line for line in capsys.readouterr().out.splitlines()}
+    assert rows["entries"].split("│")[2].strip() == "5"
+    assert rows["jets"].split("│")[2].strip() == "11"
+    assert rows["particles"].split("│")[2].strip() == str(43 + 51 + 31 + 42 + 41 + 58 + 27 + 29 + 45 + 25 + 72)
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        (["inspect", "no.onnx"], "no.onnx: no such model file"),
+        (["inspect", "unheard-of"], "neither a file nor a shipped model"),
+        (["validate", "{model}", "no.root", "--provider", "cpu"], "no.root: cannot be read as events"),
+        (["validate", "{model}", "{data}/bad_delphes.root", "--provider", "cpu"], "bad_delphes.root: "),
+        (
+            ["validate", "{model}", "{data}/nano_tt_v12.root", "--provider", "cpu"],
+            "nano_tt_v12.root: these events have",
+        ),
+    ],
+)
+def test_errors(
+    words: list[str], match: str, model: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([word.format(model=model, data=shared_data) for word in words]) == 2
+    assert match in capsys.readouterr().err
+
+
+def test_usage() -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([])
+    with pytest.raises(SystemExit, match="2"):
+        main(["dance"])
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+
+
+def test_inspect_imports_no_other_command(model: Path) -> None:
+    script = "import sys; from jepa_coffea.cli import main; main(sys.argv[1:]); print('coffea' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "inspect", str(model)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main([name, "--help"])
+    assert "usage: jepa-coffea " + name in capsys.readouterr().out

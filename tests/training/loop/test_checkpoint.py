@@ -1,0 +1,105 @@
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from training.loop.checkpoint import (
+    CheckpointError,
+    Checkpoints,
+    checkpoint_of,
+    differences,
+    read_checkpoint,
+    restore,
+    save_atomically,
+)
+from training.loop.randomness import random_state, seed_everything, set_random_state
+
+
+def test_all_generators_come_back(tmp_path: Path) -> None:
+    def draw() -> list[float]:
+        return [float(torch.rand(1)), float(np.random.normal()), random.gauss(0, 1)]  # noqa: NPY002
+
+    seed_everything(3)
+    draw()
+    save_atomically({"format": 1, "random": random_state()}, tmp_path / "a.pt")
+    expected = [draw(), draw()]
+    set_random_state(read_checkpoint(tmp_path / "a.pt")["random"])
+    assert [draw(), draw()] == expected
+
+
+def test_killed_while_writing_leaves_the_old_one(tmp_path: Path) -> None:
+    code = f"""
+import torch
+from pathlib import Path
+from training.loop.checkpoint import Checkpoints
+for step in range(10**6):
+    Checkpoints(Path({str(tmp_path)!r}), 2).save(step, {{"x": torch.full((200_000,), float(step))}})
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(Path.cwd())})
+    while len(list(tmp_path.glob("*.pt"))) < 2:
+        assert process.poll() is None
+        time.sleep(0.02)
+    time.sleep(0.2)
+    process.kill()
+    process.wait()
+    for path in Checkpoints(tmp_path, 2).all():
+        content = read_checkpoint(path)
+        assert (content["x"] == content["step"]).all()
+    Checkpoints(tmp_path, 2).save(10**8, {})
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_best_goes_before_newest(tmp_path: Path) -> None:
+    Checkpoints(tmp_path, 2).save(1, {})
+    Checkpoints(tmp_path, 2).save(2, {})
+    assert checkpoint_of(tmp_path) == tmp_path / "checkpoint-000000002.pt"
+    save_atomically({"format": 1}, tmp_path / "best.pt")
+    assert checkpoint_of(tmp_path) == tmp_path / "best.pt"
+    assert checkpoint_of(tmp_path / "checkpoint-000000001.pt").name == "checkpoint-000000001.pt"
+
+
+def test_bad_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="found neither"):
+        checkpoint_of(tmp_path)
+    broken = tmp_path / "broken.pt"
+    broken.write_bytes(b"not a checkpoint")
+    with pytest.raises(CheckpointError, match=r"broken\.pt: not a readable checkpoint"):
+        read_checkpoint(broken)
+    torch.save({"weights": 1}, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match="no 'format' in it"):
+        read_checkpoint(tmp_path / "other.pt")
+    torch.save({"format": 99}, tmp_path / "newer.pt")
+    with pytest.raises(CheckpointError, match="checkpoint format 99"):
+        read_checkpoint(tmp_path / "newer.pt")
+
+
+def test_code_in_a_checkpoint_does_not_run(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    torch.save({"format": 1, "evil": Evil()}, tmp_path / "evil.pt")
+    with pytest.raises(CheckpointError, match="not a readable checkpoint"):
+        read_checkpoint(tmp_path / "evil.pt")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_weights_that_do_not_fit_are_named() -> None:
+    weights = nn.Linear(3, 2).state_dict()
+    with pytest.raises(CheckpointError, match=r"weight is \(2, 3\), expected \(2, 4\)"):
+        restore(nn.Linear(4, 2), weights, "a.pt")
+    with pytest.raises(CheckpointError, match=r"another architecture: no 0\.weight in it; no 0\.bias in it; weight is"):
+        restore(nn.Sequential(nn.Linear(3, 2)), weights, "a.pt")
+
+
+def test_differences_name_the_leaf() -> None:
+    assert differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}, "x") == [
+        "x.a.c is 2 in the checkpoint and 3 here"
+    ]

@@ -1,0 +1,194 @@
+"""The configuration of a run: YAML, checked field by field, with overrides from the command line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from training.data.config import DataConfig
+from training.models.encoder import EncoderConfig
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run; the message names the field."""
+
+
+class Part(BaseModel):
+    """A section of a configuration: unknown keys are errors, values do not change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OptimiserConfig(Part):
+    """AdamW and its schedules; "fraction" of the learning rate is of its peak."""
+
+    lr: float = Field(default=1e-3, gt=0)
+    """Peak learning rate."""
+    warmup: float = Field(default=0.05, ge=0, lt=1)
+    """Part of the training in which the rate rises linearly."""
+    lr_start_fraction: float = Field(default=0.1, ge=0, le=1)
+    lr_final_fraction: float = Field(default=1e-3, ge=0, le=1)
+    weight_decay: float = Field(default=0.05, ge=0)
+    weight_decay_final: float | None = Field(default=None, ge=0)
+    """Reached along a cosine; constant weight decay when None."""
+    betas: tuple[float, float] = (0.9, 0.98)
+    eps: float = Field(default=1e-8, gt=0)
+    clip: float = Field(default=1.0, gt=0)
+    """Largest norm of the gradient; longer ones are scaled down to it."""
+
+    @model_validator(mode="after")
+    def _betas_below_one(self) -> Self:
+        if not all(0 <= beta < 1 for beta in self.betas):
+            msg = f"betas must lie in [0, 1), got {self.betas}"
+            raise ValueError(msg)
+        return self
+
+
+class FinetuneConfig(Part):
+    """How a classifier starts from a pretrained encoder, and when it stops."""
+
+    encoder: str
+    """Run folder or checkpoint that the encoder comes from; in scratch mode only its architecture does."""
+    mode: Literal["finetune", "freeze", "scratch"] = "finetune"
+    head_lr_factor: float = Field(default=50.0, gt=0)
+    """The head learns this much faster than a pretrained encoder: ``optimiser.lr`` is the head's rate."""
+    scratch_lr: float = Field(default=1e-3, gt=0)
+    """Rate of head and encoder alike in scratch mode, instead of ``optimiser.lr``."""
+    validate_every: int = Field(default=50, gt=0)
+    patience: int = Field(default=10, gt=0)
+    """Validations without a lower loss after which training stops."""
+    val_jets: int = Field(default=10_000, gt=0)
+    """At most this many jets of the validation split are used."""
+
+
+class RunConfig(Part):
+    """Everything that makes a run what it is; kept beside its checkpoints and in the exported card."""
+
+    name: str = "encoder"
+    objective: dict[str, Any]
+    """``name`` (``pjepa``, ``jjepa``, ``supervised``, ...) and the options of that objective."""
+    encoder: EncoderConfig
+    data: DataConfig
+    optimiser: OptimiserConfig = OptimiserConfig()
+    steps: int = Field(gt=0)
+    """Optimiser steps of the whole training."""
+    accumulate: int = Field(default=1, gt=0)
+    """Batches of the loader whose gradients are averaged into one step."""
+    precision: Literal["fp32", "bf16"] = "bf16"
+    """bf16 is autocast: weights and optimiser stay in fp32."""
+    compile: bool = False
+    deterministic: bool = False
+    seed: int = Field(default=0, ge=0)
+    log_every: int = Field(default=20, gt=0)
+    monitor_every: int = Field(default=200, gt=0)
+    """Steps between the costly numbers: RankMe, spread, agreement of teacher and student."""
+    probe_every: int | None = Field(default=None, gt=0)
+    """Steps between probes of the frozen encoder; needs labels in the data."""
+    checkpoint_every: int = Field(default=500, gt=0)
+    keep_checkpoints: int = Field(default=3, gt=0)
+    finetune: FinetuneConfig | None = None
+    class_names: tuple[str, ...] = ()
+    """Classes that labels index; read from the data when empty."""
+    observable_names: tuple[str, ...] = ()
+    """Jet observables that come with the data; read from the data when empty."""
+
+
+def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
+    """One line a problem: the dotted field, what was wrong, what was given, and the nearest name for a typo."""
+    lines = []
+    for problem in error.errors():
+        field = ".".join(str(part) for part in problem["loc"]) or "(whole)"
+        if problem["type"] == "extra_forbidden":
+            known = _known_fields(model, problem["loc"][:-1])
+            close = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+            lines.append(f"{where}: unknown field {field}; {hint}")
+        elif problem["type"] == "missing":
+            lines.append(f"{where}: field {field} is missing")
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"{where}: field {field}: {message} (got {problem['input']!r})")
+    return "\n".join(lines)
+
+
+def _known_fields(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    for part in path:
+        field = model.model_fields.get(str(part))
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            return []
+        model = field.annotation
+    return list(model.model_fields)
+
+
+def override(content: dict[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
+    """``content`` with ``a.b=value`` assignments applied; values are YAML.
+
+    Raises
+    ------
+    ConfigError
+        If an assignment has no ``=`` or goes through something that is not a section.
+    """
+    content = yaml.safe_load(yaml.safe_dump(content))
+    for assignment in assignments:
+        path, equals, value = assignment.partition("=")
+        if not equals:
+            msg = f"--set {assignment}: expected field=value, as in optimiser.lr=1e-3"
+            raise ConfigError(msg)
+        section = content
+        *parents, key = path.split(".")
+        for parent in parents:
+            section = section.setdefault(parent, {})
+            if not isinstance(section, dict):
+                msg = f"--set {assignment}: {parent} is a value, not a section"
+                raise ConfigError(msg)
+        section[key] = yaml.safe_load(value)
+    return content
+
+
+def check(content: Mapping[str, Any], where: str) -> RunConfig:
+    """Checked configuration; ``where`` names its origin in errors.
+
+    Raises
+    ------
+    ConfigError
+        Naming every field that is unknown, missing or impossible.
+    """
+    try:
+        return RunConfig.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(explain(error, RunConfig, where)) from None
+
+
+def read_config(path: str | Path, assignments: Iterable[str] = (), *, data: Sequence[str] | None = None) -> RunConfig:
+    """Configuration from a YAML file, with ``field=value`` assignments on top, reading the files ``data``.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing, is not YAML with sections, or holds something that cannot be run.
+    """
+    path = Path(path)
+    if not path.is_file():
+        msg = f"{path}: no such configuration file"
+        raise ConfigError(msg)
+    try:
+        content = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        msg = f"{path}: not valid YAML: {error}"
+        raise ConfigError(msg) from None
+    if not isinstance(content, dict):
+        msg = f"{path}: expected sections with fields, got {type(content).__name__}"
+        raise ConfigError(msg)
+    if data:
+        content["data"] = (content.get("data") or {}) | {"files": list(data)}
+    return check(override(content, assignments), str(path))
+
+
+def write_config(config: RunConfig, path: str | Path) -> None:
+    """Write ``config`` as YAML that :func:`read_config` reads back."""
+    Path(path).write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))

@@ -1,0 +1,92 @@
+"""The order in which an epoch goes through the jets: blocks of neighbours, shuffled, a window of them at a time.
+
+Everything is a function of the files, the seed and the epoch, so that any process can know any part of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+
+from training.data.splits import Segment
+
+
+@dataclass(frozen=True)
+class Block:
+    """Jets ``start:stop`` of file number ``file``, read together."""
+
+    file: int
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+def blocks_of(segment: Segment, file: int) -> list[Block]:
+    """The blocks of a segment, cut where the file can be cut at no cost."""
+    inner = segment.file.boundaries
+    inner = inner[(inner > segment.start) & (inner < segment.stop)]
+    edges = [segment.start, *(int(edge) for edge in inner), segment.stop]
+    return [Block(file, start, stop) for start, stop in pairwise(edges)]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The blocks of one source, gone through ``weight`` times per epoch."""
+
+    blocks: tuple[Block, ...]
+    weight: Fraction
+    number: int
+
+    def epoch(self, epoch: int, seed: int) -> list[Block]:
+        """The stretch of this epoch of an endless sequence of passes, each in its own order.
+
+        With weight 1 an epoch is one pass; with 1/2 two epochs are one, whatever the seed no jet is lost or repeated
+        within a pass.
+        """
+        jets = sum(len(block) for block in self.blocks)
+        start, stop = (int(self.weight * jets * e) for e in (epoch, epoch + 1))
+        found = []
+        for cycle in range(start // jets, -(-stop // jets)):
+            place = cycle * jets
+            for k in np.random.default_rng([seed, self.number, cycle]).permutation(len(self.blocks)):
+                block = self.blocks[k]
+                first, last = max(start - place, 0), min(stop - place, len(block))
+                if first < last:
+                    found.append(Block(block.file, block.start + first, block.start + last))
+                place += len(block)
+        return found
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an epoch reads, window by window."""
+
+    streams: tuple[Stream, ...]
+    window: int
+    """Jets that are shuffled together, about."""
+    seed: int
+
+    def jets(self, epoch: int) -> int:
+        """Number of jets in an epoch."""
+        total = 0
+        for stream in self.streams:
+            jets = sum(len(block) for block in stream.blocks)
+            total += int(stream.weight * jets * (epoch + 1)) - int(stream.weight * jets * epoch)
+        return total
+
+    def windows(self, epoch: int) -> list[list[Block]]:
+        """The blocks of each window, about equally many jets in all windows."""
+        blocks = [block for stream in self.streams for block in stream.epoch(epoch, self.seed)]
+        total = sum(len(block) for block in blocks)
+        windows = max(1, round(total / self.window))
+        found: list[list[Block]] = [[] for _ in range(windows)]
+        seen = 0
+        for k in np.random.default_rng([self.seed, epoch]).permutation(len(blocks)):
+            found[min(seen * windows // total, windows - 1)].append(blocks[k])
+            seen += len(blocks[k])
+        return [window for window in found if window]

@@ -1,0 +1,236 @@
+"""Prepared shards: a folder of ``.npy`` columns per source file, written so that half a shard never looks whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from jepa_coffea.constituents.record import JET_FIELDS, SUBJET
+from training.data.checksums import Checksum, of_array
+from training.data.columns import GROUPS, OBSERVABLES, BadFileError, Columns
+from training.data.readers.base import JetFile, even_blocks, naming
+
+VERSION = 1
+"""Version of the form of shards that this code writes and reads."""
+
+DESCRIPTION = "shard.json"
+
+SCHEMA: dict[str, tuple[str, tuple[str, ...]]] = {
+    **{name: (kind, fields) for name, (fields, kind) in GROUPS.items()},
+    "jets": ("<f4", JET_FIELDS),
+    "labels": ("<i2", ()),
+    "observables": ("<f4", OBSERVABLES),
+    "offsets": ("<i8", ()),
+    SUBJET: ("|i1", ()),
+}
+"""Column to its type on disk and the names along its second axis; no column loses precision."""
+
+
+class Shard(BaseModel):
+    """What a shard says of itself, ``shard.json``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: int = VERSION
+    source: str
+    """Path of the file that the jets are from."""
+    source_bytes: int
+    source_checksum: str
+    options: dict[str, Any]
+    """What of the preparation changes the content: layout, collection, subjets, skip_bad."""
+    class_names: tuple[str, ...]
+    jets: int
+    particles: int
+    class_counts: dict[str, int]
+    left_out: dict[str, list[int]]
+    """Reason to the positions in the source of the jets that were left out."""
+    columns: dict[str, list[str]]
+    """Column to the names along its second axis; empty for one number per row."""
+    checksums: dict[str, str]
+    """Column to the checksum of its content."""
+
+
+class ShardWriter:
+    """Appends blocks of jets to a shard; it appears under its name only when it is whole.
+
+    Use as a context manager: leaving it after an error, a full disk among them, removes what was written.
+    """
+
+    def __init__(self, folder: Path, *, subjets: bool = False) -> None:
+        self.folder = folder
+        self.partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+        self.names = [name for name in SCHEMA if name != SUBJET or subjets]
+        self.rows = dict.fromkeys(self.names, 0)
+        self.checksums = {name: Checksum() for name in self.names}
+
+    def __enter__(self) -> Self:
+        shutil.rmtree(self.partial, ignore_errors=True)
+        self.partial.mkdir(parents=True)
+        self.files = {name: (self.partial / f"{name}.npy").open("wb") for name in self.names}
+        for name in self.names:
+            self._header(name)
+        self._write("offsets", np.zeros(1, np.int64))
+        return self
+
+    def append(self, columns: Columns) -> None:
+        """Add jets at the end."""
+        arrays = columns.arrays()
+        arrays["offsets"] = columns.offsets[1:] + self.rows["kinematics"]
+        for name in self.names:
+            self._write(name, arrays[name])
+
+    def finish(self, **description: Any) -> Shard:
+        """Make the shard whole and give it its name; ``description`` are the remaining entries of `Shard`."""
+        for name, file in self.files.items():
+            self._header(name)
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+        shard = Shard(
+            jets=self.rows["jets"],
+            particles=self.rows["kinematics"],
+            columns={name: list(SCHEMA[name][1]) for name in self.names},
+            checksums={name: checksum.hex() for name, checksum in self.checksums.items()},
+            **description,
+        )
+        write_text(self.partial / DESCRIPTION, shard.model_dump_json(indent=1))
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.partial.rename(self.folder)
+        return shard
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for file in self.files.values():
+            try:
+                file.close()
+            except OSError:  # a full disk fails again when what is buffered is written
+                continue
+        shutil.rmtree(self.partial, ignore_errors=True)
+
+    def _write(self, name: str, array: NDArray[Any]) -> None:
+        kind, _ = SCHEMA[name]
+        data = np.ascontiguousarray(array, dtype=kind)
+        view = data.reshape(-1).view(np.uint8).data if data.size else b""
+        self.files[name].write(view)
+        self.checksums[name].update(view)
+        self.rows[name] += len(data)
+
+    def _header(self, name: str) -> None:
+        """Write or rewrite the header; numpy pads it so that a longer first axis still fits."""
+        kind, fields = SCHEMA[name]
+        shape = (self.rows[name], len(fields)) if fields else (self.rows[name],)
+        file = self.files[name]
+        before = file.tell()
+        file.seek(0)
+        npy.write_array_header_1_0(file, {"descr": kind, "fortran_order": False, "shape": shape})
+        if before and file.tell() != HEADER_BYTES:
+            msg = f"{self.folder}: header of {name} has {file.tell()} bytes, expected {HEADER_BYTES}"
+            raise BadFileError(msg)
+
+
+HEADER_BYTES = 128
+"""Size of the header of every column; the content follows."""
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``path`` in one go: it is either the old file or the whole new one, also after a crash."""
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        with partial.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def describe_shard(folder: Path) -> Shard:
+    """Read ``shard.json`` of a shard.
+
+    Raises
+    ------
+    BadFileError
+        If it is missing, no description of a shard, or of another version.
+    """
+    path = folder / DESCRIPTION
+    if not path.is_file():
+        msg = f"{folder}: no {DESCRIPTION}; expected a shard written by training/prepare.py"
+        raise BadFileError(msg)
+    try:
+        content = json.loads(path.read_text())
+        version = content["version"]
+    except (ValueError, KeyError, TypeError) as error:
+        msg = f"{path}: not the description of a shard ({type(error).__name__}: {error})"
+        raise BadFileError(msg) from None
+    if version != VERSION:
+        msg = f"{path}: shard version {version}, this code reads {VERSION}; prepare the data again"
+        raise BadFileError(msg)
+    try:
+        return Shard.model_validate(content)
+    except ValidationError as error:
+        msg = f"{path}: not the description of a shard: {error}"
+        raise BadFileError(msg) from None
+
+
+class ShardFile(JetFile):
+    """A shard opened for reading: memory-mapped, so that what is read is read once and shared by all processes."""
+
+    def __init__(self, folder: str) -> None:
+        self.path = folder
+        self.shard = describe_shard(Path(folder))
+        self.source, self.jets, self.class_names = self.shard.source, self.shard.jets, self.shard.class_names
+        with naming(folder):
+            for name, fields in self.shard.columns.items():
+                if name not in SCHEMA or tuple(fields) != SCHEMA[name][1]:
+                    msg = (
+                        f"{folder}: column {name!r} holds {fields}, expected {SCHEMA.get(name)}; prepare the data again"
+                    )
+                    raise BadFileError(msg)
+            arrays = {name: self._open(name) for name in self.shard.columns}
+        self.columns = Columns(**arrays)
+        self.boundaries = even_blocks(np.append(np.arange(0, self.jets, 1024), self.jets))
+
+    def _open(self, name: str) -> NDArray[Any]:
+        kind, fields = SCHEMA[name]
+        rows = {"jets": self.jets, "labels": self.jets, "observables": self.jets, "offsets": self.jets + 1}
+        shape = (rows.get(name, self.shard.particles), *((len(fields),) if fields else ()))
+        path = Path(self.path, f"{name}.npy")
+        mapped = np.load(path, mmap_mode="r") if shape[0] else np.load(path)
+        if mapped.shape != shape or mapped.dtype != np.dtype(kind):
+            msg = f"{path}: holds {mapped.dtype}{mapped.shape}, the shard's description says {kind}{shape}"
+            raise BadFileError(msg)
+        return np.asarray(mapped)
+
+    def read(self, start: int, stop: int) -> Columns:
+        return self.columns.slice(start, stop)
+
+    def labels(self) -> NDArray[np.int16]:
+        return self.columns.labels
+
+    def verify(self) -> None:
+        """Compare the content of all columns with their checksums.
+
+        Raises
+        ------
+        BadFileError
+            If one differs.
+        """
+        for name, column in self.columns.arrays().items():
+            found = of_array(column)
+            if found != self.shard.checksums.get(name):
+                msg = (
+                    f"{self.path}/{name}.npy: checksum {found}, expected {self.shard.checksums.get(name)}; the shard "
+                    "is damaged, remove it and run training/prepare.py again"
+                )
+                raise BadFileError(msg)

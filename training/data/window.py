@@ -1,0 +1,195 @@
+"""A window of jets in memory: read by several threads, cut into batches, packed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from jepa_coffea.constituents.record import FIELDS
+from training.data import kernels
+from training.data.batch import Batch
+from training.data.batching import carried_rows, cut_window
+from training.data.columns import REASONS, UNLABELLED, BadFileError, Columns, concatenate
+from training.data.config import DataConfig
+from training.data.plan import Block
+from training.data.readers.base import JetFile, describe, usable
+from training.data.shards import ShardFile
+
+
+@dataclass
+class Skipped:
+    """What was left out because it could not be used; filled by several threads."""
+
+    files: dict[str, str] = field(default_factory=dict)
+    """Path to the reason, for whole files and for stretches of files that cannot be read."""
+    jets: dict[str, dict[str, set[int]]] = field(default_factory=dict)
+    """Path to reason to positions of single jets."""
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def add(self, path: str, left_out: dict[str, list[int]]) -> None:
+        """Note jets of a file."""
+        with self.lock:
+            for why, where in left_out.items():
+                self.jets.setdefault(path, {}).setdefault(why, set()).update(where)
+
+    def report(self, log: logging.Logger) -> None:
+        """Say what was left out, if anything."""
+        for path, why in self.files.items():
+            log.warning("left out: %s", why if path in why else f"{path}: {why}")
+        for path, reasons in self.jets.items():
+            for why, where in reasons.items():
+                log.warning("left out: %s: %d jets with %s", path, len(where), why)
+
+
+class WindowReader:
+    """Reads blocks of files as the jets that this run wants."""
+
+    def __init__(
+        self, config: DataConfig, files: list[JetFile], class_names: tuple[str, ...], *, labels: bool, rank: int,
+        world_size: int, seed: int, skipped: Skipped, pin: bool,
+    ) -> None:  # fmt: skip
+        self.config, self.files, self.class_names = config, files, class_names
+        self.labels, self.rank, self.world_size, self.seed = labels, rank, world_size, seed
+        self.skipped, self.pin = skipped, pin
+        self.tables = [np.asarray([class_names.index(name) for name in file.class_names], np.int16) for file in files]
+        self.checked = [not (config.verify and isinstance(file, ShardFile)) for file in files]
+        self.locks = [threading.Lock() for _ in files]
+
+    def seed_of(self, epoch: int, window: int) -> tuple[int, ...]:
+        """Seed of everything random in a window."""
+        return (self.seed, epoch, window, 1)
+
+    def submit(self, pool: Executor, blocks: Sequence[Block]) -> list[Future[Columns | None]]:
+        """Start reading blocks."""
+        return [pool.submit(self._block, block) for block in blocks]
+
+    def gather(self, reading: list[Future[Columns | None]]) -> Window:
+        """The window of blocks whose reading was started."""
+        return Window(self, [part for future in reading if (part := future.result()) is not None and len(part)])
+
+    def read(self, pool: Executor, blocks: Sequence[Block]) -> Window:
+        """Read a window now."""
+        return self.gather(self.submit(pool, blocks))
+
+    def _block(self, block: Block) -> Columns | None:
+        """Usable jets of a block; None when it cannot be read and bad data are skipped."""
+        file = self.files[block.file]
+        try:
+            self._verify(block.file)
+            columns = file.read(block.start, block.stop)
+        except BadFileError as error:
+            if not self.config.skip_bad:
+                raise
+            self.skipped.add(file.path, {f"unreadable data ({error})": list(range(block.start, block.stop))})
+            return None
+        columns, left_out = usable(columns, block.start)
+        if self.labels:
+            unlabelled = np.flatnonzero(columns.labels == UNLABELLED)
+            if len(unlabelled):
+                left_out |= {REASONS[kernels.NO_LABEL]: [block.start + int(j) for j in unlabelled]}
+                columns = columns.take(np.flatnonzero(columns.labels != UNLABELLED))
+        if left_out:
+            if not self.config.skip_bad:
+                raise BadFileError(describe(file.path, left_out))
+            self.skipped.add(file.path, left_out)
+        return columns.with_labels(self.tables[block.file]) if file.class_names else columns
+
+    def _verify(self, number: int) -> None:
+        """Compare a shard with its checksums, once."""
+        file = self.files[number]
+        if self.checked[number] or not isinstance(file, ShardFile):
+            return
+        with self.locks[number]:
+            if not self.checked[number]:
+                file.verify()
+                self.checked[number] = True
+
+
+class Window:
+    """Jets that are shuffled together."""
+
+    def __init__(self, reader: WindowReader, parts: list[Columns]) -> None:
+        self.reader, self.parts = reader, parts
+
+    def carried(self, number: int, seed: tuple[int, ...]) -> Columns:
+        """The jets that this window leaves to the next, when their number is known."""
+        jets = sum(len(part) for part in self.parts)
+        return _collect(self.parts, carried_rows(jets, number, np.random.default_rng(seed)))
+
+    def cut(
+        self, waiting: Columns | None, seed: tuple[int, ...], *, last: bool
+    ) -> tuple[list[tuple[NDArray[np.int64], int]], Columns | None]:
+        """Cut into batches, after the jets that wait from the window before.
+
+        Returns the rows of this process in each batch with the padded length of the batch, in the order in which they
+        come, and the jets that wait for the next window. What this process does not need is let go.
+        """
+        config, reader = self.reader.config, self.reader
+        parts = [waiting, *self.parts] if waiting is not None else self.parts
+        counts = np.concatenate([part.counts for part in parts]) if parts else np.zeros(0, np.int64)
+        cut = cut_window(
+            counts,
+            0 if waiting is None else len(waiting),
+            seed,
+            batch_size=config.batch_size,
+            tokens=config.tokens,
+            bucketed=config.bucketed,
+            max_particles=config.max_particles,
+            last=last,
+        )
+        mine = [rows[reader.rank :: reader.world_size] for rows in cut.batches]
+        wanted = np.sort(np.concatenate(mine)) if mine else np.zeros(0, np.int64)
+        if len(wanted):
+            self.columns = concatenate(parts) if len(wanted) == len(counts) else _collect(parts, wanted)
+        self.parts = []
+        batches = [(np.searchsorted(wanted, rows), n) for rows, n in zip(mine, cut.lengths, strict=True)]
+        return batches, _collect(parts, cut.carried) if len(cut.carried) else None
+
+    def pack(self, rows: NDArray[np.int64], length: int) -> Batch:
+        """One of the batches that `cut` returned, padded to ``length``."""
+        reader, columns = self.reader, self.columns
+        fields = len(FIELDS) + reader.config.subjets
+        particles = torch.empty((len(rows), length, fields), dtype=torch.float32, pin_memory=reader.pin)
+        mask = torch.empty((len(rows), length), dtype=torch.bool, pin_memory=reader.pin)
+        subjet = columns.subjet if reader.config.subjets and columns.subjet is not None else NO_SUBJET
+        kernels.pack(
+            rows,
+            columns.offsets,
+            columns.kinematics,
+            columns.identity,
+            columns.displacement,
+            subjet,
+            particles.numpy(),
+            mask.numpy(),
+        )
+        extra = [torch.from_numpy(columns.jets[rows]), torch.from_numpy(columns.observables[rows])]
+        if reader.labels:
+            extra.append(torch.from_numpy(columns.labels[rows].astype(np.int64)))
+        if reader.pin:
+            extra = [tensor.pin_memory() for tensor in extra]
+        return Batch(
+            particles=particles,
+            mask=mask,
+            jets=extra[0],
+            observables=extra[1],
+            labels=extra[2] if reader.labels else None,
+        )
+
+
+NO_SUBJET = np.empty(0, np.int8)
+
+
+def _collect(parts: Sequence[Columns], rows: NDArray[np.int64]) -> Columns:
+    """The jets ``rows``, counted through ``parts``, sorted and copied."""
+    rows = np.sort(rows)
+    edges = np.cumsum([0, *(len(part) for part in parts)])
+    cuts = np.searchsorted(rows, edges)
+    taken = [part.take(rows[cuts[k] : cuts[k + 1]] - edges[k]) for k, part in enumerate(parts) if cuts[k + 1] > cuts[k]]
+    return concatenate(taken)

@@ -1,0 +1,123 @@
+"""Metrics of a jet classifier, as published for JetClass (arXiv 2202.03772)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+BACKGROUND = "QCD"
+
+WORKING_POINTS = {"Hqql": 0.99, "Tbl": 0.995}
+"""Signal efficiency at which rejection is quoted; 0.5 for every other class."""
+
+Floats = NDArray[np.floating[Any]]
+Ints = NDArray[np.integer[Any]]
+
+
+def softmax(logits: Floats) -> Floats:
+    """Probabilities [jet, class] in float64."""
+    shifted = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(1, keepdims=True))
+
+
+def auc(probabilities: Floats, labels: Ints) -> float:
+    """Area under the ROC curve: of class 1 for two classes, else the mean over pairs of classes (one against one)."""
+    if probabilities.shape[1] == 2:
+        return float(roc_auc_score(labels, probabilities[:, 1]))
+    return float(roc_auc_score(labels, probabilities, multi_class="ovo", average="macro"))
+
+
+def discriminant(probabilities: Floats, signal: int, background: int) -> Floats:
+    """p_S / (p_S + p_B), in [0, 1]; a jet that is neither gets 0.5."""
+    s, b = probabilities[:, signal], probabilities[:, background]
+    total = s + b
+    return np.divide(s, total, out=np.full_like(total, 0.5), where=total > 0)
+
+
+def rejection(signal: Floats, background: Floats, efficiency: float) -> tuple[float, float]:
+    """1 / eps_B at signal efficiency ``efficiency``, and its statistical uncertainty.
+
+    The threshold keeps at least that fraction of the signal jets. When no background jet passes, the rejection is
+    only bounded: ``(inf, inf)``.
+    """
+    ordered = np.sort(signal)[::-1]
+    threshold = ordered[int(np.ceil(efficiency * len(ordered))) - 1]
+    passing = int((background >= threshold).sum())
+    if passing == 0:
+        return float("inf"), float("inf")
+    value = len(background) / passing
+    return value, value / np.sqrt(passing)
+
+
+def calibration(probabilities: Floats, labels: Ints, bins: int = 15) -> dict[str, Any]:
+    """Reliability of the most probable class in bins of its probability, and the expected calibration error.
+
+    Source: Guo et al., arXiv 1706.04599: ECE = sum over bins of (jets in bin / jets) |accuracy - confidence|.
+    """
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
+    which = np.minimum((confidence * bins).astype(int), bins - 1)
+    counts = np.bincount(which, minlength=bins)
+    filled = counts > 0
+    mean = np.bincount(which, confidence, bins)[filled] / counts[filled]
+    accuracy = np.bincount(which, right, bins)[filled] / counts[filled]
+    error = float((counts[filled] / len(labels) * np.abs(accuracy - mean)).sum())
+    return {
+        "expected_calibration_error": error,
+        "confidence": mean.tolist(),
+        "accuracy": accuracy.tolist(),
+        "jets": counts[filled].tolist(),
+    }
+
+
+def confusion(probabilities: Floats, labels: Ints) -> Floats:
+    """[true class, predicted class], each row adding up to 1 (0 for a class without jets)."""
+    classes = probabilities.shape[1]
+    counts = np.zeros((classes, classes))
+    np.add.at(counts, (labels, probabilities.argmax(1)), 1.0)
+    return np.asarray(counts / np.maximum(counts.sum(1, keepdims=True), 1))
+
+
+def classification_metrics(
+    probabilities: Floats, labels: Ints, classes: Sequence[str], background: str = BACKGROUND
+) -> dict[str, Any]:
+    """Every number of the published tables, ready for JSON; an unbounded rejection is None.
+
+    ``probabilities`` [jet, class], ``labels`` [jet]. Rejections are left out when ``background`` is no class.
+
+    Raises
+    ------
+    ValueError
+        If a class has no jet: neither AUC nor rejection is defined then.
+    """
+    missing = [name for i, name in enumerate(classes) if not (labels == i).any()]
+    if missing:
+        msg = f"no jet of {missing} in the data; every class of {list(classes)} is needed"
+        raise ValueError(msg)
+    rejections = {}
+    if background in classes:
+        b = classes.index(background)
+        for s, name in enumerate(classes):
+            if s == b:
+                continue
+            score = discriminant(probabilities, s, b)
+            efficiency = WORKING_POINTS.get(name, 0.5)
+            value, error = rejection(score[labels == s], score[labels == b], efficiency)
+            bounded = np.isfinite(value)
+            rejections[name] = {
+                "signal_efficiency": efficiency,
+                "rejection": value if bounded else None,
+                "uncertainty": error if bounded else None,
+            }
+    return {
+        "jets": len(labels),
+        "classes": list(classes),
+        "accuracy": float((probabilities.argmax(1) == labels).mean()),
+        "auc": auc(probabilities, labels),
+        "rejection": rejections,
+        "confusion": confusion(probabilities, labels).tolist(),
+        "calibration": calibration(probabilities, labels),
+    }

@@ -1,0 +1,134 @@
+"""What a frozen encoder knows: linear and nearest-neighbour probes, beside the two baselines it has to beat.
+
+The same probes of a randomly initialised encoder show what the architecture alone gives; gradient boosting on
+high-level variables shows what is known without any encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from training.data.batch import Batch
+from training.loop.memory import InMemory
+from training.loop.metrics import auc
+from training.models.encoder import Encoder
+
+NEIGHBOURS = 20
+Floats = NDArray[np.floating[Any]]
+
+
+@torch.no_grad()
+def embed(encoder: Encoder, jets: Batch, device: torch.device, batch_jets: int = 512) -> Floats:
+    """Embeddings [jet, dim] of ``jets``, in their order, in fp32."""
+    was_training = encoder.training
+    encoder.eval()
+    order = np.argsort(jets.mask.sum(1).cpu().numpy(), kind="stable")
+    parts = []
+    for batch in InMemory(jets, batch_jets, seed=None):
+        moved = batch.to(device)
+        parts.append(encoder(moved.particles, moved.mask, moved.jets).jet.float())
+    encoder.train(was_training)
+    embedded = torch.cat(parts).cpu().numpy()
+    result = np.empty_like(embedded)
+    result[order] = embedded
+    return result
+
+
+def scores(estimator: Any, X: Floats, y: NDArray[Any], X_test: Floats, y_test: NDArray[Any]) -> dict[str, float]:
+    """Accuracy and AUC on the test jets of ``estimator`` fitted to the others."""
+    probabilities = estimator.fit(X, y).predict_proba(X_test)
+    return {"accuracy": float((probabilities.argmax(1) == y_test).mean()), "auc": auc(probabilities, y_test)}
+
+
+def high_level(observables: Floats, names: Sequence[str]) -> Floats:
+    """What is usually cut on: masses, multiplicity, N-subjettiness and its ratios, from stored ``observables``.
+
+    The direction of a jet is left out; NaN stays NaN, which gradient boosting takes as missing.
+    """
+    column = {name: observables[:, i].astype(np.float64) for i, name in enumerate(names) if name != "eta"}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for n in (2, 3, 4):
+            if f"tau{n}" in column and f"tau{n - 1}" in column:
+                ratio = column[f"tau{n}"] / column[f"tau{n - 1}"]
+                column[f"tau{n}{n - 1}"] = np.where(np.isfinite(ratio), ratio, np.nan)
+    return np.stack(list(column.values()), 1)
+
+
+def linear() -> Any:
+    """Logistic regression on standardised embeddings."""
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300))
+
+
+def neighbours(jets: int) -> Any:
+    """Nearest neighbours by the angle between embeddings."""
+    return KNeighborsClassifier(min(NEIGHBOURS, jets), metric="cosine", weights="distance")
+
+
+@dataclass
+class Probe:
+    """Probes on fixed labelled jets: ``train`` to fit, ``test`` to judge."""
+
+    train: Batch
+    test: Batch
+    observables: Sequence[str]
+    device: torch.device
+    seed: int = 0
+
+    @cached_property
+    def _labels(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        assert self.train.labels is not None
+        assert self.test.labels is not None
+        return self.train.labels.cpu().numpy(), self.test.labels.cpu().numpy()
+
+    def encoder(self, encoder: Encoder) -> dict[str, dict[str, float]]:
+        """``linear`` and ``knn`` probe of ``encoder``."""
+        y, y_test = self._labels
+        X, X_test = embed(encoder, self.train, self.device), embed(encoder, self.test, self.device)
+        return {
+            "linear": scores(linear(), X, y, X_test, y_test),
+            "knn": scores(neighbours(len(y)), X, y, X_test, y_test),
+        }
+
+    def random_encoder(self, like: Encoder) -> dict[str, dict[str, float]]:
+        """The same probes of an encoder of the same architecture that was never trained."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            fresh = Encoder(like.config).to(self.device)
+        return self.encoder(fresh)
+
+    def boosting(self) -> dict[str, float] | None:
+        """Gradient boosting on the observables stored with the jets; None when the data have none."""
+        if self.train.observables is None or self.test.observables is None or not self.observables:
+            return None
+        y, y_test = self._labels
+        X, X_test = (
+            high_level(jets.cpu().numpy(), self.observables) for jets in (self.train.observables, self.test.observables)
+        )
+        return scores(HistGradientBoostingClassifier(random_state=self.seed), X, y, X_test, y_test)
+
+    def compare(self, encoder: Encoder) -> dict[str, Any]:
+        """Everything side by side: ``encoder``, ``random_encoder``, ``boosting``."""
+        return {
+            "jets": {"train": len(self.train), "test": len(self.test)},
+            "observables": list(self.observables),
+            "encoder": self.encoder(encoder),
+            "random_encoder": self.random_encoder(encoder),
+            "boosting": self.boosting(),
+        }
+
+
+def flat(results: dict[str, dict[str, float]], prefix: str) -> dict[str, float]:
+    """``{linear: {accuracy: ...}}`` as ``prefix_linear_accuracy`` for the journal."""
+    return {f"{prefix}_{probe}_{name}": value for probe, group in results.items() for name, value in group.items()}
