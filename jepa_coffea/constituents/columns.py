@@ -10,7 +10,7 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
-from jepa_coffea.constituents.record import LayoutError
+from jepa_coffea.constituents.record import LayoutError, UnreadableError
 
 _clock = threading.local()
 
@@ -40,6 +40,11 @@ class Columns:
         self.layout = layout
 
     def _find(self, collection: str, field: str) -> ak.Array | None:
+        field, _, inner = field.partition(".")
+        found = self._branch(collection, field)
+        return found if found is None or not inner else found[inner]
+
+    def _branch(self, collection: str, field: str) -> ak.Array | None:
         names = self.events.fields
         if collection in names and field in self.events[collection].fields:
             return self.events[collection, field]
@@ -54,6 +59,8 @@ class Columns:
 
     def get(self, collection: str, *fields: str) -> ak.Array:
         """Column of the first of ``fields`` that exists, packed in memory and without option types.
+
+        ``field.inner`` is the field ``inner`` of a branch of records.
 
         Raises
         ------
@@ -79,7 +86,11 @@ class Columns:
     def _concrete(self, column: ak.Array, name: str) -> ak.Array:
         column = ak.typetracer.length_zero_if_typetracer(column)
         begin = time.perf_counter()
-        column = ak.to_packed(ak.materialize(column))
+        try:
+            column = ak.to_packed(ak.materialize(column))
+        except Exception as error:
+            msg = f"layout {self.layout!r}: cannot read {name} ({type(error).__name__}: {error})"
+            raise UnreadableError(msg) from error
         _clock.seconds = reading_seconds() + time.perf_counter() - begin
         column = ak.without_parameters(column)
         if any(ak.any(ak.is_none(column, axis=axis)) for axis in range(column.ndim)):

@@ -30,3 +30,7 @@ UNITS = (
 
 class LayoutError(ValueError):
     """Events that cannot give what was asked of them; never an OSError, so that no reader may skip it."""
+
+
+class UnreadableError(RuntimeError):
+    """A column that exists and whose bytes cannot be read or decompressed: the file is damaged, or out of reach."""

@@ -32,8 +32,15 @@ KINEMATIC_BRANCHES = {
 
 
 def nano(path: Path, mode: str, log: list | None = None) -> ak.Array:
+    # Eager mode reads all branches that it is given: of 1802, those that matter here.
+    wanted = r"/(run|luminosityBlock|event|n?(FatJet|FatJetPFCands|PFCands)(_.*)?)/"
+    options = {"filter_name": wanted} if mode == "eager" else {}
     return NanoEventsFactory.from_root(
-        {str(path): "Events"}, schemaclass=PFNanoAODSchema, mode=mode, access_log=log
+        {str(path): "Events"},
+        schemaclass=PFNanoAODSchema,
+        mode=mode,
+        access_log=log,
+        iteritems_options=options,
     ).events()
 
 

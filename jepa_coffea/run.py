@@ -1,0 +1,191 @@
+"""Run a coffea processor over files, locally or on a cluster, and prove that nothing was lost."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from coffea.nanoevents import PFNanoAODSchema
+from coffea.processor import IterativeExecutor, Runner
+from coffea.processor.executor import DaskExecutor, WorkItem
+
+from jepa_coffea.checkpoints import Checkpointer
+from jepa_coffea.constituents.record import UnreadableError
+from jepa_coffea.embedded import chunk_name
+from jepa_coffea.filesets import look_at_all, plan_chunks, require_readable
+
+GPU, POOL = "GPU", "POOL"
+"""Dask resources: a worker with a GPU, and one for opening files and adding up results."""
+
+DAMAGED = (OSError, UnreadableError)
+"""What a damaged or unreachable file raises while a chunk is read; never an error of layout or model."""
+
+
+class LostEventsError(RuntimeError):
+    """A run whose output does not account for all events."""
+
+
+class PinnedExecutor(DaskExecutor):
+    """coffea's Dask executor with chunks only on the workers that have a resource, and reductions on others.
+
+    ``dask.annotate`` would tag all tasks alike.
+    """
+
+    client: Any = None
+
+    def __call__(self, items: Any, function: Any, accumulator: Any) -> Any:
+        client = self.client
+        self.client = _Pinned(client)
+        try:
+            return super().__call__(items, function, accumulator)
+        finally:
+            self.client = client
+
+
+class _Pinned:
+    """A Dask client whose first ``map`` asks for a GPU, where there is one; the later ones add up results."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._resources = [_on(client, GPU), _on(client, POOL)]
+
+    def map(self, *args: Any, **kwargs: Any) -> Any:
+        resources = self._resources.pop(0) if len(self._resources) > 1 else self._resources[0]
+        return self._client.map(*args, resources=resources, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+def _on(client: Any, resource: str) -> dict[str, float]:
+    """Ask for a resource if any worker has it."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    return {resource: 1} if any(resource in worker["resources"] for worker in workers) else {}
+
+
+def run(
+    processor: Any,
+    fileset: Mapping[str, Any],
+    *,
+    client: Any = None,
+    treename: str = "Events",
+    schema: Any = PFNanoAODSchema,
+    chunksize: int = 50_000,
+    skipbadfiles: bool = False,
+    checkpoints: str | Path | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Process all events of a fileset and account for each of them.
+
+    Parameters
+    ----------
+    processor
+        A coffea processor; with ``checkpoints`` it needs ``identity()``. Its output ``bookkeeping`` (dataset to
+        ``events``), where it gives one, is held against the chunks.
+    fileset
+        As coffea takes them: ``{dataset: [file, ...]}`` or ``{dataset: {"files": [...], "metadata": {...}}}``.
+    client
+        Dask client, from :mod:`jepa_coffea.clusters`; without one, everything runs in this process.
+    treename, schema
+        Of the files.
+    chunksize
+        Events a chunk.
+    skipbadfiles
+        Go on without files that cannot be read and list them in the output, instead of stopping.
+    checkpoints
+        Folder that keeps the outputs of chunks, so that the same run goes on after an interruption.
+    progress
+        Show progress bars.
+
+    Returns
+    -------
+    dict
+        The processor's output, with an entry ``run``: ``events``, ``chunks``, ``files``, ``empty_files``,
+        ``skipped_files`` (name to problem), ``skipped_chunks``, ``seconds``, ``resumed`` chunks.
+
+    Raises
+    ------
+    BadFileError
+        If files cannot be opened, naming all of them.
+    LostEventsError
+        If the output does not account for all events.
+    """
+    begin = time.perf_counter()
+    resources = {} if client is None else _on(client, POOL)
+    files = look_at_all(fileset, treename, client=client, resources=resources)
+    require_readable(files, skip=skipbadfiles)
+    chunks = plan_chunks(fileset, files, chunksize)
+    _refuse_strangers(processor, chunks)
+    here = IterativeExecutor(status=progress, retries=0)
+    runner = Runner(
+        here if client is None else PinnedExecutor(client=client, status=progress),
+        schema=schema,
+        skipbadfiles=DAMAGED if skipbadfiles else False,
+        checkpointer=None if checkpoints is None else Checkpointer(checkpoints, processor),
+    )
+    wrapped = runner.run(chunks, processor)
+    output = dict(wrapped["out"])
+    resumed = sum(output.pop("resumed", {}).values())
+    lost = sorted(set(chunks) - wrapped["processed"], key=lambda chunk: (chunk.filename, chunk.entrystart))
+    account(output, chunks, lost, skip=skipbadfiles)
+    output["run"] = {
+        "events": sum(len(chunk) for chunk in wrapped["processed"]),
+        "chunks": len(chunks) - len(lost),
+        "files": len(files),
+        "empty_files": [file.name for file in files if not file.problem and file.entries == 0],
+        "skipped_files": {file.name: file.problem for file in files if file.problem},
+        "skipped_chunks": [f"{chunk.filename}:{chunk.entrystart}-{chunk.entrystop}" for chunk in lost],
+        "resumed": resumed,
+        "seconds": time.perf_counter() - begin,
+    }
+    return output
+
+
+def account(output: Mapping[str, Any], chunks: Sequence[WorkItem], lost: Sequence[WorkItem], *, skip: bool) -> None:
+    """Hold the processor's own count of events against the chunks that it was given.
+
+    Raises
+    ------
+    LostEventsError
+        If a chunk is missing and none may be, or the processor counted other events than it was given.
+    """
+    if lost and not skip:
+        names = ", ".join(f"{chunk.filename}:{chunk.entrystart}-{chunk.entrystop}" for chunk in lost)
+        msg = f"{len(lost)} of {len(chunks)} chunks gave no result: {names}"
+        raise LostEventsError(msg)
+    for dataset, book in output.get("bookkeeping", {}).items():
+        given = [chunk for chunk in chunks if chunk.dataset == dataset and chunk not in lost]
+        events = sum(len(chunk) for chunk in given)
+        if (book["events"], book["chunks"]) != (events, len(given)):
+            msg = (
+                f"dataset {dataset!r}: {events} events in {len(given)} chunks were given, the output counts "
+                f"{book['events']} events in {book['chunks']} chunks; a chunk was lost or added twice"
+            )
+            raise LostEventsError(msg)
+
+
+def _refuse_strangers(processor: Any, chunks: Sequence[WorkItem]) -> None:
+    """Files of another chunking or of other inputs must not mix with those about to be written."""
+    folder = getattr(processor, "output", None)
+    if folder is None:
+        return
+    expected: dict[str, set[str]] = {}
+    for chunk in chunks:
+        expected.setdefault(chunk.dataset, set()).add(_name(chunk))
+    for dataset, names in expected.items():
+        there = Path(folder) / f"dataset={dataset}"
+        strangers = sorted({path.name for path in there.glob("*.parquet")} - names)
+        if strangers:
+            msg = (
+                f"{there} holds {len(strangers)} files that this run would not write, first {strangers[0]}: they come "
+                "from other files or another chunksize, and would be read along with its own. Use an empty folder."
+            )
+            raise LostEventsError(msg)
+
+
+def _name(chunk: WorkItem) -> str:
+    file = str(uuid.UUID(bytes=chunk.fileuuid))
+    return chunk_name({"fileuuid": file, "entrystart": chunk.entrystart, "entrystop": chunk.entrystop})
