@@ -25,9 +25,9 @@ class PseudoData:
     from there to here (a residual bootstrap).
 
     Drawing donors near the mass of the event would keep the trend as well, but then the window and the sidebands
-    draw from different donors, whose finite number is a difference between them that repeats in every fold; it widens Z
-    by as much as the counts themselves do. With common donors, features given the trend are independent of the mass, and
-    that is what "no signal" means. An event drawn twice keeps its identity: both copies are in the same fold.
+    draw from different donors, whose finite number is a difference between them that repeats in every fold; it widens
+    Z by as much as the counts themselves do. With common donors, features given the trend are independent of the mass,
+    and that is what "no signal" means. An event drawn twice keeps its identity: both copies are in the same fold.
     """
 
     donors: Sample
