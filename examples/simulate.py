@@ -72,7 +72,16 @@ def main(argv: list[str] | None = None) -> None:
     for name, n in counts.items():
         row = (n["files"], n["kept"], n["accepted"], n["generated"])
         table.add_row(name, *map(str, row), f"{n['accepted'] / n['generated']:.3f}")
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    if options.plots is not None:
+        from examples.simulation.plots import plot_events, plot_jets  # not needed, and slow to import, without plots
+
+        if options.format == "pfnano":
+            paths = plot_events(options.output, options.plots)
+        else:
+            paths = plot_jets(options.output, options.classes, options.plots)
+        console.print("plots:", *map(str, paths))
 
 
 def simulate(options: argparse.Namespace) -> dict[str, dict[str, int]]:

@@ -32,7 +32,7 @@ class Calorimeter:
 
     regions: tuple[Region, ...]
     threshold: float
-    """Smallest energy of a neutral candidate, GeV."""
+    """Smallest transverse energy of a neutral candidate, GeV."""
 
 
 # Crystals, hadron towers and the forward calorimeter, of CMS's sizes and test-beam resolutions (JINST 3 (2008) S08004).
@@ -42,7 +42,7 @@ ECAL = Calorimeter(
         Region(eta_max=FORWARD_ETA, cell=0.03, stochastic=0.05, noise=0.30, constant=0.007),
         Region(eta_max=ETA_MAX, cell=0.175, stochastic=2.0, noise=0.0, constant=0.09),
     ),
-    threshold=0.5,
+    threshold=0.4,
 )
 HCAL = Calorimeter(
     regions=(
@@ -50,7 +50,7 @@ HCAL = Calorimeter(
         Region(eta_max=FORWARD_ETA, cell=0.17, stochastic=1.0, noise=0.8, constant=0.07),
         Region(eta_max=ETA_MAX, cell=0.175, stochastic=2.0, noise=1.0, constant=0.09),
     ),
-    threshold=1.0,
+    threshold=0.9,
 )
 
 
@@ -109,7 +109,8 @@ def energy_flow(
     measured = np.clip(deposited + resolution * rng.standard_normal(cells), 0.0, None)
 
     excess = measured - pointed
-    neutral = (excess > np.where(pointed > 0, resolution, 0.0)) & (excess > calorimeter.threshold)
+    above = excess > calorimeter.threshold * np.cosh(eta[first])
+    neutral = above & (excess > np.where(pointed > 0, resolution, 0.0))
     track_variance = total(track_err**2)
     combine = (pointed > 0) & ~neutral
     weight = track_variance / (track_variance + resolution**2)

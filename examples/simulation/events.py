@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from examples.simulation import pfnano
 from examples.simulation.clustering import Jets, cluster
 from examples.simulation.detector import detect
-from examples.simulation.generate import Generator
+from examples.simulation.generate import Generator, batch_size
 from examples.simulation.observables import substructure
 from examples.simulation.parallel import Bars, run
 from examples.simulation.processes import EVENT_PROCESSES, event_settings
 from examples.simulation.seeds import shard_seed
 from examples.simulation.truth import match
 
-BATCH = 100
 Report = Callable[[int, int], None]
 """Called with the newly accepted and newly generated numbers."""
 
@@ -81,7 +80,7 @@ def make_shard(task: tuple[EventsConfig, int], report: Report) -> tuple[dict[str
     parts: list[dict[str, ak.Array]] = []
     accepted = generated = 0
     while accepted < wanted:
-        record = generator.next(BATCH)
+        record = generator.next(batch_size(wanted - accepted))
         candidates = detect(record, rng)
         jets = cluster(candidates)
         keep = selected(jets, mjj_min=config.mjj_min, mjj_max=config.mjj_max)

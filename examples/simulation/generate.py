@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+BATCH_MIN, BATCH_MAX = 50, 500
+
 BASE_SETTINGS = (
     "Print:quiet = on",
     "Beams:idA = 2212",
@@ -90,6 +92,11 @@ class Generator:
             msg = f"Pythia gave up on all of {n} events; are the phase-space limits possible?"
             raise GenerationError(msg)
         return _flatten(batch)
+
+
+def batch_size(missing: int) -> int:
+    """How many events to generate at once for ``missing`` more accepted ones: many, as array calls cost much alone."""
+    return min(max(2 * missing, BATCH_MIN), BATCH_MAX)
 
 
 def _flatten(batch: ak.Array) -> EventRecord:

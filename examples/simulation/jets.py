@@ -16,14 +16,13 @@ from examples.simulation import jetclass
 from examples.simulation.clustering import cluster
 from examples.simulation.detector import detect
 from examples.simulation.files import replacing
-from examples.simulation.generate import Generator
+from examples.simulation.generate import Generator, batch_size
 from examples.simulation.observables import substructure
 from examples.simulation.parallel import Bars, run
 from examples.simulation.processes import JET_CLASSES, JET_ETA_MAX, JET_PT, jet_settings
 from examples.simulation.seeds import shard_seed
 from examples.simulation.truth import CLASSES, match
 
-BATCH = 100
 MANIFEST = "manifest.json"
 Report = Callable[[int, int], None]
 
@@ -66,7 +65,7 @@ def make_shard(shard: Shard, report: Report) -> int:
     parts: list[dict[str, ak.Array]] = []
     accepted = generated = turn = 0
     while accepted < shard.jets:
-        record = generators[turn % len(generators)].next(BATCH)
+        record = generators[turn % len(generators)].next(batch_size(shard.jets - accepted))
         turn += 1
         jets = cluster(detect(record, rng), pt_min=JET_PT[0], eta_max=JET_ETA_MAX)
         jets = jets.select(jets.pt < JET_PT[1])

@@ -1,4 +1,4 @@
-"""Substructure of jets, by fastjet: soft-drop mass and N-subjettiness."""
+"""Substructure of jets: soft-drop mass, and N-subjettiness by fastjet."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from examples.simulation.clustering import RADIUS, Jets
+from examples.simulation.softdrop import soft_drop_mass
 
-Z_CUT, BETA = 0.1, 0.0
+Z_CUT = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,15 +30,16 @@ def substructure(jets: Jets) -> Substructure:
     """
     if len(jets) == 0:
         return Substructure(soft_drop_mass=np.zeros(0), tau=np.zeros((0, 4)))
-    p = jets.particles
-    vectors = ak.to_packed(ak.zip({"px": p.px, "py": p.py, "pz": p.pz, "E": p.energy}))
+    p = ak.to_packed(jets.particles[["px", "py", "pz", "energy"]])
+    offsets = np.concatenate([[0], np.cumsum(ak.to_numpy(ak.num(p)))])
+    momenta = [ak.to_numpy(ak.flatten(p[axis])) for axis in ("px", "py", "pz", "energy")]
+    vectors = ak.zip({"px": p.px, "py": p.py, "pz": p.pz, "E": p.energy})
     # A radius that no jet exceeds: every jet becomes one Cambridge/Aachen tree.
     sequence = fastjet.ClusterSequence(vectors, fastjet.JetDefinition(fastjet.cambridge_algorithm, 10.0))
-    groomed = sequence.exclusive_jets_softdrop_grooming(1, beta=BETA, symmetry_cut=Z_CUT, R0=RADIUS)
     tau = sequence.njettiness(
         measure_definition="NormalizedMeasure", axes_definition="OnePass_KT_Axes", beta=1.0, R0=RADIUS
     )
     return Substructure(
-        soft_drop_mass=np.maximum(ak.to_numpy(groomed.msoftdrop), 0.0),
+        soft_drop_mass=soft_drop_mass(*momenta, offsets, Z_CUT),
         tau=ak.to_numpy(tau).reshape(len(jets), 4),
     )

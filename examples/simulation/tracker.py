@@ -1,7 +1,7 @@
 """The tracking detector: which charged particles leave a track, and what the track says.
 
 Resolutions and efficiencies follow the shape of CMS's published tracker performance (JINST 9 (2014) P10009): per cent
-momentum resolution, 10 um (transverse) and 30 um (longitudinal) impact-parameter resolution at high pT that multiple
+momentum resolution, 10 um (transverse) and 20 um (longitudinal) impact-parameter resolution at high pT that multiple
 scattering worsens as 1/pT, an efficiency of 0.85 to 0.95 for hadrons that falls with the displacement of their origin.
 """
 
@@ -100,8 +100,8 @@ def measure(
     # The error depends on the hits a track happened to leave: 10 % from track to track; and on how far out it starts.
     spread = np.exp(0.1 * rng.standard_normal(len(pt)))
     lever = 1.0 + np.clip(np.hypot(vertex[0], vertex[1]) - PIXEL_RADIUS, 0.0, None) / PIXEL_RADIUS
-    d0_err = np.hypot(0.010, 0.080 * (1.0 + 0.5 * edge) / pt) * spread * lever
-    dz_err = np.hypot(0.030, 0.090 / pt) * (0.5 + 0.5 * np.cosh(eta)) * spread * lever
+    d0_err = np.hypot(0.010, 0.070 * (1.0 + 0.5 * edge) / pt) * spread * lever
+    dz_err = np.hypot(0.020, 0.070 / pt) * (0.7 + 0.3 * np.cosh(eta)) * spread * lever
     d0, dz = perigee(pt, eta, phi, charge, *vertex)
     return Tracks(
         pt=pt / np.clip(1.0 + pt_err * rng.standard_normal(len(pt)), 0.2, None),  # the curvature is what is Gaussian

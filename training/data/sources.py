@@ -12,11 +12,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from rich.progress import track
 
 from training.data.columns import BadFileError
-from training.data.readers.base import JetFile
-from training.data.readers.jetclass_root import JetClassRoot
+from training.data.readers.base import JetFile, naming
+from training.data.readers.events import EventFile
+from training.data.readers.jetclass_parquet import JetClassParquet
+from training.data.readers.jetclass_root import TREE, JetClassRoot
+from training.data.readers.trees import tree_name
 from training.data.shards import DESCRIPTION, ShardFile
 
 MANIFEST = "manifest.json"
+
+EVENT_TREES = ("Events", "Delphes")
+"""Trees of files of events; those of files of jets are called ``tree``."""
 
 
 class Source(BaseModel):
@@ -84,7 +90,7 @@ class Reading:
     """Whether particles carry the index of their subjet."""
 
 
-def open_jets(path: str, reading: Reading) -> JetFile:  # noqa: ARG001  JetClass needs no options
+def open_jets(path: str, reading: Reading) -> JetFile:
     """Open a file of jets of whatever kind.
 
     Raises
@@ -94,7 +100,13 @@ def open_jets(path: str, reading: Reading) -> JetFile:  # noqa: ARG001  JetClass
     """
     if Path(path).is_dir():
         return ShardFile(path)
-    return JetClassRoot(path)
+    if path.endswith(".parquet"):
+        return JetClassParquet(path)
+    with naming(path):
+        tree = tree_name(path, (TREE, *EVENT_TREES))
+    if tree == TREE:
+        return JetClassRoot(path)
+    return EventFile(path, tree, reading.collection, reading.layout)
 
 
 def open_all(

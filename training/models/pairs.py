@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +17,8 @@ PAIR_FEATURES = ("ln_kt", "ln_z", "ln_delta", "ln_m2")
 
 EPSILON = 1e-8
 """Smallest Delta, kT (GeV), z and m^2 (GeV^2) of a pair, as in ParticleTransformer."""
+
+LOG_EPSILON = math.log(EPSILON)
 
 # (subtract, multiply), from pairs of distinct particles of QCD and resonance jets; they stand where
 # ParticleTransformer has a batch norm, see training/models/encoder.py.
@@ -53,18 +56,18 @@ class _Square(torch.autograd.Function):
 
 
 def pair_features(p4: Tensor, row: Tensor, column: Tensor) -> Tensor:
-    """ln kT, ln z, ln Delta, ln m^2 of the pairs (row, column), fp32.
+    """ln kT, ln z, ln Delta, ln m^2 of the pairs (row, column) of massless particles, fp32.
 
-    With rapidity y: Delta^2 = dy^2 + dphi^2, kT = min(pT) Delta, z = min(pT) / (pT_i + pT_j) (arXiv 2202.03772, eq. 3).
-    The mass comes from positive terms only,
-    m^2 = m_i^2 + m_j^2 + 2 [mT_i mT_j (cosh dy - 1) + pT_i pT_j (1 - cos dphi) + mT_i mT_j - pT_i pT_j],
-    since (E_i + E_j)^2 - (p_i + p_j)^2 of collinear particles is lost in the rounding of fp32. What needs a
-    transcendental function is computed per particle, not per pair.
+    Delta^2 = dy^2 + dphi^2, kT = min(pT) Delta, z = min(pT) / (pT_i + pT_j), m^2 = (p_i + p_j)^2 (arXiv 2202.03772,
+    eq. 3). Masses of particles are hypotheses that follow from their identity, and E^2 - p^2 of an energetic particle
+    is rounding noise in fp32: with it, ln m^2 differs between two machines. Without, m^2 = 2 pT_i pT_j (cosh dy - cos
+    dphi) is exact to rounding even for collinear particles, since both differences from 1 are computed as squares.
+    What needs a transcendental function is computed per particle, not per pair.
 
     Parameters
     ----------
     p4
-        f32 [B, N, 4], px py pz energy in GeV, pT > 0.
+        f32 [B, N, 4], px py pz energy in GeV; the energy is not used.
     row, column
         int64 [P].
 
@@ -72,44 +75,33 @@ def pair_features(p4: Tensor, row: Tensor, column: Tensor) -> Tensor:
     -------
     f32 [B, P, 4]
     """
-    px, py, pz, energy = p4.unbind(-1)
-    pt2 = (px.square() + py.square()).clamp(min=1e-16)
-    pt = pt2.sqrt()
-    m2 = (energy.square() - pt2 - pz.square()).clamp(min=0)
-    mt = (pt2 + m2).sqrt()
-    rapidity = torch.asinh(pz / mt)
-    # cosh(y_i - y_j) - 1 = (e_i - e_j)^2 / (2 e_i e_j) with e = exp(y), y measured from a particle of the jet, so that
-    # e is close to 1 and its differences are exact; likewise 1 - cos(dphi) from the chord.
+    px, py, pz, _ = p4.unbind(-1)
+    pt = (px.square() + py.square()).clamp(min=1e-16).sqrt()
+    rapidity = torch.asinh(pz / pt)
+    # 2 (cosh(y_i - y_j) - 1) = (e_i - e_j)^2 / (e_i e_j) with e = exp(y), y measured from a particle of the jet, so
+    # that e is close to 1 and its differences are exact; 2 (1 - cos(dphi)) is the square of the chord.
     stretch = (rapidity - rapidity[:, :1]).exp()
     cos, sin, phi = px / pt, py / pt, torch.atan2(py, px)
-    excess = m2 / (mt + pt)  # mT - pT
     log_pt = pt.log()
 
     def pair(quantity: Tensor) -> tuple[Tensor, Tensor]:
         return quantity.index_select(1, row), quantity.index_select(1, column)
 
-    pt_i, pt_j = pair(pt)
-    mt_i, mt_j = pair(mt)
-    stretch_i, stretch_j = pair(stretch)
-    excess_i, excess_j = pair(excess)
-    dphi = _difference(phi, row, column).abs()
+    def difference2(quantity: Tensor) -> Tensor:
+        i, j = pair(quantity)
+        return (i - j).square()
+
+    (pt_i, pt_j), (phi_i, phi_j), (stretch_i, stretch_j) = pair(pt), pair(phi), pair(stretch)
+    dphi = (phi_i - phi_j).abs()
     dphi = torch.minimum(dphi, 2 * torch.pi - dphi)
-    delta2 = _difference(rapidity, row, column).square() + dphi.square()
+    delta2 = difference2(rapidity) + dphi.square()
     ln_delta = 0.5 * delta2.clamp(min=EPSILON**2).log()
     log_pt_min = torch.minimum(*pair(log_pt))
-    ln_kt = (log_pt_min + ln_delta).clamp(min=_LOG_EPSILON)
-    ln_z = (log_pt_min - (pt_i + pt_j).log()).clamp(min=_LOG_EPSILON)
-    chord2 = _difference(cos, row, column).square() + _difference(sin, row, column).square()
-    boost2 = (stretch_i - stretch_j).square() / (stretch_i * stretch_j)
-    mass2 = sum(pair(m2)) + 2 * (mt_i * excess_j + pt_j * excess_i) + mt_i * mt_j * boost2 + pt_i * pt_j * chord2
+    ln_kt = (log_pt_min + ln_delta).clamp(min=LOG_EPSILON)
+    ln_z = (log_pt_min - (pt_i + pt_j).log()).clamp(min=LOG_EPSILON)
+    chord2 = difference2(cos) + difference2(sin)
+    mass2 = pt_i * pt_j * ((stretch_i - stretch_j).square() / (stretch_i * stretch_j) + chord2)
     return torch.stack([ln_kt, ln_z, ln_delta, mass2.clamp(min=EPSILON).log()], dim=-1)
-
-
-_LOG_EPSILON = -18.420680743952367  # log(EPSILON)
-
-
-def _difference(quantity: Tensor, row: Tensor, column: Tensor) -> Tensor:
-    return quantity.index_select(1, row) - quantity.index_select(1, column)
 
 
 class PairBias(nn.Module):

@@ -4,8 +4,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from tests.training.jets import random_jets
 from training.models.encoder import Encoder, EncoderConfig
+from training.models.synthetic import synthetic_jets
 
 TINY = EncoderConfig(embed_dims=(32, 16), pair_dims=(8, 8), heads=2, blocks=2, class_blocks=2)
 
@@ -23,7 +23,7 @@ def test_published_size() -> None:
 
 
 def test_order_of_particles_does_not_matter(encoder: Encoder) -> None:
-    particles, mask, jets = random_jets([12, 12])
+    particles, mask, jets = synthetic_jets([12, 12])
     order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
     straight, shuffled = encoder(particles, mask, jets), encoder(particles[:, order], mask, jets)
     torch.testing.assert_close(shuffled.jet, straight.jet, rtol=1e-4, atol=1e-5)
@@ -31,7 +31,7 @@ def test_order_of_particles_does_not_matter(encoder: Encoder) -> None:
 
 
 def test_padding_does_not_matter(encoder: Encoder) -> None:
-    particles, mask, jets = random_jets([9, 1, 4], width=16)
+    particles, mask, jets = synthetic_jets([9, 1, 4], width=16)
     particles[~mask] = 7.0
     together = encoder(particles, mask, jets)
     for i, n in enumerate([9, 1, 4]):
@@ -41,7 +41,7 @@ def test_padding_does_not_matter(encoder: Encoder) -> None:
 
 
 def test_empty_jets_and_gradients_stay_finite(encoder: Encoder) -> None:
-    particles, mask, jets = random_jets([5, 0, 1], width=16)
+    particles, mask, jets = synthetic_jets([5, 0, 1], width=16)
     particles.requires_grad_()
     encoded = encoder(particles, mask, jets)
     encoded.jet.sum().backward()
@@ -55,7 +55,7 @@ def test_empty_jets_and_gradients_stay_finite(encoder: Encoder) -> None:
 
 
 def test_scaling_hides_the_jet_pt() -> None:
-    particles, mask, jets = random_jets([10])
+    particles, mask, jets = synthetic_jets([10])
     particles[..., 10:] = 0
     harder = particles.clone()
     harder[..., :4] *= 3
@@ -69,7 +69,7 @@ def test_scaling_hides_the_jet_pt() -> None:
 
 
 def test_mean_of_last_blocks(encoder: Encoder) -> None:
-    batch = random_jets([6, 3])
+    batch = synthetic_jets([6, 3])
     seen: list[torch.Tensor] = []
     for block in encoder.blocks:
         block.register_forward_hook(lambda module, args, output: seen.append(output))

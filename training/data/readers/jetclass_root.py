@@ -6,17 +6,16 @@ it gives is what ``jepa_coffea.constituents`` gives for the same file. Schema: H
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import numpy as np
-import uproot
 from numpy.typing import NDArray
 
 from training.data.classes import JETCLASS, JETCLASS2
 from training.data.columns import OBSERVABLES, UNLABELLED, BadFileError, Columns, empty, order_by_pt
 from training.data.readers.base import JetFile, even_blocks, naming
 from training.data.readers.baskets import Baskets, flat
+from training.data.readers.trees import LazyTree
 
 TREE = "tree"
 
@@ -43,10 +42,9 @@ class JetClassRoot(JetFile):
 
     def __init__(self, path: str) -> None:
         self.path = self.source = path
-        self._lock = threading.Lock()
-        self._opened: Any = None
+        self._tree = LazyTree(path, TREE)
         with naming(path):
-            tree = self._tree()
+            tree = self._tree.get()
             keys = set(tree.keys())
             missing = [b for b in (*(b for bs in PARTICLES.values() for b in bs), *JET) if b not in keys]
             if missing:
@@ -63,30 +61,10 @@ class JetClassRoot(JetFile):
                 self.class_names = tuple(branch.removeprefix("label_") for branch in self._labels)
             self._extra = {name: branch for name, branch in EXTRA.items() if branch in keys}
             self.boundaries = even_blocks(np.asarray(tree["part_px"].entry_offsets, np.int64))
-        self.close()
-
-    def _tree(self) -> Any:
-        """The tree, opened on first use: a thousand files are known, few are open."""
-        with self._lock:
-            if self._opened is None:
-                options = {} if "://" in self.path else {"handler": uproot.MemmapSource}
-                file = uproot.open(self.path, array_cache=None, object_cache=None, **options)
-                if TREE not in file:
-                    msg = f"{self.path}: no tree {TREE!r}, found {file.keys(cycle=False)}"
-                    raise BadFileError(msg)
-                self._opened = file[TREE]
-            return self._opened
-
-    def close(self) -> None:
-        """Release the file; the next read opens it again."""
-        with self._lock:
-            if self._opened is not None:
-                self._opened.file.close()
-            self._opened = None
 
     def read(self, start: int, stop: int) -> Columns:
         with naming(self.path):
-            tree = self._tree()
+            tree = self._tree.get()
             momenta = Baskets(tree["part_px"], start, stop, self.path)
             offsets = np.zeros(stop - start + 1, np.int64)
             np.cumsum(momenta.counts(), out=offsets[1:])
@@ -95,22 +73,13 @@ class JetClassRoot(JetFile):
                 for column, branch in enumerate(branches):
                     baskets = momenta if branch == "part_px" else Baskets(tree[branch], start, stop, self.path)
                     baskets.into(offsets, arrays[group], column)
-            self._fill_jets(tree, start, stop, np.diff(offsets), arrays)
+            scalars = {branch: flat(tree[branch], start, stop) for branch in (*JET, *self._extra.values())}
+            fill_jets(scalars, self._extra, np.diff(offsets), arrays)
+            if self._labels:
+                arrays["labels"][:] = self._decode_labels(tree, start, stop)
             columns = Columns(offsets=offsets, **arrays)
             order_by_pt(columns)
             return columns
-
-    def _fill_jets(self, tree: Any, start: int, stop: int, counts: NDArray[Any], arrays: dict[str, Any]) -> None:
-        pt, eta, phi, energy = (flat(tree[branch], start, stop).astype(np.float64) for branch in JET)
-        pz = pt * np.sinh(eta)
-        arrays["jets"][:] = np.stack([pt * np.cos(phi), pt * np.sin(phi), pz, energy], axis=1)
-        mass = np.sqrt(np.maximum(energy**2 - pt**2 - pz**2, 0))
-        known = {"pt": pt, "eta": eta, "mass": mass, "n_particles": counts}
-        known |= {name: flat(tree[branch], start, stop) for name, branch in self._extra.items()}
-        for name, values in known.items():
-            arrays["observables"][:, OBSERVABLES.index(name)] = values
-        if self._labels:
-            arrays["labels"][:] = self._decode_labels(tree, start, stop)
 
     def _decode_labels(self, tree: Any, start: int, stop: int) -> NDArray[np.int16]:
         if self._labels == ["jet_label"]:
@@ -125,4 +94,17 @@ class JetClassRoot(JetFile):
         with naming(self.path):
             if not self._labels:
                 return np.full(self.jets, UNLABELLED, np.int16)
-            return self._decode_labels(self._tree(), 0, self.jets)
+            return self._decode_labels(self._tree.get(), 0, self.jets)
+
+
+def fill_jets(
+    scalars: dict[str, NDArray[Any]], extra: dict[str, str], counts: NDArray[np.int64], arrays: dict[str, NDArray[Any]]
+) -> None:
+    """Four-momenta and observables from the ``jet_*`` branches; ``extra`` says which holds which observable."""
+    pt, eta, phi, energy = (scalars[name].astype(np.float64) for name in JET)
+    pz = pt * np.sinh(eta)
+    arrays["jets"][:] = np.stack([pt * np.cos(phi), pt * np.sin(phi), pz, energy], axis=1)
+    mass = np.sqrt(np.maximum(energy**2 - pt**2 - pz**2, 0))
+    known = {"pt": pt, "eta": eta, "mass": mass, "n_particles": counts}
+    for name, values in (known | {name: scalars[branch] for name, branch in extra.items()}).items():
+        arrays["observables"][:, OBSERVABLES.index(name)] = values

@@ -1,0 +1,90 @@
+"""What ``jepa-coffea hunt`` does: from the document on the command line to the folder and the paragraph."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from jepa_coffea.bumphunt import FitError, HistogramError
+from jepa_coffea.cwola.classifiers import ClassifierError
+from jepa_coffea.cwola.features import FeatureError
+from jepa_coffea.cwola.folds import FoldError
+from jepa_coffea.cwola.selection import SelectionError
+from jepa_coffea.cwola.weights import EmptyRegionError, WeightError
+from jepa_coffea.cwola.windows import WindowError
+from jepa_coffea.hunt.config import HuntConfig, HuntError, read_config
+from jepa_coffea.hunt.pipeline import HuntResult, Run, run_hunt
+
+REFUSALS = (
+    HuntError,
+    WindowError,
+    FeatureError,
+    WeightError,
+    EmptyRegionError,
+    FoldError,
+    SelectionError,
+    ClassifierError,
+    HistogramError,
+    FitError,
+)
+"""What a hunt raises, with its reason, when it cannot be done as described."""
+
+
+def hunt(document: str | Path, *, progress: bool = True, console: Console | None = None) -> HuntResult:
+    """Run the hunt of a YAML document, print what was found and where it is.
+
+    Raises:
+        one of REFUSALS.
+    """
+    config = read_config(document)
+    console = console or Console()
+    with computing(config) as client:
+        result = run_hunt(Run(config, client, console, progress))
+    console.print(table_of(result))
+    console.print(result.paragraph, style="bold" if not result.reasons else "bold red", highlight=False)
+    console.print(f"Everything is in {result.output}", highlight=False)
+    return result
+
+
+@contextmanager
+def computing(config: HuntConfig) -> Iterator[Any]:
+    """A Dask client as the document says: a running scheduler, local processes, or none for a single one."""
+    if config.scheduler is None and config.workers == 1:
+        yield None
+        return
+    from distributed import Client, LocalCluster
+
+    if config.scheduler is not None:
+        with Client(config.scheduler) as client:
+            yield client
+        return
+    with (
+        LocalCluster(n_workers=config.workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def table_of(result: HuntResult) -> Table:
+    """All selections: counted, expected, Z and p, before and after calibration."""
+    table = Table(title="Excess in the windows")
+    for name in ("window", "efficiency", "observed", "expected", "Z", "p", "corrected Z", "corrected p"):
+        table.add_column(name, justify="left" if name == "window" else "right")
+    calibrated = {(c.counting.window, c.counting.efficiency): c for c in result.calibrated}
+    for selection in (*result.baseline, *result.selections):
+        counting = selection.counting
+        entry = calibrated.get((counting.window, counting.efficiency))
+        table.add_row(
+            counting.window,
+            "all" if counting.efficiency == 1 else f"{counting.efficiency:g}",
+            str(counting.n),
+            f"{counting.b:.1f} ± {counting.sigma_b:.1f}",
+            f"{counting.z:.2f}",
+            f"{counting.p:.2g}",
+            f"{entry.z:.2f} ± {entry.z_error:.2f}" if entry else "",
+            f"{entry.p:.2g}" if entry else "",
+        )
+    return table

@@ -1,0 +1,240 @@
+"""The document that says what to hunt for, in what, and how: YAML, checked before anything runs."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from jepa_coffea.cwola.classifiers import CLASSIFIERS
+from jepa_coffea.cwola.cwola import CWoLa
+from jepa_coffea.cwola.features import Whitening
+from jepa_coffea.cwola.folds import Folds
+from jepa_coffea.cwola.windows import CMS_ALPHA, CMS_BETA, Window, Windows
+
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class HuntError(ValueError):
+    """A hunt that cannot be done as described."""
+
+
+class Section(BaseModel):
+    """Part of the document; a key it does not know is an error, not a silence."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class InputConfig(Section):
+    """What to hunt in: embedded events, or a histogram alone."""
+
+    events: list[str] = []
+    """Globs of parquet files of embedded events."""
+    histogram: Path | None = None
+    """A spectrum to hunt in without classifiers: JSON with ``counts`` and ``edges`` (GeV), or FILE.root:NAME."""
+
+    @model_validator(mode="after")
+    def _one(self) -> "InputConfig":
+        if bool(self.events) == (self.histogram is not None):
+            msg = "input: give either events (globs of parquet files) or one histogram"
+            raise ValueError(msg)
+        return self
+
+
+class WindowConfig(Section):
+    """One window, in GeV."""
+
+    window: tuple[float, float]
+    sidebands: tuple[float, float]
+    """Outer edges of the low and of the high sideband."""
+
+
+class MassConfig(Section):
+    """The mass axis and the windows on it."""
+
+    column: str = "mjj"
+    fit_range: tuple[float, float] | None = None
+    """GeV; by default the span of all sidebands."""
+    bins: int | list[float] = 40
+    """Number of logarithmic bins, aligned to the windows, or the edges themselves, GeV."""
+    windows: list[WindowConfig] | Literal["cms"] | list[list[float]] = "cms"
+    """Windows; or sets of edges whose inner intervals are windows; ``cms``: the two sets of CMS-EXO-22-026."""
+
+    def build(self) -> Windows:
+        """The checked windows."""
+        axis: dict[str, Any] = {"fit_range": self.fit_range, "bins": self.bins}
+        if self.windows == "cms":
+            return Windows.overlapping(CMS_ALPHA, CMS_BETA, **axis)
+        custom = [
+            Window(*entry.window, *entry.sidebands, name=f"W{number}")
+            for number, entry in enumerate(self.windows, 1)
+            if isinstance(entry, WindowConfig)
+        ]
+        if custom:
+            return Windows.custom(custom, **axis)
+        return Windows.overlapping(*(entry for entry in self.windows if isinstance(entry, list)), **axis)
+
+
+class FeatureConfig(Section):
+    """What the classifiers see of an event."""
+
+    use: Literal["embedding", "observables", "both"] = "embedding"
+    observables: list[str] = ["log_mass_over_pt", "n_constituents", "tau21", "tau32", "tau43"]
+    """Per jet, the heavier first: a column without jet1_/jet2_ before it, ``log_mass_over_pt`` or a ratio ``tauNM``."""
+    components: int | None = 12
+    """Principal components of the sidebands of the training folds that are kept; null keeps the raw features."""
+    novelty: bool = True
+    """Append how far an event lies from the sidebands, inside and outside these components."""
+    match: list[str] = []
+    """Columns, such as jet1_pt, in which the sidebands are weighted to look like the window."""
+
+
+class ClassifierConfig(Section):
+    """Window against sidebands."""
+
+    candidates: dict[str, dict[str, Any]] = {"gradient_boosting": {}}
+    """Options of ``gradient_boosting``, ``mlp``, ``logistic``; with several, ARGOS chooses on the inner folds."""
+    members: Annotated[int, Field(ge=1)] = 10
+    attribute_fraction: Fraction = 0.5
+
+    @model_validator(mode="after")
+    def _known(self) -> "ClassifierConfig":
+        unknown = set(self.candidates) - set(CLASSIFIERS)
+        if unknown or not self.candidates:
+            msg = f"classifier.candidates: expected some of {sorted(CLASSIFIERS)}, got {sorted(self.candidates)}"
+            raise ValueError(msg)
+        return self
+
+
+class FoldConfig(Section):
+    """Nested folds; see :class:`~jepa_coffea.cwola.folds.Folds`."""
+
+    outer: Annotated[int, Field(ge=2)] = 5
+    inner: Annotated[int, Field(ge=2)] = 4
+    order: Literal["cross", "forward"] = "cross"
+
+
+class StatisticsConfig(Section):
+    """How the background under the window is estimated and the excess judged."""
+
+    function: str = "dijet3"
+    sqrt_s: Positive = 13000.0
+    """GeV."""
+    constraint: Literal["poisson", "gaussian"] = "poisson"
+    goodness_toys: Annotated[int, Field(ge=0)] = 500
+    """Pseudo-experiments for the goodness of fit."""
+    goodness_minimum: Fraction = 0.01
+    """A background fit with a smaller p-value is not to be quoted."""
+
+
+class CalibrationConfig(Section):
+    """Pseudo-experiments of nothing that redo everything."""
+
+    experiments: Annotated[int, Field(ge=0)] = 100
+    background: list[str] = []
+    """Globs of embedded background events to take features from; by default the sidebands of the data."""
+
+
+class InjectionConfig(Section):
+    """Signal of known size put into pseudo-data."""
+
+    signal: list[str] = []
+    """Globs of embedded signal events; by default the events of the input that are marked ``truth_signal``."""
+    yields: list[Annotated[int, Field(ge=0)]] = []
+    """Signal events in the fit range, e.g. [0, 50, 100, 200]; empty for no study."""
+    seeds: Annotated[int, Field(ge=1)] = 10
+    efficiency: Fraction | None = None
+    """Of the classifiers compared; by default the smallest of the hunt."""
+
+
+class HuntConfig(Section):
+    """The whole document."""
+
+    input: InputConfig
+    output: Path
+    mass: MassConfig = MassConfig()
+    features: FeatureConfig = FeatureConfig()
+    classifier: ClassifierConfig = ClassifierConfig()
+    folds: FoldConfig = FoldConfig()
+    efficiencies: list[Fraction] = [0.1, 0.01]
+    """Fixed sideband efficiencies of the selections; each one is a trial."""
+    statistics: StatisticsConfig = StatisticsConfig()
+    calibration: CalibrationConfig = CalibrationConfig()
+    injection: InjectionConfig = InjectionConfig()
+    seed: Annotated[int, Field(ge=0)] = 1
+    workers: Annotated[int, Field(ge=1)] = 1
+    """Local processes."""
+    scheduler: str | None = None
+    """Address of a running Dask scheduler, in place of local processes."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "HuntConfig":
+        self.mass.build()
+        if not self.efficiencies or len(set(self.efficiencies)) < len(self.efficiencies):
+            msg = f"efficiencies: expected at least one and none twice, got {self.efficiencies}"
+            raise ValueError(msg)
+        return self
+
+    def cwola(self, **execution: Any) -> CWoLa:
+        """The classifiers; ``execution`` is client and progress."""
+        candidates = {name: CLASSIFIERS[name](**options) for name, options in self.classifier.candidates.items()}
+        reduction = (
+            None if self.features.components is None else Whitening(self.features.components, self.features.novelty)
+        )
+        return CWoLa(
+            self.mass.build(),
+            candidates,
+            Folds(self.folds.outer, self.folds.inner, self.seed, self.folds.order),
+            self.classifier.members,
+            self.classifier.attribute_fraction,
+            reduction,
+            self.seed,
+            **execution,
+        )
+
+
+def read_config(path: str | Path) -> HuntConfig:
+    """Read and check a hunt document; relative paths in it are relative to the document.
+
+    Raises:
+        HuntError: no such file, no YAML, or every key that is unknown or has a wrong value, one line each.
+    """
+    path = Path(path)
+    if not path.is_file():
+        msg = f"hunt: no document {path}"
+        raise HuntError(msg)
+    try:
+        document = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        msg = f"hunt: {path} is no YAML: {error}"
+        raise HuntError(msg) from None
+    if not isinstance(document, dict):
+        msg = f"hunt: {path} holds no mapping; expected at least input and output"
+        raise HuntError(msg)
+    try:
+        config = HuntConfig.model_validate(document)
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, entry['loc'])) or 'document'}: {entry['msg']}" for entry in error.errors()]
+        msg = f"hunt: {path} does not describe a hunt:\n" + "\n".join(lines)
+        raise HuntError(msg) from None
+    return _anchored(config, path.resolve().parent)
+
+
+def _anchored(config: HuntConfig, folder: Path) -> HuntConfig:
+    """The same document with absolute paths."""
+
+    def anchor(globs: list[str]) -> list[str]:
+        return [str(folder / pattern) for pattern in globs]
+
+    histogram = config.input.histogram
+    return config.model_copy(
+        update={
+            "input": config.input.model_copy(
+                update={"events": anchor(config.input.events), "histogram": histogram and folder / histogram}
+            ),
+            "output": folder / config.output,
+            "calibration": config.calibration.model_copy(update={"background": anchor(config.calibration.background)}),
+            "injection": config.injection.model_copy(update={"signal": anchor(config.injection.signal)}),
+        }
+    )

@@ -1,0 +1,196 @@
+"""Embedded events from parquet: who they are, their mass, and the features a classifier sees."""
+
+import glob
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jepa_coffea.cwola.features import symmetrised
+from jepa_coffea.cwola.fits import Sample, make_sample
+from jepa_coffea.cwola.folds import event_hash
+from jepa_coffea.cwola.windows import Windows
+from jepa_coffea.hunt.config import FeatureConfig, HuntConfig, HuntError
+
+Floats = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Events:
+    """Events of the hunt, one entry per event in each array."""
+
+    sample: Sample
+    identity: npt.NDArray[np.int64]
+    """(events, 3): run, luminosity block, event."""
+    truth: npt.NDArray[np.bool_] | None
+    """Generated signal, where every file says so."""
+    names: tuple[str, ...]
+    """The features."""
+    observables: Floats
+    """(events, 6): masses and tau ratios of both jets, heavier first: what a search without embeddings would take."""
+    models: tuple[str, ...]
+    """Hashes of the encoders that made the embeddings."""
+    dropped: int = 0
+    """Events in the fit range that were left out because a feature is not finite."""
+
+    def take(self, rows: npt.NDArray[Any]) -> "Events":
+        """These events only (rows or mask)."""
+        truth = None if self.truth is None else self.truth[rows]
+        return replace(
+            self,
+            sample=self.sample.take(rows),
+            identity=self.identity[rows],
+            truth=truth,
+            observables=self.observables[rows],
+        )
+
+
+def find_files(globs: Sequence[str], what: str) -> list[Path]:
+    """Files of all globs, sorted; raises HuntError for a glob that matches nothing."""
+    files: set[Path] = set()
+    for pattern in globs:
+        found = [Path(name) for name in glob.glob(pattern, recursive=True)]  # noqa: PTH207 (absolute patterns)
+        if not found:
+            msg = f"hunt: no {what} matches {pattern}"
+            raise HuntError(msg)
+        files.update(found)
+    return sorted(files)
+
+
+def fingerprint(files: Sequence[Path]) -> str:
+    """A hash of names, sizes and times of files: whether a finished stage still belongs to its input."""
+    text = json.dumps([(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def read_events(globs: Sequence[str], config: HuntConfig, what: str = "embedded events") -> Events:
+    """Events in the fit range with the features of the configuration.
+
+    Raises:
+        HuntError: no files, a missing column, embeddings of different encoders or sizes, events of different weights,
+            or more than one event in a hundred without finite features.
+    """
+    files = find_files(globs, what)
+    windows = config.mass.build()
+    parts = [_read_file(file, config, windows) for file in files]
+    sizes = {part.sample.X.shape[1] for part in parts}
+    models = tuple(sorted({model for part in parts for model in part.models}))
+    if len(sizes) > 1 or len(models) > 1:
+        msg = f"hunt: {what} are of different encoders (features {sorted(sizes)}, models {models}); embed them with one"
+        raise HuntError(msg)
+    match = [part.sample.match for part in parts if part.sample.match is not None]
+    X, mass, hashes, weights = (
+        np.concatenate([getattr(part.sample, name) for part in parts]) for name in ("X", "mass", "hashes", "weights")
+    )
+    sample = make_sample(X, mass, hashes, weights, np.concatenate(match) if match else None)
+    dropped = sum(part.dropped for part in parts)
+    if dropped > 0.01 * (len(sample.mass) + dropped):
+        msg = (
+            f"hunt: {dropped} of {len(sample.mass) + dropped} {what} have features that are not finite; more than one "
+            "in a hundred is no accident: look at the selection and the embeddings of these files"
+        )
+        raise HuntError(msg)
+    if len(sample.weights) and np.ptp(sample.weights) > 0:
+        msg = (
+            f"hunt: {what} have weights from {sample.weights.min():g} to {sample.weights.max():g}; sums of different "
+            "weights are not Poisson counts and no p-value of them can be believed. Unweight the events first"
+        )
+        raise HuntError(msg)
+    truth = [part.truth for part in parts if part.truth is not None]
+    return Events(
+        replace(sample, weights=np.ones(len(sample.mass))),
+        np.concatenate([part.identity for part in parts]),
+        np.concatenate(truth) if len(truth) == len(parts) else None,
+        parts[0].names,
+        np.concatenate([part.observables for part in parts]),
+        models,
+        dropped,
+    )
+
+
+def _read_file(file: Path, config: HuntConfig, windows: Windows) -> Events:
+    table = pq.read_table(file, partitioning=None)
+    mass = column(table, config.mass.column, file).astype(float)
+    inside = windows.inside(mass)
+    table, mass = table.filter(pa.array(inside)), mass[inside]
+    identity = np.stack([column(table, name, file).astype(np.int64) for name in ("run", "luminosityBlock", "event")], 1)
+    X, names = feature_matrix(table, config.features, file)
+    observables = np.concatenate([per_jet(table, name, file) for name in ("mass", "tau21", "tau32")], axis=1)
+    match = None
+    if config.features.match:
+        match = np.stack([column(table, name, file).astype(float) for name in config.features.match], 1)
+    everything = np.concatenate([X, observables, match if match is not None else X[:, :0]], axis=1)
+    good = np.isfinite(everything).all(axis=1)
+    truth = column(table, "truth_signal", file).astype(bool) if "truth_signal" in table.column_names else None
+    metadata = json.loads((table.schema.metadata or {}).get(b"jepa_coffea", b"{}"))
+    models = (str(metadata["model_hash"]),) if "model_hash" in metadata else ()
+    weights = column(table, "weight", file).astype(float)
+    sample = Sample(X, mass, event_hash(*identity.T), weights, match)
+    return Events(sample, identity, truth, names, observables, models, int((~good).sum())).take(good)
+
+
+def column(table: pa.Table, name: str, file: Path) -> Floats:
+    """One column as an array: (events,), or (events, size) for fixed-size lists."""
+    if name not in table.column_names:
+        msg = f"hunt: {file} has no column {name!r}; it has {', '.join(table.column_names)}"
+        raise HuntError(msg)
+    values = table.column(name).combine_chunks()
+    if values.null_count:
+        msg = f"hunt: {file}: column {name!r} has {values.null_count} missing values"
+        raise HuntError(msg)
+    if pa.types.is_fixed_size_list(values.type):
+        return values.flatten().to_numpy(zero_copy_only=False).reshape(-1, values.type.list_size)
+    return values.to_numpy(zero_copy_only=False)
+
+
+def per_jet(table: pa.Table, name: str, file: Path) -> npt.NDArray[np.float64]:
+    """An observable of both jets, the heavier jet first, shape (events, 2).
+
+    ``log_mass_over_pt`` and ratios ``tauNM`` = tau_N / tau_M are made here; a jet with tau_M = 0 has ratio 0.
+    """
+
+    def of(jet: str, what: str) -> Floats:
+        return column(table, f"{jet}_{what}", file).astype(float)
+
+    def value(jet: str) -> Floats:
+        ratio = re.fullmatch(r"tau(\d)(\d)", name)
+        if ratio:
+            over, under = of(jet, f"tau{ratio[1]}"), of(jet, f"tau{ratio[2]}")
+            return np.divide(over, under, out=np.zeros_like(over), where=under > 0)
+        if name == "log_mass_over_pt":
+            return np.log(np.maximum(of(jet, "mass"), 0.1) / of(jet, "pt"))
+        return of(jet, name)
+
+    both = np.stack([value("jet1"), value("jet2")], axis=1)
+    swap = of("jet2", "mass") > of("jet1", "mass")
+    both[swap] = both[swap, ::-1]
+    return both
+
+
+def feature_matrix(
+    table: pa.Table, features: FeatureConfig, file: Path
+) -> tuple[npt.NDArray[np.float32], tuple[str, ...]]:
+    """(events, features) and their names: symmetrised embeddings, observables of both jets, or both."""
+    blocks: list[Floats] = []
+    names: list[str] = []
+    if features.use != "observables":
+        embeddings = symmetrised(column(table, "jet1_embedding", file), column(table, "jet2_embedding", file))
+        blocks.append(embeddings)
+        half = embeddings.shape[1] // 2
+        names += [f"embedding_mean_{i}" for i in range(half)] + [f"embedding_difference_{i}" for i in range(half)]
+    if features.use != "embedding":
+        for name in features.observables:
+            blocks.append(per_jet(table, name, file))
+            names += [f"heavier_{name}", f"lighter_{name}"]
+    if not blocks:
+        msg = "hunt: features.use is 'observables' but features.observables is empty"
+        raise HuntError(msg)
+    return np.concatenate(blocks, axis=1).astype(np.float32), tuple(names)

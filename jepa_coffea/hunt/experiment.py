@@ -1,0 +1,92 @@
+"""One experiment: from events to significances. Data, pseudo-data and injections all go through this same door."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jepa_coffea.bumphunt import BackgroundFit, FitError, HistogramError, counting_significance, fit_background, p_value
+from jepa_coffea.cwola.cwola import CWoLa, WindowScores
+from jepa_coffea.cwola.fits import Sample
+from jepa_coffea.cwola.windows import Window, Windows
+from jepa_coffea.hunt.config import StatisticsConfig
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Method:
+    """Everything an experiment does besides its events; picklable."""
+
+    cwola: CWoLa
+    efficiencies: tuple[float, ...]
+    statistics: StatisticsConfig
+
+    def seeded(self, seed: int) -> "Method":
+        """The same method with other folds and other random states."""
+        folds = replace(self.cwola.folds, seed=seed)
+        return replace(self, cwola=replace(self.cwola, folds=folds, seed=seed, client=None, progress=False))
+
+
+@dataclass(frozen=True)
+class Counting:
+    """Events counted in a window after a selection, and what was expected there.
+
+    ``problem`` says why there is no number: then b, sigma_b, z and p are NaN.
+    """
+
+    window: str
+    efficiency: float
+    """Sideband efficiency of the selection; 1 is no selection."""
+    n: int
+    b: float
+    sigma_b: float
+    z: float
+    """Signed significance of the counts, before any calibration."""
+    p: float
+    problem: str = ""
+
+    def record(self) -> dict[str, Any]:
+        """Plain numbers."""
+        return asdict(self)
+
+
+def count(
+    counts: Floats, windows: Windows, window: Window, efficiency: float, statistics: StatisticsConfig, toys: int = 0
+) -> tuple[Counting, BackgroundFit | None]:
+    """Fit the background of a spectrum beside the window and judge the count inside it.
+
+    The uncertainty of the expectation is that of the sum over the window's bins with the full covariance of the fit.
+    """
+    n = int(counts[windows.bins_of(window)].sum())
+    try:
+        fit = fit_background(
+            (counts, np.asarray(windows.edges)),
+            statistics.function,
+            sqrt_s=statistics.sqrt_s,
+            window=(window.low, window.high),
+            toys=toys,
+        )
+    except (FitError, HistogramError) as error:
+        return Counting(window.name, efficiency, n, np.nan, np.nan, np.nan, np.nan, str(error)), None
+    expected = fit.prediction()
+    z = float(counting_significance(n, expected.total, expected.sigma, statistics.constraint))
+    return Counting(window.name, efficiency, n, expected.total, expected.sigma, z, float(p_value(z))), fit
+
+
+def spectra(
+    scores: WindowScores, mass: Floats, windows: Windows, efficiencies: tuple[float, ...]
+) -> dict[float, Floats]:
+    """Events per bin after each selection, by sideband efficiency."""
+    return {efficiency: windows.histogram(mass[scores.selected(efficiency)]) for efficiency in efficiencies}
+
+
+def run_experiment(sample: Sample, method: Method) -> list[Counting]:
+    """Train, score, select, fit and count: every window, every efficiency; windows outermost."""
+    windows = method.cwola.windows
+    results = []
+    for scores in method.cwola.fit_sample(sample):
+        for efficiency, counts in spectra(scores, sample.mass, windows, method.efficiencies).items():
+            results.append(count(counts, windows, scores.window, efficiency, method.statistics)[0])
+    return results

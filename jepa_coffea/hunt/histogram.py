@@ -1,0 +1,67 @@
+"""A spectrum to hunt in without events: JSON, or a histogram in a ROOT file."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import uproot
+
+from jepa_coffea.cwola.windows import Windows
+from jepa_coffea.hunt.config import HuntError
+
+Floats = npt.NDArray[np.float64]
+
+
+def read_histogram(source: Path, windows: Windows) -> Floats:
+    """Counts in the bins of the windows, shape (bins,), from ``FILE.json`` or ``FILE.root:NAME``.
+
+    The histogram may be finer and wider than the mass axis of the hunt, whose edges must be among its own.
+
+    Raises:
+        HuntError: no such file or histogram, weighted or negative contents, edges that do not increase or do not match.
+    """
+    counts, edges = _read(source)
+    if edges.ndim != 1 or len(edges) != len(counts) + 1 or not (np.diff(edges) > 0).all():
+        msg = f"hunt: {source} has {len(counts)} counts and edges {edges}; expected one more edge, strictly increasing"
+        raise HuntError(msg)
+    if (counts < 0).any() or not np.isfinite(counts).all() or (counts != np.round(counts)).any():
+        msg = f"hunt: {source} has contents that are no event counts (negative, weighted or not finite)"
+        raise HuntError(msg)
+    wanted = np.asarray(windows.edges)
+    nearest = np.abs(edges[:, None] - wanted).argmin(axis=0)
+    if not np.allclose(edges[nearest], wanted, rtol=1e-9, atol=0):
+        lost = wanted[~np.isclose(edges[nearest], wanted, rtol=1e-9, atol=0)]
+        msg = (
+            f"hunt: edges {lost[:5]} of the hunt are no edges of {source} ({edges[0]:g} to {edges[-1]:g}, "
+            f"{len(counts)} bins); take its own edges as mass.bins, or a subset of them"
+        )
+        raise HuntError(msg)
+    return np.diff(np.concatenate([[0.0], np.cumsum(counts)])[nearest])
+
+
+def _read(source: Path) -> tuple[Floats, Floats]:
+    name, _, inside = str(source).partition(".root:")
+    path = Path(f"{name}.root") if inside else source
+    if not path.is_file():
+        msg = f"hunt: no histogram file {path}"
+        raise HuntError(msg)
+    if not inside:
+        try:
+            document = json.loads(path.read_text())
+            return np.asarray(document["counts"], dtype=float), np.asarray(document["edges"], dtype=float)
+        except (KeyError, TypeError, ValueError):
+            msg = f"hunt: {path} is no JSON with 'counts' and 'edges'; for a ROOT file write FILE.root:NAME"
+            raise HuntError(msg) from None
+    with uproot.open(path) as file:
+        if inside not in file:
+            msg = f"hunt: {path} holds no {inside!r}; it holds {', '.join(file.keys(cycle=False)) or 'nothing'}"
+            raise HuntError(msg)
+        histogram = file[inside]
+        counts, edges = histogram.to_numpy()
+        if not np.allclose(histogram.variances(), counts):
+            msg = (
+                f"hunt: {inside} in {path} is weighted (variances differ from contents); no Poisson counts, no p-value"
+            )
+            raise HuntError(msg)
+        return np.asarray(counts, dtype=float), np.asarray(edges, dtype=float)

@@ -1,0 +1,91 @@
+"""Background-only pseudo-data: masses from a smooth spectrum, features of background events carried to these masses."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from jepa_coffea.bumphunt import fit_background
+from jepa_coffea.cwola.fits import Sample
+from jepa_coffea.cwola.windows import Windows
+from jepa_coffea.hunt.config import HuntError, StatisticsConfig
+
+Floats = npt.NDArray[np.float64]
+
+MINIMUM_DONORS = 200
+"""Fewest background events from which features are taken."""
+
+
+@dataclass(frozen=True)
+class PseudoData:
+    """A source of background-only experiments as large as the data.
+
+    An experiment has Poisson counts in every bin of a smooth spectrum. Each of its events takes the features of a
+    background event drawn at random, whatever its mass, and moves them along the trend of each feature with the mass
+    from there to here (a residual bootstrap).
+
+    Drawing donors near the mass of the event would keep the trend as well, but then the window and the sidebands
+    draw from different donors, whose finite number is a difference between them that repeats in every fold; it widens
+    Z by as much as the counts themselves do. With common donors, features given the trend are independent of the mass,
+    and that is what "no signal" means. An event drawn twice keeps its identity: both copies are in the same fold.
+    """
+
+    donors: Sample
+    """Background events."""
+    expected: Floats
+    """Background events per bin, (bins,)."""
+    edges: Floats
+    """Bin edges, GeV, (bins + 1,)."""
+    trend: Floats
+    """Of each feature and then each matched variable, (2, variables): coefficients of log(mass) and log(mass)^2."""
+
+    def draw(self, seed: int) -> Sample:
+        """One pseudo-experiment."""
+        rng = np.random.default_rng(seed)
+        counts = rng.poisson(self.expected)
+        bins = np.repeat(np.arange(len(counts)), counts)
+        mass = self.edges[bins] + rng.random(len(bins)) * np.diff(self.edges)[bins]
+        drawn = self.donors.take(rng.integers(len(self.donors.mass), size=len(mass)))
+        shift = (_powers(mass) - _powers(drawn.mass)) @ self.trend
+        size = drawn.X.shape[1]
+        X = (drawn.X + shift[:, :size]).astype(drawn.X.dtype)
+        match = None if drawn.match is None else drawn.match + shift[:, size:]
+        return Sample(X, mass, drawn.hashes, np.ones(len(mass)), match)
+
+
+def _powers(mass: Floats) -> Floats:
+    """log(mass / TeV) and its square, (events, 2)."""
+    log = np.log(mass / 1000.0)
+    return np.stack([log, log**2], axis=1)
+
+
+def make_pseudo_data(
+    sample: Sample, windows: Windows, statistics: StatisticsConfig, background: Sample | None = None
+) -> PseudoData:
+    """Pseudo-data like ``sample``.
+
+    The spectrum is the background function fitted to it, with the window masked when there is one, all of it when there
+    are several (they cover one another's sidebands). Donors are ``background`` events if given, otherwise the data
+    outside the window, or all data when there are several: a signal among them is then spread over all masses, which
+    makes the calibration conservative.
+
+    Raises:
+        HuntError: too few donors. FitError, HistogramError: the spectrum cannot be fitted.
+    """
+    counts, edges = windows.histogram(sample.mass), np.asarray(windows.edges)
+    single = windows.windows[0] if len(windows.windows) == 1 else None
+    mask = None if single is None else (single.low, single.high)
+    fit = fit_background((counts, edges), statistics.function, sqrt_s=statistics.sqrt_s, window=mask, toys=0)
+    donors = background
+    if donors is None:
+        inside = windows.inside(sample.mass)
+        if single is not None:
+            inside &= (sample.mass < single.low) | (sample.mass >= single.high)
+        donors = sample.take(inside)
+    if len(donors.mass) < MINIMUM_DONORS:
+        msg = f"hunt: {len(donors.mass)} events to take features of pseudo-data from, expected {MINIMUM_DONORS} or more"
+        raise HuntError(msg)
+    variables = donors.X if donors.match is None else np.concatenate([donors.X, donors.match], axis=1)
+    design = np.concatenate([np.ones((len(donors.mass), 1)), _powers(donors.mass)], axis=1)
+    trend = np.linalg.lstsq(design, variables.astype(float), rcond=None)[0][1:]
+    return PseudoData(donors, np.asarray(fit.expected), edges, trend)

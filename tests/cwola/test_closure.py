@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+from jepa_coffea.cwola import CWoLa, Windows
+from jepa_coffea.cwola.classifiers import gradient_boosting, logistic
+from jepa_coffea.cwola.closure import closure_gates, interpolated_count
+from jepa_coffea.cwola.fits import make_sample
+from jepa_coffea.cwola.windows import HIGH, LOW, WINDOW
+from tests.cwola.toy import dijets
+
+WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=25)
+
+
+def gates(X, mass, ids, estimator, efficiency=0.1):
+    cwola = CWoLa(WINDOWS, estimator)
+    sample = make_sample(X, mass, ids)
+    result = closure_gates(sample, cwola, cwola.fit_sample(sample)[0], efficiency)
+    return {gate.name.split(" at ")[0].split(" in ")[0]: gate for gate in result}
+
+
+def test_background_passes_every_gate():
+    X, mass, ids, _ = dijets(8000)
+    result = gates(X, mass, ids, logistic())
+    assert len(result) == 5
+    assert all(gate.passed for gate in result.values()), result
+
+
+def test_a_signal_passes_the_gates_too():
+    X, mass, ids, _ = dijets(8000, signal=200)
+    assert all(gate.passed for gate in gates(X, mass, ids, logistic()).values())
+
+
+def test_a_feature_that_is_the_mass_fails_the_gates_that_are_for_it():
+    X, mass, ids, _ = dijets(12_000)
+    X[:, 0] = mass + 30 * X[:, 0]
+    result = gates(X, mass, ids, gradient_boosting(max_iter=20))
+    for name in ("correlation of score and mass", "efficiency against mass", "inverted selection"):
+        assert not result[name].passed, name
+    # A linear classifier cannot make an island of the window: what it does is to tell low from high.
+    X[:, 0] = (mass > 3300) + 0.3 * X[:, 1]
+    assert not gates(X, mass, ids, logistic())["AUC of high against low sideband"].passed
+
+
+def test_a_fake_window_without_events_fails_and_says_why():
+    X, mass, ids, _ = dijets(150)
+    result = gates(X, mass, ids, logistic(), 0.2)["fake window"]
+    assert not result.passed
+    assert np.isnan(result.value)
+    assert "could not be made" in result.explanation
+
+
+def test_interpolation_cancels_a_linear_trend():
+    rng = np.random.default_rng(0)
+    mass = rng.uniform(2200, 3600, 400_000)
+    region = WINDOWS.windows[0].region(mass)
+    passed = rng.random(400_000) < 0.1 * (1 + (mass - 2900) / 1400)
+    n, b, sigma = interpolated_count(passed, region, mass)
+    assert (n - b) / np.hypot(sigma, np.sqrt(b)) == pytest.approx(0, abs=3)
+    flat = (region == WINDOW).sum() * passed[(region == LOW) | (region == HIGH)].mean()
+    assert abs(n - flat) > 3 * np.hypot(sigma, np.sqrt(b))

@@ -1,0 +1,59 @@
+import pytest
+import yaml
+
+from jepa_coffea.hunt.config import HuntError, read_config
+
+WINDOW = {"window": [2500, 3100], "sidebands": [2200, 3400]}
+DOCUMENT = {"input": {"events": ["a/*.parquet"]}, "output": "out"}
+
+
+def write(tmp_path, **changes):
+    path = tmp_path / "hunt.yaml"
+    path.write_text(yaml.safe_dump({**DOCUMENT, **changes}))
+    return path
+
+
+def test_the_shortest_document_is_enough_and_paths_belong_to_it(tmp_path):
+    config = read_config(write(tmp_path))
+    assert config.output == tmp_path / "out"
+    assert config.input.events == [str(tmp_path / "a/*.parquet")]
+    assert len(config.mass.build().windows) == 12
+
+
+def test_windows_of_every_kind(tmp_path):
+    one = {"windows": [{"window": [2500, 3100], "sidebands": [2200, 3400]}], "fit_range": [2000, 5000]}
+    windows = read_config(write(tmp_path, mass=one)).mass.build()
+    assert [(w.name, w.low, w.high) for w in windows.windows] == [("W1", 2500, 3100)]
+    assert windows.fit_range == (2000, 5000)
+    sets = read_config(write(tmp_path, mass={"windows": [[2000, 2500, 3100, 3800, 4600]]})).mass.build()
+    assert [w.name for w in sets.windows] == ["A1", "A2"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"colour": 1}, "colour: Extra inputs are not permitted"),
+        ({"input": {}}, "either events .* or one histogram"),
+        ({"efficiencies": [0.1, 0.1]}, "none twice"),
+        ({"efficiencies": [1.5]}, "less than or equal to 1"),
+        ({"folds": {"outer": 1}}, "folds.outer"),
+        ({"classifier": {"candidates": {"oracle": {}}}}, "expected some of .*logistic"),
+        ({"mass": {"windows": [{"window": [3100, 2500], "sidebands": [2200, 3400]}]}}, "sideband_low < low < high"),
+        ({"mass": {"windows": [WINDOW], "bins": [1, 3, 2]}}, "increase strictly"),
+    ],
+)  # fmt: skip
+def test_a_wrong_document_is_answered_with_the_key_that_is_wrong(tmp_path, changes, words):
+    with pytest.raises(HuntError, match=words):
+        read_config(write(tmp_path, **changes))
+
+
+def test_documents_that_are_none(tmp_path):
+    with pytest.raises(HuntError, match="no document"):
+        read_config(tmp_path / "nothing.yaml")
+    path = tmp_path / "list.yaml"
+    path.write_text("- 1")
+    with pytest.raises(HuntError, match="no mapping"):
+        read_config(path)
+    path.write_text("a: [")
+    with pytest.raises(HuntError, match="no YAML"):
+        read_config(path)

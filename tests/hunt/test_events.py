@@ -1,0 +1,91 @@
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from jepa_coffea.cwola.folds import event_hash
+from jepa_coffea.hunt.config import HuntConfig, HuntError
+from jepa_coffea.hunt.events import read_events
+from tests.hunt.make import write_events
+
+MASS = {"windows": [{"window": [2600, 3000], "sidebands": [2200, 3600]}], "fit_range": [2000, 5000]}
+
+
+def config(tmp_path, **features):
+    return HuntConfig(input={"events": [str(tmp_path / "*.parquet")]}, output=tmp_path, mass=MASS, features=features)
+
+
+def read(tmp_path, **features):
+    c = config(tmp_path, **features)
+    return read_events(c.input.events, c)
+
+
+def test_embeddings_are_symmetric_in_the_two_jets(tmp_path):
+    path = write_events(tmp_path / "a.parquet", 300)
+    table = pq.read_table(path)
+    events = read(tmp_path)
+    names = [{"jet1": "jet2", "jet2": "jet1"}.get(n[:4], n[:4]) + n[4:] for n in table.column_names]
+    pq.write_table(table.rename_columns(names), path)
+    assert pytest.approx(events.sample.X, abs=1e-6) == read(tmp_path).sample.X
+    first, second = (np.stack(table[f"jet{j}_embedding"].to_pylist()) for j in (1, 2))
+    assert pytest.approx(np.hstack([(first + second) / 2, np.abs(first - second)]), abs=1e-6) == events.sample.X
+    assert events.names[:2] == ("embedding_mean_0", "embedding_mean_1")
+    assert np.array_equal(events.sample.hashes, event_hash(*events.identity.T))
+
+
+def test_observables_are_those_of_the_heavier_jet_first(tmp_path):
+    table = pq.read_table(write_events(tmp_path / "a.parquet", 200))
+    events = read(tmp_path, use="observables", observables=["mass", "tau32", "log_mass_over_pt"])
+    assert events.names[:2] == ("heavier_mass", "lighter_mass")
+    masses = np.stack([table["jet1_mass"], table["jet2_mass"]], axis=1)
+    assert events.sample.X[:, 0] == pytest.approx(masses.max(axis=1), rel=1e-6)
+    first = masses[:, 0] >= masses[:, 1]
+    tau32 = np.where(first, *(np.asarray(table[f"jet{j}_tau3"]) / np.asarray(table[f"jet{j}_tau2"]) for j in (1, 2)))
+    assert events.sample.X[:, 2] == pytest.approx(tau32, rel=1e-6)
+    heavier_pt = np.where(first, table["jet1_pt"], table["jet2_pt"])
+    assert events.sample.X[:, 4] == pytest.approx(np.log(masses.max(axis=1) / heavier_pt), rel=1e-5)
+
+
+def test_only_the_fit_range_is_read(tmp_path):
+    write_events(tmp_path / "a.parquet", 500)
+    narrow = config(tmp_path).model_copy(
+        update={"mass": config(tmp_path).mass.model_copy(update={"fit_range": (2200.0, 3600.0)})}
+    )
+    events = read_events(narrow.input.events, narrow)
+    assert 0 < len(events.sample.mass) < 500
+    assert events.sample.mass.min() >= 2200
+    assert events.sample.mass.max() < 3600
+
+
+def test_few_events_without_features_are_counted_and_many_are_an_error(tmp_path):
+    mass = np.full(200, 300.0)
+    mass[7] = np.nan
+    path = write_events(tmp_path / "a.parquet", 200, jet1_mass=mass)
+    events = read(tmp_path, use="observables", observables=["mass"])
+    assert events.dropped == 1
+    assert len(events.sample.mass) == 199
+    mass[:50] = np.nan
+    write_events(path, 200, jet1_mass=mass)
+    with pytest.raises(HuntError, match="50 of 200 embedded events"):
+        read(tmp_path, use="observables", observables=["mass"])
+
+
+def test_inputs_that_no_hunt_can_use(tmp_path):
+    with pytest.raises(HuntError, match="no embedded events matches"):
+        read(tmp_path)
+    path = write_events(tmp_path / "a.parquet", 100, mjj=None)
+    with pytest.raises(HuntError, match=r"a\.parquet has no column 'mjj'; it has dataset, run"):
+        read(tmp_path)
+    write_events(path, 100, weight=np.linspace(0.5, 1.5, 100))
+    with pytest.raises(HuntError, match=r"weights from 0\.5 to 1\.5"):
+        read(tmp_path)
+    write_events(path, 100)
+    write_events(tmp_path / "b.parquet", 100, model="another")
+    with pytest.raises(HuntError, match="different encoders"):
+        read(tmp_path)
+
+
+def test_missing_values_are_named(tmp_path):
+    write_events(tmp_path / "a.parquet", 100, jet1_tau3=pa.array([None] + [1.0] * 99))
+    with pytest.raises(HuntError, match="'jet1_tau3' has 1 missing"):
+        read(tmp_path, use="observables")

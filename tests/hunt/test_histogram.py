@@ -1,0 +1,52 @@
+import json
+
+import hist
+import numpy as np
+import pytest
+import uproot
+
+from jepa_coffea.cwola.windows import Windows
+from jepa_coffea.hunt.config import HuntError
+from jepa_coffea.hunt.histogram import read_histogram
+
+EDGES = np.linspace(2000, 4000, 41)
+WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), bins=list(np.linspace(2200, 3600, 15)))
+
+
+def write(path, counts, edges=EDGES):
+    path.write_text(json.dumps({"counts": list(counts), "edges": list(edges)}))
+    return path
+
+
+def test_finer_and_wider_histograms_are_rebinned(tmp_path):
+    counts = np.arange(40.0)
+    expected = counts[4:32].reshape(14, 2).sum(axis=1)
+    assert read_histogram(write(tmp_path / "h.json", counts), WINDOWS).tolist() == expected.tolist()
+    with uproot.recreate(tmp_path / "h.root") as file:
+        histogram = hist.Hist(hist.axis.Variable(EDGES), storage=hist.storage.Double())
+        histogram[...] = counts
+        file["mjj"] = histogram
+    assert read_histogram(tmp_path / "h.root:mjj", WINDOWS).tolist() == expected.tolist()
+
+
+def test_histograms_that_are_no_counts(tmp_path):
+    for counts in (np.full(40, 0.5), -np.ones(40), np.full(40, np.nan)):
+        with pytest.raises(HuntError, match="no event counts"):
+            read_histogram(write(tmp_path / "h.json", counts), WINDOWS)
+    with pytest.raises(HuntError, match="strictly increasing"):
+        read_histogram(write(tmp_path / "h.json", np.ones(40), EDGES[::-1]), WINDOWS)
+    with pytest.raises(HuntError, match="are no edges of"):
+        read_histogram(write(tmp_path / "h.json", np.ones(40), EDGES + 1), WINDOWS)
+    with pytest.raises(HuntError, match="no histogram file"):
+        read_histogram(tmp_path / "none.json", WINDOWS)
+    (tmp_path / "h.json").write_text("{}")
+    with pytest.raises(HuntError, match="'counts' and 'edges'"):
+        read_histogram(tmp_path / "h.json", WINDOWS)
+    with uproot.recreate(tmp_path / "h.root") as file:
+        weighted = hist.Hist(hist.axis.Variable(EDGES), storage=hist.storage.Weight())
+        weighted.fill(np.full(10, 2500.0), weight=0.5)
+        file["mjj"] = weighted
+    with pytest.raises(HuntError, match="weighted"):
+        read_histogram(tmp_path / "h.root:mjj", WINDOWS)
+    with pytest.raises(HuntError, match="holds no 'other'; it holds mjj"):
+        read_histogram(tmp_path / "h.root:other", WINDOWS)

@@ -1,0 +1,125 @@
+import json
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from jepa_coffea.cli import main
+from jepa_coffea.cwola.selection import SelectionError
+from jepa_coffea.hunt.calibration import null_experiment
+from jepa_coffea.hunt.cli import hunt
+from tests.hunt.make import write_events
+
+DOCUMENT = {
+    "input": {"events": ["events.parquet"]},
+    "output": "out",
+    "mass": {
+        "windows": [{"window": [2600, 3000], "sidebands": [2200, 3600]}],
+        "fit_range": [2000, 5000],
+        "bins": 25,
+    },
+    "features": {"components": 4},
+    "classifier": {"candidates": {"logistic": {}}, "members": 1, "attribute_fraction": 1.0},
+    "efficiencies": [0.1],
+    "statistics": {"function": "dijet2", "goodness_toys": 50},
+    "calibration": {"experiments": 20},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("hunt")
+    write_events(path / "events.parquet", 4000, signal=120)
+    return path
+
+
+def write(folder, name="hunt.yaml", **changes):
+    path = folder / name
+    path.write_text(yaml.safe_dump({**DOCUMENT, **changes}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def found(folder):
+    return hunt(write(folder), progress=False)
+
+
+def test_a_bump_is_found_and_the_folder_tells_everything(folder, found):
+    counting = found.selections[0].counting
+    assert counting.z > found.baseline[0].counting.z + 1
+    assert found.search is not None
+    assert found.search.exceeding == 0
+    assert found.search.p == pytest.approx(1 / 21)
+    out = folder / "out"
+    document = json.loads((out / "results.json").read_text())
+    assert document["calibrated"][0]["z"] == pytest.approx(counting.z)
+    assert document["may_be_quoted"] == (not found.reasons)
+    assert yaml.safe_load((out / "config.yaml").read_text())["seed"] == 1
+    assert "numpy" in json.loads((out / "versions.json").read_text())
+    table = pq.read_table(out / "scores.parquet")
+    assert len(table) == 4120
+    assert {"run", "luminosityBlock", "event", "fold", "score_W1", "fraction_W1"} <= set(table.column_names)
+
+
+def test_the_paragraph_names_the_excess_and_the_calibration(found):
+    counting = found.selections[0].counting
+    assert f"{counting.n} events where {counting.b:.1f} ± {counting.sigma_b:.1f}" in found.paragraph
+    assert "20 pseudo-experiments without signal" in found.paragraph
+    assert ("must not be quoted" in found.paragraph) == bool(found.reasons)
+
+
+def test_an_interrupted_hunt_goes_on_where_it_stopped(folder, found, monkeypatch):
+    ledger = next((folder / "out").glob("calibration-*.jsonl"))
+    lines = ledger.read_text().splitlines(keepends=True)
+    ledger.write_text("".join(lines[:-3]) + lines[-3][:9])  # interrupted while writing
+
+    scores = (folder / "out" / "scores.parquet").stat().st_mtime_ns
+    monkeypatch.setattr("jepa_coffea.hunt.calibration.null_experiment", counted := Counted())
+    again = hunt(folder / "hunt.yaml", progress=False)
+    assert counted.calls == 3
+    assert (folder / "out" / "scores.parquet").stat().st_mtime_ns == scores
+    assert again.selections[0].counting == found.selections[0].counting
+    assert again.search == found.search
+
+
+class Counted:
+    """The real pseudo-experiment, counting how many were asked for."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, seed, pseudo, method):
+        self.calls += 1
+        return null_experiment(seed, pseudo, method)
+
+
+def test_a_changed_document_is_not_answered_with_old_scores(folder, found):
+    other = hunt(write(folder, "other.yaml", seed=2, calibration={"experiments": 0}), progress=False)
+    assert other.selections[0].counting != found.selections[0].counting
+    assert "too small by an unknown amount" in other.paragraph
+
+
+def test_a_histogram_alone_is_hunted_without_classifiers(tmp_path, found):
+    windows = yaml.safe_load(yaml.safe_dump(DOCUMENT))
+    spectra = json.loads((found.output / "spectra.json").read_text())
+    (tmp_path / "h.json").write_text(json.dumps({"counts": spectra["spectra"][0]["counts"], "edges": spectra["edges"]}))
+    document = write(tmp_path, input={"histogram": "h.json"}, mass=windows["mass"])
+    result = hunt(document, progress=False)
+    assert result.baseline[0].counting == found.baseline[0].counting
+    assert result.selections == []
+    assert "without a classifier" in result.paragraph
+
+
+def test_an_efficiency_that_no_threshold_can_have_is_an_error(folder):
+    document = write(folder, "tight.yaml", output="tight", efficiencies=[0.002], calibration={"experiments": 0})
+    with pytest.raises(SelectionError, match="fewer than the 500 that define"):
+        hunt(document, progress=False)
+
+
+def test_the_command_prints_the_paragraph_and_its_status_says_whether_to_quote(folder, found, capsys):
+    status = main(["hunt", str(folder / "hunt.yaml"), "--quiet"])
+    assert status == (1 if found.reasons else 0)
+    assert found.paragraph.split(".")[0].split()[-1] in capsys.readouterr().out
+    (folder / "wrong.yaml").write_text("output: x\ninput: {events: [nothing.parquet]}")
+    assert main(["hunt", str(folder / "wrong.yaml")]) == 2
+    assert "no embedded events matches" in capsys.readouterr().err

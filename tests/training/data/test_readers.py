@@ -1,0 +1,94 @@
+"""The readers against the layouts, and against files that other programs wrote."""
+
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+
+from jepa_coffea.constituents import FIELDS, JET_FIELDS, constituents_of, jets_of
+from training.data.classes import JETCLASS, JETCLASS2
+from training.data.columns import OBSERVABLES, Columns
+from training.data.readers.base import LARGEST_BLOCK, SMALLEST_BLOCK, even_blocks
+from training.data.sources import Reading, open_jets
+
+DATA = Path(__file__).parents[2] / "data"
+
+
+def assert_is(columns: Columns, particles: ak.Array, jets: ak.Array) -> None:
+    """``columns`` are the canonical ``particles`` (jets * particles) and ``jets``, bit by bit."""
+    assert np.array_equal(columns.counts, ak.num(particles))
+    fields = np.concatenate([columns.kinematics, columns.identity, columns.displacement], axis=1)
+    for k, name in enumerate(FIELDS):
+        assert np.array_equal(fields[:, k], ak.to_numpy(ak.flatten(particles[name]))), name
+    for k, name in enumerate(JET_FIELDS):
+        assert np.array_equal(columns.jets[:, k], ak.to_numpy(jets[name])), name
+
+
+def test_jetclass_root_gives_what_the_layout_gives(jetclass: Path) -> None:
+    path = jetclass / "TTBar_000.root"
+    file = open_jets(str(path), Reading())
+    events = uproot.open(path)["tree"].arrays()
+    assert file.jets == 1300
+    assert_is(file.read(0, 1300), constituents_of(events), jets_of(events))
+    assert_is(file.read(390, 811), constituents_of(events[390:811]), jets_of(events[390:811]))
+    assert file.class_names == JETCLASS
+    assert set(file.labels()) == {JETCLASS.index("Tbqq")}
+
+
+def test_vectors_written_by_root() -> None:
+    path = DATA / "jetclass2.root"
+    file = open_jets(str(path), Reading())
+    events = uproot.open(path)["tree"].arrays(filter_name="/(part|jet)_.*/")
+    columns = file.read(0, file.jets)
+    assert_is(columns, constituents_of(events), jets_of(events))
+    assert_is(file.read(37, 61), constituents_of(events[37:61]), jets_of(events[37:61]))
+    assert np.array_equal(columns.labels, ak.to_numpy(events["jet_label"]))
+    for name, branch in {"softdrop_mass": "sdmass", "tau3": "tau3", "n_particles": "nparticles", "pt": "pt"}.items():
+        assert np.array_equal(columns.observables[:, OBSERVABLES.index(name)], ak.to_numpy(events[f"jet_{branch}"]))
+
+
+def test_classes_of_jetclass2() -> None:
+    assert len(JETCLASS2) == len(set(JETCLASS2)) == 188
+    kinds = [name.rpartition("_")[0] for name in JETCLASS2]
+    assert kinds == ["X"] * 15 + ["X_YY"] * 146 + ["QCD"] * 27
+
+
+def test_parquet_is_the_same_as_root() -> None:
+    parquet, root = (open_jets(str(DATA / f"jetclass2.{kind}"), Reading()) for kind in ("parquet", "root"))
+    assert parquet.jets == 40
+    assert parquet.class_names == root.class_names == JETCLASS2
+    for start, stop in ((0, 40), (7, 33), (15, 30), (39, 40)):
+        theirs = root.read(start, stop).arrays()
+        for name, column in parquet.read(start, stop).arrays().items():
+            assert np.array_equal(column, theirs[name]), name
+    assert np.array_equal(parquet.labels(), root.labels()[:40])
+
+
+def test_events_of_pfnano(shared_data: Path) -> None:
+    path = shared_data / "pfnano.root"
+    file = open_jets(str(path), Reading())
+    events = uproot.open(path)["Events"].arrays(filter_name="/(FatJet|FatJetPFCands|PFCands)_.*/")
+    particles, jets = (ak.flatten(found, axis=1) for found in (constituents_of(events), jets_of(events)))
+    assert file.jets == 24
+    assert file.class_names == ()
+    columns = file.read(0, 24)
+    assert_is(columns, particles, jets)
+    assert_is(file.read(5, 9), particles[5:9], jets[5:9])
+    assert np.array_equal(
+        columns.observables[:, OBSERVABLES.index("tau2")], ak.to_numpy(ak.flatten(events["FatJet_tau2"]))
+    )
+    assert np.allclose(columns.observables[:, OBSERVABLES.index("mass")], ak.flatten(events["FatJet_mass"]), atol=0.1)
+    assert (columns.labels == -1).all()
+    other = open_jets(str(path), Reading(collection="Jet"))
+    assert other.jets == 64
+
+
+@pytest.mark.parametrize("edges", [[0, 100], [0, 10, 2000, 2010, 5000], [0, 100_000], [0, 16_000, 50_000, 50_001]])
+def test_blocks_are_neither_tiny_nor_huge(edges: list[int]) -> None:
+    blocks = even_blocks(np.asarray(edges))
+    sizes = np.diff(blocks)
+    assert (blocks[0], blocks[-1]) == (0, edges[-1])
+    assert (sizes[:-1] >= SMALLEST_BLOCK).all()
+    assert (sizes <= LARGEST_BLOCK + SMALLEST_BLOCK).all()

@@ -1,0 +1,120 @@
+"""ROOT files of events (PFNano, NanoAOD, Delphes, simulation): their jets, unlabelled, through the layouts."""
+
+from __future__ import annotations
+
+import re
+import threading
+from typing import Any
+
+import awkward as ak
+import numpy as np
+from numpy.typing import NDArray
+
+from jepa_coffea.constituents import Layout, LayoutError, constituents_of, jets_of
+from jepa_coffea.constituents.columns import Columns as EventColumns
+from jepa_coffea.constituents.layout import find_layout
+from jepa_coffea.constituents.record import FIELDS, JET_FIELDS
+from training.data.columns import GROUPS, OBSERVABLES, UNLABELLED, BadFileError, Columns, empty
+from training.data.readers.base import JetFile, even_blocks, naming
+from training.data.readers.trees import LazyTree
+
+EXTRA = {"softdrop_mass": ("msoftdrop",)} | {f"tau{n}": (f"tau{n}",) for n in (1, 2, 3, 4)}
+"""Observable to the fields of the jet collection that may hold it."""
+
+
+class EventFile(JetFile):
+    """One file of events; see `JetFile`. Its jets are counted through all events, those without candidates included."""
+
+    def __init__(self, path: str, tree_name: str, collection: str, layout: str | None) -> None:
+        self.path = self.source = path
+        self.collection = collection
+        self._lock = threading.Lock()
+        self._tree = LazyTree(path, tree_name)
+        with naming(path):
+            tree = self._tree.get()
+            entries = int(tree.num_entries)
+            if entries == 0:
+                msg = f"{path}: tree {tree.name!r} has no events"
+                raise BadFileError(msg)
+            self._find_branches(tree, layout)
+            jets = jets_of(self._events(tree, 0, entries), collection, layout=self.layout)
+            per_event = np.ones(entries, np.int64) if self.layout.depth == 2 else np.asarray(ak.num(jets, axis=1))
+            self._first = np.concatenate([[0], np.cumsum(per_event)]).astype(np.int64)
+            self.jets = int(self._first[-1])
+            if self.jets == 0:
+                msg = f"{path}: no jets in {collection} of {entries} events"
+                raise BadFileError(msg)
+            clusters = np.unique(np.append(self._first[tree.common_entry_offsets()], [0, self.jets]))
+            self.boundaries = even_blocks(clusters)
+
+    def _find_branches(self, tree: Any, layout: str | None) -> None:
+        """Which collections the layout reads: files have a thousand branches, and each one opened costs time."""
+        events = tree.arrays(virtual=True, entry_start=0, entry_stop=1)
+        self.layout: Layout = find_layout(events, layout)
+        constituents_of(events, self.collection, layout=self.layout)
+        used = [name for name in events.fields if events.layout.content(name).is_any_materialized]
+        prefixes = {re.split(r"[_./]", name)[0] for name in used} | {self.collection}
+        self._filter = re.compile(rf"({'|'.join(sorted(map(re.escape, prefixes)))})[_./].*")
+
+    def _events(self, tree: Any, start: int, stop: int) -> ak.Array:
+        """Events as records of columns that are read when they are touched."""
+        return tree.arrays(virtual=True, filter_name=self._filter.match, entry_start=start, entry_stop=stop)
+
+    def read(self, start: int, stop: int) -> Columns:
+        first = int(np.searchsorted(self._first, start, side="right")) - 1
+        last = int(np.searchsorted(self._first, stop, side="left"))
+        with naming(self.path), self._lock:
+            events = self._events(self._tree.get(), first, last)
+            particles = constituents_of(events, self.collection, layout=self.layout)
+            jets = jets_of(events, self.collection, layout=self.layout)
+            if self.layout.depth == 3:
+                particles, jets = ak.flatten(particles, axis=1), ak.flatten(jets, axis=1)
+            columns = from_records(particles, jets, self._extra(events))
+        before = int(self._first[first])
+        return columns.slice(start - before, stop - before)
+
+    def _extra(self, events: ak.Array) -> dict[str, NDArray[Any]]:
+        columns = EventColumns(events, self.layout.name)
+        found = {}
+        for name, fields in EXTRA.items():
+            if any(columns.has(self.collection, field) for field in fields):
+                column = columns.get(self.collection, *fields)
+                found[name] = np.asarray(ak.to_numpy(ak.flatten(column, axis=None)))
+        return found
+
+    def labels(self) -> NDArray[np.int16]:
+        return np.full(self.jets, UNLABELLED, np.int16)
+
+
+def from_records(particles: ak.Array, jets: ak.Array, extra: dict[str, NDArray[Any]]) -> Columns:
+    """Columns from canonical constituents ``jets * particles``, jets, and observables [J] beside the usual ones.
+
+    Raises
+    ------
+    LayoutError
+        If the layout lacks a field of a particle.
+    """
+    lacking = [name for name in FIELDS if name not in particles.fields]
+    if lacking:
+        msg = f"the layout gives no {lacking}, which training on these jets needs"
+        raise LayoutError(msg)
+    counts = np.asarray(ak.num(particles, axis=1), dtype=np.int64)
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+    arrays = empty(len(counts), int(offsets[-1]))
+    flat = {name: np.asarray(ak.to_numpy(ak.flatten(particles[name], axis=None))) for name in FIELDS}
+    for group, (fields, _) in GROUPS.items():
+        for column, name in enumerate(fields):
+            arrays[group][:, column] = flat[name]
+    for column, name in enumerate(JET_FIELDS):
+        arrays["jets"][:, column] = np.asarray(ak.to_numpy(jets[name]))
+    px, py, pz, energy = arrays["jets"].astype(np.float64).T
+    pt = np.hypot(px, py)
+    known = {
+        "pt": pt,
+        "eta": np.arcsinh(pz / np.maximum(pt, np.finfo(np.float64).tiny)),
+        "mass": np.sqrt(np.maximum(energy**2 - pt**2 - pz**2, 0)),
+        "n_particles": counts,
+    }
+    for name, values in (known | extra).items():
+        arrays["observables"][:, OBSERVABLES.index(name)] = values
+    return Columns(offsets=offsets, **arrays)

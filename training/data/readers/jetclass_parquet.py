@@ -1,0 +1,111 @@
+"""JetClass-II parquet files, one jet a row; the lists of parquet are flat columns and offsets already.
+
+Schema: C. Li et al., arXiv:2405.12972.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from training.data.classes import JETCLASS2
+from training.data.columns import UNLABELLED, BadFileError, Columns, empty, order_by_pt
+from training.data.readers.base import JetFile, even_blocks, naming
+from training.data.readers.jetclass_root import EXTRA, JET, PARTICLES, fill_jets
+
+LABEL = "jet_label"
+
+
+class JetClassParquet(JetFile):
+    """One parquet file; see `JetFile`. The row group read last is kept, as its blocks are mostly read in a row."""
+
+    def __init__(self, path: str) -> None:
+        self.path = self.source = path
+        self._lock = threading.Lock()
+        self._kept: tuple[int, pa.Table] | None = None
+        with naming(path), pq.ParquetFile(path) as file:
+            names = set(file.schema_arrow.names)
+            missing = [b for b in (*(b for bs in PARTICLES.values() for b in bs), *JET) if b not in names]
+            if missing:
+                msg = f"{path}: no column {', '.join(missing)}; expected the JetClass-II schema"
+                raise BadFileError(msg)
+            meta = file.metadata
+            self.jets = int(meta.num_rows)
+            if self.jets == 0:
+                msg = f"{path}: no rows"
+                raise BadFileError(msg)
+            sizes = [meta.row_group(k).num_rows for k in range(meta.num_row_groups)]
+            self._groups = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+            self._names = [name for name in names if name in {*(b for bs in PARTICLES.values() for b in bs), *JET}]
+            self._extra = {name: column for name, column in EXTRA.items() if column in names}
+            self._names += [*self._extra.values(), *([LABEL] if LABEL in names else [])]
+            self.class_names = JETCLASS2 if LABEL in names else ()
+            self.boundaries = even_blocks(self._groups)
+
+    def _group(self, number: int) -> pa.Table:
+        with self._lock:
+            if self._kept is None or self._kept[0] != number:
+                self._kept = None
+                with pq.ParquetFile(self.path) as file:
+                    self._kept = (number, file.read_row_group(number, columns=self._names, use_threads=False))
+            return self._kept[1]
+
+    def _table(self, start: int, stop: int) -> pa.Table:
+        first = int(np.searchsorted(self._groups, start, side="right")) - 1
+        last = int(np.searchsorted(self._groups, stop, side="left"))
+        parts = []
+        for number in range(first, last):
+            begin = int(self._groups[number])
+            part = self._group(number)
+            parts.append(part.slice(max(start - begin, 0), min(stop - begin, part.num_rows) - max(start - begin, 0)))
+        return pa.concat_tables(parts)
+
+    def read(self, start: int, stop: int) -> Columns:
+        with naming(self.path):
+            table = self._table(start, stop)
+            counts = self._counts(table["part_px"], start)
+            offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+            arrays = empty(stop - start, int(offsets[-1]))
+            for group, names in PARTICLES.items():
+                for column, name in enumerate(names):
+                    if not np.array_equal(self._counts(table[name], start), counts):
+                        msg = f"{self.path}: column {name!r} has other numbers of particles than the momenta"
+                        raise BadFileError(msg)
+                    arrays[group][:, column] = _values(table[name])
+            scalars = {name: _numbers(table[name]) for name in (*JET, *self._extra.values())}
+            fill_jets(scalars, self._extra, counts, arrays)
+            if self.class_names:
+                arrays["labels"][:] = _known(_numbers(table[LABEL]))
+            columns = Columns(offsets=offsets, **arrays)
+            order_by_pt(columns)
+            return columns
+
+    def _counts(self, column: pa.ChunkedArray, start: int) -> NDArray[np.int64]:
+        if column.null_count:
+            msg = f"{self.path}: missing values (null) at or after row {start}"
+            raise BadFileError(msg)
+        return np.concatenate([chunk.value_lengths().to_numpy(zero_copy_only=False) for chunk in column.chunks])
+
+    def labels(self) -> NDArray[np.int16]:
+        if not self.class_names:
+            return np.full(self.jets, UNLABELLED, np.int16)
+        with naming(self.path):
+            return _known(_numbers(pq.read_table(self.path, columns=[LABEL])[LABEL]))
+
+
+def _values(column: pa.ChunkedArray) -> NDArray[Any]:
+    """All numbers of a column of lists."""
+    return np.concatenate([chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks])
+
+
+def _numbers(column: pa.ChunkedArray) -> NDArray[Any]:
+    return column.to_numpy()
+
+
+def _known(label: NDArray[Any]) -> NDArray[np.int16]:
+    return np.where((label >= 0) & (label < len(JETCLASS2)), label, UNLABELLED).astype(np.int16)

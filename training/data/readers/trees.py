@@ -1,0 +1,60 @@
+"""ROOT trees that are opened when they are needed: a run may know ten thousand files and have few of them open."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import Any, ClassVar
+
+import uproot
+
+from training.data.columns import BadFileError
+
+MOST_OPEN = 64
+"""Trees that are kept open; the one that was not used for longest is let go."""
+
+
+def open_file(path: str) -> Any:
+    """The file, mapped into memory when it is local, without the caches of uproot."""
+    options = {} if "://" in path else {"handler": uproot.MemmapSource}
+    return uproot.open(path, array_cache=None, object_cache=None, **options)
+
+
+def tree_name(path: str, names: tuple[str, ...]) -> str:
+    """The first of ``names`` that is in the file.
+
+    Raises
+    ------
+    BadFileError
+        If none is.
+    """
+    with open_file(path) as file:
+        found = file.keys(cycle=False, recursive=False)
+    for name in names:
+        if name in found:
+            return name
+    msg = (
+        f"{path}: no tree of jets or events, expected one of {', '.join(names)}; found {', '.join(found) or 'nothing'}"
+    )
+    raise BadFileError(msg)
+
+
+class LazyTree:
+    """The tree ``name`` of a file."""
+
+    _open: ClassVar[OrderedDict[LazyTree, Any]] = OrderedDict()
+    _lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self, path: str, name: str) -> None:
+        self.path, self.name = path, name
+
+    def get(self) -> Any:
+        """The tree, opened if it is not. What is let go is closed when the last thread is done with it."""
+        with self._lock:
+            tree = self._open.get(self)
+            if tree is None:
+                tree = self._open[self] = open_file(self.path)[self.name]
+            self._open.move_to_end(self)
+            while len(self._open) > MOST_OPEN:
+                self._open.popitem(last=False)
+        return tree
