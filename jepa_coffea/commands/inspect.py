@@ -59,6 +59,9 @@ def summary(path: Path, model: onnx.ModelProto, card: ModelCard) -> Table:
         "parity with PyTorch": "not measured"
         if card.parity is None
         else f"{card.parity.max_relative:.1e} relative at most, on {card.parity.jets} jets",
+        "drift from fp32": "none"
+        if card.drift is None
+        else f"{card.drift.max_relative:.1e} relative at most, cosine at least {card.drift.min_cosine:.6f}",
         "cost": ", ".join(f"{n} particles {macs / 1e6:,.1f} MMAC" for n, macs in sorted(card.macs_per_jet.items()))
         or "not given",
         "reference jets": "none" if card.reference is None else str(len(card.reference.counts)),

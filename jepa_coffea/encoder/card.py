@@ -53,6 +53,17 @@ class Parity(_Part):
     """Number of jets compared."""
 
 
+class Drift(_Part):
+    """How far a file of reduced precision is from the fp32 file it was made from."""
+
+    max_relative: float
+    """Largest ``|reduced - fp32| / max |fp32|`` of an embedding."""
+    min_cosine: float
+    """Smallest cosine between an embedding and its fp32 original."""
+    jets: int
+    """Number of jets compared."""
+
+
 class Reference(_Part):
     """A few jets and what the file gave for them, so that any machine can check that it still does."""
 
@@ -93,6 +104,8 @@ class ModelCard(_Part):
     training_data: str
     provenance: Provenance
     parity: Parity | None = None
+    drift: Drift | None = None
+    """Of files in another precision than fp32."""
     reference: Reference | None = None
     results: dict[str, Any] = Field(default_factory=dict)
     """What the encoder reaches on named test sets."""

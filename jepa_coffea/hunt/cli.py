@@ -8,15 +8,36 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from jepa_coffea.hunt.config import HuntConfig, read_config
+from jepa_coffea.bumphunt import FitError, HistogramError
+from jepa_coffea.cwola.classifiers import ClassifierError
+from jepa_coffea.cwola.features import FeatureError
+from jepa_coffea.cwola.folds import FoldError
+from jepa_coffea.cwola.selection import SelectionError
+from jepa_coffea.cwola.weights import EmptyRegionError, WeightError
+from jepa_coffea.cwola.windows import WindowError
+from jepa_coffea.hunt.config import HuntConfig, HuntError, read_config
 from jepa_coffea.hunt.pipeline import HuntResult, Run, run_hunt
+
+REFUSALS = (
+    HuntError,
+    WindowError,
+    FeatureError,
+    WeightError,
+    EmptyRegionError,
+    FoldError,
+    SelectionError,
+    ClassifierError,
+    HistogramError,
+    FitError,
+)
+"""What a hunt raises, with its reason, when it cannot be done as described."""
 
 
 def hunt(document: str | Path, *, progress: bool = True, console: Console | None = None) -> HuntResult:
     """Run the hunt of a YAML document, print what was found and where it is.
 
     Raises:
-        HuntError and the errors of windows, features, weights, folds and fits, all ValueErrors or FitError.
+        one of REFUSALS.
     """
     config = read_config(document)
     console = console or Console()

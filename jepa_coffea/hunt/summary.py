@@ -61,7 +61,8 @@ def describe(
             f"In {search.experiments} pseudo-experiments without signal, each with its own folds, training, "
             f"thresholds and fit, Z in window {counting.window} at efficiency {counting.efficiency:g} has the mean "
             f"{null.mean:.2f} ± {null.mean_error:.2f} and the width {null.width:.2f} ± {null.width_error:.2f}; "
-            f"corrected, Z = {best_one.z:.2f} ± {best_one.z_error:.2f} (p = {best_one.p:.2g}; by rank {best_one.rank_p:.2g})."
+            f"corrected, Z = {best_one.z:.2f} ± {best_one.z_error:.2f} (p = {best_one.p:.2g}; by rank "
+            f"{best_one.rank_p:.2g})."
         )
         sentences.append(
             f"Over all {len(calibrated)} windows and efficiencies the global p-value is {search.p:.2g}"

@@ -4,6 +4,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from jepa_coffea.cli import main
 from jepa_coffea.cwola.selection import SelectionError
 from jepa_coffea.hunt.calibration import null_experiment
 from jepa_coffea.hunt.cli import hunt
@@ -113,3 +114,12 @@ def test_an_efficiency_that_no_threshold_can_have_is_an_error(folder):
     document = write(folder, "tight.yaml", output="tight", efficiencies=[0.002], calibration={"experiments": 0})
     with pytest.raises(SelectionError, match="fewer than the 500 that define"):
         hunt(document, progress=False)
+
+
+def test_the_command_prints_the_paragraph_and_its_status_says_whether_to_quote(folder, found, capsys):
+    status = main(["hunt", str(folder / "hunt.yaml"), "--quiet"])
+    assert status == (1 if found.reasons else 0)
+    assert found.paragraph.split(".")[0].split()[-1] in capsys.readouterr().out
+    (folder / "wrong.yaml").write_text("output: x\ninput: {events: [nothing.parquet]}")
+    assert main(["hunt", str(folder / "wrong.yaml")]) == 2
+    assert "no embedded events matches" in capsys.readouterr().err

@@ -67,8 +67,7 @@ class Preprocess(nn.Module):
         super().__init__()
         self.names = feature_names(fields)
         self.scale_to_jet_pt = scale_to_jet_pt
-        self.identity = fields.index(IDENTITY[0]) if IDENTITY[0] in fields else None
-        self.displacement = fields.index(DISPLACEMENT[0]) if DISPLACEMENT[0] in fields else None
+        self.fields = fields
         constants = torch.tensor([STANDARDISE.get(name, (0.0, 1.0)) for name in self.names])
         self.register_buffer("subtract", constants[:, 0].clone(), persistent=False)
         self.register_buffer("multiply", constants[:, 1].clone(), persistent=False)
@@ -76,7 +75,10 @@ class Preprocess(nn.Module):
         self.multiply: Tensor
 
     def forward(self, particles: Tensor, mask: Tensor, jets: Tensor) -> Inputs:
-        """Features and four-momenta of ``particles`` [B, N, field] with ``mask`` bool [B, N] and ``jets`` [B, 4]."""
+        """Features and four-momenta of ``particles`` [B, N, field] with ``mask`` bool [B, N] and ``jets`` [B, 4].
+
+        The fields are those of the constructor or, in training, all ``FIELDS``, of which only those are used.
+        """
         with torch.autocast(particles.device.type, enabled=False):
             return self._forward(particles.float(), mask, jets.float())
 
@@ -108,10 +110,13 @@ class Preprocess(nn.Module):
             dphi,
         ]
         features = torch.stack(values, dim=-1)
-        if self.identity is not None:
-            features = torch.cat([features, particles[..., self.identity : self.identity + len(IDENTITY)]], dim=-1)
-        if self.displacement is not None:
-            d0, d0_err, dz, dz_err = particles[..., self.displacement : self.displacement + 4].split(1, dim=-1)
+        given = self.fields if particles.shape[-1] == len(self.fields) else FIELDS
+        if IDENTITY[0] in self.fields:
+            start = given.index(IDENTITY[0])
+            features = torch.cat([features, particles[..., start : start + len(IDENTITY)]], dim=-1)
+        if DISPLACEMENT[0] in self.fields:
+            start = given.index(DISPLACEMENT[0])
+            d0, d0_err, dz, dz_err = particles[..., start : start + len(DISPLACEMENT)].split(1, dim=-1)
             track = [d0.tanh(), d0_err.clamp(0, 1), dz.tanh(), dz_err.clamp(0, 1)]
             features = torch.cat([features, *track], dim=-1)
         features = ((features - self.subtract) * self.multiply).clamp(-CLIP, CLIP)

@@ -1,0 +1,199 @@
+"""From an exported fp32 encoder to a smaller, faster file, with its measured drift in the card.
+
+python training/precision.py encoder.onnx --precision fp16 --output encoder_fp16.onnx     (GPU)
+python training/precision.py encoder.onnx --precision int8 --output encoder_int8.onnx     (CPU)
+
+In both, everything before the first learned matrix product stays fp32: preprocessing and pair features take logarithms
+of small differences, which half precision cannot hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from rich.console import Console
+
+from jepa_coffea.encoder.card import Drift, ModelCard, card_in, load_model, write_card
+from training.export import Session, reference_jets
+from training.models.synthetic import synthetic_jets
+
+NARROWEST = 16
+"""Matrix products over fewer inputs than this stay fp32 in int8 files: rounding costs most there, and time least."""
+
+DRIFT_SEEDS = 8
+"""Batches of 16 jets that the drift is measured on."""
+
+
+def main() -> None:
+    """Convert a file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, help="fp32 encoder, from training/export.py")
+    parser.add_argument("--precision", choices=("fp16", "int8"), required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    arguments = parser.parse_args()
+    card = reduce(arguments.model, arguments.output, arguments.precision)
+    assert card.drift is not None
+    size = arguments.output.stat().st_size / arguments.model.stat().st_size
+    Console().print(
+        f"{arguments.output}: {card.precision}, {size:.0%} of the size, embeddings drift by "
+        f"{card.drift.max_relative:.1e} at most, cosine at least {card.drift.min_cosine:.6f} on {card.drift.jets} jets"
+    )
+
+
+def reduce(source: Path, output: Path, precision: Literal["fp16", "int8"]) -> ModelCard:
+    """Write ``source`` in ``precision`` to ``output`` and return its card.
+
+    Raises
+    ------
+    ModelError
+        If the source is no encoder file.
+    ValueError
+        If it is not fp32.
+    """
+    original = load_model(source)
+    card = card_in(original, str(source))
+    if card.precision != "fp32":
+        msg = f"{source}: expected an fp32 file, its card says {card.precision}"
+        raise ValueError(msg)
+    model = to_fp16(original) if precision == "fp16" else to_int8(original)
+    new = card.model_copy(
+        update={
+            "precision": precision,
+            "parity": None,
+            "drift": measure_drift(original, model, card),
+            "reference": reference_jets(model, fields=len(card.fields), max_particles=card.max_particles),
+        }
+    )
+    write_card(model, new)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(output))
+    return new
+
+
+def learned(model: onnx.ModelProto) -> set[str]:
+    """Names of all tensors that depend on a product with a weight matrix."""
+    matrices = {tensor.name for tensor in model.graph.initializer if len(tensor.dims) == 2}
+    found: set[str] = set()
+    for node in model.graph.node:
+        product = node.op_type in ("MatMul", "Gemm") and any(name in matrices for name in node.input)
+        if product or any(name in found for name in node.input):
+            found.update(node.output)
+    return found
+
+
+def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
+    """All that depends on learned matrix products in half precision, inputs and outputs as they were."""
+    new = onnx.ModelProto()
+    new.CopyFrom(model)
+    graph = new.graph
+    half = learned(model)
+    floats = float_tensors(model)
+    weights = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT}
+    nodes: list[onnx.NodeProto] = []
+    casts: dict[str, str] = {}
+
+    def halved(name: str) -> str:
+        """Name of the half-precision version of an fp32 tensor or weight."""
+        if name not in casts:
+            casts[name] = f"{name}_fp16"
+            if name in weights:
+                values = numpy_helper.to_array(weights[name])
+                finite = np.finfo(np.float16)
+                graph.initializer.append(
+                    numpy_helper.from_array(values.clip(finite.min, finite.max).astype(np.float16), casts[name])
+                )
+            else:
+                nodes.append(helper.make_node("Cast", [name], [casts[name]], to=TensorProto.FLOAT16))
+        return casts[name]
+
+    for node in model.graph.node:
+        copy = onnx.NodeProto()
+        copy.CopyFrom(node)
+        if any(name in half for name in node.output):
+            for position, name in enumerate(node.input):
+                if name in weights or (name in floats and name not in half):
+                    copy.input[position] = halved(name)
+            for attribute in copy.attribute:
+                if copy.op_type == "Cast" and attribute.name == "to" and attribute.i == TensorProto.FLOAT:
+                    attribute.i = TensorProto.FLOAT16
+        nodes.append(copy)
+    for output in graph.output:
+        if output.name in half:
+            inner = f"{output.name}_fp16"
+            for node in nodes:
+                for names in (node.input, node.output):
+                    for position, name in enumerate(names):
+                        if name == output.name:
+                            names[position] = inner
+            nodes.append(helper.make_node("Cast", [inner], [output.name], to=TensorProto.FLOAT))
+    del graph.node[:]
+    graph.node.extend(nodes)
+    used = {name for node in nodes for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    return new
+
+
+def float_tensors(model: onnx.ModelProto) -> set[str]:
+    """Names of all fp32 tensors between nodes."""
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
+    values = (*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output)
+    return {value.name for value in values if value.type.tensor_type.elem_type == TensorProto.FLOAT}
+
+
+def to_int8(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Weight matrices as int8, one scale a column; activations are scaled batch by batch at run time."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    matrices = {tensor.name: tensor.dims for tensor in model.graph.initializer if len(tensor.dims) == 2}
+    chosen = [
+        node.name
+        for node in model.graph.node
+        if node.op_type == "MatMul" and node.input[1] in matrices and matrices[node.input[1]][0] >= NARROWEST
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        before, after = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
+        onnx.save(model, str(before))
+        level = logging.root.manager.disable
+        logging.disable(logging.WARNING)  # it recommends a preprocessing that gains nothing here
+        try:
+            quantize_dynamic(
+                before,
+                after,
+                op_types_to_quantize=["MatMul"],
+                nodes_to_quantize=chosen,
+                per_channel=True,
+                weight_type=QuantType.QInt8,
+            )
+        finally:
+            logging.disable(level)
+        return onnx.load(str(after))
+
+
+def measure_drift(original: onnx.ModelProto, model: onnx.ModelProto, card: ModelCard) -> Drift:
+    """How far the embeddings of ``model`` are from those of ``original``, on the CPU."""
+    before, after = Session(original), Session(model)
+    worst, cosine, jets = 0.0, 1.0, 0
+    for seed in range(DRIFT_SEEDS):
+        rng = torch.Generator().manual_seed(seed)
+        counts = torch.randint(1, card.max_particles + 1, (16,), generator=rng).tolist()
+        particles, mask, axis = synthetic_jets(counts, seed=seed)
+        inputs = (particles[..., : len(card.fields)], mask, axis)
+        x, y = before(inputs)["embedding"].astype(float), after(inputs)["embedding"].astype(float)
+        worst = max(worst, float(np.abs(x - y).max() / np.abs(x).max()))
+        cosine = min(cosine, float(((x * y).sum(1) / np.linalg.norm(x, axis=1) / np.linalg.norm(y, axis=1)).min()))
+        jets += len(counts)
+    return Drift(max_relative=worst, min_cosine=cosine, jets=jets)
+
+
+if __name__ == "__main__":
+    main()
