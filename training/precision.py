@@ -22,8 +22,8 @@ from onnx import TensorProto, helper, numpy_helper
 from rich.console import Console
 
 from jepa_coffea.encoder.card import Drift, ModelCard, card_in, load_model, write_card
-from training.export import Session, reference_jets
 from training.models.synthetic import synthetic_jets
+from training.onnx_graph import Session, reference_jets
 
 NARROWEST = 16
 """Matrix products over fewer inputs than this stay fp32 in int8 files: rounding costs most there, and time least."""
