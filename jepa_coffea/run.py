@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from coffea.nanoevents import PFNanoAODSchema
 from coffea.processor import IterativeExecutor, Runner
 from coffea.processor.executor import DaskExecutor, WorkItem
 
@@ -16,6 +15,7 @@ from jepa_coffea.checkpoints import Checkpointer
 from jepa_coffea.constituents.record import UnreadableError
 from jepa_coffea.embedded import chunk_name
 from jepa_coffea.filesets import look_at_all, plan_chunks, require_readable
+from jepa_coffea.schemas import PFNano
 
 GPU, POOL = "GPU", "POOL"
 """Dask resources: a worker with a GPU, and one for opening files and adding up results."""
@@ -72,7 +72,7 @@ def run(
     *,
     client: Any = None,
     treename: str = "Events",
-    schema: Any = PFNanoAODSchema,
+    schema: Any = PFNano,
     chunksize: int = 50_000,
     skipbadfiles: bool = False,
     checkpoints: str | Path | None = None,

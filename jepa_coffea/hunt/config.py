@@ -167,6 +167,8 @@ class HuntConfig(Section):
     """Local processes."""
     scheduler: str | None = None
     """Address of a running Dask scheduler, in place of local processes."""
+    embed: dict[str, Any] = {}
+    """For ``jepa-coffea embed``, which makes the events to hunt in; the hunt does not look at it."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "HuntConfig":

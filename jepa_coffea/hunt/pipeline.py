@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 from rich.console import Console
 
@@ -15,6 +16,7 @@ from jepa_coffea.bumphunt import BackgroundFit
 from jepa_coffea.bumphunt.records import plain
 from jepa_coffea.cwola.closure import Gate, closure_gates
 from jepa_coffea.cwola.cwola import WindowScores
+from jepa_coffea.cwola.fits import Sample
 from jepa_coffea.cwola.selection import auc
 from jepa_coffea.cwola.windows import WINDOW
 from jepa_coffea.hunt.calibration import Calibrated, GlobalP, calibrate, global_p, null_significances
@@ -22,6 +24,7 @@ from jepa_coffea.hunt.config import HuntConfig, HuntError
 from jepa_coffea.hunt.events import Events, find_files, fingerprint, read_events
 from jepa_coffea.hunt.experiment import Counting, Floats, Method, count, spectra
 from jepa_coffea.hunt.histogram import read_histogram
+from jepa_coffea.hunt.injection import GRID, Study, injection_study, summarised
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.scores import read_scores, write_scores
 from jepa_coffea.hunt.store import digest, write_text
@@ -58,6 +61,8 @@ class HuntResult:
     reasons: list[str] = field(default_factory=list)
     """Why the result must not be quoted; empty when it may be."""
     paragraph: str = ""
+    injection: list[dict[str, Any]] = field(default_factory=list)
+    """Medians and bands of the injection study, by yield and method."""
 
 
 @dataclass(frozen=True)
@@ -145,10 +150,11 @@ def hunt_events(run: Run) -> HuntResult:
     gates = all_gates(run, key, events, scores, method)
     results = [selection.counting for selection in selections]
     calibrated, search, null = calibration(run, key, events, method, results)
+    injection = injections(run, key, events, method)
     reasons = reasons_against(results, gates, goodness_of(selections), config.statistics.goodness_minimum)
     learned = [learning(s.window.name, *auc(s.score, s.scored & (s.region == WINDOW), s.sideband)) for s in scores]
     paragraph = describe(results, calibrated, search, learned, reasons)
-    return HuntResult(run.output, baseline, selections, calibrated, search, null, gates, reasons, paragraph)
+    return HuntResult(run.output, baseline, selections, calibrated, search, null, gates, reasons, paragraph, injection)
 
 
 def fit_all(run: Run, counts: Floats) -> list[Selection]:
@@ -195,12 +201,10 @@ def calibration(
     config = run.config
     if not config.calibration.experiments or any(result.problem for result in results):
         return [], None, None
-    background = None
-    files: list[Path] = []
-    if config.calibration.background:
-        background = read_events(config.calibration.background, config, "background events").sample
-        files = find_files(config.calibration.background, "background events")
-    pseudo = make_pseudo_data(events.sample, method.cwola.windows, config.statistics, background)
+    background, files = background_events(run)
+    pseudo = make_pseudo_data(
+        events.sample, method.cwola.windows, config.statistics, None if background is None else background.sample
+    )
     key = digest(key, fingerprint(files), config.efficiencies, config.statistics.model_dump(mode="json"))
     null = null_significances(
         pseudo,
@@ -213,6 +217,73 @@ def calibration(
     )
     calibrated = calibrate(results, null)
     return calibrated, global_p(calibrated, null), null
+
+
+def wide(events: Events) -> Sample:
+    """The sample with the observables of the baseline behind the features."""
+    X = np.concatenate([events.sample.X, events.observables], axis=1).astype(np.float32)
+    return replace(events.sample, X=X)
+
+
+def injections(run: Run, key: str, events: Events, method: Method) -> list[dict[str, Any]]:
+    """The injection study of the document, summarised; empty when it asks for none."""
+    config = run.config
+    if not config.injection.yields:
+        return []
+    if config.injection.signal:
+        signal_events = read_events(config.injection.signal, config, "signal events")
+        files = find_files(config.injection.signal, "signal events")
+    else:
+        if events.truth is None or not events.truth.any():
+            msg = (
+                "injection: no event of the input is marked truth_signal; give injection.signal, files of signal events"
+            )
+            raise HuntError(msg)
+        signal_events, files = events.take(events.truth), []
+    if signal_events.names != events.names:
+        msg = f"injection: signal has {len(signal_events.names)} features, input {len(events.names)}: another encoder?"
+        raise HuntError(msg)
+    signal = wide(signal_events)
+    order = np.random.default_rng(config.seed).permutation(len(signal.mass))
+    windows = method.cwola.windows
+    inside = [np.count_nonzero(w.region(signal.mass) == WINDOW) for w in windows.windows]
+    background, _ = background_events(run)
+    pure = events if events.truth is None else events.take(~events.truth)
+    study = Study(
+        make_pseudo_data(wide(pure), windows, config.statistics, None if background is None else wide(background)),
+        signal.take(order),
+        len(events.names),
+        replace(method, cwola=replace(method.cwola, client=None, progress=False)),
+        int(np.argmax(inside)),
+        config.injection.efficiency or min(config.efficiencies),
+    )
+    key = digest(key, fingerprint(files), study.efficiency, config.statistics.model_dump(mode="json"))
+    records = injection_study(
+        study,
+        config.injection.yields,
+        config.injection.seeds,
+        seed=config.seed,
+        ledger=run.output / f"injection-{key}.jsonl",
+        client=run.client,
+        progress=run.progress,
+    )
+    summary = summarised(records)
+    document = {
+        "window": windows.windows[study.window].name,
+        "efficiency": study.efficiency,
+        "sic_background_efficiencies": GRID,
+        "summary": summary,
+    }
+    write_text(run.output / "injection.json", json.dumps(plain(document), indent=1, allow_nan=False))
+    return summary
+
+
+def background_events(run: Run) -> tuple[Events | None, list[Path]]:
+    """Generated background events to make pseudo-data of, if the document names any, and their files."""
+    globs = run.config.calibration.background
+    if not globs:
+        return None, []
+    return read_events(globs, run.config, "background events"), find_files(globs, "background events")
 
 
 def write_result(run: Run, result: HuntResult) -> None:
