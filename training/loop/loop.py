@@ -129,7 +129,8 @@ def train(
 
             values: dict[str, float] = {}
             if due(state.step, config.log_every) or progress >= 1:
-                values |= state.averages.take(ranks) | rates | watch.take(ranks.world_size) | {"jets": state.jets}
+                values |= state.averages.take(ranks) | rates | watch.take(ranks.world_size)
+                values |= {"jets": state.jets, "minutes": state.elapsed / 60}
                 require_finite(math.isfinite(values["loss"]), state.step, folder)
             with watch.paused(), undisturbed(objective, ranks.device):
                 values |= look(objective, batch, state, config, extras, ranks, last=progress >= 1)
