@@ -83,7 +83,7 @@ def main(argv: list[str] | None = None) -> None:
         "accepted",
         "generated",
         "acceptance",
-        "per second and core",
+        "/s/core",
         title=str(options.output),
     )
     for name, n in counts.items():
