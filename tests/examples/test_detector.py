@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import pythia8mc
 
-from examples.simulation.detector import charge_of, detect
+from examples.simulation.detector import detect
 from examples.simulation.generate import EventRecord
+from examples.simulation.particles import charge_of
 
 
 def record(pdg_id: list[int], pt: float, eta: float, events: int, vertex: tuple[float, float, float] = (0, 0, 0)):

@@ -91,7 +91,8 @@ class WindowReader:
                 raise
             self.skipped.add(file.path, {f"unreadable data ({error})": list(range(block.start, block.stop))})
             return None
-        columns, left_out = usable(columns, block.start)
+        # What is in a shard was found usable when it was prepared.
+        columns, left_out = (columns, {}) if isinstance(file, ShardFile) else usable(columns, block.start)
         if self.labels:
             unlabelled = np.flatnonzero(columns.labels == UNLABELLED)
             if len(unlabelled):

@@ -36,8 +36,6 @@ class TrainingError(RuntimeError):
 class Extras:
     """What a caller may add to a run."""
 
-    flops: Callable[[Batch], float] | None = None
-    """Floating-point operations of a training step on a batch, for the MFU."""
     probe: Callable[[Objective], dict[str, float]] | None = None
     """Called by the first process every ``config.probe_every`` steps."""
     validation: Validation | None = None
@@ -108,7 +106,8 @@ def train(
             state.optimiser.zero_grad(set_to_none=True)
             for part in range(config.accumulate):
                 batch, waited = state.stream.next()
-                watch.add(jets=len(batch), flops=extras.flops(batch) if extras.flops else 0.0, waited=waited)
+                watch.add(jets=len(batch), flops=objective.flops(batch), waited=waited)
+                state.jets += len(batch) * ranks.world_size
                 with out_of_memory_explained(batch), ExitStack() as gradients:
                     if part + 1 < config.accumulate:
                         gradients.enter_context(ranks.no_sync(model))
@@ -130,10 +129,10 @@ def train(
 
             values: dict[str, float] = {}
             if due(state.step, config.log_every) or progress >= 1:
-                values |= state.averages.take(ranks) | rates | watch.take(ranks.world_size)
+                values |= state.averages.take(ranks) | rates | watch.take(ranks.world_size) | {"jets": state.jets}
                 require_finite(math.isfinite(values["loss"]), state.step, folder)
             with watch.paused(), undisturbed(objective, ranks.device):
-                values |= look(objective, batch, state, config, extras, ranks)
+                values |= look(objective, batch, state, config, extras, ranks, last=progress >= 1)
             if journal and values:
                 journal.write(state.step, values)
                 bar.update(state.step, progress, values)
@@ -159,15 +158,15 @@ def due(step: int, every: int | None) -> bool:
 
 
 def look(
-    objective: Objective, batch: Batch, state: State, config: RunConfig, extras: Extras, ranks: Ranks
+    objective: Objective, batch: Batch, state: State, config: RunConfig, extras: Extras, ranks: Ranks, *, last: bool
 ) -> dict[str, float]:
-    """The costly numbers that are due: monitors and probe by the first process, validation shared with all."""
+    """The costly numbers that are due: monitors by all processes together, probe and validation by the first."""
     values: dict[str, float] = {}
-    if ranks.first and due(state.step, config.monitor_every):
+    if due(state.step, config.monitor_every):
         values |= objective.monitors(batch)
     if ranks.first and extras.probe and due(state.step, config.probe_every):
         values |= extras.probe(objective)
-    if extras.validation and due(state.step, extras.validation.every):
+    if extras.validation and (last or due(state.step, extras.validation.every)):
         values |= ranks.gather(extras.validation.measure(objective) if ranks.first else None)[0]
     return values
 

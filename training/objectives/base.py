@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from training.data.batch import Batch
+from training.models.compiled import compile_regions
 from training.models.encoder import Encoder
 
 
@@ -50,10 +50,9 @@ class Objective(nn.Module, ABC):
         """Costly numbers computed now and then: whether the embeddings collapse."""
         return spread(self.exported(), batch)
 
-    def compile(self, *args: Any, **kwargs: Any) -> None:
-        """``torch.compile`` in place, one graph for each length that batches are padded to."""
-        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
-        super().compile(*args, **({"dynamic": False} | kwargs))
+    def compile(self) -> None:
+        """Compile the repeated parts in place; names of parameters stay."""
+        compile_regions(self)
 
 
 @torch.no_grad()

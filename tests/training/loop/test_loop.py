@@ -58,6 +58,9 @@ class Regression(Objective):
     def exported(self) -> Encoder:
         return Encoder(EncoderConfig.model_validate(ENCODER))
 
+    def flops(self, batch: Batch) -> float:
+        return 6.0 * len(batch) * 5 * 16
+
 
 def config(**changes: object) -> RunConfig:
     content = {
