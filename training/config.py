@@ -79,8 +79,8 @@ class RunConfig(Part):
     """Optimiser steps of the whole training."""
     accumulate: int = Field(default=1, gt=0)
     """Batches of the loader whose gradients are averaged into one step."""
-    precision: Literal["fp32", "bf16"] = "bf16"
-    """bf16 is autocast: weights and optimiser stay in fp32."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """bf16 is autocast: weights and optimiser stay in fp32. auto: bf16 where the hardware has it."""
     compile: bool = False
     keep_in_memory: bool = False
     """Read the training jets once and keep them on the device, 7 kB a jet of 128 particles; one process only."""
