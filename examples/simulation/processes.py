@@ -133,7 +133,8 @@ def event_settings(
     """Pythia settings of an event process.
 
     A range of the dijet mass limits the invariant mass of the hard process with margins (down to 0.85 of the smallest,
-    up to 1.6 of the largest), as jets lose and pick up radiation.
+    up to 1.6 of the largest), as jets lose and pick up radiation. Of QCD dijets above 2 TeV 2 % come from softer
+    processes and are missing, most of them close to the smallest mass.
     """
     process = EVENT_PROCESSES[name]
     settings = [*process.settings, f"PartonLevel:MPI = {'on' if mpi else 'off'}"]
