@@ -84,7 +84,7 @@ class JetClass:
     file_name: str
     settings: tuple[str, ...]
     variants: tuple[tuple[str, ...], ...] = ((),)
-    """Further settings, taken in turns batch by batch."""
+    """Further settings, each for an equal share of the jets."""
 
 
 _HIGGS_AND_Z = ("HiggsSM:ffbar2HZ = on", "25:m0 = 125.", *_INVISIBLE_Z)
@@ -111,7 +111,7 @@ JET_CLASSES = {
     "Hcc": JetClass(file_name="HToCC", settings=_higgs_to("4 -4")),
     "Hgg": JetClass(file_name="HToGG", settings=_higgs_to("21 21")),
     "H4q": JetClass(file_name="HToWW4Q", settings=(*_higgs_to("24 -24"), *_ALL_HADRONIC_W)),
-    # One W to quarks and the other to leptons, either charge in turn.
+    # One W to quarks and the other to electron or muon, of either charge.
     "Hqql": JetClass(
         file_name="HToWW2Q1L",
         settings=(*_higgs_to("24 -24"), "24:onMode = off"),
