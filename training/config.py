@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from training.data.config import DataConfig
-from training.models.encoder import EncoderConfig
+from training.models.encoders import KINDS, AnyEncoderConfig
 
 
 class ConfigError(ValueError):
@@ -72,7 +72,7 @@ class RunConfig(Part):
     name: str = "encoder"
     objective: dict[str, Any]
     """``name`` (``pjepa``, ``jjepa``, ``supervised``, ...) and the options of that objective."""
-    encoder: EncoderConfig
+    encoder: AnyEncoderConfig
     data: DataConfig
     optimiser: OptimiserConfig = OptimiserConfig()
     steps: int = Field(gt=0)
@@ -104,7 +104,8 @@ def explain(error: ValidationError, model: type[BaseModel] | None, where: str) -
     """One line a problem: the dotted field, what was wrong, what was given, and the nearest name for a typo."""
     lines = []
     for problem in error.errors():
-        field = ".".join(str(part) for part in problem["loc"]) or "(whole)"
+        # The kind of encoder that pydantic chose is no field.
+        field = ".".join(str(part) for part in problem["loc"] if part not in KINDS) or "(whole)"
         if problem["type"] == "extra_forbidden":
             known = _known_fields(model, problem["loc"][:-1]) if model else []
             close = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
@@ -120,10 +121,14 @@ def explain(error: ValidationError, model: type[BaseModel] | None, where: str) -
 
 def _known_fields(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
     for part in path:
+        if part in KINDS:
+            model = KINDS[str(part)]
+            continue
         field = model.model_fields.get(str(part))
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+        if field is None:
             return []
-        model = field.annotation
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            model = field.annotation
     return list(model.model_fields)
 
 
