@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F  # noqa: N812
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
@@ -11,6 +12,7 @@ from training.models.encoder import Encoder
 from training.models.flops import encoder_macs
 from training.models.heads import HeadName, build_head
 from training.objectives.base import Objective, ObjectiveError
+from training.objectives.ranks import global_mean
 
 
 class SupervisedConfig(BaseModel):
@@ -46,8 +48,10 @@ class Supervised(Objective):
             msg = "supervised: the batch has no labels; use data with labels or an objective without"
             raise ObjectiveError(msg)
         logits = self.logits(batch)
-        loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.config.label_smoothing)
-        return {"loss": loss, "accuracy": (logits.argmax(1) == batch.labels).float().mean()}
+        error = F.cross_entropy(logits, batch.labels, label_smoothing=self.config.label_smoothing, reduction="none")
+        every = torch.ones_like(error)
+        accuracy = global_mean((logits.argmax(1) == batch.labels).float(), every)
+        return {"loss": global_mean(error, every), "accuracy": accuracy}
 
     def exported(self) -> Encoder:
         """The encoder in training."""

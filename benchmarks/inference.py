@@ -1,0 +1,159 @@
+"""Jets a second of an encoder: what users do today, what this package does, and what the hardware could do.
+
+One run, one machine, the same weights and jets; every way in a process of its own, for its peak memory:
+
+torch       coffea.ml_tools.torch_wrapper with jets padded to 128 particles (plain torch where there is no coffea)
+ort         ONNX Runtime with jets padded to 128 particles, as users of weaver exports do
+fp32        this package
+int8 | fp16 this package with the reduced file that suits a CPU | a GPU
+limit       the fastest matrix product measured here, over the multiply-accumulates of these jets without padding
+
+python benchmarks/inference.py [--provider cuda] [--sizes mini small published] [--events jets.root ...]
+
+A machine without onnxscript takes files made elsewhere: --models FOLDER, filled by --prepare.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from benchmarks.inference_setup import SIZES, file_jets, prepare, real_multiplicities  # noqa: E402
+
+REDUCED: dict[str, Literal["int8", "fp16"]] = {"cpu": "int8", "cuda": "fp16"}
+
+
+def main() -> None:
+    """Run the ways one after the other and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--provider", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--sizes", nargs="+", choices=tuple(SIZES), default=["mini", "small"])
+    parser.add_argument("--events", nargs="*", type=Path, default=[], help="files whose jets to take as well")
+    parser.add_argument("--models", type=Path, default=ROOT / "build" / "benchmark-models")
+    parser.add_argument("--prepare", action="store_true", help="only write the model files")
+    parser.add_argument("--seconds", type=float, default=10, help="time each way for at least this long")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of every way")
+    parser.add_argument("--cuda-graphs", action="store_true", help="also this package with captured graphs")
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
+    options = parser.parse_args()
+    console = Console()
+    for size in options.sizes:
+        with console.status(f"{size}: model files in {options.models}"):
+            prepare(size, options.models, (REDUCED[options.provider],))
+    if options.prepare:
+        return
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        samples = {"PFNano multiplicities": real_multiplicities()} | {
+            path.name: file_jets(path) for path in options.events
+        }
+        for size in options.sizes:
+            for name, arrays in samples.items():
+                path = Path(folder) / "jets.npz"
+                np.savez(path, particles=arrays[0], counts=arrays[1], jets=arrays[2])
+                rows = measure(size, path, options, console)
+                console.print(table(f"{size}, {name}, mean {arrays[1].mean():.1f} particles", rows))
+                results.append({"size": size, "jets": name, "ways": rows})
+    options.output.mkdir(parents=True, exist_ok=True)
+    target = options.output / f"inference-{options.provider}.json"
+    target.write_text(json.dumps({"machine": machine(options), "results": results}, indent=2) + "\n")
+    console.print(f"written to {target}")
+
+
+def measure(size: str, jets: Path, options: argparse.Namespace, console: Console) -> dict[str, dict[str, Any]]:
+    """Every way in a child process."""
+    ways = ["limit", "torch", "ort", "fp32", REDUCED[options.provider]]
+    if options.cuda_graphs:
+        ways.append(REDUCED[options.provider] + "-graphs")
+    rows = {}
+    for way in ways:
+        with console.status(f"{size}: {way}"):
+            words = [sys.executable, str(ROOT / "benchmarks" / "inference_ways.py"), way, size, str(options.models)]
+            words += [str(jets), options.provider, str(options.threads), str(options.seconds)]
+            threads = {
+                name: str(options.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+            }
+            environment = os.environ | threads | {"PYTHONPATH": str(ROOT)}
+            done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+        if done.returncode:
+            console.print(done.stderr)
+            msg = f"{size}: {way} failed with status {done.returncode}"
+            raise RuntimeError(msg)
+        rows[way] = json.loads(done.stdout.splitlines()[-1])
+    expected = np.asarray(rows["torch"]["embedding"])
+    for way, row in rows.items():
+        if way != "limit":
+            got = np.asarray(row.pop("embedding"))
+            row["difference"] = float(np.abs(got - expected).max() / np.abs(expected).max())
+    return rows
+
+
+def table(title: str, rows: dict[str, dict[str, Any]]) -> Table:
+    """What was measured, with the ratios that count."""
+    out = Table(
+        "way", "jets/s", "x torch", "x ort", "of the limit", "outside the session", "padding", "memory", "difference"
+    )
+    out.title = title
+    for way, row in rows.items():
+        speed = row["jets_per_second"]
+        limit = rows["limit"]["jets_per_second"]
+        cells = [way, f"{speed:,.1f}", f"{speed / rows['torch']['jets_per_second']:.1f}"]
+        cells += [f"{speed / rows['ort']['jets_per_second']:.1f}", f"{speed / limit:.0%}"]
+        cells += [
+            f"{row['outside']:.1%}" if "outside" in row else "",
+            f"{row['padding']:.0%}" if "padding" in row else "",
+        ]
+        cells += [f"{row['memory_mb']:,.0f} MB" if "memory_mb" in row else ""]
+        cells += [f"{row['difference']:.0e}" if "difference" in row else row.get("note", "")]
+        out.add_row(*cells)
+    return out
+
+
+def machine(options: argparse.Namespace) -> dict[str, Any]:
+    """What the numbers depend on."""
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    packages = {}
+    for name in ("torch", "onnxruntime", "onnxruntime-gpu", "onnx", "numpy", "coffea"):
+        try:
+            packages[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    cpu = platform.processor()
+    if Path("/proc/cpuinfo").exists():
+        names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+        cpu = f"{len(names)} x {names[0].split(':')[1].strip()}" if names else cpu
+    gpu = ""
+    if options.provider == "cuda":
+        query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        gpu = subprocess.run(query, capture_output=True, text=True, check=False).stdout.strip()
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {
+        "cpu": cpu,
+        "gpu": gpu,
+        "threads": options.threads,
+        "python": platform.python_version(),
+        "packages": packages,
+        "commit": commit.strip() or "unknown",
+        "date": now,
+    }
+
+
+if __name__ == "__main__":
+    main()
