@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--cuda-graphs", action="store_true", help="also this package with captured graphs")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args()
-    console = Console()
+    console = Console(width=130)
     for size in options.sizes:
         with console.status(f"{size}: model files in {options.models}"):
             prepare(size, options.models, (REDUCED[options.provider],))
