@@ -11,6 +11,9 @@ $(VENV)/.ready: constraints.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	touch $@
 
+demo: $(VENV)/.ready
+	$(BIN)/python examples/demo.py $(if $(EVENTS),--events $(EVENTS))
+
 test: $(VENV)/.ready lint
 	$(BIN)/python -m pytest
 

@@ -13,6 +13,15 @@ from numpy.typing import NDArray
 CLASSES = ("QCD", "Hbb", "Hcc", "Hgg", "H4q", "Hqql", "Zqq", "Wqq", "Tbqq", "Tbl")
 """In the order and with the types of the branches ``label_*`` of JetClass."""
 
+PROCESSES = dict(
+    zip(
+        CLASSES,
+        ("ZJetsToNuNu", "HToBB", "HToCC", "HToGG", "HToWW4Q", "HToWW2Q1L", "ZToQQ", "WToQQ", "TTBar", "TTBarLep"),
+        strict=True,
+    )
+)
+"""JetClass names files by process."""
+
 MULTIPLICITY = (42.0, 17.0)
 """Mean and standard deviation of the number of particles, about those of JetClass."""
 

@@ -4,7 +4,8 @@
     python examples/simulate.py --format jetclass --classes all --jets 10000 --output jets/
 
 Pythia 8 makes the particles, a parametric CMS-like detector measures them, fastjet makes AK8 jets. The same seed
-gives the same sample, whatever the number of workers.
+gives the same sample, whatever the number of workers. Cite Pythia (arXiv:2203.11601) and fastjet (EPJC 72 (2012) 1896,
+hep-ph/0512210) where you use the result.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -23,7 +25,10 @@ from rich.table import Table
 from examples.simulation.events import EventsConfig, write_events
 from examples.simulation.generate import GenerationError
 from examples.simulation.jets import JetsConfig, ManifestError, make_jets
+from examples.simulation.pfnano import SEED_MAX
 from examples.simulation.processes import EVENT_PROCESSES, JET_CLASSES
+
+COLUMNS = ("sample", "files", "kept", "accepted", "generated", "acceptance", "/s/core")
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -55,6 +60,10 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     for name in ("events", "jets", "workers", "jets_per_file"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1, got {getattr(options, name)}")
+    if not 0 <= options.seed < SEED_MAX:
+        parser.error(f"--seed must be at least 0 and below {SEED_MAX}, got {options.seed}")
+    if options.mjj_min is not None and options.mjj_max is not None and options.mjj_min >= options.mjj_max:
+        parser.error(f"--mjj-min must be below --mjj-max, got {options.mjj_min:g} and {options.mjj_max:g}")
     options.classes = list(JET_CLASSES) if options.classes == "all" else options.classes.split(",")
     if unknown := sorted(set(options.classes) - set(JET_CLASSES)):
         parser.error(f"unknown classes {', '.join(unknown)}; there are {', '.join(JET_CLASSES)}")
@@ -68,10 +77,13 @@ def main(argv: list[str] | None = None) -> None:
         counts = simulate(options)
     except (GenerationError, ManifestError) as error:
         sys.exit(f"simulate.py: {error}")
-    table = Table("sample", "files", "kept", "accepted", "generated", "acceptance", title=str(options.output))
+    except BrokenProcessPool:
+        sys.exit("simulate.py: a worker was killed, for lack of memory perhaps; fewer --workers need less")
+    table = Table(*COLUMNS, title=str(options.output))
     for name, n in counts.items():
         row = (n["files"], n["kept"], n["accepted"], n["generated"])
-        table.add_row(name, *map(str, row), f"{n['accepted'] / n['generated']:.3f}")
+        rate = n["accepted"] / max(n["seconds"], 0.01)
+        table.add_row(name, *map(str, row), f"{n['accepted'] / n['generated']:.3f}", f"{rate:.0f}")
     console = Console()
     console.print(table)
     if options.plots is not None:
@@ -84,7 +96,7 @@ def main(argv: list[str] | None = None) -> None:
         console.print("plots:", *map(str, paths))
 
 
-def simulate(options: argparse.Namespace) -> dict[str, dict[str, int]]:
+def simulate(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Make the sample; per event process or jet class, how much was accepted of how much that was generated."""
     if options.format == "pfnano":
         config = EventsConfig(

@@ -12,6 +12,8 @@ from jepa_coffea.encoder.card import ModelError
 from jepa_coffea.encoder.providers import ProviderError
 
 COMMANDS = {
+    "embed": ("embed the events that a YAML document names", "jepa_coffea.commands.embed"),
+    "hunt": ("look for bumps as a YAML document says, and say what was found", "jepa_coffea.commands.hunt"),
     "inspect": ("print what a model file says of itself", "jepa_coffea.commands.inspect"),
     "validate": ("replay a model's reference jets, and embed the jets of a file", "jepa_coffea.commands.validate"),
 }

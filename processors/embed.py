@@ -9,13 +9,11 @@ from typing import Any
 import awkward as ak
 import hist
 import numpy as np
-from coffea.processor import ProcessorABC
-from numpy.typing import NDArray
 
 from jepa_coffea import JEPAEmbedder, embedded
 from jepa_coffea.bookkeeping import Chunk
-from jepa_coffea.constituents import constituents_of
 from jepa_coffea.dijets import Dijets, DijetSelection, select_dijets
+from jepa_coffea.embed import DijetEmbedder
 
 WINDOW = {
     "inclusive": ((0.0, np.inf),),
@@ -25,19 +23,13 @@ WINDOW = {
 """Regions in m_jj, GeV: name to the ranges that it is made of."""
 
 
-class EmbedProcessor(ProcessorABC):
-    """Dijet events with embedded jets.
+class EmbedProcessor(DijetEmbedder):
+    """Dijet events with embedded jets, in histograms and in files.
 
     Parameters
     ----------
-    embedder
-        The model; see :class:`jepa_coffea.JEPAEmbedder`.
-    output
-        Folder for embedded events, seen by all workers; None writes none.
-    selection
-        Cuts on jets and on m_jj.
-    collection
-        Jet collection.
+    embedder, output, selection, collection
+        As for :class:`jepa_coffea.embed.DijetEmbedder`.
     variations
         Systematic variation to its factor on the jets' energy scale: fills another bin of the axis ``systematic`` with
         the events that pass then. Jets are embedded once, with nominal momenta.
@@ -46,8 +38,8 @@ class EmbedProcessor(ProcessorABC):
     mjj_edges
         Bin edges of m_jj, GeV.
 
-    Returns of ``process``: ``mjj`` and ``score`` (hists), ``cutflow``, ``bookkeeping``, ``metrics`` and ``files``, all
-    of which add up over chunks.
+    ``process`` gives ``mjj`` and, when the model has classes, ``score`` (hists), and ``cutflow``, ``bookkeeping``,
+    ``metrics`` and ``files``; all of them add up over chunks.
     """
 
     def __init__(
@@ -61,27 +53,15 @@ class EmbedProcessor(ProcessorABC):
         regions: Mapping[str, Sequence[Sequence[float]]] = WINDOW,
         mjj_edges: Sequence[float] = tuple(np.arange(1000.0, 8001.0, 50.0)),
     ) -> None:
-        self.embedder = embedder
-        self.output = None if output is None else str(Path(output).absolute())
-        self.selection = selection or DijetSelection()
-        self.collection = collection
+        super().__init__(embedder, output, selection=selection, collection=collection)
         self.variations = {"nominal": 1.0, **(variations or {})}
         self.regions = {name: tuple((float(a), float(b)) for a, b in ranges) for name, ranges in regions.items()}
         self.mjj_edges = tuple(float(edge) for edge in mjj_edges)
 
     def identity(self) -> dict[str, Any]:
-        """Everything that decides what a chunk gives: part of the key of a checkpoint, and written into every file."""
-        return {
-            "processor": type(self).__name__,
-            "model": self.embedder.path.name,
-            "model_hash": self.embedder.digest,
-            "collection": self.collection,
-            "selection": self.selection.model_dump(),
-            "variations": self.variations,
-            "regions": self.regions,
-            "mjj_edges": self.mjj_edges,
-            "output": self.output,
-        }
+        """Everything that decides what a chunk gives."""
+        own = {"variations": self.variations, "regions": self.regions, "mjj_edges": self.mjj_edges}
+        return super().identity() | own
 
     def process(self, events: ak.Array) -> dict[str, Any]:
         """One chunk of one dataset."""
@@ -93,20 +73,12 @@ class EmbedProcessor(ProcessorABC):
             varied = {name: select_dijets(jets, self.selection, scale=by) for name, by in self.variations.items()}
         with chunk.clock("embedding"):
             pairs = self.embed(events[loosest.events], loosest.jets)
-        nominal = np.isin(loosest.events, varied["nominal"].events)
         with chunk.clock("filling"):
             hists = self.fill(chunk, loosest, varied, pairs)
         with chunk.clock("writing"):
+            nominal = np.isin(loosest.events, varied["nominal"].events)
             files = self.write(chunk, varied["nominal"], pairs[nominal])
-        cutflow = {cut: float(chunk.weight[passed].sum()) for cut, passed in varied["nominal"].cutflow.items()}
-        report = chunk.report(self.embedder.metrics(), selected=len(varied["nominal"].events))
-        return {**hists, "cutflow": {chunk.dataset: cutflow}, "files": {chunk.dataset: files}, **report}
-
-    def embed(self, events: ak.Array, pairs: ak.Array) -> ak.Array:
-        """The pairs with embeddings, scores, and the number of constituents."""
-        particles = constituents_of(events, self.collection, jets=pairs, layout=self.embedder.layout, fields=["px"])
-        pairs = ak.with_field(pairs, ak.num(particles, axis=2), "n_constituents")
-        return self.embedder(events, collection=self.collection, jets=pairs)
+        return {**hists, "files": files, **self.summary(chunk, varied["nominal"])}
 
     def fill(
         self, chunk: Chunk, loosest: Dijets, varied: Mapping[str, Dijets], pairs: ak.Array
@@ -144,16 +116,3 @@ class EmbedProcessor(ProcessorABC):
                         values = np.minimum(embedded.floats(scores[:, jet - 1]), np.nextafter(1, 0, dtype=np.float32))
                         score.fill(**where, **{"class": name, "jet": jet}, score=values, weight=weight[inside])
         return {"mjj": mjj, "score": score} if classes else {"mjj": mjj}
-
-    def write(self, chunk: Chunk, dijets: Dijets, pairs: ak.Array) -> set[str]:
-        """Embedded events of the nominal selection to parquet; the names of the files written."""
-        if self.output is None:
-            return set()
-        columns: dict[str, NDArray[Any]] = {name: values[dijets.events] for name, values in chunk.identity().items()}
-        columns |= {"weight": chunk.weight[dijets.events], "mjj": dijets.mjj}
-        rows = embedded.table(columns, pairs, {**self.identity(), "dataset": chunk.dataset})
-        return set(embedded.write(rows, self.output, chunk.dataset, embedded.chunk_name(chunk.metadata)))
-
-    def postprocess(self, accumulator: dict[str, Any]) -> dict[str, Any]:
-        """Nothing to do after the chunks are added up."""
-        return accumulator

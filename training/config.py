@@ -82,6 +82,8 @@ class RunConfig(Part):
     precision: Literal["fp32", "bf16"] = "bf16"
     """bf16 is autocast: weights and optimiser stay in fp32."""
     compile: bool = False
+    keep_in_memory: bool = False
+    """Read the training jets once and keep them on the device, 7 kB a jet of 128 particles; one process only."""
     deterministic: bool = False
     seed: int = Field(default=0, ge=0)
     log_every: int = Field(default=20, gt=0)
@@ -98,16 +100,16 @@ class RunConfig(Part):
     """Jet observables that come with the data; read from the data when empty."""
 
 
-def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
+def explain(error: ValidationError, model: type[BaseModel] | None, where: str) -> str:
     """One line a problem: the dotted field, what was wrong, what was given, and the nearest name for a typo."""
     lines = []
     for problem in error.errors():
         field = ".".join(str(part) for part in problem["loc"]) or "(whole)"
         if problem["type"] == "extra_forbidden":
-            known = _known_fields(model, problem["loc"][:-1])
+            known = _known_fields(model, problem["loc"][:-1]) if model else []
             close = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
-            lines.append(f"{where}: unknown field {field}; {hint}")
+            hint = f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}" if known else ""
+            lines.append(f"{where}: unknown field {field}{hint}")
         elif problem["type"] == "missing":
             lines.append(f"{where}: field {field} is missing")
         else:

@@ -23,8 +23,8 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from rich.console import Console
 
 from jepa_coffea.encoder.card import Drift, ModelCard, card_in, load_model, write_card
-from training.export import Session, reference_jets
 from training.models.synthetic import synthetic_jets
+from training.onnx_graph import Session, reference_jets
 
 NARROWEST = 32
 """Matrix products over fewer inputs than this stay fp32 in int8 files: rounding costs most there, and time least."""

@@ -11,6 +11,7 @@ if __package__ in (None, ""):  # run as a script from a checkout
 
 from training.data.columns import BadFileError
 from training.data.preparation import prepare
+from training.data.readers.base import OutputError
 from training.data.sources import Reading
 
 
@@ -34,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     reading = Reading(given.layout, given.collection, given.subjets)
     try:
         prepare(given.data, given.output, reading, skip_bad=given.skip_bad, workers=given.workers)
-    except BadFileError as error:
+    except (BadFileError, OutputError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from examples.simulation import calorimeter, tracker
 from examples.simulation.generate import EventRecord
+from examples.simulation.particles import NEUTRINOS, charge_of
 
-INVISIBLE = (12, 14, 16)
+PT_FLOOR = 0.01
+"""Particles below this pT (GeV) reach no threshold, not even together."""
 PION_MASS = 0.13957
 LEPTON_MASS = {11: 0.000511, 13: 0.105658}
 ELECTRON_PT_MIN, ELECTRON_EFFICIENCY = 2.0, 0.85
@@ -30,12 +32,12 @@ def detect(record: EventRecord, rng: np.random.Generator) -> ak.Array:
         GeV and mm; a candidate without a track has 0 in the last four. ``pdg_id`` is CMS's: +-211, 130, 22, +-11, +-13,
         and 1 (hadronic) and 2 (electromagnetic) beyond |eta| = 3.
     """
-    visible = record.final & ~np.isin(np.abs(record.pdg_id), INVISIBLE)
+    visible = record.final & ~np.isin(np.abs(record.pdg_id), NEUTRINOS)
     rows = np.flatnonzero(visible)
     px, py, pz, energy = (getattr(record, name)[rows] for name in ("px", "py", "pz", "energy"))
-    pt = np.maximum(np.hypot(px, py), 1e-6)
-    eta = np.arcsinh(pz / pt)
-    keep = np.abs(eta) < calorimeter.ETA_MAX
+    pt = np.hypot(px, py)
+    eta = np.arcsinh(pz / np.maximum(pt, PT_FLOOR))
+    keep = (pt > PT_FLOOR) & (np.abs(eta) < calorimeter.ETA_MAX)
     rows, pt, eta, energy = rows[keep], pt[keep], eta[keep], energy[keep]
     phi = np.arctan2(py[keep], px[keep])
     event, pdg_id = record.event[rows], record.pdg_id[rows]
@@ -100,20 +102,6 @@ def detect(record: EventRecord, rng: np.random.Generator) -> ak.Array:
             columns[name].append(np.zeros(n))
     flat = {name: np.concatenate(parts) for name, parts in columns.items()}
     return _by_event(flat, len(record))
-
-
-def charge_of(pdg_id: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Charge in e of the particles that reach a detector (leptons, photons, mesons, baryons, light nuclei excluded)."""
-    kind = np.abs(pdg_id)
-    # Three times the charge of d u s c b, then of hadrons from the quark digits n_q1 n_q2 n_q3 of the numbering scheme.
-    quark = np.array([0, -1, 2, -1, 2, -1, 2, 0, 0, 0])
-    q1, q2, q3 = (kind // 1000) % 10, (kind // 100) % 10, (kind // 10) % 10
-    # A meson's first quark digit is the antiquark if it is down-type (odd), so that pi+ = 211 comes out positive.
-    meson = np.where(q2 % 2 == 0, quark[q2] - quark[q3], quark[q3] - quark[q2])
-    thirds = np.where(q1 > 0, quark[q1] + quark[q2] + quark[q3], meson)
-    lepton = np.isin(kind, (11, 13, 15))
-    thirds = np.where(kind > 100, thirds, np.where(lepton, -3, 0))
-    return np.sign(pdg_id) * thirds / 3.0
 
 
 def _by_event(flat: dict[str, NDArray[np.generic]], events: int) -> ak.Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from examples.simulation import pfnano
 from examples.simulation.clustering import Jets, cluster
 from examples.simulation.detector import detect
-from examples.simulation.generate import Generator, batch_size
+from examples.simulation.generate import GIVE_UP, GenerationError, Generator, batch_size
 from examples.simulation.observables import substructure
 from examples.simulation.parallel import Bars, run
 from examples.simulation.processes import EVENT_PROCESSES, event_settings
@@ -43,27 +44,29 @@ class EventsConfig:
     """Multi-parton interactions; off makes events lighter and two to four times faster."""
 
 
-def write_events(config: EventsConfig, path: Path, *, workers: int) -> dict[str, int]:
-    """Make a sample in parallel and write it to one file; returns how many events were accepted and generated."""
+def write_events(config: EventsConfig, path: Path, *, workers: int) -> dict[str, float]:
+    """Make a sample in parallel and write it to one file; returns what was accepted and generated, in which time."""
     shards = range(-(-config.events // config.events_per_shard))
     tasks = [(config.process, (config, shard)) for shard in shards]
-    generated = []
+    costs: list[tuple[int, float]] = []
 
     def shards_of_events(bars: Bars) -> Iterator[dict[str, ak.Array]]:
-        for _, _, (events, n) in run(make_shard, tasks, workers=workers, bars=bars):
-            generated.append(n)
+        for _, _, (events, generated, seconds) in run(make_shard, tasks, workers=workers, bars=bars):
+            costs.append((generated, seconds))
             yield events
 
     with Bars({config.process: config.events}) as bars:
         pfnano.write(path, shards_of_events(bars))
-    return {"files": 1, "kept": 0, "accepted": config.events, "generated": sum(generated)}
+    generated, seconds = (sum(column) for column in zip(*costs, strict=True))
+    return {"files": 1, "kept": 0, "accepted": config.events, "generated": generated, "seconds": seconds}
 
 
-def make_shard(task: tuple[EventsConfig, int], report: Report) -> tuple[dict[str, ak.Array], int]:
-    """One shard of a sample: the columns of its events, and how many were generated for them.
+def make_shard(task: tuple[EventsConfig, int], report: Report) -> tuple[dict[str, ak.Array], int, float]:
+    """One shard of a sample: the columns of its events, how many were generated for them, and seconds of one core.
 
     The shard depends on the configuration and its own number only, never on which process makes it.
     """
+    started = time.process_time()
     config, shard = task
     process = EVENT_PROCESSES[config.process]
     seed = shard_seed(config.seed, f"events {config.process}", shard)
@@ -93,8 +96,12 @@ def make_shard(task: tuple[EventsConfig, int], report: Report) -> tuple[dict[str
         accepted += len(rows)
         generated += used
         report(len(rows), used)
+        if accepted == 0 and generated > GIVE_UP:
+            msg = f"none of {generated} events of {config.process} passes the selection"
+            raise GenerationError(msg)
     columns = {name: ak.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return columns | pfnano.identity(process, seed=config.seed, shard=shard, events=wanted), generated
+    columns |= pfnano.identity(process, seed=config.seed, shard=shard, events=wanted)
+    return columns, generated, time.process_time() - started
 
 
 def selected(jets: Jets, *, mjj_min: float | None, mjj_max: float | None) -> NDArray[np.bool_]:

@@ -10,10 +10,14 @@ import numpy as np
 import pythia8mc
 from numpy.typing import NDArray
 
+from examples.simulation.containment import ContainmentFilter
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 BATCH_MIN, BATCH_MAX = 50, 500
+GIVE_UP = 20_000
+"""Events after which a selection that has accepted none is taken to be impossible."""
 
 BASE_SETTINGS = (
     "Print:quiet = on",
@@ -68,6 +72,8 @@ class Generator:
         Pythia settings of the process, in addition to 13 TeV proton-proton beams.
     seed
         1 to 900 000 000; the same seed gives the same events.
+    veto
+        drops hard processes before they are showered.
 
     Raises
     ------
@@ -75,8 +81,12 @@ class Generator:
         a setting that Pythia does not know, or a process it cannot set up.
     """
 
-    def __init__(self, settings: Sequence[str], *, seed: int) -> None:
+    def __init__(self, settings: Sequence[str], *, seed: int, veto: ContainmentFilter | None = None) -> None:
         self._pythia = pythia8mc.Pythia("", False)
+        self._veto = veto
+        if veto is not None:
+            self._pythia.setUserHooksPtr(veto)
+        self._showered = 0
         for line in (*BASE_SETTINGS, *settings, f"Random:seed = {seed}"):
             if not self._pythia.readString(line):
                 msg = f"Pythia does not accept the setting {line!r}"
@@ -91,7 +101,13 @@ class Generator:
         if len(batch) == 0:
             msg = f"Pythia gave up on all of {n} events; are the phase-space limits possible?"
             raise GenerationError(msg)
+        self._showered += len(batch)
         return _flatten(batch)
+
+    @property
+    def generated(self) -> int:
+        """Events generated so far, vetoed ones included."""
+        return self._showered if self._veto is None else self._veto.trials
 
 
 def batch_size(missing: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,13 +15,14 @@ import numpy as np
 
 from examples.simulation import jetclass
 from examples.simulation.clustering import cluster
+from examples.simulation.containment import ContainmentFilter
 from examples.simulation.detector import detect
 from examples.simulation.files import replacing
-from examples.simulation.generate import Generator, batch_size
+from examples.simulation.generate import GIVE_UP, GenerationError, Generator, batch_size
 from examples.simulation.observables import substructure
 from examples.simulation.parallel import Bars, run
 from examples.simulation.processes import JET_CLASSES, JET_ETA_MAX, JET_PT, jet_settings
-from examples.simulation.seeds import shard_seed
+from examples.simulation.seeds import PYTHIA_SEED_MAX, shard_seed
 from examples.simulation.truth import CLASSES, match
 
 MANIFEST = "manifest.json"
@@ -53,11 +55,16 @@ class Shard:
     path: Path
 
 
-def make_shard(shard: Shard, report: Report) -> int:
-    """Generate, match and write one file; returns the number of events it took."""
+def make_shard(shard: Shard, report: Report) -> tuple[int, float]:
+    """Generate, match and write one file; returns how many events that took, and how many seconds of one core."""
+    started = time.process_time()
     seed = shard_seed(shard.config.seed, f"jets {shard.name}", shard.number)
     generators = [
-        Generator(settings, seed=1 + (seed.pythia + i) % 900_000_000)
+        Generator(
+            settings,
+            seed=1 + (seed.pythia + i) % PYTHIA_SEED_MAX,
+            veto=ContainmentFilter(JET_PT, JET_ETA_MAX),
+        )
         for i, settings in enumerate(jet_settings(shard.name, mpi=shard.config.mpi))
     ]
     rng = np.random.default_rng(seed.detector)
@@ -65,8 +72,10 @@ def make_shard(shard: Shard, report: Report) -> int:
     parts: list[dict[str, ak.Array]] = []
     accepted = generated = turn = 0
     while accepted < shard.jets:
-        record = generators[turn % len(generators)].next(batch_size(shard.jets - accepted))
+        generator = generators[turn % len(generators)]
         turn += 1
+        before = generator.generated
+        record = generator.next(batch_size(shard.jets - accepted))
         jets = cluster(detect(record, rng), pt_min=JET_PT[0], eta_max=JET_ETA_MAX)
         jets = jets.select(jets.pt < JET_PT[1])
         truth = match(record, jets)
@@ -75,20 +84,23 @@ def make_shard(shard: Shard, report: Report) -> int:
         jets = jets.select(keep)
         parts.append(jetclass.columns(record, jets, substructure(jets), truth.select(keep), label=shard.name))
         accepted += len(jets)
-        generated += len(record)
-        report(len(jets), len(record))
+        generated += generator.generated - before
+        report(len(jets), generator.generated - before)
+        if accepted == 0 and generated > GIVE_UP:
+            msg = f"none of {generated} events has a jet of class {shard.name} in range"
+            raise GenerationError(msg)
     jetclass.write(shard.path, parts)
-    return generated
+    return generated, time.process_time() - started
 
 
 def make_jets(
     folder: Path, names: Sequence[str], jets: int, config: JetsConfig, *, workers: int
-) -> dict[str, dict[str, int]]:
+) -> dict[str, dict[str, float]]:
     """Make ``jets`` jets of each class; files that are there, made alike and intact stay.
 
     Returns
     -------
-    per class: files, files kept from before, accepted jets, generated events
+    per class: files, files kept from before, accepted jets, generated events, seconds of one core
 
     Raises
     ------
@@ -105,14 +117,15 @@ def make_jets(
         for shard in kept:
             bars.advance(shard.name, shard.jets, manifest.generated(shard))
         tasks = [(shard.name, shard) for shard in missing]
-        for _, shard, generated in run(make_shard, tasks, workers=workers, bars=bars):
-            manifest.add(shard, generated)
+        for _, shard, (generated, seconds) in run(make_shard, tasks, workers=workers, bars=bars):
+            manifest.add(shard, generated, seconds)
     return {
         name: {
             "files": sum(s.name == name for s in shards),
             "kept": sum(s.name == name for s in kept),
             "accepted": sum(s.jets for s in shards if s.name == name),
             "generated": sum(manifest.generated(s) for s in shards if s.name == name),
+            "seconds": sum(manifest.seconds(s) for s in shards if s.name == name),
         }
         for name in names
     }
@@ -138,7 +151,11 @@ class _Manifest:
         }
         if not self._path.exists():
             return
-        found = json.loads(self._path.read_text())
+        try:
+            found = json.loads(self._path.read_text())
+        except ValueError as error:
+            msg = f"{self._path} is no manifest of simulated jets ({error}): remove it, or use another folder"
+            raise ManifestError(msg) from None
         for key in ("schema", "settings", "jet_pt", "jet_eta_max"):
             if found.get(key) != self._content[key]:
                 msg = (
@@ -161,11 +178,15 @@ class _Manifest:
     def generated(self, shard: Shard) -> int:
         return int(self._content["files"][shard.path.name]["generated"])
 
-    def add(self, shard: Shard, generated: int) -> None:
+    def seconds(self, shard: Shard) -> float:
+        return float(self._content["files"][shard.path.name]["seconds"])
+
+    def add(self, shard: Shard, generated: int, seconds: float) -> None:
         self._content["files"][shard.path.name] = {
             "class": shard.name,
             "accepted": shard.jets,
             "generated": generated,
+            "seconds": round(seconds, 2),
             "sha256": _checksum(shard.path),
         }
         with replacing(self._path) as temporary:

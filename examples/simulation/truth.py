@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from examples.simulation.clustering import RADIUS, Jets
 from examples.simulation.generate import EventRecord
+from examples.simulation.particles import NEUTRINOS
 
 Ints = NDArray[np.int64]
 
 RESONANCES = (6, 23, 24, 25, 35)
 """Top, Z, W, Higgs, and the scalar phi (35): what a single AK8 jet may hold."""
 HEAVY = (*RESONANCES, 34)
-NEUTRINOS = (12, 14, 16)
 LEAVES = 4
 """Most decay products of one resonance that are followed: phi -> W W -> q q q q."""
 

@@ -129,20 +129,35 @@ def fit_and_score(fit: Fit, sample: Sample, recipe: Recipe) -> Floats:
     weights = balanced(region, weights)
     # Position, not order of execution, seeds a fit.
     position = (fit.window, fit.outer, 0 if fit.inner is None else fit.inner + 1, fit.member)
+    return train_and_score(sample.X[train], region == WINDOW, weights, sample.X[test], recipe, fit.estimator, position)
+
+
+def train_and_score(
+    X: npt.NDArray[Any],
+    positive: npt.NDArray[np.bool_],
+    weights: Floats,
+    X_test: npt.NDArray[Any],
+    recipe: Recipe,
+    estimator: str,
+    position: tuple[int, ...],
+) -> Floats:
+    """Probability of being ``positive`` for each of ``X_test``, shape (tests,).
+
+    The reduction is fitted on the events that are not positive. ``position`` seeds the fit, together with the recipe.
+    """
     rng = np.random.default_rng(np.random.SeedSequence(recipe.seed, spawn_key=position))
-    X_train, X_test = sample.X[train], sample.X[test]
     if recipe.reduction is not None:
-        reduction = clone(recipe.reduction).fit(X_train[region != WINDOW])
-        X_train, X_test = reduction.transform(X_train), reduction.transform(X_test)
+        reduction = clone(recipe.reduction).fit(X[~positive])
+        X, X_test = reduction.transform(X), reduction.transform(X_test)
     if recipe.attribute_fraction < 1:
-        kept = max(1, round(recipe.attribute_fraction * X_train.shape[1]))
-        columns = np.sort(rng.choice(X_train.shape[1], kept, replace=False))
-        X_train, X_test = X_train[:, columns], X_test[:, columns]
-    classifier = seeded(recipe.candidates[fit.estimator], int(rng.integers(2**31)))
-    classifier.fit(X_train, (region == WINDOW).astype(np.int64), sample_weight=weights)
+        kept = max(1, round(recipe.attribute_fraction * X.shape[1]))
+        columns = np.sort(rng.choice(X.shape[1], kept, replace=False))
+        X, X_test = X[:, columns], X_test[:, columns]
+    classifier = seeded(recipe.candidates[estimator], int(rng.integers(2**31)))
+    classifier.fit(X, positive.astype(np.int64), sample_weight=weights)
     scores = np.asarray(classifier.predict_proba(X_test), dtype=float)[:, 1]
     if not np.isfinite(scores).all():
-        msg = f"window {window.name!r}, fold {fit.outer}: {fit.estimator} gives non-finite scores; did it diverge?"
+        msg = f"fit {position}: {estimator} gives scores that are not finite; did it diverge?"
         raise ClassifierError(msg)
     return scores
 

@@ -8,15 +8,37 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from jepa_coffea.hunt.config import HuntConfig, read_config
-from jepa_coffea.hunt.pipeline import HuntResult, Run, run_hunt
+from jepa_coffea.bumphunt import FitError, HistogramError
+from jepa_coffea.cwola.classifiers import ClassifierError
+from jepa_coffea.cwola.features import FeatureError
+from jepa_coffea.cwola.folds import FoldError
+from jepa_coffea.cwola.selection import SelectionError
+from jepa_coffea.cwola.weights import EmptyRegionError, WeightError
+from jepa_coffea.cwola.windows import WindowError
+from jepa_coffea.hunt.config import HuntConfig, HuntError, read_config
+from jepa_coffea.hunt.pipeline import run_hunt
+from jepa_coffea.hunt.state import HuntResult, Run
+
+REFUSALS = (
+    HuntError,
+    WindowError,
+    FeatureError,
+    WeightError,
+    EmptyRegionError,
+    FoldError,
+    SelectionError,
+    ClassifierError,
+    HistogramError,
+    FitError,
+)
+"""What a hunt raises, with its reason, when it cannot be done as described."""
 
 
 def hunt(document: str | Path, *, progress: bool = True, console: Console | None = None) -> HuntResult:
     """Run the hunt of a YAML document, print what was found and where it is.
 
     Raises:
-        HuntError and the errors of windows, features, weights, folds and fits, all ValueErrors or FitError.
+        one of REFUSALS.
     """
     config = read_config(document)
     console = console or Console()
@@ -50,8 +72,8 @@ def computing(config: HuntConfig) -> Iterator[Any]:
 def table_of(result: HuntResult) -> Table:
     """All selections: counted, expected, Z and p, before and after calibration."""
     table = Table(title="Excess in the windows")
-    for name in ("window", "efficiency", "observed", "expected", "Z", "p", "corrected Z", "corrected p"):
-        table.add_column(name, justify="left" if name == "window" else "right")
+    for name in ("window", "eff.", "observed", "expected", "Z", "p", "corrected Z", "p"):
+        table.add_column(name, justify="left" if name == "window" else "right", no_wrap=True)
     calibrated = {(c.counting.window, c.counting.efficiency): c for c in result.calibrated}
     for selection in (*result.baseline, *result.selections):
         counting = selection.counting

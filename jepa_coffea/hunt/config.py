@@ -124,6 +124,8 @@ class StatisticsConfig(Section):
     constraint: Literal["poisson", "gaussian"] = "poisson"
     goodness_toys: Annotated[int, Field(ge=0)] = 500
     """Pseudo-experiments for the goodness of fit."""
+    global_toys: Annotated[int, Field(ge=0)] = 2000
+    """Refitted toys for the global p-value of a histogram alone; with events, the calibration gives it."""
     goodness_minimum: Fraction = 0.01
     """A background fit with a smaller p-value is not to be quoted."""
 
@@ -167,6 +169,8 @@ class HuntConfig(Section):
     """Local processes."""
     scheduler: str | None = None
     """Address of a running Dask scheduler, in place of local processes."""
+    embed: dict[str, Any] = {}
+    """For ``jepa-coffea embed``, which makes the events to hunt in; the hunt does not look at it."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "HuntConfig":

@@ -3,9 +3,13 @@
 import math
 from collections.abc import Sequence
 
+from jepa_coffea.bumphunt import GlobalSignificance
 from jepa_coffea.cwola.closure import Gate
 from jepa_coffea.hunt.calibration import Calibrated, GlobalP
 from jepa_coffea.hunt.experiment import Counting
+
+EVIDENCE = 0.00135
+"""Three standard deviations."""
 
 
 def reasons_against(
@@ -30,9 +34,9 @@ def describe(
     results: Sequence[Counting],
     calibrated: Sequence[Calibrated],
     search: GlobalP | None,
+    refitted: GlobalSignificance | None,
     learned: Sequence[str],
     reasons: Sequence[str],
-    notes: Sequence[str] = (),
 ) -> str:
     """The paragraph.
 
@@ -40,9 +44,9 @@ def describe(
         results: selections that count as trials (with classifiers, or the inclusive ones of a plain bump hunt).
         calibrated: the same after calibration; empty without.
         search: the p-value of the whole search, if calibrated.
-        learned: a sentence per window on whether its classifier sees a difference.
+        refitted: the global significance of a histogram alone, by toys that refit.
+        learned: sentences on what each window's classifier sees, and other notes.
         reasons: why the result may not be quoted.
-        notes: further sentences.
     """
     sentences = []
     usable = [result for result in results if not result.problem]
@@ -61,7 +65,8 @@ def describe(
             f"In {search.experiments} pseudo-experiments without signal, each with its own folds, training, "
             f"thresholds and fit, Z in window {counting.window} at efficiency {counting.efficiency:g} has the mean "
             f"{null.mean:.2f} ± {null.mean_error:.2f} and the width {null.width:.2f} ± {null.width_error:.2f}; "
-            f"corrected, Z = {best_one.z:.2f} ± {best_one.z_error:.2f} (p = {best_one.p:.2g}; by rank {best_one.rank_p:.2g})."
+            f"corrected, Z = {best_one.z:.2f} ± {best_one.z_error:.2f} (p = {best_one.p:.2g}; by rank "
+            f"{best_one.rank_p:.2g})."
         )
         sentences.append(
             f"Over all {len(calibrated)} windows and efficiencies the global p-value is {search.p:.2g}"
@@ -71,25 +76,46 @@ def describe(
                 else f" at most: no pseudo-experiment reaches as far (Bonferroni: {search.bound:.2g})."
             )
         )
+    elif refitted is not None:
+        reached = f"{refitted.exceeding} of {refitted.toys} toys, refitted, reach as far"
+        sentences.append(
+            f"Over all windows and the {refitted.hypotheses - len(results)} masses of the scan the largest local "
+            f"significance is {refitted.local_z:.2f} ({refitted.search}, {refitted.hypothesis} GeV) and the global "
+            f"p-value {refitted.p:.2g} ({reached})."
+        )
     elif results and any(result.efficiency < 1 for result in results):
         sentences.append(
             "No pseudo-experiments were made: the sum over folds is wider than its counts say, and this p-value is too "
             "small by an unknown amount."
         )
     sentences += learned
-    sentences += notes
-    if reasons:
-        sentences.append("This result must not be quoted: " + "; ".join(reasons) + ".")
-    elif search is None and any(result.efficiency < 1 for result in results):
-        sentences.append("The closure gates are passed, but without calibration the p-value may not be believed.")
-    elif search is not None and (search.bound if search.exceeding == 0 else search.p) < 0.00135:
-        sentences.append(
-            "All closure gates are passed: an excess that this analysis cannot explain without a signal. Look at it by "
-            "other means before believing in a particle."
-        )
-    else:
-        sentences.append("All checks are passed: the p-value may be believed; it is no evidence of a signal.")
+    sentences.append(verdict(results, search, refitted, reasons))
     return " ".join(sentences)
+
+
+def verdict(
+    results: Sequence[Counting], search: GlobalP | None, refitted: GlobalSignificance | None, reasons: Sequence[str]
+) -> str:
+    """The last sentence: whether the number may be quoted, and what it is evidence of."""
+    if reasons:
+        return "This result must not be quoted: " + "; ".join(reasons) + "."
+    if search is None and refitted is None:
+        classified = any(result.efficiency < 1 for result in results)
+        return (
+            "The closure gates are passed, but without calibration the p-value may not be believed."
+            if classified
+            else "No toys were made: the p-value is that of one place looked at, not of the search."
+        )
+    if search is not None:
+        p = search.p if search.exceeding else min(search.p, search.bound)
+    elif refitted is not None:
+        p = refitted.p
+    if p < EVIDENCE:
+        return (
+            "All checks are passed: an excess that this analysis cannot explain without a signal. Look at it by other "
+            "means before believing in a particle."
+        )
+    return "All checks are passed: the p-value may be believed. It is no evidence of a signal."
 
 
 def learning(window: str, value: float, error: float) -> str:

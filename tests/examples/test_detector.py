@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import pythia8mc
 
-from examples.simulation.detector import charge_of, detect
+from examples.simulation.detector import detect
 from examples.simulation.generate import EventRecord
+from examples.simulation.particles import charge_of
 
 
 def record(pdg_id: list[int], pt: float, eta: float, events: int, vertex: tuple[float, float, float] = (0, 0, 0)):
@@ -56,6 +57,10 @@ def test_particles_get_the_class_of_particle_flow(pdg_id: int, classes: set[int]
 def test_neutrinos_and_what_is_beyond_the_calorimeters_are_not_seen() -> None:
     assert ak.sum(ak.num(detect(record([12, -14, 16], 50.0, 0.0, 50), np.random.default_rng(1)))) == 0
     assert ak.sum(ak.num(detect(record([22, 211], 50.0, 5.2, 50), np.random.default_rng(1)))) == 0
+
+
+def test_particles_of_almost_no_energy_do_no_harm() -> None:
+    assert ak.sum(ak.num(detect(record([22, 211, 130], 1e-300, 0.0, 50), np.random.default_rng(1)))) == 0
 
 
 def test_forward_candidates_have_the_codes_of_the_forward_calorimeter() -> None:

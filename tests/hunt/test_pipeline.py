@@ -4,6 +4,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from jepa_coffea.bumphunt.exports.histograms import read_hists
+from jepa_coffea.bumphunt.exports.workspace import pyhf_significance
+from jepa_coffea.cli import main
 from jepa_coffea.cwola.selection import SelectionError
 from jepa_coffea.hunt.calibration import null_experiment
 from jepa_coffea.hunt.cli import hunt
@@ -60,6 +63,19 @@ def test_a_bump_is_found_and_the_folder_tells_everything(folder, found):
     assert {"run", "luminosityBlock", "event", "fold", "score_W1", "fraction_W1"} <= set(table.column_names)
 
 
+def test_exports_say_the_same_number_elsewhere(folder, found):
+    exports = folder / "out" / "exports"
+    counting = found.selections[0].counting
+    workspace = json.loads((exports / "W1_eff_0p1.json").read_text())
+    assert pyhf_significance(workspace) == pytest.approx(counting.z, rel=0.01)
+    assert (exports / "W1_eff_0p1.txt").is_file()
+    assert (exports / "hepdata" / "submission.yaml").is_file()
+    histograms = read_hists(exports / "histograms.root")
+    assert histograms["W1_eff_0p1"].values() == pytest.approx(found.selections[0].counts)
+    limit = json.loads((folder / "out" / "results.json").read_text())["selections"][0]["limit"]
+    assert limit["events"] > counting.n - counting.b > limit["expected_events"][2]
+
+
 def test_the_paragraph_names_the_excess_and_the_calibration(found):
     counting = found.selections[0].counting
     assert f"{counting.n} events where {counting.b:.1f} ± {counting.sigma_b:.1f}" in found.paragraph
@@ -105,11 +121,22 @@ def test_a_histogram_alone_is_hunted_without_classifiers(tmp_path, found):
     document = write(tmp_path, input={"histogram": "h.json"}, mass=windows["mass"])
     result = hunt(document, progress=False)
     assert result.baseline[0].counting == found.baseline[0].counting
-    assert result.selections == []
+    assert not result.selections
     assert "without a classifier" in result.paragraph
+    assert result.refitted is not None
+    assert result.refitted.toys == 2000
 
 
 def test_an_efficiency_that_no_threshold_can_have_is_an_error(folder):
     document = write(folder, "tight.yaml", output="tight", efficiencies=[0.002], calibration={"experiments": 0})
     with pytest.raises(SelectionError, match="fewer than the 500 that define"):
         hunt(document, progress=False)
+
+
+def test_the_command_prints_the_paragraph_and_its_status_says_whether_to_quote(folder, found, capsys):
+    status = main(["hunt", str(folder / "hunt.yaml"), "--quiet"])
+    assert status == (1 if found.reasons else 0)
+    assert found.paragraph.split(".")[0].split()[-1] in capsys.readouterr().out
+    (folder / "wrong.yaml").write_text("output: x\ninput: {events: [nothing.parquet]}")
+    assert main(["hunt", str(folder / "wrong.yaml")]) == 2
+    assert "no embedded events matches" in capsys.readouterr().err

@@ -1,8 +1,8 @@
-"""Checksums of files and columns: BLAKE2b, 128 bits."""
+"""Checksums of files and columns: CRC-32, which finds damage and is faster than the memory it is read from."""
 
 from __future__ import annotations
 
-import hashlib
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,13 @@ class Checksum:
     """The checksum of bytes that come in pieces."""
 
     def __init__(self) -> None:
-        self._hash = hashlib.blake2b(digest_size=16)
+        self._value = 0
 
     def update(self, data: bytes | memoryview) -> None:
-        self._hash.update(data)
+        self._value = zlib.crc32(data, self._value)
 
     def hex(self) -> str:
-        return f"blake2b:{self._hash.hexdigest()}"
+        return f"crc32:{self._value:08x}"
 
 
 def of_file(path: Path) -> str:

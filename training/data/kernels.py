@@ -21,6 +21,7 @@ def decode(data, starts, stops, size, kind, offsets, first, out, column, integra
     """
     word = np.zeros(1, np.uint32)
     as_f32 = word.view(np.float32)
+    as_i32 = word.view(np.int32)
     long_word = np.zeros(1, np.uint64)
     as_f64 = long_word.view(np.float64)
     for j in range(len(starts)):
@@ -37,6 +38,20 @@ def decode(data, starts, stops, size, kind, offsets, first, out, column, integra
                     | np.uint32(data[place + 3])
                 )
                 out[row, column] = as_f32[0]
+                row += 1
+                place += 4
+            continue
+        if kind == 1 and size == 4:  # charge and flags
+            while place < stops[j]:
+                word[0] = (
+                    (np.uint32(data[place]) << np.uint32(24))
+                    | (np.uint32(data[place + 1]) << np.uint32(16))
+                    | (np.uint32(data[place + 2]) << np.uint32(8))
+                    | np.uint32(data[place + 3])
+                )
+                if integral and not (-128 <= as_i32[0] <= 127):
+                    return first + j
+                out[row, column] = as_i32[0]
                 row += 1
                 place += 4
             continue

@@ -77,6 +77,11 @@ class Loader:
             raise TypeError(msg)
         return -(-self.jets_per_epoch // self.config.batch_size)
 
+    @property
+    def truncated(self) -> int:
+        """Jets of the epoch so far, read ahead ones included, of which only the hardest particles were kept."""
+        return self.reader.truncated
+
     def set_epoch(self, epoch: int) -> None:
         """Go to the start of ``epoch``; does nothing in the middle of that epoch."""
         if epoch != self._position.epoch:
@@ -109,7 +114,7 @@ class Loader:
 
     def __iter__(self) -> Iterator[Batch]:
         start = self._resume or Position(self._position.epoch)
-        self._position, self._resume = start, None
+        self._position, self._resume, self.reader.truncated = start, None, 0
         producer = _Producer(self, start)
         try:
             for future, after in producer:

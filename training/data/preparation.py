@@ -65,7 +65,9 @@ def prepare(
     Raises
     ------
     BadFileError
-        If a file or a jet cannot be used and ``skip_bad`` is False, or the output cannot be written.
+        If a file or a jet cannot be used and ``skip_bad`` is False, or none can be.
+    OutputError
+        If the shards cannot be written, as on a full disk.
     """
     sources = expand(data)
     output.mkdir(parents=True, exist_ok=True)
@@ -114,7 +116,7 @@ def prepare(
 def attempt(
     source: str, output: Path, reading: Reading, skip_bad: bool, progress: Callable[[int], None] | None = None
 ) -> Shard | BadFileError:
-    """Prepare one file; an error is returned, as it has to come through a process boundary whole."""
+    """Prepare one file; what is wrong with the file is returned, whoever asked decides whether that stops the run."""
     try:
         return prepare_file(source, output, reading, skip_bad=skip_bad, progress=progress)
     except BadFileError as error:

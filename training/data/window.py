@@ -61,6 +61,8 @@ class WindowReader:
         self.tables = [np.asarray([class_names.index(name) for name in file.class_names], np.int16) for file in files]
         self.checked = [not (config.verify and isinstance(file, ShardFile)) for file in files]
         self.locks = [threading.Lock() for _ in files]
+        self.truncated = 0
+        """Jets read since the epoch began that have more than ``max_particles``."""
 
     def seed_of(self, epoch: int, window: int) -> tuple[int, ...]:
         """Seed of everything random in a window."""
@@ -89,7 +91,8 @@ class WindowReader:
                 raise
             self.skipped.add(file.path, {f"unreadable data ({error})": list(range(block.start, block.stop))})
             return None
-        columns, left_out = usable(columns, block.start)
+        # What is in a shard was found usable when it was prepared.
+        columns, left_out = (columns, {}) if isinstance(file, ShardFile) else usable(columns, block.start)
         if self.labels:
             unlabelled = np.flatnonzero(columns.labels == UNLABELLED)
             if len(unlabelled):
@@ -99,6 +102,8 @@ class WindowReader:
             if not self.config.skip_bad:
                 raise BadFileError(describe(file.path, left_out))
             self.skipped.add(file.path, left_out)
+        with self.skipped.lock:
+            self.truncated += int((columns.counts > self.config.max_particles).sum())
         return columns.with_labels(self.tables[block.file]) if file.class_names else columns
 
     def _verify(self, number: int) -> None:

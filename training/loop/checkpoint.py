@@ -10,6 +10,9 @@ import torch
 from torch import nn
 
 from training.config import ConfigError, RunConfig, check
+from training.loop.build import build
+from training.models.encoder import Encoder
+from training.objectives.base import Objective
 
 FORMAT = 1
 """Version of the layout of a checkpoint file."""
@@ -156,3 +159,27 @@ def restore(module: nn.Module, weights: dict[str, Any], path: str | Path) -> Non
         msg = f"{path}: a checkpoint of another architecture: {'; '.join(problems[:3])}{more}"
         raise CheckpointError(msg)
     module.load_state_dict(weights)
+
+
+def load_objective(run: str | Path) -> tuple[Objective, RunConfig]:
+    """What a run trained, on the CPU and in evaluation mode, and the configuration of the run.
+
+    ``run`` is a run folder (its best, else its newest weights are taken) or a checkpoint file.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such run, or it cannot be read.
+    """
+    path = checkpoint_of(run)
+    content = read_checkpoint(path)
+    config = config_of(content, path)
+    objective = build(config)
+    restore(objective, content["objective"], path)
+    return objective.eval(), config
+
+
+def load_encoder(run: str | Path) -> tuple[Encoder, RunConfig]:
+    """The encoder of a run, as it would be exported; otherwise like :func:`load_objective`."""
+    objective, config = load_objective(run)
+    return objective.exported(), config

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
+from numpy.typing import NDArray
 from torch import Tensor
 
 from training.data.batch import Batch
+from training.data.columns import BadFileError
 
 MULTIPLE = 16
 """Padded lengths are multiples of this."""
@@ -22,6 +24,20 @@ def rows(batch: Batch, index: Tensor) -> Batch:
     every = {f.name: getattr(batch, f.name) for f in fields(Batch)}
     picked: dict[str, Any] = {name: None if value is None else value[index] for name, value in every.items()}
     return Batch(**picked)
+
+
+def labels_of(batch: Batch) -> Tensor:
+    """Labels int64 [B].
+
+    Raises
+    ------
+    BadFileError
+        If the jets have none.
+    """
+    if batch.labels is None:
+        msg = "the jets have no labels; give labelled files, or shards prepared from such"
+        raise BadFileError(msg)
+    return batch.labels
 
 
 def concatenate(batches: Sequence[Batch]) -> Batch:
@@ -43,39 +59,6 @@ def concatenate(batches: Sequence[Batch]) -> Batch:
     return Batch(**joined)
 
 
-def collect(batches: Iterable[Batch], classes: Sequence[str], per_class: int) -> Batch:
-    """The first ``per_class`` jets of every class in ``batches``, in the order in which they come.
-
-    Raises
-    ------
-    ValueError
-        If a class has fewer, or jets have no labels.
-    """
-    counts = torch.zeros(len(classes), dtype=torch.int64)
-    kept = []
-    for batch in batches:
-        if batch.labels is None:
-            msg = "the jets have no labels: labelled JetClass files or shards prepared from them are needed"
-            raise ValueError(msg)
-        labels = batch.labels.cpu()
-        rank = _occurrence(labels, len(classes)) + counts[labels]
-        kept.append(rows(batch, rank < per_class))
-        counts += torch.bincount(labels, minlength=len(classes))
-        if bool((counts >= per_class).all()):
-            return concatenate(kept)
-    few = ", ".join(
-        f"{name} {count}" for name, count in zip(classes, counts.tolist(), strict=True) if count < per_class
-    )
-    msg = f"{per_class} jets of every class were asked for; the data have only: {few}"
-    raise ValueError(msg)
-
-
-def _occurrence(labels: Tensor, classes: int) -> Tensor:
-    """How many jets of the same class come before each jet."""
-    one_hot = F.one_hot(labels, classes)
-    return (one_hot.cumsum(0) - one_hot)[torch.arange(len(labels)), labels]
-
-
 def take(batches: Iterable[Batch], jets: int) -> Batch:
     """The first ``jets`` jets of ``batches``, or all when there are fewer."""
     kept, left = [], jets
@@ -86,33 +69,42 @@ def take(batches: Iterable[Batch], jets: int) -> Batch:
             break
     if not kept:
         msg = "the data give no jets"
-        raise ValueError(msg)
+        raise BadFileError(msg)
     return concatenate(kept)
 
 
-def trimmed(batch: Batch) -> Batch:
-    """``batch`` without columns that are padding in every jet, up to a multiple of 16."""
-    counts = batch.mask.any(0).nonzero()
-    longest = int(counts[-1]) + 1 if len(counts) else 1
-    length = min(-(-longest // MULTIPLE) * MULTIPLE, batch.mask.shape[1])
+def shortened(batch: Batch, longest: int) -> Batch:
+    """``batch`` without the columns beyond ``longest`` particles, up to a multiple of 16."""
+    length = min(max(-(-longest // MULTIPLE), 1) * MULTIPLE, batch.mask.shape[1])
     values = {f.name: getattr(batch, f.name) for f in fields(Batch)}
     return Batch(**values | {"particles": batch.particles[:, :length], "mask": batch.mask[:, :length]})
 
 
 class InMemory:
-    """Batches of jets in memory: shuffled anew each epoch, or in order; the loader of small sets.
+    """Batches of jets that stay in memory, on whatever device they are; the loader of sets that fit.
 
-    Jets of similar multiplicity share a batch when in order, so that little of it is padding.
+    Parameters
+    ----------
+    jets
+        All of them.
+    batch_jets
+        Jets a batch.
+    seed
+        Of the order, another one each epoch, in which a last batch that is not full is left out. None goes through all
+        jets in ascending multiplicity.
+    bucketed
+        Jets of like multiplicity share a batch, so that little of it is padding; still in random order.
     """
 
-    def __init__(self, jets: Batch, batch_jets: int, *, seed: int | None) -> None:
-        self.jets, self.batch_jets, self.seed = jets, min(batch_jets, len(jets)), seed
+    def __init__(self, jets: Batch, batch_jets: int, *, seed: int | None, bucketed: bool = False) -> None:
+        self.jets, self.batch_jets, self.seed, self.bucketed = jets, min(batch_jets, len(jets)), seed, bucketed
         self.epoch = self.position = 0
         self._counts = jets.mask.sum(1).cpu().numpy()
 
     def set_epoch(self, epoch: int) -> None:
-        """Start epoch number ``epoch``."""
-        self.epoch, self.position = epoch, 0
+        """Go to the start of ``epoch``; does nothing in the middle of that epoch."""
+        if epoch != self.epoch:
+            self.epoch, self.position = epoch, 0
 
     def state_dict(self) -> dict[str, Any]:
         """Position inside the epoch."""
@@ -122,15 +114,26 @@ class InMemory:
         """Go back to a position."""
         self.epoch, self.position = state["epoch"], state["position"]
 
-    def __iter__(self) -> Iterator[Batch]:
+    def _batches(self) -> list[NDArray[np.intp]]:
+        """Rows of each batch of the current epoch."""
+        size = self.batch_jets
         if self.seed is None:
-            order, whole = np.argsort(self._counts, kind="stable"), False
-        else:
-            order, whole = np.random.default_rng((self.seed, self.epoch)).permutation(len(self.jets)), True
-        last = len(order) - len(order) % self.batch_jets if whole else len(order)
-        while self.position < last:
-            index = torch.from_numpy(order[self.position : self.position + self.batch_jets].copy())
-            self.position += self.batch_jets
-            yield trimmed(rows(self.jets, index.to(self.jets.mask.device)))
+            order = np.argsort(self._counts, kind="stable")
+            return [order[start : start + size] for start in range(0, len(order), size)]
+        rng = np.random.default_rng((self.seed, self.epoch))
+        order = rng.permutation(len(self.jets))
+        order = order[: len(order) - len(order) % size]
+        if self.bucketed:
+            order = order[np.argsort(self._counts[order], kind="stable")]
+        batches = order.reshape(-1, size)
+        return list(batches[rng.permutation(len(batches))])
+
+    def __iter__(self) -> Iterator[Batch]:
+        batches = self._batches()
+        while self.position < len(batches):
+            picked = batches[self.position]
+            self.position += 1
+            index = torch.from_numpy(picked.copy()).to(self.jets.mask.device, non_blocking=True)
+            yield shortened(rows(self.jets, index), int(self._counts[picked].max()))
         if self.seed is None:
             self.position = 0

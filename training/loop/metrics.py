@@ -31,6 +31,14 @@ def auc(probabilities: Floats, labels: Ints) -> float:
     return float(roc_auc_score(labels, probabilities, multi_class="ovo", average="macro"))
 
 
+def only_present(probabilities: Floats, labels: Ints) -> tuple[Floats, Ints, Ints]:
+    """Probabilities among the classes that have a jet, labels that index these, and which classes they are."""
+    present, renumbered = np.unique(labels, return_inverse=True)
+    kept = probabilities[:, present]
+    total = kept.sum(1, keepdims=True)
+    return np.divide(kept, total, out=np.full_like(kept, 1 / len(present)), where=total > 0), renumbered, present
+
+
 def discriminant(probabilities: Floats, signal: int, background: int) -> Floats:
     """p_S / (p_S + p_B), in [0, 1]; a jet that is neither gets 0.5."""
     s, b = probabilities[:, signal], probabilities[:, background]
@@ -86,17 +94,12 @@ def classification_metrics(
 ) -> dict[str, Any]:
     """Every number of the published tables, ready for JSON; an unbounded rejection is None.
 
-    ``probabilities`` [jet, class], ``labels`` [jet]. Rejections are left out when ``background`` is no class.
-
-    Raises
-    ------
-    ValueError
-        If a class has no jet: neither AUC nor rejection is defined then.
+    ``probabilities`` [jet, class], ``labels`` [jet]. Rejections are left out when ``background`` is no class. Classes
+    without a jet are left out, and named as ``absent``.
     """
-    missing = [name for i, name in enumerate(classes) if not (labels == i).any()]
-    if missing:
-        msg = f"no jet of {missing} in the data; every class of {list(classes)} is needed"
-        raise ValueError(msg)
+    absent = [name for i, name in enumerate(classes) if not (labels == i).any()]
+    probabilities, labels, present = only_present(probabilities, labels)
+    classes = [classes[i] for i in present]
     rejections = {}
     if background in classes:
         b = classes.index(background)
@@ -114,7 +117,8 @@ def classification_metrics(
             }
     return {
         "jets": len(labels),
-        "classes": list(classes),
+        "classes": classes,
+        "absent": absent,
         "accuracy": float((probabilities.argmax(1) == labels).mean()),
         "auc": auc(probabilities, labels),
         "rejection": rejections,

@@ -21,6 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from training.data.batch import Batch
+from training.data.columns import BadFileError
 from training.loop.memory import InMemory
 from training.loop.metrics import auc
 from training.models.encoder import Encoder
@@ -47,7 +48,20 @@ def embed(encoder: Encoder, jets: Batch, device: torch.device, batch_jets: int =
 
 
 def scores(estimator: Any, X: Floats, y: NDArray[Any], X_test: Floats, y_test: NDArray[Any]) -> dict[str, float]:
-    """Accuracy and AUC on the test jets of ``estimator`` fitted to the others."""
+    """Accuracy and AUC on the test jets of ``estimator`` fitted to the others.
+
+    Labels need not be consecutive.
+
+    Raises
+    ------
+    BadFileError
+        If only one of the two sets has jets of some class.
+    """
+    classes, y = np.unique(y, return_inverse=True)
+    found, y_test = np.unique(y_test, return_inverse=True)
+    if not np.array_equal(classes, found):
+        msg = f"jets to fit probes to are of classes {classes.tolist()}, those to judge on of {found.tolist()}"
+        raise BadFileError(msg)
     probabilities = estimator.fit(X, y).predict_proba(X_test)
     return {"accuracy": float((probabilities.argmax(1) == y_test).mean()), "auc": auc(probabilities, y_test)}
 

@@ -52,6 +52,8 @@ class State:
     validation: Validation | None
     averages: Averages = field(default_factory=Averages)
     step: int = 0
+    jets: int = 0
+    """Jets that all processes have trained on."""
     elapsed: float = 0.0
     """Seconds of training, those before a resumption included."""
 
@@ -66,6 +68,7 @@ class State:
                 "stream": self.stream.state(),
                 "averages": self.averages.state(),
                 "elapsed": self.elapsed,
+                "jets": self.jets,
                 "validation": [self.validation.best, self.validation.since_best] if self.validation else None,
                 "random": random,
             }
@@ -88,7 +91,7 @@ class State:
         self.optimiser.load_state_dict(saved["optimiser"])
         self.stream.restore(saved["stream"])
         self.averages.restore(saved["averages"], ranks.device)
-        self.step, self.elapsed = saved["step"], saved["elapsed"]
+        self.step, self.jets, self.elapsed = saved["step"], saved["jets"], saved["elapsed"]
         if self.validation and saved["validation"]:
             self.validation.best, self.validation.since_best = saved["validation"]
         if len(saved["random"]) == ranks.world_size:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 
 from training.data.batch import Batch
+from training.data.columns import BadFileError
 
 
 class Loading(Protocol):
@@ -36,7 +37,7 @@ class Stream:
 
         Raises
         ------
-        ValueError
+        BadFileError
             If an epoch has no batch at all.
         """
         start = time.perf_counter()
@@ -55,7 +56,7 @@ class Stream:
             self._loader.set_epoch(self.epoch)
             self._batches = None
         msg = "the data give no batch: fewer jets than one batch holds; lower the batch size or give more jets"
-        raise ValueError(msg)
+        raise BadFileError(msg)
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint: the batches that were handed out, whatever the loader has read ahead."""

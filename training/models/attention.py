@@ -32,8 +32,16 @@ def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, dropout: float = 0.
     -------
     [B, H, N, C]
     """
-    if q.is_cuda:
-        return F.scaled_dot_product_attention(q, k, v, bias.to(q.dtype), dropout_p=dropout)
+    return (fused if q.is_cuda else explicit)(q, k, v, bias, dropout)
+
+
+def fused(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, dropout: float) -> Tensor:
+    """:func:`attention` in one kernel."""
+    return F.scaled_dot_product_attention(q, k, v, bias.to(q.dtype), dropout_p=dropout)
+
+
+def explicit(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, dropout: float) -> Tensor:
+    """:func:`attention` as its formula is written."""
     scores = torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(-1, -2)) + bias
     weights = F.softmax(scores, dim=-1).to(v.dtype)
     if dropout > 0:

@@ -67,28 +67,32 @@ class Preprocess(nn.Module):
         super().__init__()
         self.names = feature_names(fields)
         self.scale_to_jet_pt = scale_to_jet_pt
-        self.identity = fields.index(IDENTITY[0]) if IDENTITY[0] in fields else None
-        self.displacement = fields.index(DISPLACEMENT[0]) if DISPLACEMENT[0] in fields else None
+        self.fields = fields
         constants = torch.tensor([STANDARDISE.get(name, (0.0, 1.0)) for name in self.names])
         self.register_buffer("subtract", constants[:, 0].clone(), persistent=False)
         self.register_buffer("multiply", constants[:, 1].clone(), persistent=False)
+        # A harmless particle for padding: along x, of unit momentum.
+        self.register_buffer("harmless", torch.tensor([1.0, 0.0, 0.0, 1.0]), persistent=False)
         self.subtract: Tensor
         self.multiply: Tensor
+        self.harmless: Tensor
 
     def forward(self, particles: Tensor, mask: Tensor, jets: Tensor) -> Inputs:
-        """Features and four-momenta of ``particles`` [B, N, field] with ``mask`` bool [B, N] and ``jets`` [B, 4]."""
+        """Features and four-momenta of ``particles`` [B, N, field] with ``mask`` bool [B, N] and ``jets`` [B, 4].
+
+        The fields are those of the constructor or, in training, all ``FIELDS``, of which only those are used.
+        """
         with torch.autocast(particles.device.type, enabled=False):
             return self._forward(particles.float(), mask, jets.float())
 
     def _forward(self, particles: Tensor, mask: Tensor, jets: Tensor) -> Inputs:
         real = mask.unsqueeze(-1)
         # A harmless particle instead of padding, before anything divides: a mask after 0/0 would leave NaN gradients.
-        harmless = torch.tensor([1.0, 0.0, 0.0, 1.0], device=particles.device)
-        p4 = torch.where(real, particles[..., :4], harmless)
+        p4 = torch.where(real, particles[..., :4], self.harmless)
         jet_pt = _pt(jets).clamp(min=1e-3)
         if self.scale_to_jet_pt:
             scale = REFERENCE_PT / jet_pt
-            p4 = torch.where(real, p4 * scale[:, None, None], harmless)
+            p4 = torch.where(real, p4 * scale[:, None, None], self.harmless)
             jets = jets * scale[:, None]
             jet_pt = jet_pt * scale
         px, py, pz, energy = p4.unbind(-1)
@@ -108,10 +112,13 @@ class Preprocess(nn.Module):
             dphi,
         ]
         features = torch.stack(values, dim=-1)
-        if self.identity is not None:
-            features = torch.cat([features, particles[..., self.identity : self.identity + len(IDENTITY)]], dim=-1)
-        if self.displacement is not None:
-            d0, d0_err, dz, dz_err = particles[..., self.displacement : self.displacement + 4].split(1, dim=-1)
+        given = self.fields if particles.shape[-1] == len(self.fields) else FIELDS
+        if IDENTITY[0] in self.fields:
+            start = given.index(IDENTITY[0])
+            features = torch.cat([features, particles[..., start : start + len(IDENTITY)]], dim=-1)
+        if DISPLACEMENT[0] in self.fields:
+            start = given.index(DISPLACEMENT[0])
+            d0, d0_err, dz, dz_err = particles[..., start : start + len(DISPLACEMENT)].split(1, dim=-1)
             track = [d0.tanh(), d0_err.clamp(0, 1), dz.tanh(), dz_err.clamp(0, 1)]
             features = torch.cat([features, *track], dim=-1)
         features = ((features - self.subtract) * self.multiply).clamp(-CLIP, CLIP)

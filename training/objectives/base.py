@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
 
 from training.data.batch import Batch
+from training.models.compiled import compile_regions
 from training.models.encoder import Encoder
+
+
+class ObjectiveError(ValueError):
+    """An objective that its options, its data or its encoder make impossible."""
 
 
 class Objective(nn.Module, ABC):
@@ -15,11 +21,14 @@ class Objective(nn.Module, ABC):
 
     The loop wraps it in DDP, calls it on a batch, back-propagates ``losses["loss"]``, steps the optimiser, then calls
     :meth:`after_step`. Every tensor that training changes is a parameter or a buffer, so that ``state_dict`` is
-    complete; parameters that the optimiser must not touch have ``requires_grad=False``.
+    complete; parameters that the optimiser must not touch have ``requires_grad=False``. The average of a loss over
+    ranks is the loss that one process would have on the global batch.
     """
 
     needs_labels: bool = False
     """Whether a batch without labels is an error."""
+    optional_fields: tuple[str, ...] = ()
+    """Fields dropped at random in training, which events may therefore lack."""
 
     @abstractmethod
     def forward(self, batch: Batch, progress: float = 0.0) -> dict[str, Tensor]:
@@ -33,6 +42,35 @@ class Objective(nn.Module, ABC):
     def exported(self) -> Encoder:
         """The encoder that is probed, fine-tuned and exported (for JEPA: the EMA target)."""
 
-    def monitors(self, batch: Batch) -> dict[str, float]:  # noqa: ARG002
-        """Costly numbers computed now and then: RankMe, per-dimension std, teacher-student cosine."""
-        return {}
+    @abstractmethod
+    def flops(self, batch: Batch) -> float:
+        """Floating-point operations of a training step on ``batch``, padding included: what the device computes."""
+
+    def monitors(self, batch: Batch) -> dict[str, float]:
+        """Costly numbers computed now and then: whether the embeddings collapse."""
+        return spread(self.exported(), batch)
+
+    def compile(self) -> None:
+        """Compile the repeated parts in place; names of parameters stay."""
+        compile_regions(self)
+
+
+@torch.no_grad()
+def spread(encoder: Encoder, batch: Batch) -> dict[str, float]:
+    """Collapse monitors of the jet and particle embeddings of whole jets."""
+    encoded = encoder(batch.particles, batch.mask, batch.jets)
+    jets, tokens = encoded.jet.float(), encoded.tokens[encoded.mask].float()
+    deviation = jets.std(0)
+    return {
+        "rankme": rank_me(jets),
+        "rankme_particles": rank_me(tokens[: 16 * tokens.shape[1]]),
+        "std": float(deviation.mean()),
+        "std_min": float(deviation.min()),
+    }
+
+
+def rank_me(x: Tensor) -> float:
+    """Effective rank of the rows of ``x`` [B, D]: exp of the entropy of its singular values (arXiv 2210.02885)."""
+    values = torch.linalg.svdvals(x)
+    share = values / values.sum().clamp(min=1e-12) + 1e-7
+    return float(torch.exp(-(share * share.log()).sum()))

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from tests.training.batches import random_jets as jets
-from training.loop.memory import InMemory, collect, concatenate, rows, take, trimmed
+from training.data.columns import BadFileError
+from training.loop.memory import InMemory, concatenate, labels_of, shortened, take
 
 
 def test_concatenate_pads_to_the_longest() -> None:
@@ -15,21 +18,9 @@ def test_concatenate_pads_to_the_longest() -> None:
     assert both.observables is None
 
 
-def test_collect_takes_the_first_of_each_class() -> None:
-    parts = [jets(10, seed=s, classes=3) for s in range(4)]
-    kept = collect(iter(parts), ["a", "b", "c"], 5)
-    assert kept.labels is not None
-    assert torch.bincount(kept.labels).tolist() == [5, 5, 5]
-    everything = concatenate(parts)
-    assert everything.labels is not None
-    for label in range(3):
-        first = everything.jets[everything.labels == label][:5]
-        assert torch.equal(kept.jets[kept.labels == label], first)
-
-
-def test_collect_says_which_class_is_short() -> None:
-    with pytest.raises(ValueError, match=r"5 jets of every class.*only: b 3"):
-        collect([rows(jets(10), torch.tensor([0, 2, 4, 6, 8, 1, 3, 5]))], ["a", "b"], 5)
+def test_no_labels_is_an_error() -> None:
+    with pytest.raises(BadFileError, match="no labels"):
+        labels_of(replace(jets(2), labels=None))
 
 
 def test_take_stops_at_the_number() -> None:
@@ -38,12 +29,28 @@ def test_take_stops_at_the_number() -> None:
     assert len(take(parts, 99)) == 12
 
 
-def test_trimmed_loses_no_particle() -> None:
-    batch = jets(5, 64)
-    short = rows(batch, batch.mask.sum(1) <= 20) if (batch.mask.sum(1) <= 20).any() else batch
-    cut = trimmed(short)
-    assert cut.mask.shape[1] % 16 == 0
-    assert torch.equal(cut.mask.sum(1), short.mask.sum(1))
+@pytest.mark.parametrize(("longest", "length"), [(0, 16), (1, 16), (16, 16), (17, 32), (60, 64), (64, 64)])
+def test_shortened_to_a_multiple(longest: int, length: int) -> None:
+    cut = shortened(jets(5, 64), longest)
+    assert cut.mask.shape == (5, length)
+    assert cut.particles.shape == (5, length, 14)
+
+
+@pytest.mark.parametrize("bucketed", [False, True])
+def test_an_epoch_has_each_jet_once_and_whole(bucketed: bool) -> None:
+    batch = jets(40, 64)
+    batches = list(InMemory(batch, 8, seed=3, bucketed=bucketed))
+    assert [len(b) for b in batches] == [8] * 5
+    assert sorted(float(x) for b in batches for x in b.jets[:, 0]) == sorted(batch.jets[:, 0].tolist())
+    assert sum(int(b.mask.sum()) for b in batches) == int(batch.mask.sum())
+
+
+def test_buckets_waste_little() -> None:
+    padding = [
+        sum(b.mask.numel() for b in InMemory(jets(400, 64), 40, seed=3, bucketed=bucketed))
+        for bucketed in (False, True)
+    ]
+    assert padding[1] < 0.7 * padding[0]
 
 
 def test_epochs_differ_and_positions_resume() -> None:

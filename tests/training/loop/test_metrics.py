@@ -83,7 +83,12 @@ def test_unbounded_rejection_is_none() -> None:
     assert result["rejection"]["top"]["rejection"] is None
 
 
-def test_missing_class_is_an_error() -> None:
+def test_classes_without_jets_are_left_out() -> None:
     p, labels = fake()
-    with pytest.raises(ValueError, match="no jet of"):
-        classification_metrics(p[labels > 0], labels[labels > 0], ["QCD", "Hbb", "Hcc"])
+    wide = np.insert(p * 0.5, 1, 0.5, axis=1)
+    result = classification_metrics(wide, np.where(labels > 0, labels + 1, 0), ["QCD", "Hbb", "Hcc", "Hgg"])
+    expected = classification_metrics(p, labels, ["QCD", "Hcc", "Hgg"])
+    assert result["absent"] == ["Hbb"]
+    assert result["classes"] == ["QCD", "Hcc", "Hgg"]
+    assert result["auc"] == pytest.approx(expected["auc"])
+    assert result["rejection"]["Hgg"]["rejection"] == pytest.approx(expected["rejection"]["Hgg"]["rejection"])

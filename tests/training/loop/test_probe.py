@@ -1,8 +1,10 @@
 import numpy as np
+import pytest
 import torch
 
 from tests.training.batches import two_classes
-from training.loop.probe import Probe, embed
+from training.data.columns import BadFileError
+from training.loop.probe import Probe, embed, linear, scores
 from training.models.encoder import Encoder, EncoderConfig
 
 CPU = torch.device("cpu")
@@ -27,6 +29,16 @@ def test_compare_has_encoder_random_and_boosting() -> None:
         assert set(result[which]) == {"linear", "knn"}
         assert result[which]["linear"]["accuracy"] > 0.8
     assert result["encoder"] != result["random_encoder"]
+
+
+def test_labels_with_gaps() -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(90) % 3
+    X = np.eye(3)[y] + rng.normal(0, 0.1, (90, 3))
+    gapped = np.array([0, 4, 8])[y]
+    assert scores(linear(), X, gapped, X, gapped) == scores(linear(), X, y, X, y) == {"accuracy": 1.0, "auc": 1.0}
+    with pytest.raises(BadFileError, match=r"classes \[0, 4, 8\].*of \[0, 1, 2\]"):
+        scores(linear(), X, gapped, X, y)
 
 
 def test_same_encoder_same_numbers_and_random_state_untouched() -> None:

@@ -103,11 +103,15 @@ def naming(path: str) -> Iterator[None]:
         raise BadFileError(msg) from None
 
 
+class OutputError(ValueError):
+    """Shards that cannot be written; unlike bad input this is never skipped."""
+
+
 @contextmanager
 def writing(output: Path, source: str) -> Iterator[None]:
-    """Turn a failure to write (a full disk) into a BadFileError that says where and what was being written."""
+    """Turn a failure to write (a full disk) into an OutputError that says where and what was being written."""
     try:
         yield
     except OSError as error:
         msg = f"{output}: cannot write the shard of {source} ({error.strerror or error}); nothing of it was kept"
-        raise BadFileError(msg) from None
+        raise OutputError(msg) from None

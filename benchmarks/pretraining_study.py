@@ -1,0 +1,299 @@
+"""What pretraining buys, compute-matched: the same encoder, data and minutes, with different objectives.
+
+``python benchmarks/pretraining_study.py --data 'jets/*.root' --output study --minutes 20`` pretrains the same encoder
+for the same time as P-JEPA without the regression of jet observables, on that regression alone, and on both; beside
+them an encoder that was never trained. Each is then frozen and fine-tuned with few labels, over several seeds, beside
+training from scratch. The winner is chosen on validation jets; the test jets are looked at once, at the end.
+
+All trainings are the project's own scripts in processes of their own, several at a time on one device.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from rich.console import Console
+
+ROOT = Path(__file__).resolve().parent.parent
+
+OBJECTIVES: dict[str, list[str]] = {
+    "jepa": ["objective.weights.observables=0"],
+    "observables": [f"objective.weights.{part}=0" for part in ("particle", "jet", "identity")],
+    "both": [],
+}
+"""Name of a pretraining to what it changes in the configuration."""
+
+PRETRAINING, FINETUNING = 0.55, 0.3
+"""Shares of the time; the rest is for starting processes, probes and evaluation."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What all steps need to know."""
+
+    data: list[str]
+    output: Path
+    config: str
+    minutes: float
+    labels: int
+    seeds: list[int]
+    jobs: int
+    device: str
+    settings: list[str]
+    finetune_settings: list[str]
+
+    def run(self, script: str, *arguments: object) -> None:
+        """Run one of the project's scripts; its output goes to a log beside the results.
+
+        Raises
+        ------
+        RuntimeError
+            If it fails, with the end of its log.
+        """
+        command = [sys.executable, str(ROOT / "training" / script), *map(str, arguments), "--device", self.device]
+        log = self.output / "logs" / f"{script.removesuffix('.py')}-{time.time_ns()}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        threads = str(max(1, (os.cpu_count() or 1) // self.jobs))
+        path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        environment = {"OMP_NUM_THREADS": threads} | os.environ | {"PYTHONPATH": path}
+        with log.open("w") as file:
+            file.write(" ".join(command) + "\n")
+            file.flush()
+            status = subprocess.run(command, stdout=file, stderr=file, env=environment, check=False).returncode
+        if status:
+            tail = "\n".join(log.read_text().splitlines()[-15:])
+            msg = f"{script} ended with status {status}; {log}:\n{tail}"
+            raise RuntimeError(msg)
+
+    def classifier(self, plan: str, seed: int) -> Path:
+        """Run folder of one fine-tuning."""
+        folder = self.output / "classifiers" / plan
+        return folder / f"seed{seed}" if len(self.seeds) > 1 else folder
+
+    def together(self, jobs: Sequence[tuple[object, ...]]) -> None:
+        """Run several scripts, ``self.jobs`` at a time."""
+        with ThreadPoolExecutor(self.jobs) as pool:
+            for done in [pool.submit(self.run, *map(str, job)) for job in jobs]:
+                done.result()
+
+
+def pretrain(study: Study) -> None:
+    """Every objective for the same minutes, all at the same time; and one encoder that hardly takes a step."""
+    common = ["--config", study.config, "--data", *study.data]
+    minutes = ["--max-minutes", f"{PRETRAINING * study.minutes:.3f}"]
+    # Time ends a pretraining, not the number of steps.
+    watch = ["steps=1000000000", "monitor_every=500", "probe_every=500"]
+    jobs = [
+        ("pretrain.py", *common, "--output", study.output / name, *minutes, "--set", *watch, *changes, *study.settings)
+        for name, changes in OBJECTIVES.items()
+    ]
+    still = ["steps=1", "optimiser.lr=1e-12", "optimiser.weight_decay=0", "probe_every=null"]
+    untrained = ("pretrain.py", *common, "--output", study.output / "random", "--set", *study.settings, *still)
+    study.together([*jobs, untrained])
+
+
+def finetune(study: Study) -> None:
+    """Each encoder frozen and fine-tuned, and from scratch, all seeds."""
+    names = list(OBJECTIVES)
+    plan = [(name, mode) for name in names for mode in ("finetune", "freeze")]
+    plan += [("random", "freeze"), ("random", "scratch")]
+    waves = -(-len(plan) // study.jobs)
+    minutes = FINETUNING * study.minutes / waves / len(study.seeds)
+    common = ["--data", *study.data, "--labels-per-class", study.labels, "--seeds", *study.seeds]
+    limit = ["--max-minutes", f"{minutes:.3f}"]
+    settings = ["--set", "name=classifier", *study.finetune_settings]
+    jobs: list[tuple[object, ...]] = []
+    for name, mode in plan:
+        output = study.output / "classifiers" / f"{name}-{mode}"
+        start = ["finetune.py", "--encoder", study.output / name, "--mode", mode]
+        jobs.append((*start, "--output", output, *common, *limit, *settings))
+    study.together(jobs)
+
+
+def journal(run: Path) -> list[dict[str, Any]]:
+    """Records of a run, oldest first."""
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def validation_accuracy(study: Study, plan: str) -> tuple[float, float]:
+    """Mean and standard deviation over seeds of the accuracy on validation jets at the lowest validation loss."""
+    best = []
+    for seed in study.seeds:
+        lines = [line for line in journal(study.classifier(plan, seed)) if "val_loss" in line]
+        best.append(min(lines, key=lambda line: line["val_loss"])["val_accuracy"])
+    return float(np.mean(best)), float(np.std(best))
+
+
+def judge(study: Study) -> dict[str, Any]:
+    """Choose on validation jets; then look at the test jets, once."""
+    plans = sorted(path.name for path in (study.output / "classifiers").iterdir())
+    validation = {plan: validation_accuracy(study, plan) for plan in plans}
+    winner = max(OBJECTIVES, key=lambda name: validation[f"{name}-finetune"][0] + validation[f"{name}-freeze"][0])
+    runs = [study.classifier(plan, seed) for plan in plans for seed in study.seeds]
+    names = [*OBJECTIVES, "random"]
+    probes = ["--probe", "--labels-per-class", study.labels, "--jets", 20_000]
+    study.together(
+        [
+            *(("evaluate.py", *runs[part :: study.jobs]) for part in range(min(study.jobs, len(runs)))),
+            *(("evaluate.py", study.output / name, *probes) for name in names),
+        ]
+    )
+    tests = {
+        plan: [json.loads((study.classifier(plan, seed) / "evaluation.json").read_text()) for seed in study.seeds]
+        for plan in plans
+    }
+    return {
+        "winner": winner,
+        "validation_accuracy": validation,
+        "test": {
+            plan: {
+                "accuracy": [float(np.mean([r["accuracy"] for r in rs])), float(np.std([r["accuracy"] for r in rs]))],
+                "auc": [float(np.mean([r["auc"] for r in rs])), float(np.std([r["auc"] for r in rs]))],
+                "rejection": {name: [r["rejection"][name]["rejection"] for r in rs] for name in rs[0]["rejection"]},
+            }
+            for plan, rs in tests.items()
+        },
+        "test_jets": next(iter(tests.values()))[0]["jets"],
+        "probes": {name: json.loads((study.output / name / "probe.json").read_text()) for name in names},
+    }
+
+
+def rows(result: Mapping[str, Any]) -> list[tuple[str, str, list[float], list[float]]]:
+    """Encoder, what was done with it, test accuracy and AUC (each mean and spread), best last."""
+    found = []
+    for plan, values in result["test"].items():
+        name, mode = plan.split("-")
+        label = "none: from scratch" if mode == "scratch" else name
+        found.append((label, mode, values["accuracy"], values["auc"]))
+    boosting = result["probes"]["both"]["boosting"]
+    if boosting:
+        found.append(
+            ("none: gradient boosting on high-level variables", "", [boosting["accuracy"], 0], [boosting["auc"], 0])
+        )
+    return sorted(found, key=lambda row: row[2][0])
+
+
+def table(study: Study, result: Mapping[str, Any]) -> str:
+    """The results as Markdown."""
+    lines = [
+        f"# {study.labels} labels a class, {len(study.seeds)} seeds, {result['test_jets']} test jets",
+        "",
+        f"Each pretraining {result['pretraining_minutes']:.1f} minutes, all at once on one {result['device']}.",
+        f"Chosen on validation jets: **{result['winner']}**.",
+        "",
+        "| pretraining | then | accuracy | AUC |",
+        "|---|---|---|---|",
+    ]
+    for label, mode, (accuracy, da), (auc, du) in rows(result):
+        lines.append(f"| {label} | {mode} | {accuracy:.4f} +- {da:.4f} | {auc:.4f} +- {du:.4f} |")
+    lines += ["", "| pretraining | steps | jets | linear probe | kNN probe |", "|---|---|---|---|---|"]
+    for name, probe in result["probes"].items():
+        run = result["pretraining"][name]
+        numbers = [f"{probe['encoder'][kind]['accuracy']:.4f}" for kind in ("linear", "knn")]
+        lines.append(f"| {name} | {run['steps']} | {run['jets']:.3g} | {' | '.join(numbers)} |")
+    return "\n".join(lines) + "\n"
+
+
+def draw(study: Study, result: Mapping[str, Any]) -> None:
+    """What frozen and fine-tuned encoders reach, and how the probe and the spectrum went during pretraining."""
+    figure = Figure(figsize=(15, 4.5), layout="constrained")
+    bars, probe, rank = figure.subplots(1, 3)
+    for at, (label, mode, (accuracy, spread), _) in enumerate(rows(result)):
+        colour = {"finetune": "C0", "freeze": "C1", "scratch": "C7", "": "0.5"}[mode]
+        bars.barh(at, accuracy, xerr=spread, color=colour)
+        bars.text(0.01, at, f"{label} {mode}", va="center", fontsize=8, color="white")
+    low = min(row[2][0] for row in rows(result))
+    bars.set(yticks=[], xlabel=f"test accuracy, {study.labels} labels a class", xlim=(max(0, low - 0.15), None))
+    for text in bars.texts:
+        text.set_x(bars.get_xlim()[0] + 0.005)
+    for name in OBJECTIVES:
+        lines = journal(study.output / name)
+        for axes, key in ((probe, "probe_linear_accuracy"), (rank, "rankme")):
+            seen = [(line["minutes"], line[key]) for line in lines if key in line and "minutes" in line]
+            if seen:
+                axes.plot(*zip(*seen, strict=True), label=name)
+    probe.set(
+        xlabel="minutes of pretraining",
+        ylabel="accuracy of the linear probe, validation",
+        title="frozen encoder while it learns",
+    )
+    rank.set(xlabel="minutes of pretraining", ylabel="RankMe", title="effective dimensions")
+    for axes in (probe, rank):
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
+    figure.savefig(study.output / "study.png", dpi=130)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status 0. In ``--output``: study.json, study.md, study.png, and ``best``, the winner's run folder."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--data", nargs="+", required=True, metavar="GLOB", help="labelled jets, all classes")
+    options.add_argument("--output", type=Path, required=True, metavar="DIR")
+    options.add_argument("--config", default=str(ROOT / "training/configs/pjepa_mini.yaml"), metavar="YAML")
+    options.add_argument("--minutes", type=float, default=20, metavar="M", help="of the whole study")
+    options.add_argument("--labels", type=int, default=100, metavar="N", help="labelled jets a class")
+    options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    options.add_argument("--jobs", type=int, default=8, metavar="J", help="trainings at a time on the device")
+    options.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    options.add_argument("--set", nargs="+", default=[], metavar="FIELD=VALUE", help="of the pretrainings")
+    options.add_argument("--set-finetune", nargs="+", default=[], metavar="FIELD=VALUE", help="of the fine-tunings")
+    args = options.parse_args(argv)
+    study = Study(
+        args.data, args.output, args.config, args.minutes, args.labels, args.seeds, args.jobs, args.device,
+        args.set, args.set_finetune,
+    )  # fmt: skip
+    console = Console(stderr=True)
+    started = time.monotonic()
+    for step in (pretrain, finetune):
+        with console.status(step.__doc__ or ""):
+            step(study)
+        console.print(f"{(time.monotonic() - started) / 60:.1f} min: {step.__name__} done")
+    with console.status("evaluation"):
+        result = judge(study)
+    result |= {
+        "minutes": (time.monotonic() - started) / 60,
+        "pretraining_minutes": PRETRAINING * study.minutes,
+        "device": device_name(study.device),
+        "labels_per_class": study.labels,
+        "seeds": study.seeds,
+        "pretraining": {name: pretraining_of(study.output / name) for name in [*OBJECTIVES, "random"]},
+    }
+    (study.output / "study.json").write_text(json.dumps(result, indent=1) + "\n")
+    text = table(study, result)
+    (study.output / "study.md").write_text(text)
+    draw(study, result)
+    shutil.copytree(study.output / result["winner"], study.output / "best", dirs_exist_ok=True)
+    console.print(text, markup=False, highlight=False)
+    return 0
+
+
+def pretraining_of(run: Path) -> dict[str, float]:
+    """Steps, jets, and the last numbers of a pretraining."""
+    lines = [line for line in journal(run) if "loss" in line]
+    return {name: lines[-1][name] for name in ("jets", "loss")} | {"steps": lines[-1]["step"]}
+
+
+def device_name(device: str) -> str:
+    """Name of the GPU, or what the CPU is."""
+    if device != "cpu" and torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"CPU ({platform.machine()}, {os.cpu_count()} cores)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

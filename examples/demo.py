@@ -1,0 +1,191 @@
+"""The whole chain on simulated collisions: jets, encoder, ONNX file, embedded events, and two hunts, one with a signal.
+
+``make demo`` runs it. Every step is a command that a user would type, printed before it runs. Finished steps are not
+done again, so that a demo that was stopped goes on where it was; ``make clean`` forgets it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.panel import Panel
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTHON = sys.executable
+JEPA_COFFEA = str(Path(PYTHON).with_name("jepa-coffea"))
+
+BACKGROUND, SIGNAL = 24_000, 700
+"""Simulated events with m_jj above 2 TeV: QCD dijets, and W' (3 TeV) -> W phi (400 GeV) -> WWW."""
+
+CLASSES = "QCD,H4q,Wqq,Tbqq"
+"""Jets that the tagger tells apart."""
+
+
+class Demo:
+    """A folder, and the steps done in it."""
+
+    def __init__(self, folder: Path, console: Console) -> None:
+        self.folder = folder
+        self.console = console
+        self.started = time.perf_counter()
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def step(self, title: str, made: str, *command: str | Path) -> Path:
+        """Run a command unless what it makes is there; a command that makes nothing always runs."""
+        result = self.folder / made
+        done = self.folder / ".done" / made.replace("/", "-")
+        elapsed = time.perf_counter() - self.started
+        self.console.rule(f"[bold]{title}[/]  [dim]{elapsed / 60:.1f} min[/]", align="left")
+        words = [str(word) for word in command]
+        shown = shlex.join([Path(words[0]).name, *(word.replace(f"{ROOT}/", "") for word in words[1:])])
+        self.console.print(f"$ {shown}", style="cyan", highlight=False, soft_wrap=True)
+        if made and done.exists() and result.exists():
+            self.console.print(f"  already there: {result}", highlight=False)
+            return result
+        outcome = subprocess.run(words, cwd=ROOT, check=False)
+        if outcome.returncode:
+            msg = f"The demo stopped: this command failed with status {outcome.returncode}:\n  {shown}"
+            raise SystemExit(msg)
+        if made:
+            done.parent.mkdir(exist_ok=True)
+            done.touch()
+        return result
+
+    def document(self, name: str, content: dict[str, Any]) -> Path:
+        """A YAML document in the folder of the demo."""
+        path = self.folder / name
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+        return path
+
+
+def script(name: str) -> tuple[str, str]:
+    """The words that run a script of the checkout."""
+    return PYTHON, name
+
+
+def simulate(demo: Demo, workers: int) -> tuple[Path, Path, Path]:
+    """Events to hunt in, and labelled jets to train on."""
+    run = (*script("examples/simulate.py"), "--workers", str(workers))
+    qcd = demo.step(
+        "1. Collisions: QCD dijets", "events/qcd.root",
+        *run, "--process", "qcd", "--mjj-min", "2000", "--pt-hat-min", "600", "--mpi", "off",
+        "--events", str(BACKGROUND), "--seed", "1", "--output", demo.folder / "events/qcd.root",
+    )  # fmt: skip
+    wprime = demo.step(
+        "1. Collisions: W' -> W phi -> WWW", "events/wprime.root",
+        *run, "--process", "wprime", "--mjj-min", "2000", "--mpi", "off",
+        "--events", str(SIGNAL), "--seed", "2", "--output", demo.folder / "events/wprime.root",
+    )  # fmt: skip
+    jets = demo.step(
+        "1. Collisions: jets to train on", "jets",
+        *run, "--format", "jetclass", "--classes", CLASSES, "--jets", "1500", "--jets-per-file", "300",
+        "--seed", "3", "--output", demo.folder / "jets", "--plots", demo.folder / "plots",
+    )  # fmt: skip
+    return qcd, wprime, jets
+
+
+def train(demo: Demo, jets: Path) -> Path:
+    """A short pretraining, and a tagger on top of the frozen encoder: one file with embeddings and scores."""
+    data = f"{jets}/*.root"
+    run = demo.step(
+        "2. Pretrain: P-JEPA, without labels, for a minute and a half", "pretraining",
+        *script("training/pretrain.py"), "--config", "training/configs/pjepa_mini.yaml", "--data", data,
+        "--max-minutes", "1.5", "--output", demo.folder / "pretraining",
+    )  # fmt: skip
+    tagger = demo.step(
+        "3. A tagger on the frozen encoder: 100 labels a class", "tagger",
+        *script("training/finetune.py"), "--encoder", run, "--mode", "freeze", "--data", data,
+        "--labels-per-class", "100", "--max-minutes", "0.5", "--output", demo.folder / "tagger",
+    )  # fmt: skip
+    model = demo.step(
+        "4. Export: preprocessing, encoder, tagger and card in one ONNX file", "encoder.onnx",
+        *script("training/export.py"), tagger, "--output", demo.folder / "encoder.onnx",
+    )  # fmt: skip
+    demo.step("4. The file proves itself", "", JEPA_COFFEA, "validate", model)
+    return model
+
+
+def embed(demo: Demo, name: str, model: Path, files: dict[str, Path], workers: int) -> Path:
+    """Embedded events of some files, on a local Dask cluster."""
+    document = demo.document(
+        f"{name}.yaml",
+        {
+            "embed": {
+                "model": str(model),
+                "files": {dataset: [str(path.resolve())] for dataset, path in files.items()},
+                "output": name,
+                "selection": {"mjj": 2000.0},
+                "chunksize": 4000,
+                "cluster": {"kind": "local", "options": {"workers": workers}},
+            }
+        },
+    )
+    return demo.step(f"5. Embed: {', '.join(files)}", name, JEPA_COFFEA, "embed", document)
+
+
+def hunt(demo: Demo, name: str, title: str, datasets: Sequence[str], workers: int) -> Path:
+    """A hunt in embedded events of some datasets."""
+    document = demo.document(
+        f"{name}.yaml",
+        {
+            "input": {"events": [f"embedded/dataset={dataset}/*.parquet" for dataset in datasets]},
+            "output": name,
+            "mass": {
+                "windows": [{"window": [2500.0, 3100.0], "sidebands": [2200.0, 3400.0]}],
+                "fit_range": [2200.0, 4500.0],
+                "bins": 24,
+            },
+            "features": {"use": "both", "components": 6},
+            "efficiencies": [0.1, 0.01],
+            "calibration": {"experiments": 60},
+            "workers": workers,
+        },
+    )
+    return demo.step(f"6. Hunt: {title}", name, JEPA_COFFEA, "hunt", document)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the demo."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=ROOT / "demo", metavar="DIR")
+    parser.add_argument("--events", type=Path, metavar="FILE.root", help="CMS-format events to embed as well")
+    parser.add_argument("--workers", type=int, default=2, help="processes")
+    options = parser.parse_args(arguments)
+    if options.events is not None and not options.events.is_file():
+        parser.error(f"--events: no file {options.events}")
+    console = Console()
+    demo = Demo(options.output.resolve(), console)
+    qcd, wprime, jets = simulate(demo, options.workers)
+    model = train(demo, jets)
+    embed(demo, "embedded", model, {"qcd": qcd, "wprime": wprime}, options.workers)
+    if options.events is not None:
+        demo.step("Your events", "", JEPA_COFFEA, "validate", model, options.events)
+    nothing = hunt(demo, "hunt-nothing", "background alone", ["qcd"], options.workers)
+    signal = hunt(demo, "hunt-signal", "background and injected signal", ["qcd", "wprime"], options.workers)
+    found = "\n\n".join(
+        f"[bold]{title}[/]\n{(folder / 'summary.txt').read_text().strip()}"
+        for title, folder in (("Without signal", nothing), (f"With {SIGNAL} injected signal events", signal))
+    )
+    console.print(Panel(found, title="What was found", expand=True))
+    for what, where in (
+        ("reports", f"{nothing}/report.html, {signal}/report.html"),
+        ("plots", f"{signal}/plots, {demo.folder}/plots"),
+        ("histograms", f"{signal}/spectra.root"),
+        ("ONNX file", f"{model}"),
+        ("embedded events", f"{demo.folder}/embedded"),
+        ("time", f"{(time.perf_counter() - demo.started) / 60:.1f} minutes"),
+    ):
+        console.print(f"{what:>16}: {where}", highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,18 @@
+"""Results in the formats of others: pyhf JSON, ROOT with a Combine datacard, HEPData YAML, histograms in the open."""
+
+from jepa_coffea.bumphunt.exports.combine import write_combine
+from jepa_coffea.bumphunt.exports.hepdata import Column, Table, write_hepdata
+from jepa_coffea.bumphunt.exports.histograms import read_hists, write_hists
+from jepa_coffea.bumphunt.exports.workspace import pyhf_significance, workspace, write_workspace
+
+__all__ = [
+    "Column",
+    "Table",
+    "pyhf_significance",
+    "read_hists",
+    "workspace",
+    "write_combine",
+    "write_hepdata",
+    "write_hists",
+    "write_workspace",
+]

@@ -1,0 +1,87 @@
+"""HEPData submissions: one YAML file per table and the ``submission.yaml`` that describes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+from jepa_coffea.bumphunt.errors import HistogramError
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """One column of a table."""
+
+    name: str
+    values: npt.ArrayLike
+    """[row], or [row, 2] for the bins of an independent variable."""
+    units: str = ""
+    errors: Mapping[str, npt.ArrayLike] = field(default_factory=dict)
+    """Label -> [row] symmetric errors."""
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A table of a submission."""
+
+    name: str
+    description: str
+    independent: Sequence[Column]
+    dependent: Sequence[Column]
+    location: str = ""
+    """Where to find it in the publication, for instance the number of a figure."""
+
+
+def write_hepdata(folder: str | Path, tables: Sequence[Table], comment: str = "") -> Path:
+    """Write ``submission.yaml`` and a data file per table into ``folder``; returns the path of the former.
+
+    Raises HistogramError when the columns of a table differ in length.
+    """
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    documents: list[dict[str, Any]] = [{"comment": comment or "Results of a bump hunt", "record_ids": []}]
+    for index, table in enumerate(tables):
+        lengths = {len(np.asarray(column.values)) for column in (*table.independent, *table.dependent)}
+        if len(lengths) != 1:
+            msg = f"the columns of table {table.name!r} have different lengths: {sorted(lengths)}"
+            raise HistogramError(msg)
+        file = f"table_{index + 1}.yaml"
+        body = {
+            "independent_variables": [_column(column) for column in table.independent],
+            "dependent_variables": [_column(column) for column in table.dependent],
+        }
+        (target / file).write_text(yaml.safe_dump(body, sort_keys=False))
+        documents.append(
+            {
+                "name": table.name,
+                "location": table.location or f"Table {index + 1}",
+                "description": table.description,
+                "keywords": [],
+                "data_file": file,
+            }
+        )
+    path = target / "submission.yaml"
+    path.write_text(yaml.safe_dump_all(documents, sort_keys=False))
+    return path
+
+
+def _column(column: Column) -> dict[str, Any]:
+    header = {"name": column.name} | ({"units": column.units} if column.units else {})
+    values = np.asarray(column.values, dtype=float)
+    errors = {label: np.asarray(array, dtype=float) for label, array in column.errors.items()}
+    entries: list[dict[str, Any]] = []
+    for row, value in enumerate(values):
+        if values.ndim == 2:
+            entries.append({"low": float(value[0]), "high": float(value[1])})
+            continue
+        entry: dict[str, Any] = {"value": float(value)}
+        if errors:
+            entry["errors"] = [{"symerror": float(array[row]), "label": label} for label, array in errors.items()]
+        entries.append(entry)
+    return {"header": header, "values": entries}

@@ -1,0 +1,59 @@
+"""Are the p-values what they claim to be? Null distributions of Z, and how often p falls below each threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+from scipy import stats
+
+from jepa_coffea.bumphunt.plots.style import COLOURS, Header, styled, write_header
+from jepa_coffea.bumphunt.significance import p_value
+
+
+@styled
+def plot_calibration(nulls: Mapping[str, npt.ArrayLike], *, header: Header | None = None) -> Figure:
+    """Null pseudo-experiments: the distribution of Z against a unit Gaussian, and P(p < alpha) / alpha.
+
+    nulls: label -> [experiment] Z of background-only pseudo-data. The band is what the number of experiments of the
+    first label allows for a perfect p-value (68 and 95 %).
+    """
+    figure = Figure(figsize=(16, 7.2))
+    left, right = figure.subplots(1, 2)
+    figure.subplots_adjust(wspace=0.24)
+    bins = np.linspace(-4.5, 4.5, 37)
+    step = bins[1] - bins[0]
+    highest = 0.0
+    samples = {label: np.asarray(z, dtype=float) for label, z in nulls.items()}
+    for index, (label, z) in enumerate(samples.items()):
+        colour = COLOURS[index % len(COLOURS)]
+        density = np.histogram(np.clip(z, -4.49, 4.49), bins)[0] / (len(z) * step)
+        highest = max(highest, float(density.max()))
+        width_error = z.std(ddof=1) / np.sqrt(2 * (len(z) - 1))
+        text = f"{label}: mean {z.mean():.2f}, width {z.std(ddof=1):.3f} $\\pm$ {width_error:.3f}"
+        left.stairs(density, bins, color=colour, lw=2.2, label=text)
+        alpha = np.geomspace(max(3 / len(z), 1e-4), 0.5, 60)
+        share = np.array([(p_value(z) < a).mean() for a in alpha])
+        right.plot(alpha, share / alpha, color=colour, label=label)
+    grid = np.linspace(-4.5, 4.5, 200)
+    left.plot(grid, stats.norm.pdf(grid), color="black", ls="--", label="Unit Gaussian")
+    left.set(xlim=(-4.5, 4.5), ylim=(0, max(highest, 0.4) * 1.25 + 0.045 * (len(samples) + 1)))
+    left.set_xlabel(r"$Z$ of background-only pseudo-data")
+    left.set_ylabel("Probability density")
+    left.legend(loc="upper left", fontsize=14)
+    n = len(next(iter(samples.values())))
+    alpha = np.geomspace(max(3 / n, 1e-4), 0.5, 60)
+    for level, shade in ((0.954, 0.9), (0.6827, 0.78)):
+        band = stats.binom.interval(level, n, alpha)
+        right.fill_between(alpha, band[0] / n / alpha, band[1] / n / alpha, color=str(shade), lw=0, zorder=0)
+    right.axhline(1, color="black", ls="--", lw=1.4)
+    right.axvline(float(p_value(2)), color="0.45", lw=1, ls=":")
+    right.text(float(p_value(2)) * 1.06, 0.06, r"2$\,\sigma$", fontsize=14, transform=right.get_xaxis_transform())
+    right.set(xscale="log", xlim=(alpha[0], 0.5), ylim=(0, 3))
+    right.set_xlabel(r"Threshold $\alpha$")
+    right.set_ylabel(r"$P(p < \alpha)\,/\,\alpha$")
+    right.legend(loc="upper right", fontsize=14)
+    write_header(left, header or Header())
+    return figure

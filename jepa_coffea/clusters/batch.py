@@ -1,0 +1,137 @@
+"""Clusters on batch systems: every job is a node's share of workers that connect back to this process."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jepa_coffea.clusters.client import CAPS, ClusterClient, connect
+
+
+class BatchError(RuntimeError):
+    """A batch system that cannot be used from here."""
+
+
+def slurm(
+    jobs: int,
+    *,
+    gpus: int = 0,
+    cores: int = 1,
+    memory: str = "4 GB",
+    walltime: str = "02:00:00",
+    partition: str | None = None,
+    account: str | None = None,
+    directives: Sequence[str] = (),
+    prologue: Sequence[str] = (),
+    models: Iterable[str | Path] = (),
+    pool: int | None = None,
+    **options: Any,
+) -> ClusterClient:
+    """Workers in SLURM jobs; jobs that end or are killed are replaced for as long as the client lives.
+
+    Parameters
+    ----------
+    jobs
+        How many; 0 to look at the job script first.
+    gpus
+        GPUs of a job: none, and each core is a worker; or 1, and the job is one worker with it.
+    cores, memory, walltime
+        Of a job.
+    partition, account
+        Where to, and on whose account.
+    directives
+        More ``#SBATCH`` options, such as ``"--constraint=a100"``.
+    prologue
+        Shell lines before the worker starts, such as ``"module load cuda"``.
+    models
+        Model files to put on every worker.
+    pool
+        Processes on this machine for opening files and adding up results; default: 2 with GPUs, none without.
+    options
+        For :class:`dask_jobqueue.SLURMCluster`, such as ``interface`` or ``log_directory``.
+
+    Raises
+    ------
+    BatchError
+        If dask-jobqueue is missing.
+    """
+    gres = [f"--gres=gpu:{_one(gpus)}"] if gpus else []
+    cluster = _cluster("SLURMCluster")(
+        queue=partition,
+        account=account,
+        walltime=walltime,
+        job_cpu=cores,
+        job_extra_directives=[*gres, *directives],
+        **_worker(gpus, cores, memory, prologue, options),
+    )
+    return _start(cluster, jobs, gpus, models, pool)
+
+
+def htcondor(
+    jobs: int,
+    *,
+    gpus: int = 0,
+    cores: int = 1,
+    memory: str = "4 GB",
+    disk: str = "2 GB",
+    directives: Mapping[str, str] | None = None,
+    prologue: Sequence[str] = (),
+    models: Iterable[str | Path] = (),
+    pool: int | None = None,
+    **options: Any,
+) -> ClusterClient:
+    """Workers in HTCondor jobs; parameters as for :func:`slurm`.
+
+    ``directives`` are entries of the submit description, such as ``{"+JobFlavour": '"workday"'}``.
+    """
+    request = {"request_gpus": str(_one(gpus)), "RequestCpus": str(cores)} if gpus else {}
+    cluster = _cluster("HTCondorCluster")(
+        disk=disk,
+        job_extra_directives={**request, **(directives or {})},
+        **_worker(gpus, cores, memory, prologue, options),
+    )
+    return _start(cluster, jobs, gpus, models, pool)
+
+
+def job_script(client: ClusterClient) -> str:
+    """The script that each job of a batch client runs."""
+    return str(client.cluster.job_script())
+
+
+def _cluster(name: str) -> Any:
+    try:
+        return getattr(importlib.import_module("dask_jobqueue"), name)
+    except ImportError:
+        msg = "batch systems need dask-jobqueue: pip install 'jepa-coffea[jobqueue]'"
+        raise BatchError(msg) from None
+
+
+def _one(gpus: int) -> int:
+    if gpus != 1:
+        msg = f"gpus: expected 0 or 1 a job, got {gpus}; a worker drives one GPU, so ask for more jobs instead"
+        raise ValueError(msg)
+    return gpus
+
+
+def _worker(gpus: int, cores: int, memory: str, prologue: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
+    """What all batch systems have in common: processes of one thread, thread caps, the GPU as a Dask resource."""
+    caps = [f"export {name}={value}" for name, value in CAPS.items()]
+    return {
+        "cores": 1 if gpus else cores,
+        "processes": 1 if gpus else cores,
+        "memory": memory,
+        "job_script_prologue": [*caps, *prologue],
+        "worker_extra_args": ["--resources GPU=1"] if gpus else [],
+        "scheduler_options": {"dashboard_address": ":0"},
+        **options,
+    }
+
+
+def _start(cluster: Any, jobs: int, gpus: int, models: Iterable[str | Path], pool: int | None) -> ClusterClient:
+    client = connect(cluster, models, pool=(2 if gpus else 0) if pool is None else pool)
+    if jobs:
+        # A fixed size by way of adapt(): unlike scale(), it replaces what was lost.
+        cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)
+    return client

@@ -1,0 +1,62 @@
+"""A client that owns its cluster, and a few processes for what needs no GPU."""
+
+from __future__ import annotations
+
+from asyncio import gather
+from collections.abc import Iterable
+from logging import WARNING
+from pathlib import Path
+from typing import Any
+
+from distributed import Client, Nanny
+
+from jepa_coffea.clusters.models import ship_model
+
+CAPS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"), "1")
+"""A worker is one thread; the libraries under it must not each start as many as the machine has cores."""
+
+
+class ClusterClient(Client):
+    """A Dask client that closes its cluster and its pool when it is closed; use it in a ``with`` block."""
+
+    pool: tuple[Nanny, ...] = ()
+
+    def close(self, *args: Any, **kwargs: Any) -> Any:
+        """Stop the pool, the client and the cluster."""
+        if self.status == "closed":
+            return None
+        pool, self.pool = self.pool, ()
+        if pool:
+            self.sync(_stop, pool)
+        cluster = self.cluster
+        result = super().close(*args, **kwargs)
+        if cluster is not None:
+            cluster.close()
+        return result
+
+
+def connect(cluster: Any, models: Iterable[str | Path], pool: int) -> ClusterClient:
+    """A client of ``cluster`` with the models shipped, and ``pool`` processes on this machine beside its workers.
+
+    The pool opens files and adds up results; see :func:`jepa_coffea.run.run`.
+    """
+    client = ClusterClient(cluster)
+    try:
+        for path in models:
+            ship_model(client, path)
+        if pool:
+            client.pool = client.sync(start_pool, cluster.scheduler_address, pool)
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+async def start_pool(address: str, count: int) -> tuple[Nanny, ...]:
+    """Start processes for what needs no GPU, in this process's event loop."""
+    options = {"nthreads": 1, "resources": {"POOL": 1}, "env": CAPS, "memory_limit": 0, "silence_logs": WARNING}
+    return tuple(await gather(*(Nanny(address, name=f"pool-{number}", **options) for number in range(count))))
+
+
+async def _stop(pool: Iterable[Nanny]) -> None:
+    await gather(*(nanny.close() for nanny in pool))

@@ -1,0 +1,70 @@
+"""Clusters on one machine: its cores, or its GPUs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from distributed import LocalCluster
+
+from jepa_coffea.clusters.client import CAPS, ClusterClient, connect
+from jepa_coffea.encoder.providers import ProviderError
+
+
+def local(n_workers: int | None = None, *, models: Iterable[str | Path] = (), **options: Any) -> ClusterClient:
+    """One worker process of one thread per core of this machine.
+
+    Parameters
+    ----------
+    n_workers
+        How many; default: the cores that this process may use.
+    models
+        Model files to put on every worker.
+    options
+        For :class:`distributed.LocalCluster`, such as ``memory_limit``.
+    """
+    count = n_workers or len(os.sched_getaffinity(0))
+    cluster = LocalCluster(
+        n_workers=count,
+        threads_per_worker=1,
+        **{"dashboard_address": ":0", "env": dict(CAPS), **options},
+    )
+    return connect(cluster, models, pool=0)
+
+
+def cuda(
+    gpus: str | list[int] | None = None, *, models: Iterable[str | Path] = (), pool: int = 2, **options: Any
+) -> ClusterClient:
+    """One worker process per GPU of this machine, and a few without.
+
+    Parameters
+    ----------
+    gpus
+        Which, as for ``CUDA_VISIBLE_DEVICES``; default: all.
+    models
+        Model files to put on every worker.
+    pool
+        Processes for opening files and adding up results.
+    options
+        For :class:`dask_cuda.LocalCUDACluster`.
+
+    Raises
+    ------
+    ProviderError
+        If dask-cuda is missing.
+    """
+    try:
+        from dask_cuda import LocalCUDACluster
+    except ImportError:
+        msg = "clusters.cuda needs dask-cuda: pip install 'jepa-coffea[gpu,cuda]'"
+        raise ProviderError(msg) from None
+    # dask-cuda gives each worker its own CUDA_VISIBLE_DEVICES, but declares no resource.
+    cluster = LocalCUDACluster(
+        CUDA_VISIBLE_DEVICES=gpus,
+        threads_per_worker=1,
+        resources={"GPU": 1},
+        **{"dashboard_address": ":0", **options},
+    )
+    return connect(cluster, models, pool)

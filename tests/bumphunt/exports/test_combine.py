@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import uproot
+
+from jepa_coffea.bumphunt import fit_background
+from jepa_coffea.bumphunt.exports import pyhf_significance, workspace, write_combine
+from jepa_coffea.bumphunt.template_model import TemplateModel, window_model
+from tests.bumphunt.conftest import Truth
+
+
+def read_card(path: Path) -> TemplateModel:
+    """A reader of the datacard language that knows nothing of the writer: shapes line, rates, shape nuisances."""
+    lines = [line.split() for line in path.read_text().splitlines() if not line.startswith("-")]
+    keyed = {line[0]: line[1:] for line in lines if line[0] not in ("bin", "process")}
+    _, _, file, nominal, varied = keyed["shapes"]
+    processes = next(line[1:] for line in lines if line[0] == "process")
+    channel = next(line[1] for line in lines if line[0] == "bin")
+    shapes = [line[0] for line in lines if len(line) > 1 and line[1] == "shape"]
+    assert int(keyed["kmax"][0]) == len(shapes)
+    with uproot.open(path.parent / file) as root:
+
+        def get(process: str, systematic: str = "") -> np.ndarray:
+            pattern = varied if systematic else nominal
+            name = pattern.replace("$CHANNEL", channel).replace("$PROCESS", process)
+            return root[name.replace("$SYSTEMATIC", systematic)].values()
+
+        for process, rate in zip(processes, keyed["rate"], strict=True):
+            assert get(process).sum() == pytest.approx(float(rate))
+        assert get("data_obs").sum() == float(keyed["observation"][0])
+        return TemplateModel(
+            channel,
+            root[f"{channel}/signal"].axis().edges(),
+            get("data_obs"),
+            get("background"),
+            get("signal"),
+            np.array([get("background", f"{shape}Up") for shape in shapes]),
+            np.array([get("background", f"{shape}Down") for shape in shapes]),
+        )
+
+
+def test_datacard_read_back_has_the_same_significance(truth: Truth, tmp_path: Path) -> None:
+    fit = fit_background((truth.observed(1, 100), truth.edges), window=truth.window, toys=0)
+    model = window_model(fit, 100 * truth.bump(), fit.prediction().edges)
+    histograms, card = write_combine(tmp_path / "combine", model)
+    assert histograms.exists()
+    again = read_card(card)
+    assert again.edges == pytest.approx(model.edges)
+    assert again.up == pytest.approx(model.up)
+    assert pyhf_significance(workspace(again)) == pytest.approx(pyhf_significance(workspace(model)), rel=1e-3)

@@ -1,0 +1,178 @@
+"""P-JEPA: what is trained, what moves the target, what each part of the loss is."""
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from training.data.batch import Batch
+from training.models.encoder import EncoderConfig
+from training.models.preprocess import DISPLACEMENT, FIELDS, IDENTITY, KINEMATICS
+from training.models.synthetic import synthetic_jets
+from training.objectives import build_objective
+from training.objectives.base import ObjectiveError
+from training.objectives.pjepa import PJEPA, identity_loss
+
+TINY = EncoderConfig(embed_dims=(16,), pair_dims=(8,), heads=2, blocks=3, class_blocks=1)
+STORED = ("tau1", "tau2", "softdrop_mass")
+SMALL = {"predictor": {"dim": 12, "heads": 2, "blocks": 1}}
+
+
+def batch(jets: int = 16, seed: int = 0) -> Batch:
+    counts = torch.randint(1, 17, (jets,), generator=torch.Generator().manual_seed(seed)).tolist()
+    particles, mask, axis = synthetic_jets(counts, seed=seed, width=16)
+    observables = torch.rand(jets, 3, generator=torch.Generator().manual_seed(seed))
+    observables[0] = torch.nan
+    return Batch(particles=particles, mask=mask, jets=axis, observables=observables)
+
+
+def pjepa(encoder: EncoderConfig = TINY, **options: object) -> PJEPA:
+    torch.manual_seed(0)
+    objective = build_objective("pjepa", encoder, SMALL | options, observable_names=STORED)
+    assert isinstance(objective, PJEPA)
+    return objective
+
+
+def test_every_trained_parameter_gets_a_finite_gradient() -> None:
+    objective = pjepa(weights={"observables": 1.0}, drop_identity=0.5, drop_displacement=0.5)
+    losses = objective(batch())
+    assert set(losses) == {"loss", "particle", "jet", "observables", "identity", "variance", "covariance"}
+    losses["loss"].backward()
+    for name, parameter in objective.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None, name
+            assert parameter.grad.isfinite().all(), name
+        else:
+            assert name.startswith("target."), name
+
+
+def test_loss_is_the_weighted_sum() -> None:
+    weights = {"particle": 0.7, "jet": 0.3, "observables": 2.0, "identity": 0.5, "variance": 1.5, "covariance": 0.1}
+    losses = pjepa(weights=weights)(batch())
+    expected = sum(weights[name] * losses[name] for name in weights)
+    torch.testing.assert_close(losses["loss"], expected)
+
+
+def test_learns() -> None:
+    objective = pjepa(weights={"observables": 1.0})
+    optimiser = torch.optim.Adam([p for p in objective.parameters() if p.requires_grad], 3e-3)
+    history = []
+    for step in range(40):
+        losses = objective(batch(seed=step % 4))
+        optimiser.zero_grad()
+        losses["loss"].backward()
+        optimiser.step()
+        objective.after_step(step / 40)
+        history.append({name: value.item() for name, value in losses.items()})
+    for name in ("particle", "jet", "observables", "loss"):
+        late = sum(losses[name] for losses in history[-4:])
+        assert late < 0.9 * sum(losses[name] for losses in history[:4]), name
+
+
+def test_target_is_the_moving_average() -> None:
+    objective = pjepa(momentum=(0.9, 1.0))
+    before = {name: p.clone() for name, p in objective.target.named_parameters()}
+    for parameter in objective.encoder.parameters():
+        parameter.data.add_(1.0)
+    assert objective.after_step(0.5) == {"ema": pytest.approx(0.95)}
+    for name, parameter in objective.target.named_parameters():
+        torch.testing.assert_close(parameter, before[name] + 0.05)
+    assert objective.exported() is objective.target
+
+
+def test_no_gradient_reaches_the_target_and_it_never_drops() -> None:
+    objective = pjepa(TINY.model_copy(update={"dropout": 0.5})).train()
+    assert objective.encoder.training
+    assert not objective.target.training
+
+
+def test_masks_follow_the_checkpoint() -> None:
+    first, second = pjepa(), pjepa()
+    data = batch()
+    first(data)
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(first.draw(data)[0].context, second.draw(data)[0].context)
+    assert not torch.equal(first.draw(data)[0].context, first.draw(data)[0].context)
+    first.eval()
+    assert torch.equal(first.draw(data)[0].context, first.draw(data)[0].context)
+
+
+def test_observables_only_computes_no_target() -> None:
+    weights = {"particle": 0, "jet": 0, "identity": 0, "variance": 0, "covariance": 0, "observables": 1}
+    objective = pjepa(weights=weights)
+    objective.target.forward = None  # type: ignore[assignment]  # calling it would fail
+    losses = objective(batch())
+    assert set(losses) == {"loss", "observables"}
+    assert not any("predictor." in name for name, _ in objective.named_parameters() if "observable" not in name)
+    everything = pjepa(weights={"observables": 1})
+    assert objective.flops(batch()) < 0.8 * everything.flops(batch())
+
+
+def test_contiguous_masks_are_closer_together() -> None:
+    def size(contiguous: bool) -> float:
+        objective = pjepa(contiguous=contiguous)
+        particles, mask, jets = synthetic_jets([16] * 64)
+        masks, _ = objective.draw(Batch(particles=particles, mask=mask, jets=jets))
+        p = particles.gather(1, masks.target.unsqueeze(-1).expand(-1, -1, particles.shape[-1]))
+        eta = torch.asinh(p[..., 2] / p[..., :2].norm(dim=-1))
+        phi = torch.atan2(p[..., 1], p[..., 0]) - torch.atan2(jets[:, 1], jets[:, 0]).unsqueeze(1)
+        phi = torch.remainder(phi + torch.pi, 2 * torch.pi)
+        return float(sum(q[m].std() for q, m in zip([*eta, *phi], [*masks.target_mask] * 2, strict=True)))
+
+    assert size(contiguous=True) < 0.8 * size(contiguous=False)
+
+
+def test_dropped_fields_are_optional_and_zero() -> None:
+    objective = pjepa(drop_identity=0.5)
+    assert objective.optional_fields == IDENTITY
+    particles, kept = batch().particles, torch.tensor([[True, True], [False, True]])
+    result = objective.without_dropped(particles[:2], kept)
+    assert torch.equal(result[0], particles[0])
+    assert torch.equal(result[1, :, :4], particles[1, :, :4])
+    assert (result[1, :, 4:10] == 0).all()
+    assert torch.equal(result[1, :, 10:], particles[1, :, 10:])
+    assert pjepa(drop_displacement=0.1).optional_fields == DISPLACEMENT
+
+
+def test_identity_loss_knows_all_kinds() -> None:
+    particles = torch.zeros(1, 9, len(FIELDS))
+    for i, (flag, charge) in enumerate([(0, -1), (0, 1), (1, 0), (2, 0), (3, -1), (3, 1), (4, -1), (4, 1)]):
+        particles[0, i, 5 + flag], particles[0, i, 4] = 1, charge
+    right = torch.full((1, 9, 8), -30.0)
+    right[0, torch.arange(8), torch.arange(8)] = 30.0
+    assert identity_loss(right, particles, torch.ones(1, 9, dtype=torch.bool)) < 1e-6
+    assert identity_loss(right.roll(1, dims=2), particles, torch.ones(1, 9, dtype=torch.bool)) > 30
+
+
+def test_kinematics_only_encoder() -> None:
+    kinematic = TINY.model_copy(update={"fields": KINEMATICS})
+    with pytest.raises(ObjectiveError, match="identity"):
+        pjepa(kinematic)
+    losses = pjepa(kinematic, weights={"identity": 0})(batch())
+    assert losses["loss"].isfinite()
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"hidden": (0.0, 0.5)}, "hidden"),
+        ({"hidden": (0.6, 0.5)}, "hidden"),
+        ({"momentum": (0.9, 1.1)}, "momentum"),
+        ({"weights": {"jet": 0}}, "jet"),
+        ({"weights": {"pid": 1}}, "pid"),
+        ({"predictor": {"dim": 10, "heads": 3}}, "heads"),
+        ({"masks": 3}, "masks"),
+    ],
+)
+def test_impossible_options(options: dict[str, object], named: str) -> None:
+    with pytest.raises(ValidationError, match=named):
+        pjepa(**options)
+
+
+def test_more_last_blocks_than_there_are() -> None:
+    with pytest.raises(ObjectiveError, match="last_blocks"):
+        pjepa(last_blocks=4)
+
+
+def test_unknown_objective() -> None:
+    with pytest.raises(ObjectiveError, match="pjepa, supervised"):
+        build_objective("simclr", TINY, {})

@@ -1,0 +1,40 @@
+"""Train a jet classifier on top of a pretrained encoder, or the same network from scratch.
+
+``python training/finetune.py --encoder runs/a --data 'jets/*.root' --labels-per-class 100 --output runs/a-100``.
+With several ``--seeds`` each gets its own choice of labelled jets, its own head and its own folder in ``--output``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from training.loop.entry import add_run_options, explained
+from training.loop.finetuning import finetune
+
+CONFIG = Path(__file__).parent / "configs" / "finetune.yaml"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Options of the command line."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--encoder", required=True, type=Path, metavar="RUN", help="run folder or checkpoint")
+    options.add_argument("--mode", default="finetune", choices=("finetune", "freeze", "scratch"))
+    options.add_argument("--head", default="linear", choices=("linear", "mlp", "class_attention"))
+    options.add_argument("--data", nargs="+", metavar="GLOB", help="labelled jets; the encoder's own if absent")
+    options.add_argument("--labels-per-class", type=int, metavar="N", help="labelled jets a class; all if absent")
+    options.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="S")
+    options.add_argument("--config", default=CONFIG, metavar="YAML")
+    options.add_argument("--resume", metavar="auto|FILE", help="go on from the newest checkpoint of the run, or a file")
+    add_run_options(options)
+    return options
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: 0 when the training is complete, 75 when a signal stopped it, 2 for what the user has to mend."""
+    return explained(lambda: finetune(parser().parse_args(argv)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""How good a classifier, or a frozen encoder, is on jets that it never saw."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from training.config import RunConfig
+from training.data.batch import Batch
+from training.data.columns import BadFileError
+from training.data.config import DataConfig
+from training.data.loader import make_loader
+from training.data.sources import expand, named
+from training.loop.checkpoint import CheckpointError, load_encoder, load_objective
+from training.loop.distributed import process_group
+from training.loop.memory import labels_of, take
+from training.loop.metrics import BACKGROUND, Floats, Ints, classification_metrics, softmax
+from training.loop.plots import classifier_figure
+from training.loop.probe import Probe
+from training.objectives.supervised import Supervised
+
+
+def held_out(config: RunConfig, data: Sequence[str] | None) -> DataConfig:
+    """Where to find the test jets of a run: all jets of ``data``, or without it the test split of the run's own files.
+
+    Raises
+    ------
+    BadFileError
+        If a file of ``data`` is one that the run trained on.
+    """
+    if data is None:
+        return config.data
+    seen = {str(Path(path).resolve()) for source in named(config.data.files).values() for path in expand(source.files)}
+    both = [path for path in expand(data) if str(Path(path).resolve()) in seen]
+    if both:
+        msg = f"{both[0]}: the run was trained on this file; without --data its test split is used"
+        raise BadFileError(msg)
+    return config.data.model_copy(update={"test_files": tuple(data)})
+
+
+@torch.no_grad()
+def predict(classifier: Supervised, batches: Iterable[Batch], device: torch.device) -> tuple[Floats, Ints]:
+    """Probabilities [jet, class] and labels [jet] of ``batches``, computed in fp32."""
+    classifier.eval()
+    logits, labels = [], []
+    for batch in batches:
+        moved = batch.to(device, non_blocking=True)
+        logits.append(classifier.logits(moved))
+        labels.append(labels_of(moved))
+    return softmax(torch.cat(logits).cpu().numpy()), torch.cat(labels).cpu().numpy()
+
+
+def report(
+    probabilities: Floats, labels: Ints, classes: Sequence[str], folder: Path, background: str = BACKGROUND
+) -> dict[str, Any]:
+    """Metrics, written to ``folder`` as ``evaluation.json``, ``evaluation.png`` and ``scores.npz``."""
+    result = classification_metrics(probabilities, labels, classes, background)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "evaluation.json").write_text(json.dumps(result, indent=1) + "\n")
+    np.savez_compressed(folder / "scores.npz", probabilities=probabilities.astype(np.float32), labels=labels)
+    classifier_figure(probabilities, labels, result, folder / "evaluation.png", background)
+    return result
+
+
+def print_metrics(result: Mapping[str, Any], console: Console) -> None:
+    """The published table of one classifier."""
+    table = Table(title=f"{result['jets']} jets: accuracy {result['accuracy']:.4f}, AUC {result['auc']:.4f}")
+    for column in ("class", "signal efficiency", "rejection", "+-"):
+        table.add_column(column, justify="left" if column == "class" else "right")
+    for name, row in result["rejection"].items():
+        numbers = [f"{row['rejection']:.0f}", f"{row['uncertainty']:.0f}"] if row["rejection"] else ["no jet left", ""]
+        table.add_row(name, f"{100 * row['signal_efficiency']:g} %", *numbers)
+    console.print(table)
+
+
+def print_probes(result: Mapping[str, Any], console: Console) -> None:
+    """Probes of an encoder beside a random one and gradient boosting."""
+    table = Table(title=f"frozen encoder, {result['jets']['train']} labelled jets, judged on {result['jets']['test']}")
+    for column in ("", "probe", "accuracy", "AUC"):
+        table.add_column(column, justify="left" if column in ("", "probe") else "right")
+    for which, name in (("encoder", "this encoder"), ("random_encoder", "random encoder")):
+        for probe, row in result[which].items():
+            table.add_row(name, probe, f"{row['accuracy']:.4f}", f"{row['auc']:.4f}")
+    if result["boosting"]:
+        row = result["boosting"]
+        table.add_row("high-level variables", "boosting", f"{row['accuracy']:.4f}", f"{row['auc']:.4f}")
+    console.print(table)
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    """Run ``training/evaluate.py``; gives its exit status."""
+    console = Console()
+    with process_group(args.device) as ranks:
+        judge = probe_run if args.probe else evaluate_run
+        results = [judge(run, args, ranks.device, console) for run in args.runs]
+    if len(results) > 1 and not args.probe:
+        summary = spread(results)
+        console.print(f"{len(results)} runs: " + ", ".join(f"{k} {m:.4f} +- {s:.4f}" for k, (m, s) in summary.items()))
+        if args.output:
+            (args.output / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    return 0
+
+
+def spread(results: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, float]]:
+    """Mean and standard deviation over runs of accuracy and AUC."""
+    values = {name: np.array([result[name] for result in results]) for name in ("accuracy", "auc")}
+    return {name: (float(value.mean()), float(value.std(ddof=1))) for name, value in values.items()}
+
+
+def folder_of(run: Path, args: argparse.Namespace) -> Path:
+    """Where results of ``run`` go: the run folder, or a folder of its name in ``--output``."""
+    own = run if run.is_dir() else run.parent
+    if args.output is None:
+        return own
+    folder: Path = args.output / own.name if len(args.runs) > 1 else args.output
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def evaluate_run(run: Path, args: argparse.Namespace, device: torch.device, console: Console) -> dict[str, Any]:
+    """Metrics of the classifier of one run, on test jets."""
+    classifier, config = load_objective(run)
+    if not isinstance(classifier, Supervised):
+        msg = f"{run}: is no classifier but an encoder trained by {config.objective['name']}; --probe judges encoders"
+        raise CheckpointError(msg)
+    data = held_out(config, args.data)
+    if args.jets:
+        data = data.model_copy(update={"bucketed": False})
+    loader = make_loader(data, split="test", labels=True)
+    if loader.class_names != config.class_names:
+        msg = f"{run}: was trained for {list(config.class_names)}, the data have {list(loader.class_names)}"
+        raise BadFileError(msg)
+    total = min(args.jets or loader.jets_per_epoch, loader.jets_per_epoch)
+    batches = track(limited(loader, total), total, str(run), console)
+    probabilities, labels = predict(classifier.to(device), batches, device)
+    result = report(probabilities, labels, config.class_names, folder_of(run, args), args.background)
+    print_metrics(result, console)
+    return result
+
+
+def limited(batches: Iterable[Batch], jets: int) -> Iterator[Batch]:
+    """Batches until there are at least ``jets`` jets."""
+    seen = 0
+    for batch in batches:
+        yield batch
+        seen += len(batch)
+        if seen >= jets:
+            return
+
+
+def track(batches: Iterable[Batch], total: int, title: str, console: Console) -> Iterator[Batch]:
+    """``batches`` with a progress bar in jets."""
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task(title, total=total)
+        for batch in batches:
+            yield batch
+            bar.advance(task, len(batch))
+
+
+def probe_run(run: Path, args: argparse.Namespace, device: torch.device, console: Console) -> dict[str, Any]:
+    """Probes of the frozen encoder of one run: fitted to training jets, judged on test jets."""
+    encoder, config = load_encoder(run)
+    test = held_out(config, args.data).model_copy(update={"bucketed": False})
+    update = {"labels_per_class": args.labels_per_class, "bucketed": False}
+    if args.train_data:
+        update["files"] = tuple(args.train_data)
+    fit_loader = make_loader(config.data.model_copy(update=update), labels=True)
+    test_loader = make_loader(test, split="test", labels=True)
+    probe = Probe(
+        take(fit_loader, fit_loader.jets_per_epoch),
+        take(test_loader, args.jets or test_loader.jets_per_epoch),
+        test_loader.observable_names,
+        device,
+    )
+    with console.status("probing"):
+        result = probe.compare(encoder.to(device))
+    (folder_of(run, args) / "probe.json").write_text(json.dumps(result, indent=1) + "\n")
+    print_probes(result, console)
+    return result

@@ -1,0 +1,123 @@
+"""From a pretrained encoder to classifiers: one training a seed, with early stopping on validation jets."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+import yaml
+
+from training.config import RunConfig, check, override
+from training.data.batch import Batch
+from training.data.loader import make_loader
+from training.loop.build import build
+from training.loop.checkpoint import load_encoder
+from training.loop.distributed import Ranks, process_group
+from training.loop.entry import open_run, status_of
+from training.loop.loop import Extras, train
+from training.loop.memory import InMemory, labels_of, take
+from training.loop.randomness import make_deterministic, seed_everything
+from training.loop.state import Validation
+from training.loop.stream import Loading
+from training.objectives.base import Objective
+from training.objectives.supervised import Supervised
+
+IN_MEMORY = 200_000
+"""Up to this many labelled jets are kept in memory rather than read again each epoch."""
+
+
+def configure(args: argparse.Namespace, seed: int) -> RunConfig:
+    """Configuration of the training of one seed: the file, the encoder's architecture, the command line on top.
+
+    Raises
+    ------
+    ConfigError, CheckpointError
+        If the file or the encoder cannot be used.
+    """
+    _, pretrained = load_encoder(args.encoder)
+    content: dict[str, Any] = yaml.safe_load(Path(args.config).read_text())
+    content["encoder"] = pretrained.encoder.model_dump(mode="json") | content.get("encoder", {})
+    data = pretrained.data.model_dump(mode="json") | content.get("data", {})
+    content["data"] = data | {"labels_per_class": args.labels_per_class, "subset_seed": seed}
+    if args.data:
+        content["data"]["files"] = list(args.data)
+    content["objective"] = content.get("objective", {}) | {"name": "supervised", "head": args.head}
+    content["finetune"] = content.get("finetune", {}) | {"encoder": str(args.encoder), "mode": args.mode}
+    content["seed"] = seed
+    config = check(override(content, args.set), str(args.config))
+    if args.mode != "scratch":
+        return config
+    assert config.finetune is not None
+    optimiser = config.optimiser.model_copy(update={"lr": config.finetune.scratch_lr})
+    return config.model_copy(update={"optimiser": optimiser})
+
+
+def training_batches(config: RunConfig, ranks: Ranks) -> tuple[Loading, tuple[str, ...]]:
+    """Labelled batches of this process, and the class names; a small set is read once and kept in memory."""
+    loader = make_loader(config.data, rank=ranks.rank, world_size=ranks.world_size, seed=config.seed, labels=True)
+    if loader.jets_per_epoch > IN_MEMORY or ranks.world_size > 1:
+        return loader, loader.class_names
+    jets = take(loader, loader.jets_per_epoch)
+    return InMemory(jets.to(ranks.device), config.data.batch_size, seed=config.seed), loader.class_names
+
+
+def validation_jets(config: RunConfig, count: int) -> Batch:
+    """Up to ``count`` labelled jets of the validation split, a fair sample of it."""
+    mixed = config.data.model_copy(update={"bucketed": False})
+    return take(make_loader(mixed, split="val", labels=True), count)
+
+
+def early_stopping(config: RunConfig, device: torch.device) -> Validation:
+    """Cross-entropy and accuracy on validation jets."""
+    assert config.finetune is not None
+    jets = validation_jets(config, config.finetune.val_jets).to(device)
+
+    def measure(objective: Objective) -> dict[str, float]:
+        assert isinstance(objective, Supervised)
+        logits, labels = [], []
+        for batch in InMemory(jets, 512, seed=None):
+            logits.append(objective.logits(batch))
+            labels.append(labels_of(batch))
+        scores, truth = torch.cat(logits), torch.cat(labels)
+        accuracy = (scores.argmax(1) == truth).float().mean()
+        return {"val_loss": float(F.cross_entropy(scores, truth)), "val_accuracy": float(accuracy)}
+
+    return Validation(measure=measure, every=config.finetune.validate_every, patience=config.finetune.patience)
+
+
+def finetune_one(args: argparse.Namespace, config: RunConfig, folder: Path, ranks: Ranks) -> int:
+    """Train the classifier of one seed into ``folder``; gives the exit status."""
+    batches, classes = training_batches(config, ranks)
+    config = config.model_copy(update={"class_names": classes})
+    seed_everything(config.seed)
+    objective = build(config)
+    encoder = objective.exported()
+    if args.mode != "scratch":
+        encoder.load_state_dict(load_encoder(args.encoder)[0].state_dict())
+    encoder.requires_grad_(args.mode != "freeze")
+    assert config.finetune is not None
+    extras = Extras(
+        validation=early_stopping(config, ranks.device),
+        slow=tuple(encoder.parameters()) if args.mode == "finetune" else (),
+        slow_scale=1 / config.finetune.head_lr_factor,
+        max_minutes=args.max_minutes,
+    )
+    if config.deterministic:
+        make_deterministic()
+    resume = open_run(folder, args.resume, config, ranks)
+    outcome = train(objective, batches, config, folder, ranks, resume=resume, extras=extras)
+    return status_of(outcome, folder, ranks)
+
+
+def finetune(args: argparse.Namespace) -> int:
+    """Train one classifier a seed and say how they did on validation jets; gives the exit status."""
+    with process_group(args.device) as ranks:
+        for seed in args.seeds:
+            folder = args.output / f"seed{seed}" if len(args.seeds) > 1 else args.output
+            status = finetune_one(args, configure(args, seed), folder, ranks)
+            if status:
+                return status
+    return 0

@@ -1,0 +1,78 @@
+"""Which particles are hidden from the context encoder."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Split(NamedTuple):
+    """A jet's particles split in two; each side is a compact, shorter sequence."""
+
+    context: Tensor
+    """int64 [B, K], positions of the particles that are seen."""
+    context_mask: Tensor
+    """bool [B, K]."""
+    target: Tensor
+    """int64 [B, M], positions of the hidden particles."""
+    target_mask: Tensor
+    """bool [B, M]."""
+
+
+def round_up(n: int, multiple: int = 8) -> int:
+    """Smallest multiple not below ``n``: attention on CUDA wants aligned lengths, compilation few of them."""
+    return -(-n // multiple) * multiple
+
+
+def lengths(n: int, limits: tuple[float, float]) -> tuple[int, int]:
+    """Longest context and target, padded, of jets of at most ``n`` particles with a hidden share in ``limits``."""
+    return min(n, round_up(n - int(limits[0] * n))), min(n, round_up(int(limits[1] * n + 0.5)))
+
+
+def draws(shape: tuple[int, ...], *, seed: int, step: int, rank: int, world_size: int, device: torch.device) -> Tensor:
+    """Uniform numbers for this rank's jets, the rows rank::world_size of the global batch.
+
+    The same for a jet whether one process holds the whole batch or many hold slices of it.
+    """
+    rng = torch.Generator(device).manual_seed((seed * 1_000_003 + step) % 2**63)
+    rows, *rest = shape
+    return torch.rand(rows * world_size, *rest, generator=rng, device=device)[rank::world_size]
+
+
+def split(order: Tensor, mask: Tensor, ratio: Tensor, limits: tuple[float, float]) -> Split:
+    """Hide the last particles of each jet in the ``order``.
+
+    Parameters
+    ----------
+    order
+        f32 [B, N]: the particles with the largest values are hidden.
+    mask
+        bool [B, N].
+    ratio
+        f32 [B], share of the particles to hide, rounded to whole particles; at least one, and at least one stays
+        (of a single particle none is hidden).
+    limits
+        Lowest and highest ``ratio``; with N they set the lengths of both sides, which must not depend on data.
+    """
+    n = mask.shape[1]
+    count = mask.sum(1)
+    hidden = (ratio * count).round().long().clamp(min=1).minimum(count - 1).clamp(min=0)
+    seen = count - hidden
+    # Real particles first, in the wanted order; padding last.
+    sequence = torch.where(mask, order, torch.inf).argsort(dim=1)
+    context_length, target_length = lengths(n, limits)
+    slots = torch.arange(n, device=mask.device)
+    position = (seen.unsqueeze(1) + slots[:target_length]).clamp(max=n - 1)
+    return Split(
+        context=sequence[:, :context_length],
+        context_mask=slots[:context_length] < seen.unsqueeze(1),
+        target=sequence.gather(1, position),
+        target_mask=slots[:target_length] < hidden.unsqueeze(1),
+    )
+
+
+def take(x: Tensor, index: Tensor) -> Tensor:
+    """Rows ``index`` [B, K] of ``x`` [B, N, C]."""
+    return x.gather(1, index.unsqueeze(-1).expand(-1, -1, x.shape[-1]))

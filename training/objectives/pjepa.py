@@ -1,0 +1,295 @@
+"""P-JEPA: predict the embeddings of hidden particles from the visible ones (Liu, Wang, Li, Qu, ML4Jets 2024).
+
+A context encoder sees 50-70 % of a jet's particles. A predictor, told the kinematics of the hidden ones, predicts what
+a target encoder, the moving average of the context encoder that sees the whole jet, makes of them. The loss has a
+part for particles, a part for the jet as a whole (its embedding, and label-free observables) and one for the identity
+of the hidden particles. With the particle, jet and identity weights at 0, neither target nor predictor is computed:
+the compute-matched control that learns observables only.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor
+
+from training.data.batch import Batch
+from training.models.encoder import Encoded, Encoder
+from training.models.flops import block_macs, encoder_macs
+from training.models.preprocess import DISPLACEMENT, IDENTITY, KINEMATIC_FEATURES
+from training.objectives.base import Objective, ObjectiveError, spread
+from training.objectives.ema import make_target, momentum_at, update_target
+from training.objectives.masks import Split, draws, lengths, split, take
+from training.objectives.observables import jet_observables, observable_names
+from training.objectives.predictor import JetPredictor, Predictor, PredictorConfig, normalise
+from training.objectives.ranks import RunningMoments, global_mean, moments, world
+
+
+class Weights(BaseModel):
+    """Weight of each part of the loss; a part of weight 0 is not computed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    particle: float = Field(default=1.0, ge=0)
+    """Embeddings of the hidden particles."""
+    jet: float = Field(default=1.0, ge=0)
+    """Embedding of the whole jet: the aggregated loss."""
+    observables: float = Field(default=0.0, ge=0)
+    """Label-free observables of the whole jet, regressed from the visible particles; also aggregated."""
+    identity: float = Field(default=0.5, ge=0)
+    """Identity and charge of the hidden particles."""
+    variance: float = Field(default=1.0, ge=0)
+    """Hinge on the standard deviation of each dimension of the layer-normed embeddings (arXiv 2105.04906)."""
+    covariance: float = Field(default=0.02, ge=0)
+    """Squared covariances of different dimensions."""
+
+
+class PJEPAConfig(BaseModel):
+    """Options of the objective ``pjepa``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    hidden: tuple[float, float] = (0.3, 0.5)
+    """Lowest and highest share of a jet's particles that is hidden; uniform in between, jet by jet."""
+    contiguous: bool = False
+    """Hide the neighbours in angle of a random particle instead of particles at random."""
+    predictor: PredictorConfig = PredictorConfig()
+    last_blocks: int = Field(default=3, gt=0)
+    """Targets are the mean of the outputs of this many last blocks."""
+    momentum: tuple[float, float] = (0.99, 0.9995)
+    """Of the target encoder, at the beginning and at the end."""
+    weights: Weights = Weights()
+    drop_identity: float = Field(default=0.0, ge=0, lt=1)
+    """Probability that a jet's context has no identity and charge; the card then calls these fields optional."""
+    drop_displacement: float = Field(default=0.0, ge=0, lt=1)
+    """The same for the impact parameters."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        low, high = self.hidden
+        if not 0 < low <= high < 1:
+            msg = f"hidden: expected 0 < lowest <= highest < 1, got {self.hidden}"
+            raise ValueError(msg)
+        if not all(0 <= m <= 1 for m in self.momentum):
+            msg = f"momentum: expected two numbers in [0, 1], got {self.momentum}"
+            raise ValueError(msg)
+        if not (self.weights.jet or self.weights.observables):
+            msg = "weights: jet and observables are both 0, nothing would train the jet embedding"
+            raise ValueError(msg)
+        return self
+
+
+class PJEPA(Objective):
+    """The encoder in training, its target, and what predicts the one from the other."""
+
+    def __init__(
+        self, encoder: Encoder, config: PJEPAConfig, *, observables: tuple[str, ...] = (), seed: int = 0
+    ) -> None:
+        super().__init__()
+        size, weights = encoder.config, config.weights
+        if config.last_blocks > size.blocks:
+            msg = f"last_blocks: {config.last_blocks} of an encoder that has {size.blocks} blocks"
+            raise ObjectiveError(msg)
+        for name, probability, group in (
+            ("weights.identity", weights.identity, IDENTITY),
+            ("drop_identity", config.drop_identity, IDENTITY),
+            ("drop_displacement", config.drop_displacement, DISPLACEMENT),
+        ):
+            if probability and group[0] not in size.fields:
+                msg = f"{name}: {probability}, but the encoder's fields have no {group[0]}; set it to 0"
+                raise ObjectiveError(msg)
+        self.config, self.seed, self.stored = config, seed, observables
+        self.optional_fields = (IDENTITY if config.drop_identity else ()) + (
+            DISPLACEMENT if config.drop_displacement else ()
+        )
+        self.encoder, self.target = encoder, make_target(encoder)
+        if weights.particle or weights.identity:
+            self.predictor = Predictor(config.predictor, size.dim, len(KINEMATIC_FEATURES))
+            self.predictor.embedding.requires_grad_(weights.particle > 0)
+        if weights.particle:
+            self.token_moments = RunningMoments(size.dim)
+        if weights.identity:
+            self.identity = torch.nn.Linear(config.predictor.dim, IDENTITIES)
+        if weights.jet:
+            self.jet_predictor = JetPredictor(size.dim, size.dim)
+            self.jet_moments = RunningMoments(size.dim)
+        if weights.observables:
+            names = observable_names(observables)
+            self.observable_predictor = JetPredictor(size.dim, len(names))
+            self.observable_moments = RunningMoments(len(names))
+        self.seen = 0
+
+    def get_extra_state(self) -> Tensor:
+        """Number of batches seen, of which the masks are a function."""
+        return torch.tensor(self.seen)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Go on with the masks of a checkpoint."""
+        self.seen = int(state)
+
+    def train(self, mode: bool = True) -> Self:
+        """As usual, except that the target never drops anything."""
+        super().train(mode)
+        self.target.eval()
+        return self
+
+    def forward(self, batch: Batch, progress: float = 0.0) -> dict[str, Tensor]:  # noqa: ARG002
+        """Each part of the loss unweighted, and ``loss``, their weighted sum."""
+        parts = self.parts(batch, *self.draw(batch))
+        weights = self.config.weights.model_dump()
+        return parts | {"loss": torch.stack([weights[name] * value for name, value in parts.items()]).sum()}
+
+    @torch.compiler.disable
+    @torch.no_grad()
+    def draw(self, batch: Batch) -> tuple[Split, Tensor]:
+        """This batch's split into visible and hidden particles, and which jets keep their optional fields, [B, 2]."""
+        rank, world_size = world()
+        b, n = batch.mask.shape
+        # Outside training always the same masks, so that two evaluations agree.
+        step = self.seen if self.training else -1
+        self.seen += self.training
+        numbers = draws(
+            (b, n + 3), seed=self.seed, step=step, rank=rank, world_size=world_size, device=batch.mask.device
+        )
+        order, ratio, dropped = numbers[:, :n], numbers[:, n], numbers[:, n + 1 :]
+        low, high = self.config.hidden
+        if self.config.contiguous:
+            order = neighbours(batch.particles, batch.mask, order)
+        kept = [dropped[:, 0] >= self.config.drop_identity, dropped[:, 1] >= self.config.drop_displacement]
+        return split(order, batch.mask, low + (high - low) * ratio, self.config.hidden), torch.stack(kept, dim=1)
+
+    def parts(self, batch: Batch, masks: Split, kept: Tensor) -> dict[str, Tensor]:
+        """The parts of the loss whose weight is not 0."""
+        weights, losses = self.config.weights, {}
+        student = self.encoder(
+            self.without_dropped(take(batch.particles, masks.context), kept), masks.context_mask, batch.jets
+        )
+        if weights.particle or weights.jet:
+            with torch.no_grad():
+                target = self.target(batch.particles, batch.mask, batch.jets, self.config.last_blocks)
+        if weights.particle or weights.identity:
+            hidden = take(batch.particles, masks.target)
+            hints = self.encoder.preprocess(hidden, masks.target_mask, batch.jets).features[
+                ..., : len(KINEMATIC_FEATURES)
+            ]
+            predicted = self.predictor(student.tokens, masks.context_mask, hints, masks.target_mask)
+        if weights.particle:
+            wanted = self.standardised(self.token_moments, take(target.tokens, masks.target), masks.target_mask)
+            error = F.smooth_l1_loss(self.predictor.embedding(predicted).float(), wanted, reduction="none")
+            losses["particle"] = global_mean(error.mean(-1), masks.target_mask)
+        real = batch.mask.any(1)
+        if weights.jet:
+            wanted = self.standardised(self.jet_moments, target.jet, real)
+            error = F.smooth_l1_loss(self.jet_predictor(student.jet).float(), wanted, reduction="none")
+            losses["jet"] = global_mean(error.mean(-1), real)
+        if weights.observables:
+            losses["observables"] = self.observable_loss(batch, student)
+        if weights.identity:
+            losses["identity"] = identity_loss(self.identity(predicted), hidden, masks.target_mask)
+        if weights.variance or weights.covariance:
+            losses |= self.spread_losses(student, real)
+        return losses
+
+    def without_dropped(self, particles: Tensor, kept: Tensor) -> Tensor:
+        """``particles`` with the optional fields of the jets that do not keep them set to 0."""
+        if not self.optional_fields:
+            return particles
+        end = len(IDENTITY) + 4
+        columns = [
+            particles[..., :4],
+            particles[..., 4:end] * kept[:, None, :1],
+            particles[..., end:] * kept[:, None, 1:],
+        ]
+        return torch.cat(columns, dim=-1)
+
+    def standardised(self, running: RunningMoments, x: Tensor, weights: Tensor) -> Tensor:
+        """Targets: layer-normed, then standardised over the last batches, or their spread would shrink unnoticed."""
+        x = normalise(x)
+        if self.training:
+            running.update(x, weights)
+        return running.standardise(x)
+
+    def observable_loss(self, batch: Batch, student: Encoded) -> Tensor:
+        """Smooth L1 of standardised observables, over those that a jet has."""
+        observed = jet_observables(batch.particles, batch.mask, batch.jets, batch.observables, self.stored)
+        if self.training:
+            self.observable_moments.update(observed, batch.mask.any(1))
+        wanted = self.observable_moments.standardise(observed)
+        present = wanted.isfinite()
+        wanted = torch.where(present, wanted, 0.0).clamp(-5, 5)
+        error = F.smooth_l1_loss(self.observable_predictor(student.jet).float(), wanted, reduction="none")
+        return global_mean(error, present)
+
+    def spread_losses(self, student: Encoded, real: Tensor) -> dict[str, Tensor]:
+        """Variance hinge and covariance of the student's jet and particle embeddings, half each."""
+        variance, covariance = [], []
+        for x, weights in ((student.jet, real), (student.tokens, student.mask)):
+            _, _, matrix = moments(normalise(x), weights)
+            diagonal = matrix.diagonal()
+            variance.append(F.relu(1 - (diagonal.clamp(min=0) + 1e-4).sqrt()).mean())
+            covariance.append((matrix.square().sum() - diagonal.square().sum()) / len(diagonal))
+        losses = {"variance": torch.stack(variance).mean(), "covariance": torch.stack(covariance).mean()}
+        return {name: loss for name, loss in losses.items() if getattr(self.config.weights, name)}
+
+    def after_step(self, progress: float) -> dict[str, float]:
+        """Move the target."""
+        momentum = momentum_at(progress, self.config.momentum)
+        update_target(self.target, self.encoder, momentum)
+        return {"ema": momentum}
+
+    def exported(self) -> Encoder:
+        """The target encoder."""
+        return self.target
+
+    @torch.no_grad()
+    def monitors(self, batch: Batch) -> dict[str, float]:
+        """Spread of the target's embeddings, and how far teacher and student agree on whole jets."""
+        values = spread(self.target, batch)
+        inputs = (batch.particles, batch.mask, batch.jets, self.config.last_blocks)
+        teacher, student = self.target(*inputs), self.encoder(*inputs)
+        values["teacher_student_cosine"] = float(F.cosine_similarity(teacher.jet.float(), student.jet.float()).mean())
+        tokens = teacher.tokens[teacher.mask].float()
+        values["target_variance"] = float(tokens.var(0).mean())
+        values["target_std_normed"] = float(normalise(tokens).std(0).mean())
+        return values
+
+    def flops(self, batch: Batch) -> float:
+        """Student forward and backward on the visible particles, target forward on all, predictor on both sides."""
+        weights, (b, n) = self.config.weights, batch.mask.shape
+        visible, hidden = lengths(n, self.config.hidden)
+        total = 6 * encoder_macs(self.encoder.config, visible)
+        if weights.particle or weights.jet:
+            total += 2 * encoder_macs(self.encoder.config, n)
+        if weights.particle or weights.identity:
+            size, dim = self.config.predictor, self.encoder.config.dim
+            ends = (visible + hidden) * dim * size.dim
+            total += 6 * (size.blocks * block_macs(visible + hidden, size.dim) + ends)
+        return b * total
+
+
+def neighbours(particles: Tensor, mask: Tensor, order: Tensor) -> Tensor:
+    """Minus the angular distance to one particle of each jet, the real one with the largest ``order`` [B, N]."""
+    px, py, pz, _ = particles[..., :4].unbind(-1)
+    eta = torch.asinh(pz / (px.square() + py.square()).clamp(min=1e-16).sqrt())
+    phi = torch.atan2(py, px)
+    centre = torch.where(mask, order, -1.0).argmax(1, keepdim=True)
+    dphi = (phi - phi.gather(1, centre) + torch.pi).remainder(2 * torch.pi) - torch.pi
+    return -((eta - eta.gather(1, centre)).square() + dphi.square())
+
+
+IDENTITIES = 8
+"""Charged hadron, electron and muon of either charge, neutral hadron, photon."""
+
+
+def identity_loss(logits: Tensor, particles: Tensor, mask: Tensor) -> Tensor:
+    """Cross-entropy of the kind of each particle [B, M]; one without a flag, or with several, is left out."""
+    charge = particles[..., 4]
+    charged_hadron, neutral_hadron, photon, electron, muon = (particles[..., 5:10] > 0).long().unbind(-1)
+    positive = (charge > 0) * (charged_hadron + electron + muon)
+    kind = 2 * neutral_hadron + 3 * photon + 4 * electron + 6 * muon + positive
+    known = (charged_hadron + neutral_hadron + photon + electron + muon) == 1
+    error = F.cross_entropy(logits.float().movedim(-1, 1), kind.clamp(max=IDENTITIES - 1), reduction="none")
+    return global_mean(error, mask & known)

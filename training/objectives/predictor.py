@@ -1,0 +1,86 @@
+"""The predictor of a JEPA: from the context's tokens and hints on the hidden ones to the hidden ones' embeddings."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+
+from training.models.attention import Block, padding_bias
+from training.models.encoder import damp_residuals, initialise
+
+
+class PredictorConfig(BaseModel):
+    """Size of the predictor; the defaults are those published for P-JEPA."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dim: int = Field(default=192, gt=0)
+    heads: int = Field(default=6, gt=0)
+    blocks: int = Field(default=4, gt=0)
+
+    @model_validator(mode="after")
+    def _possible(self) -> PredictorConfig:
+        if self.dim % self.heads:
+            msg = f"heads: {self.heads} heads do not divide the predictor's width {self.dim}"
+            raise ValueError(msg)
+        return self
+
+
+class Predictor(nn.Module):
+    """Transformer without pair bias over [context tokens, mask tokens].
+
+    Parameters
+    ----------
+    width
+        Size D of the encoder's tokens.
+    hint
+        Number of features that a mask token is told of its particle.
+    """
+
+    def __init__(self, config: PredictorConfig, width: int, hint: int) -> None:
+        super().__init__()
+        dim = config.dim
+        self.context = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, dim))
+        self.hint = nn.Sequential(nn.Linear(hint, dim), nn.GELU(), nn.Linear(dim, dim))
+        self.mask_token = nn.Parameter(torch.empty(dim))
+        self.blocks = nn.ModuleList(Block(dim, config.heads) for _ in range(config.blocks))
+        self.norm = nn.LayerNorm(dim)
+        self.embedding = nn.Linear(dim, width)
+        nn.init.trunc_normal_(self.mask_token, std=0.02)
+        initialise(self)
+        damp_residuals(self.blocks)
+
+    def forward(self, context: Tensor, context_mask: Tensor, hints: Tensor, target_mask: Tensor) -> Tensor:
+        """Hidden states [B, M, d] of the targets.
+
+        From context tokens [B, K, D], hints [B, M, F] and the masks bool [B, K], [B, M]; :attr:`embedding` turns them
+        into predicted embeddings [B, M, D].
+        """
+        known = self.context(context)
+        asked = (self.hint(hints) + self.mask_token).to(known.dtype)
+        x = torch.cat([known, asked], dim=1)
+        bias = padding_bias(torch.cat([context_mask, target_mask], dim=1))
+        for block in self.blocks:
+            x = block(x, bias)
+        return self.norm(x[:, context.shape[1] :])
+
+
+class JetPredictor(nn.Module):
+    """MLP from the context's jet embedding [B, D] to ``outputs`` numbers about the whole jet."""
+
+    def __init__(self, width: int, outputs: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, outputs))
+        initialise(self)
+
+    def forward(self, jet: Tensor) -> Tensor:
+        """[B, D] to [B, outputs]."""
+        return self.layers(jet)
+
+
+def normalise(x: Tensor) -> Tensor:
+    """Layer norm over the last axis without affine, in fp32."""
+    with torch.autocast(x.device.type, enabled=False):
+        return F.layer_norm(x.float(), x.shape[-1:])

@@ -1,0 +1,62 @@
+"""Training on labels: the Sophon route with many classes, fine-tuning, and training from scratch."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from training.data.batch import Batch
+from training.models.encoder import Encoder
+from training.models.flops import encoder_macs
+from training.models.heads import HeadName, build_head
+from training.objectives.base import Objective, ObjectiveError
+from training.objectives.ranks import global_mean
+
+
+class SupervisedConfig(BaseModel):
+    """Options of the objective ``supervised``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    head: HeadName = "linear"
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+
+
+class Supervised(Objective):
+    """Cross-entropy of any number of classes."""
+
+    needs_labels = True
+
+    def __init__(self, encoder: Encoder, config: SupervisedConfig, class_names: tuple[str, ...]) -> None:
+        super().__init__()
+        if len(class_names) < 2:
+            msg = f"supervised: needs at least two classes, the data have {list(class_names)}"
+            raise ObjectiveError(msg)
+        self.config, self.class_names, self.encoder = config, class_names, encoder
+        size = encoder.config
+        self.head = build_head(config.head, dim=size.dim, classes=len(class_names), heads=size.heads)
+
+    def logits(self, batch: Batch) -> Tensor:
+        """Logits f32 [B, class]."""
+        return self.head(self.encoder(batch.particles, batch.mask, batch.jets)).float()
+
+    def forward(self, batch: Batch, progress: float = 0.0) -> dict[str, Tensor]:  # noqa: ARG002
+        """Cross-entropy and accuracy."""
+        if batch.labels is None:
+            msg = "supervised: the batch has no labels; use data with labels or an objective without"
+            raise ObjectiveError(msg)
+        logits = self.logits(batch)
+        error = F.cross_entropy(logits, batch.labels, label_smoothing=self.config.label_smoothing, reduction="none")
+        every = torch.ones_like(error)
+        accuracy = global_mean((logits.argmax(1) == batch.labels).float(), every)
+        return {"loss": global_mean(error, every), "accuracy": accuracy}
+
+    def exported(self) -> Encoder:
+        """The encoder in training."""
+        return self.encoder
+
+    def flops(self, batch: Batch) -> float:
+        """Forward and twice that backward."""
+        return 6 * len(batch) * encoder_macs(self.encoder.config, batch.mask.shape[1])

@@ -1,0 +1,33 @@
+"""Pretrain a jet encoder: ``python training/pretrain.py --config CONFIG --data 'jets/*.root' --output runs/a``.
+
+On many GPUs: ``torchrun --nproc-per-node 8 training/pretrain.py ...``. Killed or pre-empted, the same command with
+``--resume auto`` goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from training.loop.entry import add_run_options, explained
+from training.loop.pretraining import pretrain
+
+
+def parser() -> argparse.ArgumentParser:
+    """Options of the command line."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--config", required=True, metavar="YAML", help="e.g. training/configs/pjepa_mini.yaml")
+    options.add_argument("--data", required=True, nargs="+", metavar="GLOB", help="ROOT or parquet files, or shards")
+    options.add_argument("--resume", metavar="auto|FILE", help="go on from the newest checkpoint of the run, or a file")
+    options.add_argument("--stop-on-collapse", action="store_true", help="stop when all jets look alike to the encoder")
+    add_run_options(options)
+    return options
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: 0 when the training is complete, 75 when a signal stopped it, 2 for what the user has to mend."""
+    return explained(lambda: pretrain(parser().parse_args(argv)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
