@@ -30,8 +30,8 @@ from typing import Any, Literal
 import numpy as np
 
 ROOT = Path(__file__).parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
+if __name__ == "__main__":
+    sys.path[0] = str(ROOT)  # not this folder, where training.py would hide the package of that name
 
 from benchmarks.inference_setup import SIZES, file_jets, prepare, real_multiplicities  # noqa: E402
 
@@ -82,13 +82,13 @@ def measure(size: str, jets: Path, options: argparse.Namespace) -> dict[str, dic
     rows: dict[str, dict[str, Any]] = {}
     expected = np.zeros(0)
     for way in ways:
-        words = [sys.executable, str(ROOT / "benchmarks" / "inference_ways.py"), way, size, str(options.models)]
+        words = [sys.executable, "-m", "benchmarks.inference_ways", way, size, str(options.models.absolute())]
         words += [str(jets), options.provider, str(options.threads), str(options.seconds)]
         threads = {
             name: str(options.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         }
         environment = os.environ | threads | {"PYTHONPATH": str(ROOT)}
-        done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+        done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment, cwd=ROOT)
         if done.returncode:
             print(done.stderr)
             msg = f"{size}: {way} failed with status {done.returncode}"

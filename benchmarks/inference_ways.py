@@ -1,6 +1,6 @@
 """One way of benchmarks/inference.py, in a process of its own: prints its numbers as JSON.
 
-python benchmarks/inference_ways.py WAY SIZE MODELS JETS.npz PROVIDER THREADS SECONDS
+python -m benchmarks.inference_ways WAY SIZE MODELS JETS.npz PROVIDER THREADS SECONDS
 """
 
 from __future__ import annotations
