@@ -20,7 +20,6 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
-from rich.console import Console
 
 from jepa_coffea.encoder.card import Drift, ModelCard, card_in, load_model, write_card
 from training.onnx_graph import Session, example_jets, reference_jets
@@ -45,7 +44,7 @@ def main() -> None:
     card = reduce(arguments.model, arguments.output, arguments.precision)
     assert card.drift is not None
     size = arguments.output.stat().st_size / arguments.model.stat().st_size
-    Console().print(
+    print(
         f"{arguments.output}: {card.precision}, {size:.0%} of the size, embeddings drift by "
         f"{card.drift.max_relative:.1e} at most, cosine at least {card.drift.min_cosine:.6f} on {card.drift.jets} jets"
     )
