@@ -209,7 +209,8 @@ def _refuse_strangers(processor: Any, chunks: Sequence[WorkItem]) -> None:
         if strangers:
             msg = (
                 f"{folder}/dataset={dataset} holds {len(strangers)} files that this run would not write, first "
-                f"{strangers[0]}: they come from other files or another chunksize, and would be read along with its own. Use an empty folder."
+                f"{strangers[0]}: they come from other files or another chunksize, and would be read along with its "
+                "own. Use an empty folder."
             )
             raise LostEventsError(msg)
 
