@@ -16,8 +16,8 @@ import cloudpickle
 import lz4.frame
 from coffea.processor import CheckpointerABC
 
-CHUNK = ("dataset", "filename", "treename", "entrystart", "entrystop", "fileuuid")
-"""What coffea says of a chunk; anything else in its metadata is the user's, and may change the result."""
+CHUNK = ("dataset", "filename", "treename", "entrystart", "entrystop", "fileuuid", "version")
+"""What coffea says of a chunk (``version``, of the schema, only once it is open); anything else is the user's."""
 
 
 class Checkpointer(CheckpointerABC):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -12,8 +14,10 @@ from coffea.processor import IterativeExecutor, Runner
 from coffea.processor.executor import DaskExecutor, WorkItem
 
 from jepa_coffea.checkpoints import Checkpointer
-from jepa_coffea.constituents.record import UnreadableError
+from jepa_coffea.constituents.record import LayoutError, UnreadableError
 from jepa_coffea.embedded import chunk_name
+from jepa_coffea.encoder.card import ModelError
+from jepa_coffea.encoder.providers import ProviderError
 from jepa_coffea.filesets import look_at_all, plan_chunks, require_readable
 from jepa_coffea.schemas import PFNano
 
@@ -22,6 +26,10 @@ GPU, POOL = "GPU", "POOL"
 
 DAMAGED = (OSError, UnreadableError)
 """What a damaged or unreachable file raises while a chunk is read; never an error of layout or model."""
+
+
+OURS = {kind.__name__: kind for kind in (LayoutError, UnreadableError, ModelError, ProviderError)}
+"""Errors that are shown as what they are, not as the general exception that coffea makes of all."""
 
 
 class LostEventsError(RuntimeError):
@@ -110,6 +118,8 @@ def run(
     ------
     BadFileError
         If files cannot be opened, naming all of them.
+    LayoutError, UnreadableError, ModelError, ProviderError
+        If a chunk cannot be embedded, naming file and events.
     LostEventsError
         If the output does not account for all events.
     """
@@ -126,7 +136,13 @@ def run(
         skipbadfiles=DAMAGED if skipbadfiles else False,
         checkpointer=None if checkpoints is None else Checkpointer(checkpoints, processor),
     )
-    wrapped = runner.run(chunks, processor)
+    try:
+        wrapped = runner.run(chunks, processor)
+    except Exception as error:
+        plain = _plain(error)
+        if plain is None:
+            raise
+        raise plain from None
     output = dict(wrapped["out"])
     resumed = sum(output.pop("resumed", {}).values())
     lost = sorted(set(chunks) - wrapped["processed"], key=lambda chunk: (chunk.filename, chunk.entrystart))
@@ -165,6 +181,19 @@ def account(output: Mapping[str, Any], chunks: Sequence[WorkItem], lost: Sequenc
                 f"{book['events']} events in {book['chunks']} chunks; a chunk was lost or added twice"
             )
             raise LostEventsError(msg)
+
+
+def _plain(error: Exception) -> Exception | None:
+    """The error of ours that coffea has wrapped in another, with the chunk in front; across processes only its text."""
+    found = re.search(r"(filename='[^']*'.*?entrystop=\d+).*The error was: (\w+)\((.*)\)\.$", str(error), re.DOTALL)
+    if found is None or found[2] not in OURS:
+        return None
+    where = re.sub(r"filename='([^']*)'.*?entrystart=(\d+), entrystop=(\d+)", r"\1, events \2 to \3", found[1])
+    try:
+        text = str(ast.literal_eval(found[3]))
+    except (ValueError, SyntaxError):
+        text = found[3]
+    return OURS[found[2]](f"{where}: {text}")
 
 
 def _refuse_strangers(processor: Any, chunks: Sequence[WorkItem]) -> None:

@@ -65,6 +65,12 @@ def test_jets_are_in_range_the_sum_of_their_particles_and_of_their_class(folder:
         assert ak.all(np.hypot(jets.aux_genpart_eta - jets.jet_eta, 0) < 0.8)
 
 
+def test_the_same_seed_gives_the_same_jets(folder: Path, tmp_path: Path) -> None:
+    make_jets(tmp_path, ["Wqq"], JETS, JetsConfig(seed=4), workers=1)
+    one, two = (uproot.open(path / "WToQQ_000.root")["tree"].arrays() for path in (folder, tmp_path))
+    assert ak.array_equal(one, two)
+
+
 def test_the_w_peak(folder: Path) -> None:
     with uproot.open(folder / "WToQQ_000.root") as file:
         mass = file["tree"]["jet_sdmass"].array()
