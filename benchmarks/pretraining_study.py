@@ -68,7 +68,9 @@ class Study:
         command = [sys.executable, str(ROOT / "training" / script), *map(str, arguments), "--device", self.device]
         log = self.output / "logs" / f"{script.removesuffix('.py')}-{time.time_ns()}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        threads = str(max(1, (os.cpu_count() or 1) // self.jobs))
+        path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        environment = {"OMP_NUM_THREADS": threads} | os.environ | {"PYTHONPATH": path}
         with log.open("w") as file:
             file.write(" ".join(command) + "\n")
             file.flush()
@@ -94,7 +96,8 @@ def pretrain(study: Study) -> None:
     """Every objective for the same minutes, all at the same time; and one encoder that hardly takes a step."""
     common = ["--config", study.config, "--data", *study.data]
     minutes = ["--max-minutes", f"{PRETRAINING * study.minutes:.3f}"]
-    watch = ["monitor_every=500", "probe_every=500"]
+    # Time ends a pretraining, not the number of steps.
+    watch = ["steps=1000000000", "monitor_every=500", "probe_every=500"]
     jobs = [
         ("pretrain.py", *common, "--output", study.output / name, *minutes, "--set", *watch, *changes, *study.settings)
         for name, changes in OBJECTIVES.items()
@@ -213,7 +216,9 @@ def draw(study: Study, result: Mapping[str, Any]) -> None:
     for at, (label, mode, (accuracy, spread), _) in enumerate(rows(result)):
         colour = {"finetune": "C0", "freeze": "C1", "scratch": "C7", "": "0.5"}[mode]
         bars.barh(at, accuracy, xerr=spread, color=colour)
-        bars.text(0.01, at, f"{label} {mode}", va="center", fontsize=8, color="white")
+        bars.text(
+            0.01, at, label if label.startswith("none") else f"{label}, {mode}", va="center", fontsize=8, color="white"
+        )
     low = min(row[2][0] for row in rows(result))
     bars.set(yticks=[], xlabel=f"test accuracy, {study.labels} labels a class", xlim=(max(0, low - 0.15), None))
     for text in bars.texts:
@@ -221,11 +226,15 @@ def draw(study: Study, result: Mapping[str, Any]) -> None:
     for name in OBJECTIVES:
         lines = journal(study.output / name)
         for axes, key in ((probe, "probe_linear_accuracy"), (rank, "rankme")):
-            seen = [(line["step"], line[key]) for line in lines if key in line]
+            seen = [(line["minutes"], line[key]) for line in lines if key in line and "minutes" in line]
             if seen:
                 axes.plot(*zip(*seen, strict=True), label=name)
-    probe.set(xlabel="step", ylabel="accuracy of the linear probe, validation", title="frozen encoder while it learns")
-    rank.set(xlabel="step", ylabel="RankMe", title="effective dimensions")
+    probe.set(
+        xlabel="minutes of pretraining",
+        ylabel="accuracy of the linear probe, validation",
+        title="frozen encoder while it learns",
+    )
+    rank.set(xlabel="minutes of pretraining", ylabel="RankMe", title="effective dimensions")
     for axes in (probe, rank):
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
@@ -241,7 +250,7 @@ def main(argv: list[str] | None = None) -> int:
     options.add_argument("--minutes", type=float, default=20, metavar="M", help="of the whole study")
     options.add_argument("--labels", type=int, default=100, metavar="N", help="labelled jets a class")
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    options.add_argument("--jobs", type=int, default=4, metavar="J", help="trainings at a time on the device")
+    options.add_argument("--jobs", type=int, default=8, metavar="J", help="trainings at a time on the device")
     options.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     options.add_argument("--set", nargs="+", default=[], metavar="FIELD=VALUE", help="of the pretrainings")
     options.add_argument("--set-finetune", nargs="+", default=[], metavar="FIELD=VALUE", help="of the fine-tunings")

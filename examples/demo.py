@@ -29,8 +29,6 @@ BACKGROUND, SIGNAL = 24_000, 700
 CLASSES = "QCD,H4q,Wqq,Tbqq"
 """Jets that the tagger tells apart."""
 
-SHIPPED = "pjepa-mini"
-
 
 class Demo:
     """A folder, and the steps done in it."""
@@ -42,7 +40,7 @@ class Demo:
         folder.mkdir(parents=True, exist_ok=True)
 
     def step(self, title: str, made: str, *command: str | Path) -> Path:
-        """Run a command unless what it makes is there; its output goes to the terminal as it comes."""
+        """Run a command unless what it makes is there; a command that makes nothing always runs."""
         result = self.folder / made
         done = self.folder / ".done" / made.replace("/", "-")
         elapsed = time.perf_counter() - self.started
@@ -50,15 +48,16 @@ class Demo:
         words = [str(word) for word in command]
         shown = shlex.join([Path(words[0]).name, *(word.replace(f"{ROOT}/", "") for word in words[1:])])
         self.console.print(f"$ {shown}", style="cyan", highlight=False, soft_wrap=True)
-        if done.exists() and result.exists():
+        if made and done.exists() and result.exists():
             self.console.print(f"  already there: {result}", highlight=False)
             return result
         outcome = subprocess.run(words, cwd=ROOT, check=False)
         if outcome.returncode:
             msg = f"The demo stopped: this command failed with status {outcome.returncode}:\n  {shown}"
             raise SystemExit(msg)
-        done.parent.mkdir(exist_ok=True)
-        done.touch()
+        if made:
+            done.parent.mkdir(exist_ok=True)
+            done.touch()
         return result
 
     def document(self, name: str, content: dict[str, Any]) -> Path:
@@ -95,34 +94,33 @@ def simulate(demo: Demo, workers: int) -> tuple[Path, Path, Path]:
 
 
 def train(demo: Demo, jets: Path) -> Path:
-    """A short pretraining, a tagger on top of it, and both as ONNX files; returns the encoder's run."""
+    """A short pretraining, and a tagger on top of the frozen encoder: one file with embeddings and scores."""
     data = f"{jets}/*.root"
     run = demo.step(
-        "2. Pretrain: P-JEPA, without labels, for a minute", "pretraining",
+        "2. Pretrain: P-JEPA, without labels, for a minute and a half", "pretraining",
         *script("training/pretrain.py"), "--config", "training/configs/pjepa_mini.yaml", "--data", data,
-        "--max-minutes", "1", "--output", demo.folder / "pretraining",
+        "--max-minutes", "1.5", "--output", demo.folder / "pretraining",
     )  # fmt: skip
     tagger = demo.step(
-        "3. Fine-tune with 100 labels a class", "tagger",
-        *script("training/finetune.py"), "--encoder", run, "--data", data, "--labels-per-class", "100",
-        "--max-minutes", "0.7", "--output", demo.folder / "tagger",
+        "3. A tagger on the frozen encoder: 100 labels a class", "tagger",
+        *script("training/finetune.py"), "--encoder", run, "--mode", "freeze", "--data", data,
+        "--labels-per-class", "100", "--max-minutes", "0.5", "--output", demo.folder / "tagger",
     )  # fmt: skip
-    for name, source in (("encoder", run), ("tagger", tagger)):
-        file = demo.step(
-            f"4. Export: {name}.onnx", f"{name}.onnx",
-            *script("training/export.py"), source, "--output", demo.folder / f"{name}.onnx",
-        )  # fmt: skip
-    demo.step("4. The file proves itself", "tagger.onnx", JEPA_COFFEA, "validate", file)
-    return file
+    model = demo.step(
+        "4. Export: preprocessing, encoder, tagger and card in one ONNX file", "encoder.onnx",
+        *script("training/export.py"), tagger, "--output", demo.folder / "encoder.onnx",
+    )  # fmt: skip
+    demo.step("4. The file proves itself", "", JEPA_COFFEA, "validate", model)
+    return model
 
 
-def embed(demo: Demo, name: str, model: str, files: dict[str, Path], workers: int) -> Path:
+def embed(demo: Demo, name: str, model: Path, files: dict[str, Path], workers: int) -> Path:
     """Embedded events of some files, on a local Dask cluster."""
     document = demo.document(
         f"{name}.yaml",
         {
             "embed": {
-                "model": model,
+                "model": str(model),
                 "files": {dataset: [str(path.resolve())] for dataset, path in files.items()},
                 "output": name,
                 "selection": {"mjj": 2000.0},
@@ -167,11 +165,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console = Console()
     demo = Demo(options.output.resolve(), console)
     qcd, wprime, jets = simulate(demo, options.workers)
-    tagger = train(demo, jets)
-    embed(demo, "embedded", SHIPPED, {"qcd": qcd, "wprime": wprime}, options.workers)
+    model = train(demo, jets)
+    embed(demo, "embedded", model, {"qcd": qcd, "wprime": wprime}, options.workers)
     if options.events is not None:
-        console.rule("[bold]Your events[/]", align="left")
-        demo.step("Your events", ".", JEPA_COFFEA, "validate", tagger, options.events)
+        demo.step("Your events", "", JEPA_COFFEA, "validate", model, options.events)
     nothing = hunt(demo, "hunt-nothing", "background alone", ["qcd"], options.workers)
     signal = hunt(demo, "hunt-signal", "background and injected signal", ["qcd", "wprime"], options.workers)
     found = "\n\n".join(
@@ -183,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ("reports", f"{nothing}/report.html, {signal}/report.html"),
         ("plots", f"{signal}/plots, {demo.folder}/plots"),
         ("histograms", f"{signal}/spectra.root"),
-        ("ONNX files", f"{demo.folder}/encoder.onnx, {demo.folder}/tagger.onnx"),
+        ("ONNX file", f"{model}"),
         ("embedded events", f"{demo.folder}/embedded"),
         ("time", f"{(time.perf_counter() - demo.started) / 60:.1f} minutes"),
     ):

@@ -4,7 +4,8 @@
     python examples/simulate.py --format jetclass --classes all --jets 10000 --output jets/
 
 Pythia 8 makes the particles, a parametric CMS-like detector measures them, fastjet makes AK8 jets. The same seed
-gives the same sample, whatever the number of workers.
+gives the same sample, whatever the number of workers. Cite Pythia (arXiv:2203.11601) and fastjet (EPJC 72 (2012) 1896,
+hep-ph/0512210) where you use the result.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from examples.simulation.generate import GenerationError
 from examples.simulation.jets import JetsConfig, ManifestError, make_jets
 from examples.simulation.pfnano import SEED_MAX
 from examples.simulation.processes import EVENT_PROCESSES, JET_CLASSES
+
+COLUMNS = ("sample", "files", "kept", "accepted", "generated", "acceptance", "/s/core")
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -76,16 +79,7 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(f"simulate.py: {error}")
     except BrokenProcessPool:
         sys.exit("simulate.py: a worker was killed, for lack of memory perhaps; fewer --workers need less")
-    table = Table(
-        "sample",
-        "files",
-        "kept",
-        "accepted",
-        "generated",
-        "acceptance",
-        "per second and core",
-        title=str(options.output),
-    )
+    table = Table(*COLUMNS, title=str(options.output))
     for name, n in counts.items():
         row = (n["files"], n["kept"], n["accepted"], n["generated"])
         rate = n["accepted"] / max(n["seconds"], 0.01)

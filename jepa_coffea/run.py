@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -12,8 +14,10 @@ from coffea.processor import IterativeExecutor, Runner
 from coffea.processor.executor import DaskExecutor, WorkItem
 
 from jepa_coffea.checkpoints import Checkpointer
-from jepa_coffea.constituents.record import UnreadableError
-from jepa_coffea.embedded import chunk_name
+from jepa_coffea.constituents.record import LayoutError, UnreadableError
+from jepa_coffea.embedded import chunk_name, present
+from jepa_coffea.encoder.card import ModelError
+from jepa_coffea.encoder.providers import ProviderError
 from jepa_coffea.filesets import look_at_all, plan_chunks, require_readable
 from jepa_coffea.schemas import PFNano
 
@@ -22,6 +26,10 @@ GPU, POOL = "GPU", "POOL"
 
 DAMAGED = (OSError, UnreadableError)
 """What a damaged or unreachable file raises while a chunk is read; never an error of layout or model."""
+
+
+OURS = {kind.__name__: kind for kind in (LayoutError, UnreadableError, ModelError, ProviderError)}
+"""Errors that are shown as what they are, not as the general exception that coffea makes of all."""
 
 
 class LostEventsError(RuntimeError):
@@ -110,6 +118,8 @@ def run(
     ------
     BadFileError
         If files cannot be opened, naming all of them.
+    LayoutError, UnreadableError, ModelError, ProviderError
+        If a chunk cannot be embedded, naming file and events.
     LostEventsError
         If the output does not account for all events.
     """
@@ -126,7 +136,13 @@ def run(
         skipbadfiles=DAMAGED if skipbadfiles else False,
         checkpointer=None if checkpoints is None else Checkpointer(checkpoints, processor),
     )
-    wrapped = runner.run(chunks, processor)
+    try:
+        wrapped = runner.run(chunks, processor)
+    except Exception as error:
+        plain = _plain(error)
+        if plain is None:
+            raise
+        raise plain from None
     output = dict(wrapped["out"])
     resumed = sum(output.pop("resumed", {}).values())
     lost = sorted(set(chunks) - wrapped["processed"], key=lambda chunk: (chunk.filename, chunk.entrystart))
@@ -167,6 +183,19 @@ def account(output: Mapping[str, Any], chunks: Sequence[WorkItem], lost: Sequenc
             raise LostEventsError(msg)
 
 
+def _plain(error: Exception) -> Exception | None:
+    """The error of ours that coffea has wrapped in another, with the chunk in front; across processes only its text."""
+    found = re.search(r"(filename='[^']*'.*?entrystop=\d+).*The error was: (\w+)\((.*)\)\.$", str(error), re.DOTALL)
+    if found is None or found[2] not in OURS:
+        return None
+    where = re.sub(r"filename='([^']*)'.*?entrystart=(\d+), entrystop=(\d+)", r"\1, events \2 to \3", found[1])
+    try:
+        text = str(ast.literal_eval(found[3]))
+    except (ValueError, SyntaxError):
+        text = found[3]
+    return OURS[found[2]](f"{where}: {text}")
+
+
 def _refuse_strangers(processor: Any, chunks: Sequence[WorkItem]) -> None:
     """Files of another chunking or of other inputs must not mix with those about to be written."""
     folder = getattr(processor, "output", None)
@@ -176,12 +205,12 @@ def _refuse_strangers(processor: Any, chunks: Sequence[WorkItem]) -> None:
     for chunk in chunks:
         expected.setdefault(chunk.dataset, set()).add(_name(chunk))
     for dataset, names in expected.items():
-        there = Path(folder) / f"dataset={dataset}"
-        strangers = sorted({path.name for path in there.glob("*.parquet")} - names)
+        strangers = sorted(present(folder, dataset) - names)
         if strangers:
             msg = (
-                f"{there} holds {len(strangers)} files that this run would not write, first {strangers[0]}: they come "
-                "from other files or another chunksize, and would be read along with its own. Use an empty folder."
+                f"{folder}/dataset={dataset} holds {len(strangers)} files that this run would not write, first "
+                f"{strangers[0]}: they come from other files or another chunksize, and would be read along with its "
+                "own. Use an empty folder."
             )
             raise LostEventsError(msg)
 

@@ -5,73 +5,34 @@ python training/export.py runs/a --output encoder.onnx
 
 from __future__ import annotations
 
+import argparse
+import json
 import subprocess
-import warnings
+import sys
+import tempfile
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
 import onnx
-import onnxruntime
-import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from rich.console import Console
+from torch import nn
 
 from jepa_coffea.constituents.record import UNITS
-from jepa_coffea.encoder.card import ModelCard, Parity, Provenance, Reference, write_card
-from training.models.encoder import Encoder
+from jepa_coffea.encoder.card import ModelCard, Provenance, write_card
+from training.loop.checkpoint import CheckpointError, load_objective
+from training.models.encoders import AnyEncoder
 from training.models.flops import encoder_macs
-from training.models.synthetic import synthetic_jets
-
-OPSET = 20  # the first with a Gelu of its own
-
-INPUTS = {"particles": ("batch", "particle", "field"), "mask": ("batch", "particle"), "jets": ("batch", "component")}
-OUTPUTS = {
-    "embedding": ("batch", "dim"),
-    "logits": ("batch", "class"),
-    "particle_embedding": ("batch", "particle", "dim"),
-}
+from training.objectives.supervised import Supervised
+from training.onnx_graph import Exported, ExportError, measure_parity, reference_jets, to_onnx
 
 TOLERANCE = 1e-4
 """Largest relative difference between file and module that an export in fp32 may show."""
 
-PARITY_BATCHES = ((5, 1, 16, 3), (31, 48, 2), (64,), (7, 7, 0, 9, 1), (128, 90), ())
-"""Multiplicities of the jets of the batches that parity is measured on; the last batch is empty."""
-
-REFERENCE_COUNTS = (40, 7, 1, 24)
-"""Multiplicities of the reference jets in the card."""
-
-
-class ExportError(ValueError):
-    """An encoder that cannot be exported, or a file that does not do what the encoder does."""
-
-
-class _Exported(nn.Module):
-    """The function that the file computes."""
-
-    def __init__(self, encoder: Encoder, head: nn.Module | None, *, particle_embedding: bool) -> None:
-        super().__init__()
-        self.encoder, self.head = encoder, head
-        self.names = ["embedding"]
-        if head is not None:
-            self.names.append("logits")
-        if particle_embedding:
-            self.names.append("particle_embedding")
-
-    def forward(self, particles: Tensor, mask: Tensor, jets: Tensor) -> tuple[Tensor, ...]:
-        encoded = self.encoder(particles, mask, jets)
-        outputs = [encoded.jet]
-        if self.head is not None:
-            outputs.append(self.head(encoded))
-        if "particle_embedding" in self.names:
-            outputs.append(torch.where(mask.unsqueeze(-1), encoded.tokens, 0.0))
-        return tuple(outputs)
-
 
 def export_encoder(
-    encoder: Encoder,
+    encoder: AnyEncoder,
     path: str | Path,
     *,
     name: str,
@@ -100,8 +61,8 @@ def export_encoder(
         raise ExportError(msg)
     path = Path(path)
     config = encoder.config
-    module = _Exported(encoder, head, particle_embedding=particle_embedding).cpu().float().eval()
-    model = to_onnx(module, fields=len(config.fields))
+    module = Exported(encoder, head, particle_embedding=particle_embedding).cpu().float().eval()
+    model = to_onnx(module, config.fields)
     parity = measure_parity(model, module, config.max_particles)
     if parity.max_relative > TOLERANCE:
         got = f"{parity.max_relative:.1e}"
@@ -122,115 +83,13 @@ def export_encoder(
         training_data=training_data,
         provenance=provenance,
         parity=parity,
-        reference=reference_jets(model, fields=len(config.fields), max_particles=config.max_particles),
+        reference=reference_jets(model, fields=config.fields, max_particles=config.max_particles),
         results=results or {},
     )
     write_card(model, card)
     path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(model, str(path))
     return card
-
-
-def to_onnx(module: _Exported, *, fields: int) -> onnx.ModelProto:
-    """The module as an ONNX graph with dynamic batch and particle axes, without anything that names this machine."""
-    particles, mask, jets = synthetic_jets([5, 3, 4])
-    batch, particle = torch.export.Dim("batch"), torch.export.Dim("particle")
-    with warnings.catch_warnings():
-        # The exporter warns of its own internals: axes that it names and then merges, a class it has deprecated itself.
-        warnings.filterwarnings("ignore", message=".*axis name.*will not be used", category=UserWarning)
-        warnings.filterwarnings("ignore", message=".*treespec", category=FutureWarning)
-        program = torch.onnx.export(
-            module,
-            (particles[..., :fields], mask, jets),
-            dynamo=True,
-            external_data=False,
-            opset_version=OPSET,
-            input_names=list(INPUTS),
-            output_names=module.names,
-            dynamic_shapes={"particles": {0: batch, 1: particle}, "mask": {0: batch, 1: particle}, "jets": {0: batch}},
-            verbose=False,
-        )
-    assert program is not None
-    model = program.model_proto
-    strip(model)
-    for values, axes in ((model.graph.input, INPUTS), (model.graph.output, OUTPUTS)):
-        for value in values:
-            for dim, axis in zip(value.type.tensor_type.shape.dim, axes[value.name], strict=True):
-                if axis in ("batch", "particle"):
-                    dim.dim_param = axis
-    onnx.checker.check_model(model)
-    return model
-
-
-def strip(model: onnx.ModelProto) -> None:
-    """Remove source paths, stack traces and intermediate shapes, which no runtime needs."""
-    del model.metadata_props[:]
-    del model.graph.metadata_props[:]
-    del model.graph.value_info[:]
-    model.doc_string = model.graph.doc_string = ""
-    for part in (*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.initializer):
-        del part.metadata_props[:]
-        part.doc_string = ""
-    for function in model.functions:
-        del function.metadata_props[:]
-        for node in function.node:
-            del node.metadata_props[:]
-            node.doc_string = ""
-
-
-def run(model: onnx.ModelProto, inputs: tuple[Tensor, Tensor, Tensor]) -> dict[str, NDArray[np.float32]]:
-    """Outputs of ``model`` by name, by onnxruntime on the CPU."""
-    return Session(model)(inputs)
-
-
-class Session:
-    """onnxruntime on the CPU, called with the tensors that the module is called with."""
-
-    def __init__(self, model: onnx.ModelProto) -> None:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        self.session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-        self.names = [output.name for output in self.session.get_outputs()]
-
-    def __call__(self, inputs: tuple[Tensor, ...]) -> dict[str, NDArray[np.float32]]:
-        feed = dict(zip(INPUTS, (tensor.numpy() for tensor in inputs), strict=True))
-        return dict(zip(self.names, self.session.run(None, feed), strict=True))
-
-
-@torch.no_grad()
-def measure_parity(model: onnx.ModelProto, module: _Exported, max_particles: int) -> Parity:
-    """Largest ``|onnx - torch| / max |torch|`` of any output over several batch sizes and lengths, one batch empty."""
-    session, fields = Session(model), len(module.encoder.config.fields)
-    worst, jets = 0.0, 0
-    for seed, counts in enumerate(PARITY_BATCHES):
-        counts = tuple(min(count, max_particles) for count in counts)
-        particles, mask, axis = synthetic_jets(counts, seed=seed, width=None if counts else 4)
-        inputs = (particles[..., :fields], mask, axis)
-        got, expected = session(inputs), dict(zip(module.names, module(*inputs), strict=True))
-        for name, values in expected.items():
-            if got[name].shape != values.shape:
-                msg = f"output {name}: the file gives shape {got[name].shape}, the module {tuple(values.shape)}"
-                raise ExportError(msg)
-            if values.numel():
-                worst = max(worst, float(np.abs(got[name] - values.numpy()).max() / values.abs().max()))
-        jets += len(counts)
-    return Parity(max_relative=worst, jets=jets)
-
-
-def reference_jets(model: onnx.ModelProto, *, fields: int, max_particles: int) -> Reference:
-    """Jets of several lengths and what the file itself gives for them."""
-    counts = [min(count, max_particles) for count in REFERENCE_COUNTS]
-    particles, mask, jets = synthetic_jets(counts, seed=len(PARITY_BATCHES))
-    particles = particles[..., :fields]
-    outputs = run(model, (particles, mask, jets))
-    return Reference(
-        counts=counts,
-        particles=particles[mask].tolist(),
-        jets=jets.tolist(),
-        outputs={name: values.tolist() for name, values in outputs.items() if name != "particle_embedding"},
-    )
 
 
 def provenance(config: dict[str, Any], seed: int) -> Provenance:
@@ -251,3 +110,99 @@ def provenance(config: dict[str, Any], seed: int) -> Provenance:
         packages=packages,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def export_run(
+    run: str | Path,
+    path: str | Path,
+    *,
+    name: str | None = None,
+    training_data: str | None = None,
+    particle_embedding: bool = False,
+    results: dict[str, Any] | None = None,
+) -> ModelCard:
+    """Export what the run folder (or checkpoint) ``run`` trained; see :func:`export_encoder`.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such run.
+    ExportError
+        If the file does not do what the encoder does.
+    """
+    objective, config = load_objective(run)
+    settings = without_folders(config.model_dump(mode="json"))
+    classifier = objective if isinstance(objective, Supervised) else None
+    return export_encoder(
+        objective.exported(),
+        path,
+        name=name or config.name,
+        objective=config.objective["name"],
+        training_data=training_data or json.dumps(settings["data"]["files"]),
+        provenance=provenance(settings, config.seed),
+        head=classifier.head if classifier else None,
+        class_names=classifier.class_names if classifier else (),
+        optional_fields=objective.optional_fields,
+        particle_embedding=particle_embedding,
+        results=results,
+    )
+
+
+def without_folders(value: Any) -> Any:
+    """Configuration values with paths cut to file names: a card travels further than it should tell of a disk."""
+    if isinstance(value, dict):
+        return {key: without_folders(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_folders(item) for item in value]
+    return Path(value).name if isinstance(value, str) and "/" in value else value
+
+
+def parser() -> argparse.ArgumentParser:
+    """Options of the command line."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("run", type=Path, help="run folder, or a checkpoint in it")
+    options.add_argument("--output", type=Path, required=True, metavar="FILE.onnx")
+    options.add_argument("--name", help="name in the card; by default that of the run")
+    options.add_argument(
+        "--training-data", metavar="TEXT", help="what it was trained on, in words; default: file names"
+    )
+    options.add_argument("--particle-embedding", action="store_true", help="also give an embedding of each particle")
+    options.add_argument("--results", type=Path, metavar="JSON", help="what it reaches on test sets, for the card")
+    options.add_argument("--precision", choices=("fp32", "fp16", "int8"), default="fp32")
+    return options
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: 0, or 2 for what the user has to mend."""
+    args = parser().parse_args(argv)
+    try:
+        results = json.loads(args.results.read_text()) if args.results else None
+        card = export_to(args.precision, args, results)
+    except (CheckpointError, ExportError) as error:
+        Console(stderr=True).print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        return 2
+    check = card.parity or card.drift
+    assert check is not None
+    distance = f"within {check.max_relative:.1e} of {'PyTorch' if card.parity else 'fp32'}"
+    size = args.output.stat().st_size / 1e6
+    Console().print(f"{args.output}: {card.name}, {card.embedding_dim} numbers a jet, {size:.1f} MB, {distance}")
+    return 0
+
+
+def export_to(
+    precision: Literal["fp32", "fp16", "int8"], args: argparse.Namespace, results: dict[str, Any] | None
+) -> ModelCard:
+    """Export in fp32 and, where asked, convert that."""
+    options = {"name": args.name, "training_data": args.training_data, "particle_embedding": args.particle_embedding}
+    if precision == "fp32":
+        return export_run(args.run, args.output, results=results, **options)
+    from training.precision import reduce  # it needs this module
+
+    with tempfile.TemporaryDirectory() as folder:
+        full = Path(folder) / "fp32.onnx"
+        export_run(args.run, full, results=results, **options)
+        return reduce(full, args.output, precision)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

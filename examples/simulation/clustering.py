@@ -9,6 +9,9 @@ import fastjet
 import numpy as np
 from numpy.typing import NDArray
 
+# Its banner would come once a worker; the command line's description says what to cite instead.
+fastjet._swig.ClusterSequence.set_fastjet_banner_stream(None)
+
 RADIUS = 0.8
 PT_MIN = 200.0
 ETA_MAX = 2.5

@@ -15,6 +15,8 @@ from examples.simulation import calorimeter, tracker
 from examples.simulation.generate import EventRecord
 from examples.simulation.particles import NEUTRINOS, charge_of
 
+PT_FLOOR = 0.01
+"""Particles below this pT (GeV) reach no threshold, not even together."""
 PION_MASS = 0.13957
 LEPTON_MASS = {11: 0.000511, 13: 0.105658}
 ELECTRON_PT_MIN, ELECTRON_EFFICIENCY = 2.0, 0.85
@@ -33,9 +35,9 @@ def detect(record: EventRecord, rng: np.random.Generator) -> ak.Array:
     visible = record.final & ~np.isin(np.abs(record.pdg_id), NEUTRINOS)
     rows = np.flatnonzero(visible)
     px, py, pz, energy = (getattr(record, name)[rows] for name in ("px", "py", "pz", "energy"))
-    pt = np.maximum(np.hypot(px, py), 1e-6)
-    eta = np.arcsinh(pz / pt)
-    keep = np.abs(eta) < calorimeter.ETA_MAX
+    pt = np.hypot(px, py)
+    eta = np.arcsinh(pz / np.maximum(pt, PT_FLOOR))
+    keep = (pt > PT_FLOOR) & (np.abs(eta) < calorimeter.ETA_MAX)
     rows, pt, eta, energy = rows[keep], pt[keep], eta[keep], energy[keep]
     phi = np.arctan2(py[keep], px[keep])
     event, pdg_id = record.event[rows], record.pdg_id[rows]

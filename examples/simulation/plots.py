@@ -48,8 +48,11 @@ def plot_jets(folder: Path, names: Sequence[str], output: Path) -> list[Path]:
 
     resonances = [name for name in names if name in PEAKS]
     if resonances:
-        figure, row = plt.subplots(1, len(resonances), figsize=(3.2 * len(resonances), 3.4), layout="constrained")
-        for axis, name in zip(np.atleast_1d(row), resonances, strict=True):
+        rows = -(-len(resonances) // 4)
+        figure, grid = plt.subplots(rows, 4, figsize=(15, 3.6 * rows), layout="constrained", squeeze=False)
+        for axis in grid.flat[len(resonances) :]:
+            axis.set_axis_off()
+        for axis, name in zip(grid.flat, resonances, strict=False):
             mass = observables[name]["soft_drop_mass"]
             _outline(axis, mass, np.linspace(0.4 * PEAKS[name], 1.6 * PEAKS[name], 49), label=name, color="C0")
             axis.axvline(PEAKS[name], color="0.5", linestyle="--", label=f"{PEAKS[name]:g} GeV")

@@ -1,16 +1,20 @@
 """The bump hunt on histograms: background fits, p-values, their calibration, exports and the report."""
 
 from jepa_coffea.bumphunt.background import BackgroundFit, Prediction, fit_background
+from jepa_coffea.bumphunt.calibration import Calibration, calibration
+from jepa_coffea.bumphunt.choice import choose_order, function_envelope, spurious_signal
 from jepa_coffea.bumphunt.errors import FitError, HistogramError
 from jepa_coffea.bumphunt.global_significance import GlobalSignificance, global_significance
 from jepa_coffea.bumphunt.scan import Scan, scan, shape_search
 from jepa_coffea.bumphunt.searches import ShapeSearch, WindowSearch
+from jepa_coffea.bumphunt.sideband_efficiency import fit_efficiency
 from jepa_coffea.bumphunt.signals import Gaussian, Template
 from jepa_coffea.bumphunt.significance import counting_significance, p_value, z_value
 from jepa_coffea.bumphunt.spectrum import Spectrum, as_spectrum
 
 __all__ = [
     "BackgroundFit",
+    "Calibration",
     "FitError",
     "Gaussian",
     "GlobalSignificance",
@@ -22,11 +26,16 @@ __all__ = [
     "Template",
     "WindowSearch",
     "as_spectrum",
+    "calibration",
+    "choose_order",
     "counting_significance",
     "fit_background",
+    "fit_efficiency",
+    "function_envelope",
     "global_significance",
     "p_value",
     "scan",
     "shape_search",
+    "spurious_signal",
     "z_value",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import hist
 import numpy as np
 import numpy.typing as npt
 from iminuit import Minuit
@@ -14,7 +13,7 @@ from jepa_coffea.bumphunt.errors import FitError, HistogramError
 from jepa_coffea.bumphunt.functions import check_masses, get_function
 from jepa_coffea.bumphunt.likelihood import Array, Model, deviance, fit_batch, reference_model
 from jepa_coffea.bumphunt.records import Record
-from jepa_coffea.bumphunt.spectrum import Interval, Spectrum, as_spectrum, check_edges
+from jepa_coffea.bumphunt.spectrum import Interval, Spectrum, SpectrumLike, as_spectrum, check_edges
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +132,7 @@ def signed_pulls(counts: Array, expected: Array) -> Array:
 
 
 def fit_background(
-    data: Spectrum | hist.Hist | tuple[npt.ArrayLike, npt.ArrayLike],
+    data: SpectrumLike,
     function: str = "dijet3",
     *,
     sqrt_s: float = 13000.0,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import hist
 import numpy as np
 import numpy.typing as npt
 
@@ -15,7 +14,7 @@ from jepa_coffea.bumphunt.records import Record
 from jepa_coffea.bumphunt.searches import ShapeSearch
 from jepa_coffea.bumphunt.signals import Gaussian, Signal, default_masses
 from jepa_coffea.bumphunt.significance import p_value
-from jepa_coffea.bumphunt.spectrum import Interval, Spectrum, as_spectrum
+from jepa_coffea.bumphunt.spectrum import Interval, SpectrumLike, as_spectrum
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +42,7 @@ class Scan(Record):
 
 
 def shape_search(
-    data: Spectrum | hist.Hist | tuple[npt.ArrayLike, npt.ArrayLike],
+    data: SpectrumLike,
     masses: npt.ArrayLike | None = None,
     *,
     signal: Signal | None = None,
@@ -73,7 +72,7 @@ def shape_search(
 
 
 def scan(
-    data: Spectrum | hist.Hist | tuple[npt.ArrayLike, npt.ArrayLike],
+    data: SpectrumLike,
     masses: npt.ArrayLike | None = None,
     *,
     signal: Signal | None = None,

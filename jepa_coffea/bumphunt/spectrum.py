@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import hist
 import numpy as np
@@ -84,7 +85,11 @@ def check_edges(edges: Array) -> None:
         raise HistogramError(msg)
 
 
-def as_spectrum(data: Spectrum | hist.Hist | tuple[npt.ArrayLike, npt.ArrayLike]) -> Spectrum:
+SpectrumLike: TypeAlias = "Spectrum | hist.Hist | tuple[npt.ArrayLike, npt.ArrayLike]"
+"""What :func:`as_spectrum` takes: a spectrum, an unweighted histogram, or ``(counts, edges)``."""
+
+
+def as_spectrum(data: SpectrumLike) -> Spectrum:
     """A Spectrum from a one-dimensional ``hist.Hist`` of unweighted events, or from ``(counts, edges)``.
 
     Under- and overflow are not part of the spectrum. Raises HistogramError for weighted histograms: a Poisson

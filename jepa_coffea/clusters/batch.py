@@ -62,6 +62,7 @@ def slurm(
         queue=partition,
         account=account,
         walltime=walltime,
+        job_cpu=cores,
         job_extra_directives=[*gres, *directives],
         **_worker(gpus, cores, memory, prologue, options),
     )
@@ -85,7 +86,7 @@ def htcondor(
 
     ``directives`` are entries of the submit description, such as ``{"+JobFlavour": '"workday"'}``.
     """
-    request = {"request_gpus": str(_one(gpus))} if gpus else {}
+    request = {"request_gpus": str(_one(gpus)), "RequestCpus": str(cores)} if gpus else {}
     cluster = _cluster("HTCondorCluster")(
         disk=disk,
         job_extra_directives={**request, **(directives or {})},
@@ -117,14 +118,16 @@ def _one(gpus: int) -> int:
 def _worker(gpus: int, cores: int, memory: str, prologue: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
     """What all batch systems have in common: processes of one thread, thread caps, the GPU as a Dask resource."""
     caps = [f"export {name}={value}" for name, value in CAPS.items()]
-    workers = {
-        "cores": cores,
+    resources = ["--resources GPU=1"] if gpus else []
+    return {
+        "cores": 1 if gpus else cores,
         "processes": 1 if gpus else cores,
         "memory": memory,
         "job_script_prologue": [*caps, *prologue],
+        **options,
+        "worker_extra_args": [*resources, *options.get("worker_extra_args", [])],
+        "scheduler_options": {"dashboard_address": ":0", **options.get("scheduler_options", {})},
     }
-    extra = ["--resources GPU=1", "--nthreads 1"] if gpus else []
-    return workers | {"worker_extra_args": extra, "scheduler_options": {"dashboard_address": ":0"}} | dict(options)
 
 
 def _start(cluster: Any, jobs: int, gpus: int, models: Iterable[str | Path], pool: int | None) -> ClusterClient:

@@ -45,14 +45,15 @@ def connect(cluster: Any, models: Iterable[str | Path], pool: int) -> ClusterCli
         for path in models:
             ship_model(client, path)
         if pool:
-            client.pool = client.sync(_start, cluster.scheduler_address, pool)
+            client.pool = client.sync(start_pool, cluster.scheduler_address, pool)
     except BaseException:
         client.close()
         raise
     return client
 
 
-async def _start(address: str, count: int) -> tuple[Nanny, ...]:
+async def start_pool(address: str, count: int) -> tuple[Nanny, ...]:
+    """Start processes for what needs no GPU, in this process's event loop."""
     options = {"nthreads": 1, "resources": {"POOL": 1}, "env": CAPS, "memory_limit": 0, "silence_logs": WARNING}
     return tuple(await gather(*(Nanny(address, name=f"pool-{number}", **options) for number in range(count))))
 

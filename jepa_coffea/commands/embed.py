@@ -8,7 +8,7 @@ import sys
 from rich.console import Console
 
 from jepa_coffea.clusters.batch import BatchError
-from jepa_coffea.constituents.record import LayoutError
+from jepa_coffea.constituents.record import LayoutError, UnreadableError
 from jepa_coffea.embed_config import EmbedConfigError, read_embed_config
 from jepa_coffea.encoder.card import ModelError
 from jepa_coffea.encoder.providers import ProviderError
@@ -18,7 +18,16 @@ from jepa_coffea.run import LostEventsError
 from jepa_coffea.run import run as run_processor
 from jepa_coffea.schemas import SCHEMAS
 
-REFUSALS = (EmbedConfigError, BadFileError, LostEventsError, BatchError, LayoutError, ModelError, ProviderError)
+REFUSALS = (
+    EmbedConfigError,
+    BadFileError,
+    LostEventsError,
+    BatchError,
+    LayoutError,
+    UnreadableError,
+    ModelError,
+    ProviderError,
+)
 """What a run raises, with its reason, when it cannot be done as described."""
 
 

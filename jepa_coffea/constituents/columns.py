@@ -38,6 +38,7 @@ class Columns:
     def __init__(self, events: ak.Array, layout: str = "any") -> None:
         self.events = events
         self.layout = layout
+        self._known: dict[tuple[str, str], ak.Array] = {}
 
     def _find(self, collection: str, field: str) -> ak.Array | None:
         field, _, inner = field.partition(".")
@@ -68,9 +69,12 @@ class Columns:
             If none exists, or values are missing (None).
         """
         for field in fields:
+            if (collection, field) in self._known:
+                return self._known[collection, field]
             found = self._find(collection, field)
             if found is not None:
-                return self._concrete(found, f"{collection}.{field}")
+                self._known[collection, field] = self._concrete(found, f"{collection}.{field}")
+                return self._known[collection, field]
         wanted = " or ".join(f"{collection}.{field}" for field in fields)
         near = sorted({name for name in self.events.fields if name.startswith(collection)})
         msg = f"layout {self.layout!r}: the events have no {wanted}; fields that begin like it: {near or 'none'}"
@@ -93,6 +97,8 @@ class Columns:
             raise UnreadableError(msg) from error
         _clock.seconds = reading_seconds() + time.perf_counter() - begin
         column = ak.without_parameters(column)
+        if not _optional(column.layout):
+            return column
         if any(ak.any(ak.is_none(column, axis=axis)) for axis in range(column.ndim)):
             msg = (
                 f"layout {self.layout!r}: {name} has missing values (None); "
@@ -100,6 +106,15 @@ class Columns:
             )
             raise LayoutError(msg)
         return ak.drop_none(column, axis=None)
+
+
+def _optional(layout: Any) -> bool:
+    """Whether values can be missing somewhere."""
+    while layout.is_list or layout.is_indexed or layout.is_option:
+        if layout.is_option:
+            return True
+        layout = layout.content
+    return layout.is_record and any(_optional(content) for content in layout.contents)
 
 
 def counts_of(column: ak.Array) -> NDArray[np.int64]:

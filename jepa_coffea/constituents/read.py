@@ -120,11 +120,10 @@ def _flatten(
         msg = f"layout {form.name!r}, {collection}: expected {form.depth} dimensions, got {ak.type(particles)}"
         raise LayoutError(msg)
     kept = Columns(particles, form.name)
-    columns = {name: kept.top(name) for name in names}
-    like = columns["px"]
+    like = kept.top("px")
     per_event = counts_of(like)
     counts = per_event if form.depth == 2 else counts_of(ak.flatten(like, axis=1))
-    return per_event, counts, {name: flat(column).astype(np.float32) for name, column in columns.items()}
+    return per_event, counts, {name: flat(kept.top(name)).astype(np.float32) for name in names}
 
 
 def _directions(columns: Columns, collection: str, event: NDArray[np.int64]) -> Directions:

@@ -26,9 +26,9 @@ class Budget:
         """Jets of padded length ``length`` that fit, at least 1."""
         return max(1, min(self.tokens // length, self.pairs // length**2))
 
-    def length(self, count: int, longest: int) -> int:
-        """Padded length of a jet with ``count`` particles, when none may exceed ``longest``."""
-        return min(longest, -(-count // self.step) * self.step)
+    def length(self, count: int, longest: int, shortest: int) -> int:
+        """Padded length of a jet with ``count`` particles, between ``shortest`` and ``longest``."""
+        return min(longest, max(shortest, -(-count // self.step) * self.step))
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class MicroBatch:
         return MicroBatch(self.jets[:middle], self.length), MicroBatch(self.jets[middle:], self.length)
 
 
-def plan(counts: NDArray[np.int64], budget: Budget, longest: int) -> list[MicroBatch]:
+def plan(counts: NDArray[np.int64], budget: Budget, longest: int, shortest: int = 1) -> list[MicroBatch]:
     """Every jet with particles into exactly one micro-batch, the longest jets first.
 
     Jets are sorted by multiplicity, so that neighbours pad one another little. A batch ends when the budget is used
@@ -61,6 +61,8 @@ def plan(counts: NDArray[np.int64], budget: Budget, longest: int) -> list[MicroB
     ----------
     counts
         Particles per jet, none above ``longest``; jets with 0 are left out.
+    longest, shortest
+        Bounds of the padded length.
     """
     order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
     negative = -counts[order]
@@ -68,8 +70,8 @@ def plan(counts: NDArray[np.int64], budget: Budget, longest: int) -> list[MicroB
     start = 0
     while start < len(order):
         largest = -int(negative[start])
-        length = budget.length(largest, longest)
-        least = min(SLACK * largest, length - budget.step + 1)
+        length = budget.length(largest, longest, shortest)
+        least = 1 if length == shortest else min(SLACK * largest, length - budget.step + 1)
         stop = min(start + budget.jets(length), int(np.searchsorted(negative, -least, side="right")))
         batches.append(MicroBatch(order[start:stop], length))
         start = stop

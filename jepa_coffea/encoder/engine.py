@@ -74,6 +74,7 @@ def run(
     widths: dict[str, int],
     *,
     longest: int,
+    shortest: int,
     threads: int | None,
     metrics: Metrics,
 ) -> dict[str, NDArray[np.float32]]:
@@ -85,8 +86,8 @@ def run(
         Called from several threads at once, each with its own lane.
     widths
         Outputs to fetch and their width.
-    longest
-        Most particles that the model takes.
+    longest, shortest
+        Most particles that the model takes, and fewest slots.
     threads
         Micro-batches in flight; None for the provider's default.
 
@@ -97,7 +98,7 @@ def run(
     """
     provider = model.options.provider
     budget = BUDGETS[provider]
-    batches = plan(counts, budget, longest)
+    batches = plan(counts, budget, longest, shortest)
     out = {name: np.full((len(counts), width), np.nan, dtype=np.float32) for name, width in widths.items()}
     lock = threading.Lock()
     shrink_at = None if model.options.cuda_graphs or not batches else batches[-1]

@@ -20,8 +20,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def fileset(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     folder = tmp_path_factory.mktemp("cluster-events")
-    names = [str(write_events(folder / f"{seed}.root", 50, seed=seed, first=1 + 100 * seed)) for seed in range(4)]
-    return {"qcd": names[:3], "signal": names[3:]}
+    names = [str(write_events(folder / f"{seed}.root", 50, seed=seed, first=1 + 100 * seed)) for seed in range(2)]
+    return {"qcd": names[:1], "signal": names[1:]}
 
 
 @pytest.fixture(scope="session")

@@ -59,6 +59,10 @@ def test_neutrinos_and_what_is_beyond_the_calorimeters_are_not_seen() -> None:
     assert ak.sum(ak.num(detect(record([22, 211], 50.0, 5.2, 50), np.random.default_rng(1)))) == 0
 
 
+def test_particles_of_almost_no_energy_do_no_harm() -> None:
+    assert ak.sum(ak.num(detect(record([22, 211, 130], 1e-300, 0.0, 50), np.random.default_rng(1)))) == 0
+
+
 def test_forward_candidates_have_the_codes_of_the_forward_calorimeter() -> None:
     seen = detect(record([22, 211], 20.0, 3.9, 100), np.random.default_rng(1))
     assert set(np.unique(ak.to_numpy(ak.flatten(seen.pdg_id)))) == {1, 2}

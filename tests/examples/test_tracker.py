@@ -9,7 +9,7 @@ from examples.simulation import tracker
 def step_along_helix(pt, eta, phi, charge, vertex):
     """Closest approach to the beam line of a helix followed in small steps both ways, in mm."""
     radius = 1000.0 * pt / (0.299792458 * 3.8)
-    turns = np.linspace(-2.5, 2.5, 2_000_001)  # rad
+    turns = np.linspace(-2.5, 2.5, 500_001)  # rad
     direction = phi - charge * turns
     x = vertex[0] - charge * radius * (np.sin(direction) - np.sin(phi))
     y = vertex[1] + charge * radius * (np.cos(direction) - np.cos(phi))
@@ -20,14 +20,14 @@ def step_along_helix(pt, eta, phi, charge, vertex):
 
 def test_perigee_is_where_the_helix_comes_closest() -> None:
     rng = np.random.default_rng(1)
-    for _ in range(20):
+    for _ in range(10):
         pt, eta, phi = rng.uniform(0.5, 20), rng.uniform(-2.5, 2.5), rng.uniform(-np.pi, np.pi)
         charge = rng.choice([-1.0, 1.0])
         flight, angle = rng.exponential(20.0), phi + rng.normal(0, 0.3)
         vertex = (flight * np.cos(angle), flight * np.sin(angle), rng.normal(0, 30))
         d0, dz = tracker.perigee(*(np.array([v]) for v in (pt, eta, phi, charge, *vertex)))
         expected = step_along_helix(pt, eta, phi, charge, vertex)
-        step = 1000.0 * pt / 1.14 * 5 / 2e6 * np.cosh(eta)
+        step = 1000.0 * pt / 1.14 * 5 / 5e5 * np.cosh(eta)
         assert d0[0] == pytest.approx(expected[0], abs=0.01)
         assert dz[0] == pytest.approx(expected[1], abs=2 * step + 0.01)
 

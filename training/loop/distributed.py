@@ -28,10 +28,12 @@ class Ranks:
         return self.rank == 0
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """``module`` with gradients averaged over the processes."""
+        """``module``, the same in all processes, with gradients averaged over them."""
         if self.world_size == 1:
             return module
-        return DistributedDataParallel(module, device_ids=[self.device] if self.device.type == "cuda" else None)
+        devices = [self.device] if self.device.type == "cuda" else None
+        # Built from one seed or one checkpoint, and with statistics of the global batch: nothing is left to copy.
+        return DistributedDataParallel(module, device_ids=devices, init_sync=False, broadcast_buffers=False)
 
     def no_sync(self, module: nn.Module) -> AbstractContextManager[Any]:
         """Context in which a backward pass of what :meth:`wrap` gave keeps its gradients to this process."""

@@ -19,6 +19,7 @@ from training.loop.checkpoint import BEST, FORMAT, Checkpoints, save_atomically
 from training.loop.distributed import Ranks
 from training.loop.monitors import Journal, Stopwatch, collapse_of, peak_flops
 from training.loop.optimiser import make_optimiser
+from training.loop.precision import resolve
 from training.loop.progress import Bar
 from training.loop.randomness import seed_everything
 from training.loop.schedules import progress_of, set_rates
@@ -91,6 +92,7 @@ def train(
     model = ranks.wrap(objective)
     trained = [parameter for parameter in objective.parameters() if parameter.requires_grad]
     checkpoints = Checkpoints(folder, config.keep_checkpoints)
+    precision = resolve(config.precision, ranks.device)
     limit = None if extras.max_minutes is None else 60 * extras.max_minutes
     progress = progress_of(state.step, config.steps, state.elapsed, limit)
     before, started, interrupted = state.elapsed, time.perf_counter(), False
@@ -99,7 +101,7 @@ def train(
         journal = stack.enter_context(Journal(folder, state.step)) if ranks.first else None
         bar = stack.enter_context(Bar(config.name, console or Console(quiet=not ranks.first)))
         stop = stack.enter_context(stop_on_signals())
-        watch = Stopwatch(peak_flops(ranks.device, config.precision))
+        watch = Stopwatch(peak_flops(ranks.device, precision))
 
         while progress < 1 and not interrupted:
             rates = set_rates(state.optimiser, config.optimiser, progress)
@@ -111,7 +113,7 @@ def train(
                 with out_of_memory_explained(batch), ExitStack() as gradients:
                     if part + 1 < config.accumulate:
                         gradients.enter_context(ranks.no_sync(model))
-                    with torch.autocast(ranks.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+                    with torch.autocast(ranks.device.type, torch.bfloat16, enabled=precision == "bf16"):
                         losses = model(batch, progress)
                     (losses["loss"] / config.accumulate).backward()
                 state.averages.add(losses)
@@ -129,10 +131,13 @@ def train(
 
             values: dict[str, float] = {}
             if due(state.step, config.log_every) or progress >= 1:
-                values |= state.averages.take(ranks) | rates | watch.take(ranks.world_size) | {"jets": state.jets}
+                values |= state.averages.take(ranks) | rates | watch.take(ranks.world_size)
+                values |= {"jets": state.jets, "minutes": state.elapsed / 60}
                 require_finite(math.isfinite(values["loss"]), state.step, folder)
-            with watch.paused(), undisturbed(objective, ranks.device):
-                values |= look(objective, batch, state, config, extras, ranks, last=progress >= 1)
+            wanted = looks_due(state, config, last=progress >= 1)
+            if wanted:
+                with watch.paused(), undisturbed(objective, ranks.device):
+                    values |= look(wanted, objective, batch, extras, ranks)
             if journal and values:
                 journal.write(state.step, values)
                 bar.update(state.step, progress, values)
@@ -157,16 +162,23 @@ def due(step: int, every: int | None) -> bool:
     return every is not None and step % every == 0
 
 
-def look(
-    objective: Objective, batch: Batch, state: State, config: RunConfig, extras: Extras, ranks: Ranks, *, last: bool
-) -> dict[str, float]:
-    """The costly numbers that are due: monitors by all processes together, probe and validation by the first."""
+def looks_due(state: State, config: RunConfig, *, last: bool) -> set[str]:
+    """Which of the costly looks at the objective are due; validation also at the end."""
+    steps = {"monitors": config.monitor_every, "probe": config.probe_every}
+    wanted = {name for name, every in steps.items() if due(state.step, every)}
+    if state.validation and (last or due(state.step, state.validation.every)):
+        wanted.add("validation")
+    return wanted
+
+
+def look(wanted: set[str], objective: Objective, batch: Batch, extras: Extras, ranks: Ranks) -> dict[str, float]:
+    """The costly numbers: monitors by all processes together, probe by the first, validation by it for all."""
     values: dict[str, float] = {}
-    if due(state.step, config.monitor_every):
+    if "monitors" in wanted:
         values |= objective.monitors(batch)
-    if ranks.first and extras.probe and due(state.step, config.probe_every):
+    if "probe" in wanted and extras.probe and ranks.first:
         values |= extras.probe(objective)
-    if extras.validation and (last or due(state.step, extras.validation.every)):
+    if "validation" in wanted and extras.validation:
         values |= ranks.gather(extras.validation.measure(objective) if ranks.first else None)[0]
     return values
 

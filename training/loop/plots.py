@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from training.loop.metrics import BACKGROUND, Floats, Ints, discriminant
+from training.loop.metrics import BACKGROUND, Floats, Ints, discriminant, only_present
 
 COLOURS = mpl.colormaps["tab10"].colors  # type: ignore[attr-defined]
 
@@ -65,8 +65,9 @@ def draw_calibration(axes: Axes, result: Mapping[str, Any]) -> None:
 def classifier_figure(
     probabilities: Floats, labels: Ints, result: Mapping[str, Any], path: Path, background: str = BACKGROUND
 ) -> None:
-    """ROC curves, confusion matrix and calibration side by side, as ``path``."""
+    """ROC curves, confusion matrix and calibration side by side, as ``path``; of the classes that have jets."""
     classes = list(result["classes"])
+    probabilities, labels, _ = only_present(probabilities, labels)
     panels = 3 if background in classes else 2
     figure = Figure(figsize=(5.5 * panels, 5), layout="constrained")
     axes = figure.subplots(1, panels)

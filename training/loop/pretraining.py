@@ -12,7 +12,6 @@ from training.loop.distributed import Ranks, process_group
 from training.loop.entry import open_run, status_of
 from training.loop.loop import Extras, train
 from training.loop.memory import InMemory, take
-from training.loop.probe import Probe, flat
 from training.loop.randomness import make_deterministic, seed_everything
 from training.loop.stream import Loading
 from training.objectives.base import Objective
@@ -74,6 +73,9 @@ def probe_of(config: RunConfig, ranks: Ranks) -> Callable[[Objective], dict[str,
     """The probe of a run: labelled jets of its training files to fit to, of its validation split to judge on."""
     if not ranks.first:
         return None
+    # scikit-learn takes as long to import as torch, and only a run that probes needs it.
+    from training.loop.probe import Probe, flat
+
     few = config.data.model_copy(update={"labels_per_class": PROBE_LABELS, "bucketed": False})
     train_loader = make_loader(few, labels=True, seed=config.seed)
     probe = Probe(

@@ -71,8 +71,11 @@ class Preprocess(nn.Module):
         constants = torch.tensor([STANDARDISE.get(name, (0.0, 1.0)) for name in self.names])
         self.register_buffer("subtract", constants[:, 0].clone(), persistent=False)
         self.register_buffer("multiply", constants[:, 1].clone(), persistent=False)
+        # A harmless particle for padding: along x, of unit momentum.
+        self.register_buffer("harmless", torch.tensor([1.0, 0.0, 0.0, 1.0]), persistent=False)
         self.subtract: Tensor
         self.multiply: Tensor
+        self.harmless: Tensor
 
     def forward(self, particles: Tensor, mask: Tensor, jets: Tensor) -> Inputs:
         """Features and four-momenta of ``particles`` [B, N, field] with ``mask`` bool [B, N] and ``jets`` [B, 4].
@@ -85,12 +88,11 @@ class Preprocess(nn.Module):
     def _forward(self, particles: Tensor, mask: Tensor, jets: Tensor) -> Inputs:
         real = mask.unsqueeze(-1)
         # A harmless particle instead of padding, before anything divides: a mask after 0/0 would leave NaN gradients.
-        harmless = torch.tensor([1.0, 0.0, 0.0, 1.0], device=particles.device)
-        p4 = torch.where(real, particles[..., :4], harmless)
+        p4 = torch.where(real, particles[..., :4], self.harmless)
         jet_pt = _pt(jets).clamp(min=1e-3)
         if self.scale_to_jet_pt:
             scale = REFERENCE_PT / jet_pt
-            p4 = torch.where(real, p4 * scale[:, None, None], harmless)
+            p4 = torch.where(real, p4 * scale[:, None, None], self.harmless)
             jets = jets * scale[:, None]
             jet_pt = jet_pt * scale
         px, py, pz, energy = p4.unbind(-1)

@@ -158,8 +158,8 @@ class PJEPA(Objective):
         low, high = self.config.hidden
         if self.config.contiguous:
             order = neighbours(batch.particles, batch.mask, order)
-        limits = torch.tensor([self.config.drop_identity, self.config.drop_displacement], device=dropped.device)
-        return split(order, batch.mask, low + (high - low) * ratio, self.config.hidden), dropped >= limits
+        kept = [dropped[:, 0] >= self.config.drop_identity, dropped[:, 1] >= self.config.drop_displacement]
+        return split(order, batch.mask, low + (high - low) * ratio, self.config.hidden), torch.stack(kept, dim=1)
 
     def parts(self, batch: Batch, masks: Split, kept: Tensor) -> dict[str, Tensor]:
         """The parts of the loss whose weight is not 0."""
@@ -285,11 +285,11 @@ IDENTITIES = 8
 
 
 def identity_loss(logits: Tensor, particles: Tensor, mask: Tensor) -> Tensor:
-    """Cross-entropy of the kind of each particle [B, M]; one without any flag is left out."""
-    flags = particles[..., 5:10]
-    positive = particles[..., 4] > 0
-    # Flag order: charged hadron, neutral hadron, photon, electron, muon.
-    first = torch.tensor([0, 2, 3, 4, 6], device=flags.device)[flags.argmax(-1)]
-    charged = (first != 2) & (first != 3)
-    error = F.cross_entropy(logits.float().movedim(-1, 1), first + (charged & positive), reduction="none")
-    return global_mean(error, mask & (flags.amax(-1) > 0))
+    """Cross-entropy of the kind of each particle [B, M]; one without a flag, or with several, is left out."""
+    charge = particles[..., 4]
+    charged_hadron, neutral_hadron, photon, electron, muon = (particles[..., 5:10] > 0).long().unbind(-1)
+    positive = (charge > 0) * (charged_hadron + electron + muon)
+    kind = 2 * neutral_hadron + 3 * photon + 4 * electron + 6 * muon + positive
+    known = (charged_hadron + neutral_hadron + photon + electron + muon) == 1
+    error = F.cross_entropy(logits.float().movedim(-1, 1), kind.clamp(max=IDENTITIES - 1), reduction="none")
+    return global_mean(error, mask & known)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F  # noqa: N812
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from training.data.batch import Batch
-from training.models.encoder import Encoder
+from training.models.encoders import AnyEncoder
 from training.models.flops import encoder_macs
 from training.models.heads import HeadName, build_head
 from training.objectives.base import Objective, ObjectiveError
+from training.objectives.ranks import global_mean
 
 
 class SupervisedConfig(BaseModel):
@@ -27,7 +29,7 @@ class Supervised(Objective):
 
     needs_labels = True
 
-    def __init__(self, encoder: Encoder, config: SupervisedConfig, class_names: tuple[str, ...]) -> None:
+    def __init__(self, encoder: AnyEncoder, config: SupervisedConfig, class_names: tuple[str, ...]) -> None:
         super().__init__()
         if len(class_names) < 2:
             msg = f"supervised: needs at least two classes, the data have {list(class_names)}"
@@ -46,10 +48,12 @@ class Supervised(Objective):
             msg = "supervised: the batch has no labels; use data with labels or an objective without"
             raise ObjectiveError(msg)
         logits = self.logits(batch)
-        loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.config.label_smoothing)
-        return {"loss": loss, "accuracy": (logits.argmax(1) == batch.labels).float().mean()}
+        error = F.cross_entropy(logits, batch.labels, label_smoothing=self.config.label_smoothing, reduction="none")
+        every = torch.ones_like(error)
+        accuracy = global_mean((logits.argmax(1) == batch.labels).float(), every)
+        return {"loss": global_mean(error, every), "accuracy": accuracy}
 
-    def exported(self) -> Encoder:
+    def exported(self) -> AnyEncoder:
         """The encoder in training."""
         return self.encoder
 

@@ -96,7 +96,19 @@ def test_journal_has_what_is_promised(tmp_path: Path) -> None:
     assert run(tmp_path / "a") == Outcome(20, None)
     lines = read_lines(tmp_path / "a" / "metrics.jsonl")
     assert [line["step"] for line in lines] == list(range(1, 21))
-    promised = {"loss", "noise", "lr", "weight_decay", "ema", "grad_norm", "jets_per_s", "data_wait", "mfu"}
+    promised = {
+        "loss",
+        "noise",
+        "lr",
+        "weight_decay",
+        "ema",
+        "grad_norm",
+        "jets_per_s",
+        "data_wait",
+        "mfu",
+        "jets",
+        "minutes",
+    }
     assert promised <= set(lines[0])
     assert [line["step"] for line in lines if "rankme" in line] == [5, 10, 15, 20]
     assert any((tmp_path / "a" / "tensorboard").iterdir())

@@ -1,0 +1,97 @@
+"""The models and the jets that benchmarks/inference.py compares on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from jepa_coffea.encoder.card import ModelCard, Provenance, write_card
+from training.models.encoder import Encoder, EncoderConfig
+from training.models.synthetic import synthetic_jets
+
+SIZES: dict[str, dict[str, Any]] = {
+    "mini": {"embed_dims": (128, 128), "pair_dims": (32, 32), "blocks": 4, "max_particles": 64},
+    "small": {"embed_dims": (256, 256)},
+    "published": {"embed_dims": (512, 512, 512), "blocks": 16},
+}
+"""Encoders of training/configs/pjepa_mini.yaml, pjepa_small.yaml and pjepa.yaml; here because YAML may be missing."""
+
+REAL = (43, 51, 31, 42, 41, 58, 27, 29, 45, 25, 72, 74, 38, 17, 52, 76, 25, 29, 41, 41, 84, 53, 55, 27)
+"""Particles of the AK8 jets of a PFNano sample of top pairs."""
+
+Arrays = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]
+
+
+def encoder_of(size: str) -> Encoder:
+    """The encoder with random weights, always the same ones."""
+    torch.manual_seed(0)
+    return Encoder(EncoderConfig(**SIZES[size])).eval()
+
+
+def model_file(folder: Path, size: str, precision: str) -> Path:
+    """Where a model file is."""
+    return folder / f"{size}_{precision}.onnx"
+
+
+def prepare(size: str, folder: Path, reduced: tuple[Literal["int8", "fp16"], ...]) -> None:
+    """Write the ONNX files of a size, unless they are there."""
+    full = model_file(folder, size, "fp32")
+    if not full.exists():
+        from training.onnx_graph import Exported, measure_parity, reference_jets, to_onnx
+
+        folder.mkdir(parents=True, exist_ok=True)
+        encoder = encoder_of(size)
+        config = encoder.config
+        module = Exported(encoder, None, particle_embedding=False).eval()
+        model = to_onnx(module, fields=len(config.fields))
+        made = {"git_hash": "none", "config": SIZES[size], "seed": 0, "packages": {}, "created": "for a benchmark"}
+        card = ModelCard(
+            name=size,
+            objective="none",
+            fields=config.fields,
+            max_particles=config.max_particles,
+            embedding_dim=config.dim,
+            training_data="none: random weights",
+            provenance=Provenance.model_validate(made),
+            parity=measure_parity(model, module, config.max_particles),
+            reference=reference_jets(model, fields=len(config.fields), max_particles=config.max_particles),
+        )
+        write_card(model, card)
+        onnx.save(model, str(full))
+    for precision in reduced:
+        if not model_file(folder, size, precision).exists():
+            from training.precision import reduce
+
+            reduce(full, model_file(folder, size, precision), precision)
+
+
+def real_multiplicities(jets: int = 2048) -> Arrays:
+    """Made-up particles in jets with the multiplicities of real ones."""
+    counts = np.random.default_rng(0).choice(REAL, jets)
+    particles, mask, axes = synthetic_jets(counts.tolist())
+    return particles[mask].numpy(), counts.astype(np.int64), axes.numpy()
+
+
+def file_jets(path: Path, jets: int = 2048) -> Arrays:
+    """Jets of an event or jet file, some of them often if it has fewer."""
+    import awkward as ak
+
+    from jepa_coffea.commands.validate import open_events
+    from jepa_coffea.constituents import FIELDS, JET_FIELDS, constituents_of, jets_of
+
+    events = open_events(path, jets)
+    particles, axes = constituents_of(events), jets_of(events)
+    if particles.ndim == 3:
+        particles, axes = ak.flatten(particles, axis=1), ak.flatten(axes, axis=1)
+    some = ak.num(particles) > 0
+    particles, axes = particles[some], axes[some]
+    chosen = np.random.default_rng(0).choice(len(particles), jets, replace=len(particles) < jets)
+    particles, axes = particles[chosen], axes[chosen]
+    flat = np.stack([ak.to_numpy(ak.flatten(particles[name])) for name in FIELDS], axis=1)
+    four = np.stack([ak.to_numpy(axes[name]) for name in JET_FIELDS], axis=1)
+    return flat.astype(np.float32), ak.to_numpy(ak.num(particles)).astype(np.int64), four.astype(np.float32)

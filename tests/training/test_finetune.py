@@ -1,0 +1,108 @@
+"""Fine-tuning and judging as their user runs them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from training import evaluate, finetune
+from training.config import RunConfig
+from training.loop.checkpoint import load_encoder, load_objective, read_checkpoint
+from training.loop.monitors import read_lines
+from training.objectives.supervised import Supervised
+
+SHORT = ("steps=6", "precision=fp32", "log_every=1", "data.batch_size=32", "finetune.validate_every=2")
+
+
+def classifier(pretrained: Path, output: Path, *options: str) -> Path:
+    arguments = ["--encoder", str(pretrained), "--labels-per-class", "20", "--output", str(output), "--device", "cpu"]
+    assert finetune.main([*arguments, *options, "--set", *SHORT]) == 0
+    return output
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_encoder(run)[0].state_dict()
+
+
+def distance(run: Path, other: Path) -> float:
+    return sum(float((a - b).norm()) for a, b in zip(weights(run).values(), weights(other).values(), strict=True))
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp", "class_attention"])
+def test_frozen_encoder_stays(pretrained: Path, tmp_path: Path, head: str) -> None:
+    run = classifier(pretrained, tmp_path / head, "--mode", "freeze", "--head", head)
+    assert distance(run, pretrained) == 0
+    objective, config = load_objective(run)
+    assert isinstance(objective, Supervised)
+    assert isinstance(config, RunConfig)
+    assert config.class_names[0] == "QCD"
+    assert config.finetune is not None
+    assert config.finetune.mode == "freeze"
+
+
+def test_encoder_learns_slower_than_its_head(pretrained: Path, tmp_path: Path) -> None:
+    run = classifier(pretrained, tmp_path / "a", "--mode", "finetune")
+    assert distance(run, pretrained) > 0
+    newest = sorted(run.glob("checkpoint-*.pt"))[-1]
+    groups = read_checkpoint(newest)["optimiser"]["param_groups"]
+    rates = {group["lr_scale"]: group["lr"] for group in groups}
+    assert rates[1 / 50] == pytest.approx(rates[1.0] / 50)
+    assert {"val_loss", "val_accuracy"} <= set(read_lines(run / "metrics.jsonl")[-1])
+
+
+def test_scratch_starts_elsewhere_at_one_rate(pretrained: Path, tmp_path: Path) -> None:
+    run = classifier(pretrained, tmp_path / "a", "--mode", "scratch")
+    groups = read_checkpoint(sorted(run.glob("checkpoint-*.pt"))[-1])["optimiser"]["param_groups"]
+    assert {group["lr_scale"] for group in groups} == {1.0}
+    assert load_objective(run)[1].optimiser.lr == 1e-3
+    tuned = classifier(pretrained, tmp_path / "b", "--mode", "finetune")
+    assert distance(run, pretrained) > 5 * distance(tuned, pretrained)
+
+
+def test_seeds_are_judged_together(pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = classifier(pretrained, tmp_path / "a", "--seeds", "0", "1")
+    runs = [str(output / "seed0"), str(output / "seed1")]
+    assert evaluate.main([*runs, "--output", str(tmp_path / "results"), "--device", "cpu"]) == 0
+    said = capsys.readouterr().out
+    assert "2 runs: accuracy" in said
+    assert "signal efficiency" in said
+    accuracies = []
+    for name in ("seed0", "seed1"):
+        folder = tmp_path / "results" / name
+        result = json.loads((folder / "evaluation.json").read_text())
+        scores = np.load(folder / "scores.npz")
+        assert result["classes"] == ["QCD", "Hbb", "Tbqq"]
+        assert result["jets"] == len(scores["labels"]) == 90
+        assert set(result["rejection"]) == {"Hbb", "Tbqq"}
+        assert (folder / "evaluation.png").stat().st_size > 10_000
+        accuracies.append(result["accuracy"])
+    summary = json.loads((tmp_path / "results" / "summary.json").read_text())
+    assert summary["accuracy"] == pytest.approx([np.mean(accuracies), np.std(accuracies, ddof=1)])
+
+
+def test_probe_shows_its_baselines(pretrained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate.main(["--probe", str(pretrained), "--labels-per-class", "30", "--device", "cpu"]) == 0
+    result = json.loads((pretrained / "probe.json").read_text())
+    assert result["jets"] == {"train": 90, "test": 90}
+    assert set(result) == {"jets", "observables", "encoder", "random_encoder", "boosting"}
+    said = capsys.readouterr().out
+    for name in ("this encoder", "random encoder", "high-level variables"):
+        assert name in said
+
+
+def test_jets_of_the_training_are_refused(pretrained: Path, jetclass: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert evaluate.main(["--probe", str(pretrained), "--data", jetclass, "--device", "cpu"]) == 2
+    assert "was trained on this file" in capfd.readouterr().err
+
+
+def test_an_encoder_is_no_classifier(pretrained: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert evaluate.main([str(pretrained), "--device", "cpu"]) == 2
+    assert "no classifier" in capfd.readouterr().err
+
+
+def test_too_few_labels(pretrained: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--encoder", str(pretrained), "--labels-per-class", "5000", "--output", str(tmp_path / "a")]
+    assert finetune.main([*arguments, "--device", "cpu"]) == 2
+    assert "5000" in capfd.readouterr().err

@@ -1,0 +1,121 @@
+"""The entry script as its user runs it: killed and resumed, in two processes, and with wrong input."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.training.conftest import pretraining
+from training.loop.checkpoint import load_encoder, load_objective, read_checkpoint
+from training.loop.monitors import read_lines
+from training.pretrain import main
+
+ROOT = Path(__file__).parents[2]
+
+
+def start(arguments: list[str], **variables: str) -> subprocess.Popen[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | variables
+    command = [sys.executable, str(ROOT / "training/pretrain.py"), *arguments]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(folder: Path, step: int, process: subprocess.Popen[str]) -> None:
+    while not any(line["step"] >= step for line in read_lines(folder / "metrics.jsonl")):
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        time.sleep(0.01)
+
+
+def losses(folder: Path) -> dict[int, float]:
+    return {line["step"]: line["loss"] for line in read_lines(folder / "metrics.jsonl") if "loss" in line}
+
+
+def test_stopped_and_resumed_is_never_stopped(jetclass: str, tmp_path: Path) -> None:
+    """Once by the signal of a batch system, which saves, and once by SIGKILL, which loses what is not saved."""
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    length = "steps=60"
+    assert main(pretraining(jetclass, straight, length)) == 0
+    for step, number, status in ((6, signal.SIGTERM, 75), (31, signal.SIGKILL, -signal.SIGKILL)):
+        process = start([*pretraining(jetclass, stopped, length), "--resume", "auto"])
+        wait_for(stopped, step, process)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=400)
+        assert process.returncode == status
+        if status == 75:
+            assert "SIGTERM at step" in said
+            newest = sorted(stopped.glob("checkpoint-*.pt"))[-1]
+            assert read_checkpoint(newest)["step"] == max(losses(stopped))
+    assert 31 <= max(losses(stopped)) < 60
+    assert main([*pretraining(jetclass, stopped, length), "--resume", "auto"]) == 0
+    assert losses(stopped) == losses(straight)
+    assert sorted(losses(stopped)) == list(range(1, 61))
+
+
+def test_two_processes_are_one_with_the_same_batch(jetclass: str, tmp_path: Path) -> None:
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    assert main(pretraining(jetclass, alone, "steps=8")) == 0
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    variables = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    ranks = [start(pretraining(jetclass, both, "steps=8"), RANK=str(r), LOCAL_RANK=str(r), **variables) for r in (0, 1)]
+    for process in ranks:
+        _, said = process.communicate(timeout=400)
+        assert process.returncode == 0, said
+    assert losses(both) == pytest.approx(losses(alone), rel=2e-4)
+    assert len(losses(both)) == 8
+
+
+def test_run_folder_gives_back_encoder_and_configuration(jetclass: str, tmp_path: Path) -> None:
+    assert main(pretraining(jetclass, tmp_path / "a", "steps=3", "seed=5")) == 0
+    encoder, config = load_encoder(tmp_path / "a")
+    assert encoder.config == config.encoder
+    assert config.seed == 5
+    assert config.class_names[:2] == ("QCD", "Hbb")
+    assert "tau1" in config.observable_names
+    objective, _ = load_objective(tmp_path / "a" / "checkpoint-000000003.pt")
+    assert not objective.training
+    assert main([*pretraining(jetclass, tmp_path / "a", "steps=3", "seed=5"), "--resume", "auto"]) == 0
+
+
+def test_supervised_with_probe(jetclass: str, tmp_path: Path) -> None:
+    changes = ["steps=6", "probe_every=6", "objective={name: supervised}"]
+    assert main(pretraining(jetclass, tmp_path / "a", *changes)) == 0
+    last = read_lines(tmp_path / "a" / "metrics.jsonl")[-1]
+    for name in ("probe_linear_accuracy", "probe_random_knn_auc", "probe_boosting_accuracy"):
+        assert 0 <= last[name] <= 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("encoder.heads=3", "heads: 3 heads do not divide the width 16"),
+        ("objective.name=pjepaa", "unknown 'pjepaa'"),
+        ("objective.hiden=0.1", "unknown field hiden"),
+        ("objective.hidden=[0.6, 0.2]", "hidden"),
+        ("data.batch_sise=3", "unknown field data.batch_sise; did you mean 'batch_size'?"),
+    ],
+)
+def test_wrong_settings_are_one_message(
+    jetclass: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], change: str, message: str
+) -> None:
+    assert main(pretraining(jetclass, tmp_path / "a", change)) == 2
+    said = capfd.readouterr().err
+    assert message in said
+    assert "Traceback" not in said
+
+
+def test_wrong_files_are_one_message(jetclass: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(pretraining(str(tmp_path / "*.root"), tmp_path / "a")) == 2
+    assert "nothing matches" in capfd.readouterr().err
+    assert main(pretraining(jetclass, tmp_path / "b", "steps=2")) == 0
+    capfd.readouterr()
+    assert main(pretraining(jetclass, tmp_path / "b", "steps=2")) == 2
+    assert "already holds a run" in capfd.readouterr().err
+    other = [*pretraining(jetclass, tmp_path / "b", "steps=2", "encoder.blocks=2"), "--resume", "auto"]
+    assert main(other) == 2
+    assert "another architecture: encoder.blocks is 1 in the checkpoint and 2 here" in capfd.readouterr().err
