@@ -3,6 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := cpu,hunt,jobqueue,train,simulation,dev
 
+.PHONY: demo test test-gpu-wheel test-dask-awkward lint clean
 .PHONY: demo test test-gpu-wheel test-slurm lint clean
 
 # The environment is rebuilt when the versions it is made of change.
@@ -33,7 +34,16 @@ lint: $(VENV)/.ready
 	touch $@
 
 test-gpu-wheel: .venv-gpu/.ready
-	.venv-gpu/bin/python -m pytest tests/gpu_wheel tests/encoder
+	.venv-gpu/bin/python -m pytest tests/gpu_wheel tests/encoder --ignore tests/encoder/test_weaver.py
+
+# dask-awkward pins an older dask than dask-cuda takes.
+.venv-dask-awkward/.ready: pyproject.toml
+	test -x .venv-dask-awkward/bin/python || $(PYTHON) -m venv .venv-dask-awkward
+	.venv-dask-awkward/bin/python -m pip install --quiet '.[cpu,dask-awkward]' 'coffea[dask-awkward]' pytest
+	touch $@
+
+test-dask-awkward: .venv-dask-awkward/.ready
+	.venv-dask-awkward/bin/python -m pytest tests/dask_awkward
 
 clean:
 	rm -rf $(VENV) demo
