@@ -202,3 +202,14 @@ def test_typetracer_touches_and_gives_the_form(pfnano_file: Path) -> None:
     assert ak.backend(found) == "typetracer"
     assert found.layout.form == constituents_of(eager, fields=("px", "py", "pz", "energy")).layout.form
     assert 0 < len(report.data_touched) < 60
+
+
+def test_subjets_when_asked(pfnano_arrays: ak.Array) -> None:
+    found = constituents_of(pfnano_arrays, fields=("px", "py", "subjet"))
+    assert found.fields == ["px", "py", "subjet"]
+    assert ak.all(found.subjet[:, :, 0] <= 1)  # the hardest particle is in one of the hardest subjets
+    momentum = [
+        np.hypot(*(ak.sum(found[name][found.subjet == number], axis=2) for name in ("px", "py"))) for number in range(3)
+    ]
+    assert ak.all((momentum[0] >= momentum[1]) & (momentum[1] >= momentum[2]))
+    assert constituents_of(pfnano_arrays[:0], fields=("px", "subjet")).fields == ["px", "subjet"]
