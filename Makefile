@@ -3,7 +3,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := cpu,hunt,jobqueue,train,simulation,dev
 
-.PHONY: demo test test-gpu-wheel lint clean
+.PHONY: demo test test-gpu-wheel test-dask-awkward lint clean
+.PHONY: demo test test-gpu-wheel test-slurm lint clean
 
 # The environment is rebuilt when the versions it is made of change.
 $(VENV)/.ready: constraints.txt pyproject.toml
@@ -17,6 +18,10 @@ demo: $(VENV)/.ready
 test: $(VENV)/.ready lint
 	$(BIN)/python -m pytest
 
+# A real SLURM of one node on this machine: apt-get install slurm-wlm munge, and root.
+test-slurm: $(VENV)/.ready
+	$(BIN)/python -m pytest -m slurm tests/clusters
+
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -29,7 +34,16 @@ lint: $(VENV)/.ready
 	touch $@
 
 test-gpu-wheel: .venv-gpu/.ready
-	.venv-gpu/bin/python -m pytest tests/gpu_wheel tests/encoder
+	.venv-gpu/bin/python -m pytest tests/gpu_wheel tests/encoder --ignore tests/encoder/test_weaver.py
+
+# dask-awkward pins an older dask than dask-cuda takes.
+.venv-dask-awkward/.ready: pyproject.toml
+	test -x .venv-dask-awkward/bin/python || $(PYTHON) -m venv .venv-dask-awkward
+	.venv-dask-awkward/bin/python -m pip install --quiet '.[cpu,dask-awkward]' 'coffea[dask-awkward]' pytest
+	touch $@
+
+test-dask-awkward: .venv-dask-awkward/.ready
+	.venv-dask-awkward/bin/python -m pytest tests/dask_awkward
 
 clean:
 	rm -rf $(VENV) demo

@@ -28,12 +28,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 ROOT = Path(__file__).parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
+if __name__ == "__main__":
+    sys.path[0] = str(ROOT)  # not this folder, where training.py would hide the package of that name
 
 from benchmarks.inference_setup import SIZES, file_jets, prepare, real_multiplicities  # noqa: E402
 
@@ -53,10 +51,9 @@ def main() -> None:
     parser.add_argument("--cuda-graphs", action="store_true", help="also this package with captured graphs")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args()
-    console = Console()
     for size in options.sizes:
-        with console.status(f"{size}: model files in {options.models}"):
-            prepare(size, options.models, (REDUCED[options.provider],))
+        print(f"{size}: model files in {options.models}", flush=True)
+        prepare(size, options.models, (REDUCED[options.provider],))
     if options.prepare:
         return
     results = []
@@ -68,62 +65,60 @@ def main() -> None:
             for name, arrays in samples.items():
                 path = Path(folder) / "jets.npz"
                 np.savez(path, particles=arrays[0], counts=arrays[1], jets=arrays[2])
-                rows = measure(size, path, options, console)
-                console.print(table(f"{size}, {name}, mean {arrays[1].mean():.1f} particles", rows))
+                print(f"\n{size}, {name}, mean {arrays[1].mean():.1f} particles\n{HEADER}", flush=True)
+                rows = measure(size, path, options)
                 results.append({"size": size, "jets": name, "ways": rows})
     options.output.mkdir(parents=True, exist_ok=True)
     target = options.output / f"inference-{options.provider}.json"
     target.write_text(json.dumps({"machine": machine(options), "results": results}, indent=2) + "\n")
-    console.print(f"written to {target}")
+    print(f"\nwritten to {target}")
 
 
-def measure(size: str, jets: Path, options: argparse.Namespace, console: Console) -> dict[str, dict[str, Any]]:
+def measure(size: str, jets: Path, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Every way in a child process."""
     ways = ["limit", "torch", "ort", "fp32", REDUCED[options.provider]]
     if options.cuda_graphs:
         ways.append(REDUCED[options.provider] + "-graphs")
-    rows = {}
+    rows: dict[str, dict[str, Any]] = {}
+    expected = np.zeros(0)
     for way in ways:
-        with console.status(f"{size}: {way}"):
-            words = [sys.executable, str(ROOT / "benchmarks" / "inference_ways.py"), way, size, str(options.models)]
-            words += [str(jets), options.provider, str(options.threads), str(options.seconds)]
-            threads = {
-                name: str(options.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-            }
-            environment = os.environ | threads | {"PYTHONPATH": str(ROOT)}
-            done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+        words = [sys.executable, "-m", "benchmarks.inference_ways", way, size, str(options.models.absolute())]
+        words += [str(jets), options.provider, str(options.threads), str(options.seconds)]
+        threads = {
+            name: str(options.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+        }
+        environment = os.environ | threads | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment, cwd=ROOT)
         if done.returncode:
-            console.print(done.stderr)
+            print(done.stderr)
             msg = f"{size}: {way} failed with status {done.returncode}"
             raise RuntimeError(msg)
-        rows[way] = json.loads(done.stdout.splitlines()[-1])
-    expected = np.asarray(rows["torch"]["embedding"])
-    for way, row in rows.items():
-        if way != "limit":
+        row = rows[way] = json.loads(done.stdout.splitlines()[-1])
+        if "embedding" in row:
             got = np.asarray(row.pop("embedding"))
+            expected = got if way == "torch" else expected
             row["difference"] = float(np.abs(got - expected).max() / np.abs(expected).max())
+        print(line(way, rows), flush=True)
     return rows
 
 
-def table(title: str, rows: dict[str, dict[str, Any]]) -> Table:
-    """What was measured, with the ratios that count."""
-    out = Table(
-        "way", "jets/s", "x torch", "x ort", "of the limit", "outside the session", "padding", "memory", "difference"
-    )
-    out.title = title
-    for way, row in rows.items():
-        speed = row["jets_per_second"]
-        limit = rows["limit"]["jets_per_second"]
-        cells = [way, f"{speed:,.1f}", f"{speed / rows['torch']['jets_per_second']:.1f}"]
-        cells += [f"{speed / rows['ort']['jets_per_second']:.1f}", f"{speed / limit:.0%}"]
-        cells += [
-            f"{row['outside']:.1%}" if "outside" in row else "",
-            f"{row['padding']:.0%}" if "padding" in row else "",
-        ]
-        cells += [f"{row['memory_mb']:,.0f} MB" if "memory_mb" in row else ""]
-        cells += [f"{row['difference']:.0e}" if "difference" in row else row.get("note", "")]
-        out.add_row(*cells)
-    return out
+HEADER = (
+    f"{'way':12} {'jets/s':>10} {'x torch':>8} {'x ort':>7} {'of limit':>9} {'outside':>8} {'padding':>8} "
+    f"{'memory MB':>10} {'difference':>11}"
+)
+"""``outside`` is the part of the time spent outside the session, ``difference`` the largest from torch, relative."""
+
+
+def line(way: str, rows: dict[str, dict[str, Any]]) -> str:
+    """What was measured of a way, with the ratios that count."""
+    row = rows[way]
+    speed = row["jets_per_second"]
+    ratios = [f"{speed / rows[base]['jets_per_second']:.1f}" if base in rows else "" for base in ("torch", "ort")]
+    cells = [f"{way:12} {speed:10,.1f} {ratios[0]:>8} {ratios[1]:>7}"]
+    cells.append(f"{speed / rows['limit']['jets_per_second']:9.0%}")
+    for name, form in (("outside", "8.1%"), ("padding", "8.0%"), ("memory_mb", "10,.0f"), ("difference", "11.0e")):
+        cells.append(f"{row[name]:{form}}" if name in row else " " * int(form.split(".")[0].rstrip(",")))
+    return " ".join(cells) + (f" {row['note']}" if "note" in row else "")
 
 
 def machine(options: argparse.Namespace) -> dict[str, Any]:

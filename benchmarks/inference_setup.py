@@ -6,18 +6,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 
+from jepa_coffea.encoder.card import ModelCard, Provenance, write_card
 from training.models.encoder import Encoder, EncoderConfig
 from training.models.synthetic import synthetic_jets
 
 SIZES: dict[str, dict[str, Any]] = {
-    "mini": {"embed_dims": (64, 64, 64), "pair_dims": (16, 16), "heads": 4, "blocks": 4, "class_blocks": 1},
-    "small": {},  # the published ParticleTransformer
-    "published": {"embed_dims": (512, 512, 512), "blocks": 16},  # the published P-JEPA
+    "mini": {"embed_dims": (128, 128), "pair_dims": (32, 32), "blocks": 4, "max_particles": 64},
+    "small": {"embed_dims": (256, 256)},
+    "published": {"embed_dims": (512, 512, 512), "blocks": 16},
 }
-"""Configurations of the encoder."""
+"""Encoders of training/configs/pjepa_mini.yaml, pjepa_small.yaml and pjepa.yaml; here because YAML may be missing."""
 
 REAL = (43, 51, 31, 42, 41, 58, 27, 29, 45, 25, 72, 74, 38, 17, 52, 76, 25, 29, 41, 41, 84, 53, 55, 27)
 """Particles of the AK8 jets of a PFNano sample of top pairs."""
@@ -40,13 +42,27 @@ def prepare(size: str, folder: Path, reduced: tuple[Literal["int8", "fp16"], ...
     """Write the ONNX files of a size, unless they are there."""
     full = model_file(folder, size, "fp32")
     if not full.exists():
-        from training.export import export_encoder, provenance
+        from training.onnx_graph import Exported, measure_parity, reference_jets, to_onnx
 
         folder.mkdir(parents=True, exist_ok=True)
-        made = provenance(SIZES[size], seed=0)
-        export_encoder(
-            encoder_of(size), full, name=size, objective="none", training_data="none: random weights", provenance=made
+        encoder = encoder_of(size)
+        config = encoder.config
+        module = Exported(encoder, None, particle_embedding=False).eval()
+        model = to_onnx(module, fields=len(config.fields))
+        made = {"git_hash": "none", "config": SIZES[size], "seed": 0, "packages": {}, "created": "for a benchmark"}
+        card = ModelCard(
+            name=size,
+            objective="none",
+            fields=config.fields,
+            max_particles=config.max_particles,
+            embedding_dim=config.dim,
+            training_data="none: random weights",
+            provenance=Provenance.model_validate(made),
+            parity=measure_parity(model, module, config.max_particles),
+            reference=reference_jets(model, fields=len(config.fields), max_particles=config.max_particles),
         )
+        write_card(model, card)
+        onnx.save(model, str(full))
     for precision in reduced:
         if not model_file(folder, size, precision).exists():
             from training.precision import reduce

@@ -1,6 +1,6 @@
 """One way of benchmarks/inference.py, in a process of its own: prints its numbers as JSON.
 
-python benchmarks/inference_ways.py WAY SIZE MODELS JETS.npz PROVIDER THREADS SECONDS
+python -m benchmarks.inference_ways WAY SIZE MODELS JETS.npz PROVIDER THREADS SECONDS
 """
 
 from __future__ import annotations
@@ -25,9 +25,6 @@ from benchmarks.inference_setup import SIZES, Arrays, encoder_of, model_file
 from training.models.encoder import EncoderConfig
 from training.models.flops import encoder_macs
 
-PADDED = 128
-"""Particles that the ways of today pad to."""
-
 BATCH = {"cpu": 64, "cuda": 2048}
 """Jets that they run at a time."""
 
@@ -35,11 +32,18 @@ SHOWN = 16
 """Jets whose embeddings are compared."""
 
 
+def cut(arrays: Arrays, most: int) -> Arrays:
+    """The jets with their hardest particles, as many as the model takes, so that all ways do the same."""
+    flat, counts, axes = arrays
+    kept = np.concatenate([np.arange(count) < most for count in counts])
+    return flat[kept], np.minimum(counts, most), axes
+
+
 def padded(arrays: Arrays, first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Jets as [jet, 128, field], mask and four-momenta."""
     flat, counts, axes = arrays
-    particles = np.zeros((last - first, PADDED, flat.shape[1]), np.float32)
-    mask = np.arange(PADDED) < counts[first:last, None]
+    particles = np.zeros((last - first, 128, flat.shape[1]), np.float32)
+    mask = np.arange(128) < counts[first:last, None]
     start = int(counts[:first].sum())
     particles[mask] = flat[start : start + int(counts[first:last].sum())]
     return particles, mask, axes[first:last]
@@ -158,7 +162,7 @@ def in_batches(call: Callable[..., np.ndarray], arrays: Arrays, provider: str, s
         return batch
 
     speed = repeated(run, seconds)
-    slots = PADDED * len(arrays[1])
+    slots = 128 * len(arrays[1])
     shown = call(*padded(arrays, 0, SHOWN))
     return {"jets_per_second": speed, "padding": slots / float(arrays[1].sum()) - 1, "embedding": shown.tolist()}
 
@@ -225,7 +229,9 @@ def main() -> None:
     way, size, folder, jets, provider, threads, seconds = sys.argv[1:]
     torch.set_num_threads(int(threads))
     with np.load(jets) as stored:
-        arrays = (stored["particles"], stored["counts"], stored["jets"])
+        arrays = cut(
+            (stored["particles"], stored["counts"], stored["jets"]), EncoderConfig(**SIZES[size]).max_particles
+        )
     found: dict[str, float] = {}
     with device_memory(provider, found):
         if way == "limit":

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +13,17 @@ from numpy.typing import NDArray
 from jepa_coffea.constituents import constituents_of, jets_of
 from jepa_coffea.constituents.layout import Layout, find_layout
 from jepa_coffea.constituents.record import JET_FIELDS, LayoutError
-from jepa_coffea.encoder.card import read_card
+from jepa_coffea.encoder.card import ModelError
 from jepa_coffea.encoder.engine import Metrics
 from jepa_coffea.encoder.files import locate, resolve
 from jepa_coffea.encoder.onnx import OnnxEncoder
 from jepa_coffea.encoder.providers import Provider
+from jepa_coffea.encoder.ragged import RaggedEncoder
 from jepa_coffea.encoder.session import file_hash
+from jepa_coffea.encoder.weaver import WeaverEncoder
+from jepa_coffea.encoder.weaver_inputs import parse_preprocess
+from jepa_coffea.interface import Interface, card_interface, empty_outputs, weaver_interface
 from jepa_coffea.shape import Shape
-
-
-@dataclass(frozen=True)
-class Interface:
-    """What a model takes and gives, known without a session."""
-
-    name: str
-    fields: tuple[str, ...]
-    optional_fields: tuple[str, ...]
-    embedding_dim: int | None
-    class_names: tuple[str, ...]
 
 
 class JEPAEmbedder:
@@ -75,18 +66,53 @@ class JEPAEmbedder:
         prefix: str = "jepa",
         layout: str | Layout | None = None,
     ) -> None:
+        self._weaver: str | None = None
+        self._set(
+            model,
+            provider=provider,
+            device_id=device_id,
+            threads=threads,
+            cuda_graphs=cuda_graphs,
+            prefix=prefix,
+            layout=layout,
+        )
+
+    def _set(
+        self, model: str | Path, *, prefix: str = "jepa", layout: str | Layout | None = None, **options: Any
+    ) -> None:
         self.path = resolve(model)
         self.digest = file_hash(self.path)
         self.prefix = prefix
         self.layout = layout
-        self._options: dict[str, Any] = {
-            "provider": provider,
-            "device_id": device_id,
-            "threads": threads,
-            "cuda_graphs": cuda_graphs,
-        }
-        self._encoder: OnnxEncoder | None = None
+        self._options = options
+        self._encoder: RaggedEncoder | None = None
         self._interface()
+
+    @classmethod
+    def from_weaver(cls, model: str | Path, preprocess: str | Path, **options: Any) -> JEPAEmbedder:
+        """An embedder for a model that weaver-core exported to ONNX, such as ParT, ParticleNet or Sophon.
+
+        Its classes become ``<prefix>_score_<class>``, a second output ``<prefix>_embedding``.
+
+        Parameters
+        ----------
+        model
+            The ONNX file.
+        preprocess
+            The preprocess.json that weaver wrote beside it. weaver does not write down how it padded: an input that
+            was wrapped needs ``"pad_mode": "wrap"`` added to its entry.
+        options
+            As for :class:`JEPAEmbedder`.
+
+        Raises
+        ------
+        ModelError
+            If a file is missing or broken, they do not belong together, or a variable is not known.
+        """
+        embedder = cls.__new__(cls)
+        embedder._weaver = read_text(preprocess)
+        embedder._set(model, **options)
+        return embedder
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_encoder": None}
@@ -182,10 +208,10 @@ class JEPAEmbedder:
             if name in rows.fields:
                 flat[:, position] = ak.to_numpy(rows[name])
         axes = np.stack([np.asarray(ak.to_numpy(momenta[name]), np.float32) for name in JET_FIELDS], axis=1)
-        outputs = self._run(flat, counts, axes) if len(counts) else empty_outputs(interface)
-        columns = {} if interface.embedding_dim is None else {"embedding": outputs["embedding"]}
+        found = self._run(flat, counts, axes) if len(counts) else empty_outputs(interface)
+        columns = {} if interface.embedding_dim is None else {"embedding": found["embedding"]}
         if interface.class_names:
-            scores = outputs["scores"] if "scores" in outputs else softmax(outputs["logits"])
+            scores = found["scores"] if "scores" in found else softmax(found["logits"])
             columns |= {f"score_{name}": scores[:, i] for i, name in enumerate(interface.class_names)}
         return columns
 
@@ -196,11 +222,16 @@ class JEPAEmbedder:
             self._encoder = self._open()
         return self._encoder(flat, counts, axes)
 
-    def _open(self) -> OnnxEncoder:
-        return OnnxEncoder(locate(self.path), digest=self.digest, **self._options)
+    def _open(self) -> RaggedEncoder:
+        path = locate(self.path)
+        if self._weaver is None:
+            return OnnxEncoder(path, digest=self.digest, **self._options)
+        return WeaverEncoder(path, parse_preprocess(self._weaver, str(path)), digest=self.digest, **self._options)
 
     def _interface(self) -> Interface:
-        return _card_interface(locate(self.path), self.digest)
+        if self._weaver is None:
+            return card_interface(locate(self.path), self.digest)
+        return weaver_interface(locate(self.path), self.digest, self._weaver)
 
     def _present(self, interface: Interface, form: Layout) -> list[str]:
         """Fields to read: all that the model needs, less those that it may do without and the layout lacks."""
@@ -215,16 +246,19 @@ class JEPAEmbedder:
         return [name for name in interface.fields if name not in lacking]
 
 
-@lru_cache(maxsize=32)
-def _card_interface(path: Path, digest: str) -> Interface:  # noqa: ARG001  the hash keys the cache
-    card = read_card(path)
-    return Interface(card.name, card.fields, card.optional_fields, card.embedding_dim, card.class_names)
+def read_text(path: str | Path) -> str:
+    """Content of a text file.
 
-
-def empty_outputs(interface: Interface) -> dict[str, NDArray[np.float32]]:
-    """What a model gives for no jets."""
-    widths = {"embedding": interface.embedding_dim or 0, "scores": len(interface.class_names)}
-    return {name: np.zeros((0, width), dtype=np.float32) for name, width in widths.items()}
+    Raises
+    ------
+    ModelError
+        If it cannot be read.
+    """
+    try:
+        return Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{path}: cannot be read ({error})"
+        raise ModelError(msg) from None
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,0 +1,51 @@
+"""What a model takes and gives, from its file alone: enough for typetracers and empty chunks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jepa_coffea.constituents.record import FIELDS
+from jepa_coffea.encoder.card import load_model, read_card
+from jepa_coffea.encoder.weaver import outputs, slots
+from jepa_coffea.encoder.weaver_inputs import parse_preprocess
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What a model takes and gives, known without a session."""
+
+    name: str
+    fields: tuple[str, ...]
+    optional_fields: tuple[str, ...]
+    embedding_dim: int | None
+    class_names: tuple[str, ...]
+
+
+@lru_cache(maxsize=32)
+def card_interface(path: Path, digest: str) -> Interface:  # noqa: ARG001  the hash keys the cache
+    """Of a file with a card."""
+    card = read_card(path)
+    return Interface(card.name, card.fields, card.optional_fields, card.embedding_dim, card.class_names)
+
+
+@lru_cache(maxsize=32)
+def weaver_interface(path: Path, digest: str, text: str) -> Interface:  # noqa: ARG001
+    """Of a weaver export with that preprocess.json."""
+    preprocess = parse_preprocess(text, str(path))
+    proto = load_model(path)
+    names, widths = outputs(proto, preprocess, str(path))
+    slots(proto, preprocess, str(path))
+    absent = tuple(name for name in FIELDS if name not in preprocess.fields)
+    dim = widths[names["embedding"]] if "embedding" in names else None
+    return Interface(path.stem, FIELDS, absent, dim, preprocess.class_names)
+
+
+def empty_outputs(interface: Interface) -> dict[str, NDArray[np.float32]]:
+    """What a model gives for no jets."""
+    widths = {"embedding": interface.embedding_dim or 0, "scores": len(interface.class_names)}
+    return {name: np.zeros((0, width), dtype=np.float32) for name, width in widths.items()}

@@ -1,0 +1,71 @@
+"""Reduced precision: close to the original, honest about how close, and fp32 where it must be."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto
+
+from jepa_coffea import read_card
+from jepa_coffea.encoder import OnnxEncoder
+from jepa_coffea.encoder.validate import validate
+from tests.encoder.tiny import random_jets, tiny_embedding, write_tiny
+from training import precision
+from training.precision import learned, reduce
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return write_tiny(tmp_path / "fp32.onnx", dim=48, classes=("a", "b"))
+
+
+@pytest.mark.parametrize(("kind", "cosine"), [("fp16", 0.99999), ("int8", 0.99)])
+def test_close_and_measured(
+    source: Path, tmp_path: Path, kind: str, cosine: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "NARROWEST", 8)
+    monkeypatch.setattr(precision, "LEAST_COSINE", 0.99)
+    card = reduce(source, tmp_path / "small.onnx", kind)
+    assert card == read_card(tmp_path / "small.onnx")
+    assert (card.precision, card.parity) == (kind, None)
+    assert card.drift is not None
+    assert card.drift.min_cosine > cosine
+    assert 0 < card.drift.max_relative < 0.3
+    small = OnnxEncoder(tmp_path / "small.onnx", provider="cpu")
+    assert all(item.passed for item in validate(small))
+    jets = random_jets(np.random.default_rng(0), np.arange(1, 60))
+    expected = tiny_embedding(*jets, dim=48)
+    got = small(*jets)["embedding"]
+    cosines = (got * expected).sum(1) / np.linalg.norm(got, axis=1) / np.linalg.norm(expected, axis=1)
+    assert cosines.min() > cosine - 0.01
+
+
+def test_half_precision_begins_at_the_first_learned_product(source: Path) -> None:
+    model = onnx.load(str(source))
+    nodes = [onnx.helper.make_node("Abs", ["particles"], ["log"]), *model.graph.node]
+    nodes[3].input[0] = "log"  # the matrix product takes a preprocessed input
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    assert {"x", "t", "pairs", "embedding", "logits"} <= learned(model)
+    assert not {"log", "mask3", "number"} & learned(model)
+    half = precision.to_fp16(model)
+    onnx.checker.check_model(half, full_check=True)
+    inferred = onnx.shape_inference.infer_shapes(half)
+    kinds = {value.name: value.type.tensor_type.elem_type for value in inferred.graph.value_info}
+    assert kinds["log"] == kinds["number"] == TensorProto.FLOAT
+    assert kinds["x"] == kinds["pairs"] == TensorProto.FLOAT16
+    assert {value.type.tensor_type.elem_type for value in half.graph.output} == {TensorProto.FLOAT}
+
+
+def test_only_from_fp32(source: Path, tmp_path: Path) -> None:
+    reduce(source, tmp_path / "half.onnx", "fp16")
+    with pytest.raises(ValueError, match="expected an fp32 file, its card says fp16"):
+        reduce(tmp_path / "half.onnx", tmp_path / "again.onnx", "fp16")
+
+
+def test_int8_that_would_drift_is_refused(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "NARROWEST", 8)
+    monkeypatch.setattr(precision, "LEAST_COSINE", 1.0)
+    with pytest.raises(ValueError, match="no matrices bear int8"):
+        reduce(source, tmp_path / "small.onnx", "int8")
