@@ -98,7 +98,7 @@ class AttentionEmbedding(nn.Module):
         """[R, C, F] and bool [R, C] to [R, D]."""
         bias = padding_bias(mask)
         x = self.block(self.layer(features), bias)
-        return self.class_block(self.class_token.to(x.dtype).expand(len(x), -1), x, bias)
+        return self.class_block(self.class_token.to(x.dtype).expand(x.shape[0], -1), x, bias)
 
 
 class SubjetEncoder(nn.Module):
