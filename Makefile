@@ -4,6 +4,7 @@ BIN := $(VENV)/bin
 EXTRAS := cpu,hunt,jobqueue,train,simulation,dev
 
 .PHONY: demo test test-gpu-wheel test-dask-awkward lint clean
+.PHONY: demo test test-gpu-wheel test-slurm lint clean
 
 # The environment is rebuilt when the versions it is made of change.
 $(VENV)/.ready: constraints.txt pyproject.toml
@@ -16,6 +17,10 @@ demo: $(VENV)/.ready
 
 test: $(VENV)/.ready lint
 	$(BIN)/python -m pytest
+
+# A real SLURM of one node on this machine: apt-get install slurm-wlm munge, and root.
+test-slurm: $(VENV)/.ready
+	$(BIN)/python -m pytest -m slurm tests/clusters
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

@@ -59,7 +59,7 @@ def judged(calibration: Floats, validation: Floats) -> dict[str, Any]:
     """Raw and corrected significances of the validation set, corrected with the calibration set."""
     null = nulls_of(calibration[:, None])[0]
     fresh = Null(np.sort(validation), 0)
-    corrected = np.array([null.corrected(z)[0] for z in validation])
+    corrected = null.corrected(validation)
     rank = np.array([null.rank_p(z) for z in validation])
     after = Null(np.sort(corrected), 0)
     n_cal = len(calibration)
@@ -163,11 +163,11 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["coverage", "timing"])
-    parser.add_argument("--experiments", type=int, help="per set; by default 5000 (coverage), 200 (timing)")
+    parser.add_argument("--experiments", type=int, help="per set; by default 3000 (coverage), 200 (timing)")
     parser.add_argument("--workers", type=int, default=2, help="local processes, one thread each")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    experiments = arguments.experiments or {"coverage": 5000, "timing": 200}[arguments.what]
+    experiments = arguments.experiments or {"coverage": 3000, "timing": 200}[arguments.what]
     study = {"coverage": coverage, "timing": timing}[arguments.what]
     if arguments.workers > 1:
         with (

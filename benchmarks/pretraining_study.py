@@ -216,7 +216,9 @@ def draw(study: Study, result: Mapping[str, Any]) -> None:
     for at, (label, mode, (accuracy, spread), _) in enumerate(rows(result)):
         colour = {"finetune": "C0", "freeze": "C1", "scratch": "C7", "": "0.5"}[mode]
         bars.barh(at, accuracy, xerr=spread, color=colour)
-        bars.text(0.01, at, f"{label} {mode}", va="center", fontsize=8, color="white")
+        bars.text(
+            0.01, at, label if label.startswith("none") else f"{label}, {mode}", va="center", fontsize=8, color="white"
+        )
     low = min(row[2][0] for row in rows(result))
     bars.set(yticks=[], xlabel=f"test accuracy, {study.labels} labels a class", xlim=(max(0, low - 0.15), None))
     for text in bars.texts:

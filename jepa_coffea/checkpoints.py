@@ -16,6 +16,8 @@ import cloudpickle
 import lz4.frame
 from coffea.processor import CheckpointerABC
 
+from jepa_coffea.embedded import present
+
 CHUNK = ("dataset", "filename", "treename", "entrystart", "entrystop", "fileuuid", "version")
 """What coffea says of a chunk (``version``, of the schema, only once it is open); anything else is the user's."""
 
@@ -58,8 +60,8 @@ class Checkpointer(CheckpointerABC):
         except FileNotFoundError:
             return None
         folder = getattr(processor_instance, "output", None)
-        files = [name for names in output["out"].get("files", {}).values() for name in names]
-        if folder is not None and not all((Path(folder) / name).is_file() for name in files):
+        names = {name.rpartition("/")[2] for files in output["out"].get("files", {}).values() for name in files}
+        if folder is not None and names - present(folder, metadata["dataset"]):
             return None
         output["out"]["resumed"] = {metadata["dataset"]: 1}
         return output

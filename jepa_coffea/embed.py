@@ -25,7 +25,7 @@ class DijetEmbedder(ProcessorABC):
     embedder
         The model.
     output
-        Folder for embedded events, seen by all workers; None writes none.
+        Folder for embedded events, seen by all workers, or URL such as ``root://...``; None writes none.
     selection
         Cuts on jets and on m_jj.
     collection
@@ -41,7 +41,7 @@ class DijetEmbedder(ProcessorABC):
         collection: str = "FatJet",
     ) -> None:
         self.embedder = embedder
-        self.output = None if output is None else str(Path(output).absolute())
+        self.output = None if output is None else str(output) if "://" in str(output) else str(Path(output).absolute())
         self.selection = selection or DijetSelection()
         self.collection = collection
 

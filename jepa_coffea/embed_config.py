@@ -42,8 +42,8 @@ class EmbedConfig(Section):
     """ONNX file, or the name of a shipped model."""
     files: dict[str, list[str]] = Field(min_length=1)
     """Dataset to globs or URLs of event files."""
-    output: Path
-    """Folder for embedded events."""
+    output: str
+    """Folder for embedded events, or URL such as ``root://...``."""
     weights: dict[str, float] = {}
     """Dataset to a factor on its event weights: cross-section times luminosity over the sum of generator weights."""
     treename: str = "Events"
@@ -145,7 +145,7 @@ def _anchored(config: EmbedConfig, folder: Path) -> EmbedConfig:
         update={
             "files": files,
             "model": model,
-            "output": folder / config.output,
+            "output": config.output if "://" in config.output else str(folder / config.output),
             "checkpoints": config.checkpoints and folder / config.checkpoints,
         }
     )

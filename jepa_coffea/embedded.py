@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import awkward as ak
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -80,7 +81,11 @@ def write(rows: pa.Table, folder: str | Path, dataset: str, name: str) -> list[s
     list of str
         The path, relative to ``folder``, or nothing.
     """
-    path = Path(folder) / f"dataset={dataset}" / name
+    place = f"dataset={dataset}/{name}"
+    if "://" in str(folder):
+        _write_remote(rows, f"{folder}/{place}")
+        return [place] if rows.num_rows else []
+    path = Path(folder) / place
     if rows.num_rows == 0:
         path.unlink(missing_ok=True)
         return []
@@ -93,7 +98,28 @@ def write(rows: pa.Table, folder: str | Path, dataset: str, name: str) -> list[s
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-    return [str(path.relative_to(folder))]
+    return [place]
+
+
+def _write_remote(rows: pa.Table, url: str) -> None:
+    """The same for ``root://`` and other URLs that fsspec knows: upload under another name, then rename."""
+    files, path = fsspec.url_to_fs(url)
+    if files.exists(path):
+        files.rm(path)
+    if rows.num_rows == 0:
+        return
+    folder, _, name = path.rpartition("/")
+    files.makedirs(folder, exist_ok=True)
+    partial = f"{folder}/.{name}.{uuid.uuid4().hex}.part"
+    with files.open(partial, "wb") as target:
+        pq.write_table(rows, target, compression="zstd")
+    files.mv(partial, path)
+
+
+def present(folder: str | Path, dataset: str) -> set[str]:
+    """Names of the files of a dataset that are in the folder, which may be a URL."""
+    files, path = fsspec.url_to_fs(f"{folder}/dataset={dataset}")
+    return {name.rpartition("/")[2] for name in files.glob(f"{path}/*.parquet")}
 
 
 def read_provenance(path: str | Path) -> dict[str, Any]:

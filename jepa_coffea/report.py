@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-STEPS = ("reading", "selection", "packing", "model", "filling", "writing")
+STEPS = ("reading", "selection", "packing", "model", "scoring", "filling", "writing")
 """Where the time of a chunk goes, in the order in which it is spent."""
 
 

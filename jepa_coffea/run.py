@@ -15,7 +15,7 @@ from coffea.processor.executor import DaskExecutor, WorkItem
 
 from jepa_coffea.checkpoints import Checkpointer
 from jepa_coffea.constituents.record import LayoutError, UnreadableError
-from jepa_coffea.embedded import chunk_name
+from jepa_coffea.embedded import chunk_name, present
 from jepa_coffea.encoder.card import ModelError
 from jepa_coffea.encoder.providers import ProviderError
 from jepa_coffea.filesets import look_at_all, plan_chunks, require_readable
@@ -205,12 +205,12 @@ def _refuse_strangers(processor: Any, chunks: Sequence[WorkItem]) -> None:
     for chunk in chunks:
         expected.setdefault(chunk.dataset, set()).add(_name(chunk))
     for dataset, names in expected.items():
-        there = Path(folder) / f"dataset={dataset}"
-        strangers = sorted({path.name for path in there.glob("*.parquet")} - names)
+        strangers = sorted(present(folder, dataset) - names)
         if strangers:
             msg = (
-                f"{there} holds {len(strangers)} files that this run would not write, first {strangers[0]}: they come "
-                "from other files or another chunksize, and would be read along with its own. Use an empty folder."
+                f"{folder}/dataset={dataset} holds {len(strangers)} files that this run would not write, first "
+                f"{strangers[0]}: they come from other files or another chunksize, and would be read along with its "
+                "own. Use an empty folder."
             )
             raise LostEventsError(msg)
 

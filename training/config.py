@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from training.data.config import DataConfig
-from training.models.encoder import EncoderConfig
+from training.models.encoders import KINDS, AnyEncoderConfig
 
 
 class ConfigError(ValueError):
@@ -72,15 +72,15 @@ class RunConfig(Part):
     name: str = "encoder"
     objective: dict[str, Any]
     """``name`` (``pjepa``, ``jjepa``, ``supervised``, ...) and the options of that objective."""
-    encoder: EncoderConfig
+    encoder: AnyEncoderConfig
     data: DataConfig
     optimiser: OptimiserConfig = OptimiserConfig()
     steps: int = Field(gt=0)
     """Optimiser steps of the whole training."""
     accumulate: int = Field(default=1, gt=0)
     """Batches of the loader whose gradients are averaged into one step."""
-    precision: Literal["fp32", "bf16"] = "bf16"
-    """bf16 is autocast: weights and optimiser stay in fp32."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """bf16 is autocast: weights and optimiser stay in fp32. auto: bf16 where the hardware has it."""
     compile: bool = False
     keep_in_memory: bool = False
     """Read the training jets once and keep them on the device, 7 kB a jet of 128 particles; one process only."""
@@ -104,7 +104,8 @@ def explain(error: ValidationError, model: type[BaseModel] | None, where: str) -
     """One line a problem: the dotted field, what was wrong, what was given, and the nearest name for a typo."""
     lines = []
     for problem in error.errors():
-        field = ".".join(str(part) for part in problem["loc"]) or "(whole)"
+        # The kind of encoder that pydantic chose is no field.
+        field = ".".join(str(part) for part in problem["loc"] if part not in KINDS) or "(whole)"
         if problem["type"] == "extra_forbidden":
             known = _known_fields(model, problem["loc"][:-1]) if model else []
             close = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
@@ -120,10 +121,14 @@ def explain(error: ValidationError, model: type[BaseModel] | None, where: str) -
 
 def _known_fields(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
     for part in path:
+        if part in KINDS:
+            model = KINDS[str(part)]
+            continue
         field = model.model_fields.get(str(part))
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+        if field is None:
             return []
-        model = field.annotation
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            model = field.annotation
     return list(model.model_fields)
 
 

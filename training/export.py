@@ -22,7 +22,7 @@ from torch import nn
 from jepa_coffea.constituents.record import UNITS
 from jepa_coffea.encoder.card import ModelCard, Provenance, write_card
 from training.loop.checkpoint import CheckpointError, load_objective
-from training.models.encoder import Encoder
+from training.models.encoders import AnyEncoder
 from training.models.flops import encoder_macs
 from training.objectives.supervised import Supervised
 from training.onnx_graph import Exported, ExportError, measure_parity, reference_jets, to_onnx
@@ -32,7 +32,7 @@ TOLERANCE = 1e-4
 
 
 def export_encoder(
-    encoder: Encoder,
+    encoder: AnyEncoder,
     path: str | Path,
     *,
     name: str,
@@ -62,7 +62,7 @@ def export_encoder(
     path = Path(path)
     config = encoder.config
     module = Exported(encoder, head, particle_embedding=particle_embedding).cpu().float().eval()
-    model = to_onnx(module, fields=len(config.fields))
+    model = to_onnx(module, config.fields)
     parity = measure_parity(model, module, config.max_particles)
     if parity.max_relative > TOLERANCE:
         got = f"{parity.max_relative:.1e}"
@@ -83,7 +83,7 @@ def export_encoder(
         training_data=training_data,
         provenance=provenance,
         parity=parity,
-        reference=reference_jets(model, fields=len(config.fields), max_particles=config.max_particles),
+        reference=reference_jets(model, fields=config.fields, max_particles=config.max_particles),
         results=results or {},
     )
     write_card(model, card)

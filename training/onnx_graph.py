@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 import onnx
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from jepa_coffea.encoder.card import Parity, Reference
-from training.models.encoder import Encoder
+from training.models.encoders import AnyEncoder
+from training.models.preprocess import FIELDS, SUBJET
 from training.models.synthetic import synthetic_jets
 
 OPSET = 20  # the first with a Gelu of its own
@@ -39,7 +41,7 @@ class ExportError(ValueError):
 class Exported(nn.Module):
     """The function that the file computes."""
 
-    def __init__(self, encoder: Encoder, head: nn.Module | None, *, particle_embedding: bool) -> None:
+    def __init__(self, encoder: AnyEncoder, head: nn.Module | None, *, particle_embedding: bool) -> None:
         super().__init__()
         self.encoder, self.head = encoder, head
         self.names = ["embedding"]
@@ -58,9 +60,18 @@ class Exported(nn.Module):
         return tuple(outputs)
 
 
-def to_onnx(module: Exported, *, fields: int) -> onnx.ModelProto:
+def example_jets(
+    counts: Sequence[int], fields: tuple[str, ...], *, seed: int = 0, width: int | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Made-up jets with the ``fields`` of a model: particles [B, N, field], mask bool [B, N], jets [B, 4]."""
+    particles, mask, jets = synthetic_jets(counts, seed=seed, width=width, subjets=True)
+    columns = [(*FIELDS, SUBJET).index(field) for field in fields]
+    return particles[..., columns], mask, jets
+
+
+def to_onnx(module: Exported, fields: tuple[str, ...]) -> onnx.ModelProto:
     """The module as an ONNX graph with dynamic batch and particle axes, without anything that names this machine."""
-    particles, mask, jets = synthetic_jets([5, 3, 4])
+    inputs = example_jets([5, 3, 4], fields)
     batch, particle = torch.export.Dim("batch"), torch.export.Dim("particle")
     # Operators of torchvision, which the exporter would translate too, are no loss.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
@@ -70,7 +81,7 @@ def to_onnx(module: Exported, *, fields: int) -> onnx.ModelProto:
         warnings.filterwarnings("ignore", message=".*treespec", category=FutureWarning)
         program = torch.onnx.export(
             module,
-            (particles[..., :fields], mask, jets),
+            inputs,
             dynamo=True,
             external_data=False,
             opset_version=OPSET,
@@ -131,12 +142,11 @@ class Session:
 @torch.no_grad()
 def measure_parity(model: onnx.ModelProto, module: Exported, max_particles: int) -> Parity:
     """Largest ``|onnx - torch| / max |torch|`` of any output over several batch sizes and lengths, one batch empty."""
-    session, fields = Session(model), len(module.encoder.config.fields)
+    session, fields = Session(model), module.encoder.config.fields
     worst, jets = 0.0, 0
     for seed, counts in enumerate(PARITY_BATCHES):
         counts = tuple(min(count, max_particles) for count in counts)
-        particles, mask, axis = synthetic_jets(counts, seed=seed, width=None if counts else 4)
-        inputs = (particles[..., :fields], mask, axis)
+        inputs = example_jets(counts, fields, seed=seed, width=None if counts else 4)
         got, expected = session(inputs), dict(zip(module.names, module(*inputs), strict=True))
         for name, values in expected.items():
             if got[name].shape != values.shape:
@@ -148,11 +158,10 @@ def measure_parity(model: onnx.ModelProto, module: Exported, max_particles: int)
     return Parity(max_relative=worst, jets=jets)
 
 
-def reference_jets(model: onnx.ModelProto, *, fields: int, max_particles: int) -> Reference:
+def reference_jets(model: onnx.ModelProto, *, fields: tuple[str, ...], max_particles: int) -> Reference:
     """Jets of several lengths and what the file itself gives for them."""
     counts = [min(count, max_particles) for count in REFERENCE_COUNTS]
-    particles, mask, jets = synthetic_jets(counts, seed=len(PARITY_BATCHES))
-    particles = particles[..., :fields]
+    particles, mask, jets = example_jets(counts, fields, seed=len(PARITY_BATCHES))
     outputs = run(model, (particles, mask, jets))
     return Reference(
         counts=counts,

@@ -22,8 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from jepa_coffea.encoder.card import Drift, ModelCard, card_in, load_model, write_card
-from training.models.synthetic import synthetic_jets
-from training.onnx_graph import Session, reference_jets
+from training.onnx_graph import Session, example_jets, reference_jets
 
 NARROWEST = 32
 """Matrix products over fewer inputs than this stay fp32 in int8 files: rounding costs most there, and time least."""
@@ -72,7 +71,7 @@ def reduce(source: Path, output: Path, precision: Literal["fp16", "int8"]) -> Mo
             "precision": precision,
             "parity": None,
             "drift": measure_drift(original, model, card),
-            "reference": reference_jets(model, fields=len(card.fields), max_particles=card.max_particles),
+            "reference": reference_jets(model, fields=card.fields, max_particles=card.max_particles),
         }
     )
     write_card(model, new)
@@ -204,8 +203,7 @@ def measure_drift(original: onnx.ModelProto, model: onnx.ModelProto, card: Model
     for seed in range(DRIFT_SEEDS):
         rng = torch.Generator().manual_seed(seed)
         counts = torch.randint(1, card.max_particles + 1, (16,), generator=rng).tolist()
-        particles, mask, axis = synthetic_jets(counts, seed=seed)
-        inputs = (particles[..., : len(card.fields)], mask, axis)
+        inputs = example_jets(counts, card.fields, seed=seed)
         x, y = before(inputs)["embedding"].astype(float), after(inputs)["embedding"].astype(float)
         worst = max(worst, float(np.abs(x - y).max() / np.abs(x).max()))
         cosine = min(cosine, float(((x * y).sum(1) / np.linalg.norm(x, axis=1) / np.linalg.norm(y, axis=1)).min()))

@@ -78,9 +78,8 @@ def columns(record: EventRecord, jets: Jets, shapes: Substructure, truth: Truth,
     }
 
 
-def write(path: Path, parts: list[dict[str, ak.Array]]) -> None:
+def write(path: Path, jets: dict[str, ak.Array]) -> None:
     """Write jets as ``tree`` of a new ROOT file that is whole or absent."""
-    jets = {name: ak.concatenate([part[name] for part in parts]) for name in parts[0]}
     with replacing(path) as temporary, uproot.recreate(temporary) as file:
         tree = file.mktree("tree", {name: array.type.content for name, array in jets.items()})
         tree.extend(jets)

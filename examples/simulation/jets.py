@@ -59,38 +59,44 @@ def make_shard(shard: Shard, report: Report) -> tuple[int, float]:
     """Generate, match and write one file; returns how many events that took, and how many seconds of one core."""
     started = time.process_time()
     seed = shard_seed(shard.config.seed, f"jets {shard.name}", shard.number)
-    generators = [
-        Generator(
-            settings,
-            seed=1 + (seed.pythia + i) % PYTHIA_SEED_MAX,
-            veto=ContainmentFilter(JET_PT, JET_ETA_MAX),
-        )
-        for i, settings in enumerate(jet_settings(shard.name, mpi=shard.config.mpi))
-    ]
     rng = np.random.default_rng(seed.detector)
-    label = CLASSES.index(shard.name)
+    variants = jet_settings(shard.name, mpi=shard.config.mpi)
     parts: list[dict[str, ak.Array]] = []
-    accepted = generated = turn = 0
-    while accepted < shard.jets:
-        generator = generators[turn % len(generators)]
-        turn += 1
+    generated = 0
+    for i, settings in enumerate(variants):
+        # Equal shares of the variants; the odd jet goes to another variant in the next file.
+        wanted = (shard.jets + (shard.number + i) % len(variants)) // len(variants)
+        veto = ContainmentFilter(JET_PT, JET_ETA_MAX)
+        generator = Generator(settings, seed=1 + (seed.pythia + i) % PYTHIA_SEED_MAX, veto=veto)
+        parts += _matched_jets(generator, shard.name, wanted, rng, report)
+        generated += generator.generated
+    order = rng.permutation(shard.jets) if len(variants) > 1 else np.arange(shard.jets)
+    jets = {name: ak.concatenate([part[name] for part in parts])[order] for name in parts[0]}
+    jetclass.write(shard.path, jets)
+    return generated, time.process_time() - started
+
+
+def _matched_jets(
+    generator: Generator, name: str, wanted: int, rng: np.random.Generator, report: Report
+) -> Iterator[dict[str, ak.Array]]:
+    """Batches of jets of class ``name``, ``wanted`` of them altogether."""
+    label = CLASSES.index(name)
+    accepted = 0
+    while accepted < wanted:
         before = generator.generated
-        record = generator.next(batch_size(shard.jets - accepted))
+        record = generator.next(batch_size(wanted - accepted))
         jets = cluster(detect(record, rng), pt_min=JET_PT[0], eta_max=JET_ETA_MAX)
         jets = jets.select(jets.pt < JET_PT[1])
         truth = match(record, jets)
         keep = truth.label == label
-        keep[np.flatnonzero(keep)[shard.jets - accepted :]] = False
+        keep[np.flatnonzero(keep)[wanted - accepted :]] = False
         jets = jets.select(keep)
-        parts.append(jetclass.columns(record, jets, substructure(jets), truth.select(keep), label=shard.name))
+        yield jetclass.columns(record, jets, substructure(jets), truth.select(keep), label=name)
         accepted += len(jets)
-        generated += generator.generated - before
         report(len(jets), generator.generated - before)
-        if accepted == 0 and generated > GIVE_UP:
-            msg = f"none of {generated} events has a jet of class {shard.name} in range"
+        if accepted == 0 and generator.generated > GIVE_UP:
+            msg = f"none of {generator.generated} events has a jet of class {name} in range"
             raise GenerationError(msg)
-    jetclass.write(shard.path, parts)
-    return generated, time.process_time() - started
 
 
 def make_jets(

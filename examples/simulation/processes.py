@@ -84,7 +84,7 @@ class JetClass:
     file_name: str
     settings: tuple[str, ...]
     variants: tuple[tuple[str, ...], ...] = ((),)
-    """Further settings, taken in turns batch by batch."""
+    """Further settings, each for an equal share of the jets."""
 
 
 _HIGGS_AND_Z = ("HiggsSM:ffbar2HZ = on", "25:m0 = 125.", *_INVISIBLE_Z)
@@ -111,7 +111,7 @@ JET_CLASSES = {
     "Hcc": JetClass(file_name="HToCC", settings=_higgs_to("4 -4")),
     "Hgg": JetClass(file_name="HToGG", settings=_higgs_to("21 21")),
     "H4q": JetClass(file_name="HToWW4Q", settings=(*_higgs_to("24 -24"), *_ALL_HADRONIC_W)),
-    # One W to quarks and the other to leptons, either charge in turn.
+    # One W to quarks and the other to electron or muon, of either charge.
     "Hqql": JetClass(
         file_name="HToWW2Q1L",
         settings=(*_higgs_to("24 -24"), "24:onMode = off"),
@@ -133,7 +133,8 @@ def event_settings(
     """Pythia settings of an event process.
 
     A range of the dijet mass limits the invariant mass of the hard process with margins (down to 0.85 of the smallest,
-    up to 1.6 of the largest), as jets lose and pick up radiation.
+    up to 1.6 of the largest), as jets lose and pick up radiation. Of QCD dijets above 2 TeV 2 % come from softer
+    processes and are missing, most of them close to the smallest mass.
     """
     process = EVENT_PROCESSES[name]
     settings = [*process.settings, f"PartonLevel:MPI = {'on' if mpi else 'off'}"]

@@ -53,11 +53,12 @@ def global_significance(
     seed: int = 0,
     client: Any = None,
     folder: str | Path | None = None,
+    progress: bool = False,
 ) -> GlobalSignificance:
     """Global p-value by toys that refit, with all trials (masses, windows, nested selections) inside the toys.
 
     families: see :data:`toys.Family`; ``[[search]]`` for a single one. Families count as independent: where they
-    share events the result is conservative. client, folder: see :func:`toys.run_toys`.
+    share events the result is conservative. client, folder, progress: see :func:`toys.run_toys`.
     """
     searches = [search for family in families for search in family]
     observed = np.concatenate([search.local_z(search.spectrum.counts[None])[0] for search in searches])
@@ -66,7 +67,7 @@ def global_significance(
     if len(bad):
         msg = f"the fit of the data did not converge for {', '.join(' '.join(names[i]) for i in bad)}; use wider bins"
         raise FitError(msg)
-    z = run_toys(families, toys, seed=seed, client=client, folder=folder)
+    z = run_toys(families, toys, seed=seed, client=client, folder=folder, progress=progress)
     best = int(np.argmax(observed))
     failed = np.isnan(z).any(axis=1)
     maxima = np.where(failed, np.inf, z.max(axis=1))

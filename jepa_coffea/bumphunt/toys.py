@@ -62,11 +62,18 @@ def batch_of_toys(families: Sequence[Family], toys: int, seed: int, index: int) 
 
 
 def run_toys(
-    families: Sequence[Family], toys: int, *, seed: int = 0, client: Any = None, folder: str | Path | None = None
+    families: Sequence[Family],
+    toys: int,
+    *,
+    seed: int = 0,
+    client: Any = None,
+    folder: str | Path | None = None,
+    progress: bool = False,
 ) -> Array:
     """[toy, hypothesis]: local significances of ``toys`` pseudo-experiments; NaN in toys with a failed fit.
 
     client: a Dask client to spread the batches over. folder: keep finished batches there and do not redo them.
+    progress: show a bar.
     Raises FitError when more than 2 % of the toys have a fit that did not converge.
     """
     for family in families:
@@ -76,9 +83,12 @@ def run_toys(
     found = {index: store.load(index, size) for index, size in enumerate(sizes)}
     missing = [index for index, z in found.items() if z is None]
     work = _here if client is None else _dask(client)
-    for index, z in work([(families, sizes[index], seed, index) for index in missing]):
-        store.save(index, z)
-        found[index] = z
+    with Progress(transient=True, disable=not progress) as bars:
+        bar = bars.add_task("toys", total=len(missing))
+        for index, z in work([(families, sizes[index], seed, index) for index in missing]):
+            store.save(index, z)
+            found[index] = z
+            bars.advance(bar)
     result = np.concatenate([z for z in found.values() if z is not None])
     failed = int(np.isnan(result).any(axis=1).sum())
     if failed > 0.02 * toys:
@@ -95,9 +105,8 @@ Work = Callable[[list[Task]], Any]
 
 
 def _here(tasks: list[Task]) -> Any:
-    with Progress(transient=True) as progress:
-        for task in progress.track(tasks, description="toys"):
-            yield task[3], batch_of_toys(*task)
+    for task in tasks:
+        yield task[3], batch_of_toys(*task)
 
 
 def _dask(client: Any) -> Work:
@@ -108,11 +117,8 @@ def _dask(client: Any) -> Work:
             return
         families = client.scatter(tasks[0][0], broadcast=True, hash=False)
         futures = {client.submit(batch_of_toys, families, *task[1:], pure=False): task[3] for task in tasks}
-        with Progress(transient=True) as progress:
-            bar = progress.add_task("toys", total=len(futures))
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-                progress.advance(bar)
+        for future in as_completed(futures):
+            yield futures[future], future.result()
 
     return work
 

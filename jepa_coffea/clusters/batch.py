@@ -118,14 +118,15 @@ def _one(gpus: int) -> int:
 def _worker(gpus: int, cores: int, memory: str, prologue: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
     """What all batch systems have in common: processes of one thread, thread caps, the GPU as a Dask resource."""
     caps = [f"export {name}={value}" for name, value in CAPS.items()]
+    resources = ["--resources GPU=1"] if gpus else []
     return {
         "cores": 1 if gpus else cores,
         "processes": 1 if gpus else cores,
         "memory": memory,
         "job_script_prologue": [*caps, *prologue],
-        "worker_extra_args": ["--resources GPU=1"] if gpus else [],
-        "scheduler_options": {"dashboard_address": ":0"},
         **options,
+        "worker_extra_args": [*resources, *options.get("worker_extra_args", [])],
+        "scheduler_options": {"dashboard_address": ":0", **options.get("scheduler_options", {})},
     }
 
 

@@ -121,15 +121,7 @@ def training_rows(fit: Fit, sample: Sample, recipe: Recipe) -> Rows:
 
 def fit_and_score(fit: Fit, sample: Sample, recipe: Recipe) -> Floats:
     """Train one classifier and score the events it was not trained on, shape (events of :func:`scored_rows`,)."""
-    window = recipe.windows.windows[fit.window]
-    train, test = training_rows(fit, sample, recipe), scored_rows(fit, sample, recipe)
-    region, weights = window.region(sample.mass[train]), sample.weights[train]
-    if sample.match is not None:
-        weights = match_to_window(sample.match[train], region, weights)
-    weights = balanced(region, weights)
-    # Position, not order of execution, seeds a fit.
-    position = (fit.window, fit.outer, 0 if fit.inner is None else fit.inner + 1, fit.member)
-    return train_and_score(sample.X[train], region == WINDOW, weights, sample.X[test], recipe, fit.estimator, position)
+    return fit_member(fit, sample, recipe).score(sample.X[scored_rows(fit, sample, recipe)])
 
 
 def train_and_score(
@@ -145,21 +137,66 @@ def train_and_score(
 
     The reduction is fitted on the events that are not positive. ``position`` seeds the fit, together with the recipe.
     """
+    return train(X, positive, weights, recipe, estimator, position).score(X_test)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A fitted classifier with what was done to its features."""
+
+    name: str
+    position: tuple[int, ...]
+    reduction: Any
+    columns: Rows | None
+    classifier: Any
+
+    def score(self, X: npt.NDArray[Any]) -> Floats:
+        """Probability of being a window event, shape (events,), from features (events, features)."""
+        if self.reduction is not None:
+            X = self.reduction.transform(X)
+        if self.columns is not None:
+            X = X[:, self.columns]
+        scores = np.asarray(self.classifier.predict_proba(X), dtype=float)[:, 1]
+        if not np.isfinite(scores).all():
+            msg = f"fit {self.position}: {self.name} gives scores that are not finite; did it diverge?"
+            raise ClassifierError(msg)
+        return scores
+
+
+def train(
+    X: npt.NDArray[Any],
+    positive: npt.NDArray[np.bool_],
+    weights: Floats,
+    recipe: Recipe,
+    estimator: str,
+    position: tuple[int, ...],
+) -> Trained:
+    """Fit one classifier; see :func:`train_and_score`."""
     rng = np.random.default_rng(np.random.SeedSequence(recipe.seed, spawn_key=position))
+    reduction, columns = None, None
     if recipe.reduction is not None:
         reduction = clone(recipe.reduction).fit(X[~positive])
-        X, X_test = reduction.transform(X), reduction.transform(X_test)
+        X = reduction.transform(X)
     if recipe.attribute_fraction < 1:
         kept = max(1, round(recipe.attribute_fraction * X.shape[1]))
         columns = np.sort(rng.choice(X.shape[1], kept, replace=False))
-        X, X_test = X[:, columns], X_test[:, columns]
+        X = X[:, columns]
     classifier = seeded(recipe.candidates[estimator], int(rng.integers(2**31)))
     classifier.fit(X, positive.astype(np.int64), sample_weight=weights)
-    scores = np.asarray(classifier.predict_proba(X_test), dtype=float)[:, 1]
-    if not np.isfinite(scores).all():
-        msg = f"fit {position}: {estimator} gives scores that are not finite; did it diverge?"
-        raise ClassifierError(msg)
-    return scores
+    return Trained(estimator, position, reduction, columns, classifier)
+
+
+def fit_member(fit: Fit, sample: Sample, recipe: Recipe) -> Trained:
+    """Train one classifier on the events that :func:`training_rows` gives it."""
+    window = recipe.windows.windows[fit.window]
+    rows = training_rows(fit, sample, recipe)
+    region, weights = window.region(sample.mass[rows]), sample.weights[rows]
+    if sample.match is not None:
+        weights = match_to_window(sample.match[rows], region, weights)
+    weights = balanced(region, weights)
+    # Position, not order of execution, seeds a fit.
+    position = (fit.window, fit.outer, 0 if fit.inner is None else fit.inner + 1, fit.member)
+    return train(sample.X[rows], region == WINDOW, weights, recipe, fit.estimator, position)
 
 
 def seeded(estimator: Any, seed: int) -> Any:

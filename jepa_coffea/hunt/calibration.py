@@ -18,7 +18,9 @@ martingale differences, the cross terms vanish, std(Z) is 1 without any pseudo-e
 the events and classifiers trained on less. ``order: cross`` keeps all events, and the Z is read off against
 pseudo-experiments that redo folds, training, thresholds and fit:
 
-* corrected Z = (Z - mean) / width of the pseudo-experiments, with the errors of mean and width, and its Gaussian p;
+* corrected p: t = (Z - mean) / (width sqrt(1 + 1/n)) with mean and width of the n pseudo-experiments follows Student's
+  law with n - 1 degrees of freedom, exactly so if Z is Gaussian under the null; p is its tail, whatever the number of
+  experiments (few of them cost significance instead of inventing it), and corrected Z the same p in Gaussian units;
 * rank p = (1 + #{toys with Z at least as large}) / (1 + toys), exact for any distribution, never below 1/(1 + toys);
 * global p: the rank of the largest corrected Z of all windows and efficiencies among the largest of each toy.
 
@@ -35,7 +37,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special, stats
 
 from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.hunt.config import HuntError
@@ -89,6 +91,15 @@ def null_significances(
     return np.array([book[str(s)] for s in seeds], dtype=float)
 
 
+def gaussian_units(t: Floats, degrees: int) -> Floats:
+    """Z with the same upper tail as Student's t >= 0; through logarithms, as large excesses have no smaller number."""
+    log_p = stats.t.logsf(t, degrees)
+    # Where the tail underflows, its first asymptotic term: density times (t + degrees / t) / degrees.
+    large = np.maximum(t, 1.0)
+    asymptotic = stats.t.logpdf(large, degrees) + np.log((large + degrees / large) / degrees)
+    return np.asarray(-special.ndtri_exp(np.where(np.isfinite(log_p), log_p, asymptotic)))
+
+
 @dataclass(frozen=True)
 class Null:
     """The distribution of one Z under the null."""
@@ -120,10 +131,15 @@ class Null:
         m4 = float(((self.toys - self.mean) ** 4).mean())
         return float(np.sqrt(max(m4 - self.width**4 * (n - 3) / (n - 1), 0) / n)) / (2 * self.width)
 
-    def corrected(self, z: float) -> tuple[float, float]:
-        """(Z - mean) / width and its error from the finite number of pseudo-experiments."""
-        value = (z - self.mean) / self.width
-        return value, float(np.hypot(self.mean_error, value * self.width_error) / self.width)
+    def corrected(self, z: npt.ArrayLike) -> Floats:
+        """Corrected Z, of the shape of ``z``: the tail of Student's t of n - 1 degrees in Gaussian units."""
+        n = len(self.toys)
+        t = (np.asarray(z, dtype=float) - self.mean) / (self.width * np.sqrt(1 + 1 / n))
+        return np.sign(t) * gaussian_units(np.abs(t), n - 1)
+
+    def error(self, z: float) -> float:
+        """Statistical error of the corrected Z from the errors of mean and width."""
+        return float(np.hypot(self.mean_error, (z - self.mean) / self.width * self.width_error) / self.width)
 
     def rank_p(self, z: float) -> float:
         """(1 + number of toys with at least this Z) / (1 + toys)."""
@@ -142,7 +158,7 @@ class Calibrated:
     z_error: float
     """Its error from the finite number of pseudo-experiments."""
     p: float
-    """Gaussian p-value of the corrected significance."""
+    """Its p-value: the tail of Student's t."""
     rank_p: float
 
     def record(self) -> dict[str, Any]:
@@ -188,8 +204,9 @@ def calibrate(results: Sequence[Counting], toys: Floats) -> list[Calibrated]:
     """Each result against its own null; results in the order of the columns of ``toys``."""
     calibrated = []
     for result, null in zip(results, nulls_of(toys), strict=True):
-        z, error = null.corrected(result.z)
-        calibrated.append(Calibrated(result, null, z, error, float(stats.norm.sf(z)), null.rank_p(result.z)))
+        z = float(null.corrected(result.z))
+        p = float(stats.norm.sf(z))
+        calibrated.append(Calibrated(result, null, z, null.error(result.z), p, null.rank_p(result.z)))
     return calibrated
 
 
@@ -213,10 +230,11 @@ class GlobalP:
 def global_p(calibrated: Sequence[Calibrated], toys: Floats) -> GlobalP:
     """The p-value of the whole search: windows and efficiencies are trials, counted inside the pseudo-experiments."""
     z = np.array([result.z for result in calibrated])
-    means = np.array([result.null.mean for result in calibrated])
-    widths = np.array([result.null.width for result in calibrated])
     # A failed fit is a toy that could have been anything: it counts as exceeding.
-    largest = np.where(np.isfinite(toys), (toys - means) / widths, np.inf).max(axis=1)
+    corrected = np.stack(
+        [result.null.corrected(column) for result, column in zip(calibrated, toys.T, strict=True)], axis=1
+    )
+    largest = np.where(np.isfinite(corrected), corrected, np.inf).max(axis=1)
     where = int(np.nanargmax(z))
     exceeding = int(np.count_nonzero(largest >= z[where]))
     return GlobalP(

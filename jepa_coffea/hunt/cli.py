@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -71,7 +72,7 @@ def computing(config: HuntConfig) -> Iterator[Any]:
 
 def table_of(result: HuntResult) -> Table:
     """All selections: counted, expected, Z and p, before and after calibration."""
-    table = Table(title="Excess in the windows")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in ("window", "eff.", "observed", "expected", "Z", "p", "corrected Z", "p"):
         table.add_column(name, justify="left" if name == "window" else "right", no_wrap=True)
     calibrated = {(c.counting.window, c.counting.efficiency): c for c in result.calibrated}

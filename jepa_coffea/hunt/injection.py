@@ -36,6 +36,8 @@ Floats = npt.NDArray[np.float64]
 METHODS = ("inclusive", "cwola", "cwola_observables", "supervised", "idealised")
 GRID = tuple(float(x) for x in np.geomspace(1e-3, 1, 25))
 """Background efficiencies in the window at which the SIC is kept."""
+RESERVES = 4
+"""How many times the background of the data the supervised and the idealised classifiers are given to train on."""
 STREAM = 2
 """Family of seeds; 0 and 1 are the calibration and its validation."""
 
@@ -107,6 +109,8 @@ def inject(task: tuple[int, int, int], study: Study) -> dict[str, Any]:
     data = concatenated(background, study.signal.take(np.arange(start, start + amount)))
     truth = np.arange(len(data.mass)) >= len(background.mass)
     reserve = study.pseudo.draw(seed ^ 1)
+    for other in range(2, RESERVES + 1):
+        reserve = concatenated(reserve, study.pseudo.draw(seed ^ other))
     method = study.method.seeded(seed)
     windows = method.cwola.windows
     cwola = replace(method.cwola, windows=replace(windows, windows=(windows.windows[study.window],)))

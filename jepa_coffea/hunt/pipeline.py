@@ -13,6 +13,7 @@ from jepa_coffea.hunt.events import find_files, fingerprint, read_events
 from jepa_coffea.hunt.experiment import Method
 from jepa_coffea.hunt.histogram import read_histogram
 from jepa_coffea.hunt.output import write_provenance, write_result
+from jepa_coffea.hunt.report import write_hunt_report
 from jepa_coffea.hunt.stages import all_gates, calibration, fit_all, injections, out_of_fold_scores, select
 from jepa_coffea.hunt.state import HuntResult, Run, Selection
 from jepa_coffea.hunt.store import digest
@@ -26,6 +27,7 @@ def run_hunt(run: Run) -> HuntResult:
     histogram = run.config.input.histogram
     result = hunt_events(run) if histogram is None else hunt_histogram(run, histogram)
     write_result(run, result)
+    write_hunt_report(run, result)
     return result
 
 

@@ -19,7 +19,7 @@ def test_same_numbers_here_on_dask_and_resumed(truth: Truth, tmp_path: Path, mon
     assert z.shape == (50, 3)
     assert len(list(tmp_path.glob("toys-*.npy"))) == 3
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
         assert np.array_equal(run_toys(families, 50, seed=3, client=client), z)

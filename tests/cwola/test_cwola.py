@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from distributed import Client
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
@@ -180,3 +183,14 @@ def test_bad_input_is_named():
         CWoLa(WINDOWS, KNeighborsClassifier())
     with pytest.raises(SelectionError, match="fewer than the 1000 that define"):
         cwola.fit(X, mass, ids)[0].selected(0.001)
+
+
+def test_scheduling_does_not_change_a_bit():
+    X, mass, ids, _ = dijets(2000, features=6)
+    cwola = CWoLa(WINDOWS, fast(max_features=0.5), Folds(outer=3), members=3, attribute_fraction=0.5, seed=5)
+    here = cwola.fit_predict(X, mass, ids)
+    with Client(processes=False, n_workers=1, threads_per_worker=3, dashboard_address=None) as client:
+        there = replace(cwola, client=client).fit_predict(X, mass, ids)
+        with pytest.raises(ClassifierError, match="learned nothing"):
+            replace(cwola, client=client).fit_predict(np.ones_like(X), mass, ids)
+    assert np.array_equal(here, there, equal_nan=True)

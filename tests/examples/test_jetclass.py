@@ -71,6 +71,18 @@ def test_the_same_seed_gives_the_same_jets(folder: Path, tmp_path: Path) -> None
     assert ak.array_equal(one, two)
 
 
+def test_leptons_of_both_charges_in_equal_shares_and_no_order(tmp_path: Path) -> None:
+    make_jets(tmp_path, ["Hqql"], 61, JetsConfig(seed=4), workers=1)
+    with uproot.open(tmp_path / "HToWW2Q1L_000.root") as file:
+        jets = file["tree"].arrays()
+    assert len(jets) == 61
+    lepton = (jets.part_isElectron + jets.part_isMuon) > 0
+    charge = ak.to_numpy(ak.fill_none(ak.firsts(jets.part_charge[lepton]), 0))
+    assert np.sum(charge > 0) > 18
+    assert np.sum(charge < 0) > 18
+    assert np.sum(np.diff(np.sign(charge[charge != 0])) != 0) > 10  # by chance about half of the neighbours differ
+
+
 def test_the_w_peak(folder: Path) -> None:
     with uproot.open(folder / "WToQQ_000.root") as file:
         mass = file["tree"]["jet_sdmass"].array()

@@ -83,18 +83,20 @@ def test_the_paragraph_names_the_excess_and_the_calibration(found):
     assert ("must not be quoted" in found.paragraph) == bool(found.reasons)
 
 
-def test_an_interrupted_hunt_goes_on_where_it_stopped(folder, found, monkeypatch):
+def test_an_interrupted_hunt_goes_on_where_it_stopped(folder, found, monkeypatch, capsys):
     ledger = next((folder / "out").glob("calibration-*.jsonl"))
     lines = ledger.read_text().splitlines(keepends=True)
     ledger.write_text("".join(lines[:-3]) + lines[-3][:9])  # interrupted while writing
 
     scores = (folder / "out" / "scores.parquet").stat().st_mtime_ns
     monkeypatch.setattr("jepa_coffea.hunt.calibration.null_experiment", counted := Counted())
-    again = hunt(folder / "hunt.yaml", progress=False)
+    results = (folder / "out" / "results.json").read_text()
+    status = main(["report", str(folder / "out"), "--quiet"])
+    assert status == (1 if found.reasons else 0)
+    assert "".join(found.paragraph.split()) in "".join(capsys.readouterr().out.split())
     assert counted.calls == 3
     assert (folder / "out" / "scores.parquet").stat().st_mtime_ns == scores
-    assert again.selections[0].counting == found.selections[0].counting
-    assert again.search == found.search
+    assert (folder / "out" / "results.json").read_text() == results
 
 
 class Counted:
@@ -109,7 +111,7 @@ class Counted:
 
 
 def test_a_changed_document_is_not_answered_with_old_scores(folder, found):
-    other = hunt(write(folder, "other.yaml", seed=2, calibration={"experiments": 0}), progress=False)
+    other = hunt(write(folder, "other.yaml", output="other", seed=2, calibration={"experiments": 0}), progress=False)
     assert other.selections[0].counting != found.selections[0].counting
     assert "too small by an unknown amount" in other.paragraph
 
@@ -133,10 +135,16 @@ def test_an_efficiency_that_no_threshold_can_have_is_an_error(folder):
         hunt(document, progress=False)
 
 
-def test_the_command_prints_the_paragraph_and_its_status_says_whether_to_quote(folder, found, capsys):
-    status = main(["hunt", str(folder / "hunt.yaml"), "--quiet"])
-    assert status == (1 if found.reasons else 0)
-    assert found.paragraph.split(".")[0].split()[-1] in capsys.readouterr().out
+def test_the_command_says_what_is_wrong_with_the_input(folder, capsys):
     (folder / "wrong.yaml").write_text("output: x\ninput: {events: [nothing.parquet]}")
     assert main(["hunt", str(folder / "wrong.yaml")]) == 2
     assert "no embedded events matches" in capsys.readouterr().err
+
+
+def test_the_report_holds_the_paragraph_the_gates_and_the_pictures(folder, found):
+    page = (folder / "out" / "report.html").read_text()
+    for gate in found.gates:
+        assert gate.explanation.split(":")[0].split("<")[0] in page
+    for section in ("Excesses", "Spectra", "Classifiers and closure", "Calibration of the whole pipeline"):
+        assert section in page
+    assert page.count("data:image/png;base64,") == len(list((folder / "out" / "plots").glob("*.png"))) == 8

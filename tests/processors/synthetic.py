@@ -7,7 +7,9 @@ import numpy as np
 import uproot
 
 
-def columns(rng: np.random.Generator, events: int, first: int = 1, *, jets: bool = True) -> dict[str, ak.Array]:
+def columns(
+    rng: np.random.Generator, events: int, first: int = 1, *, jets: bool = True, weighted: bool = True
+) -> dict[str, ak.Array]:
     """Back-to-back jets of about 1.3 TeV with 1 to 20 particles each, which add up to the jet."""
     n_jets = rng.integers(0, 4, events) if jets else np.zeros(events, np.int64)
     total = int(n_jets.sum())
@@ -44,13 +46,14 @@ def columns(rng: np.random.Generator, events: int, first: int = 1, *, jets: bool
         "phi": phi,
         "mass": rng.uniform(20, 200, total),
         "msoftdrop": rng.uniform(0, 200, total),
+        **{f"tau{n}": rng.uniform(0.01, 1 / n, total) for n in range(1, 5)},
     }
     links = {"jetIdx": np.repeat(place, sizes).astype(np.int32), "pFCandsIdx": within.astype(np.int32)}
     return {
         "run": ak.Array(np.ones(events, np.uint32)),
         "luminosityBlock": ak.Array(np.ones(events, np.uint32)),
         "event": ak.Array(np.arange(first, first + events, dtype=np.uint64)),
-        "genWeight": ak.Array(rng.uniform(0.5, 1.5, events).astype(np.float32)),
+        "genWeight": ak.Array((rng.uniform(0.5, 1.5, events) if weighted else np.ones(events)).astype(np.float32)),
         "truth_signal": ak.Array(rng.integers(0, 2, events).astype(bool)),
         "truth_process": ak.Array(np.zeros(events, np.int32)),
         "FatJet": ak.unflatten(ak.zip({name: values.astype(np.float32) for name, values in fat.items()}), n_jets),
@@ -59,9 +62,9 @@ def columns(rng: np.random.Generator, events: int, first: int = 1, *, jets: bool
     }
 
 
-def write_events(path: Path, events: int, *, seed: int = 1, first: int = 1, jets: bool = True) -> Path:
+def write_events(path: Path, events: int, *, seed: int = 1, first: int = 1, **options: bool) -> Path:
     """A file of ``events`` events, which may be none."""
-    found = columns(np.random.default_rng(seed), max(events, 1), first, jets=jets)
+    found = columns(np.random.default_rng(seed), max(events, 1), first, **options)
     with uproot.recreate(path) as file:
         file.mktree("Events", {name: array.type.content for name, array in found.items()})
         file["Events"].extend({name: array[:events] for name, array in found.items()})

@@ -38,7 +38,7 @@ def test_command_line_goes_over_the_file(tmp_path: Path) -> None:
         ("encoder.zzz=1", "unknown field encoder.zzz; known: "),
         ("optimiser.lr=-1", "field optimiser.lr: Input should be greater than 0 (got -1)"),
         ("optimiser.betas=[0.9, 1.5]", "field optimiser: betas must lie in [0, 1), got (0.9, 1.5)"),
-        ("precision=fp8", "field precision: Input should be 'fp32' or 'bf16' (got 'fp8')"),
+        ("precision=fp8", "field precision: Input should be 'auto', 'fp32' or 'bf16' (got 'fp8')"),
         ("encoder.heads=3", "heads"),
         ("steps", "expected field=value"),
         ("steps.x=1", "steps is a value, not a section"),

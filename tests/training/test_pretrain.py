@@ -34,20 +34,25 @@ def losses(folder: Path) -> dict[int, float]:
     return {line["step"]: line["loss"] for line in read_lines(folder / "metrics.jsonl") if "loss" in line}
 
 
-def test_killed_and_resumed_is_never_stopped(jetclass: str, tmp_path: Path) -> None:
-    straight, killed = tmp_path / "straight", tmp_path / "killed"
+def test_stopped_and_resumed_is_never_stopped(jetclass: str, tmp_path: Path) -> None:
+    """Once by the signal of a batch system, which saves, and once by SIGKILL, which loses what is not saved."""
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     length = "steps=60"
     assert main(pretraining(jetclass, straight, length)) == 0
-    for step in (6, 31):
-        process = start([*pretraining(jetclass, killed, length), "--resume", "auto"])
-        wait_for(killed, step, process)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-    stopped = max(losses(killed))
-    assert 31 <= stopped < 60
-    assert main([*pretraining(jetclass, killed, length), "--resume", "auto"]) == 0
-    assert losses(killed) == losses(straight)
-    assert sorted(losses(killed)) == list(range(1, 61))
+    for step, number, status in ((6, signal.SIGTERM, 75), (31, signal.SIGKILL, -signal.SIGKILL)):
+        process = start([*pretraining(jetclass, stopped, length), "--resume", "auto"])
+        wait_for(stopped, step, process)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=400)
+        assert process.returncode == status
+        if status == 75:
+            assert "SIGTERM at step" in said
+            newest = sorted(stopped.glob("checkpoint-*.pt"))[-1]
+            assert read_checkpoint(newest)["step"] == max(losses(stopped))
+    assert 31 <= max(losses(stopped)) < 60
+    assert main([*pretraining(jetclass, stopped, length), "--resume", "auto"]) == 0
+    assert losses(stopped) == losses(straight)
+    assert sorted(losses(stopped)) == list(range(1, 61))
 
 
 def test_two_processes_are_one_with_the_same_batch(jetclass: str, tmp_path: Path) -> None:
@@ -63,17 +68,6 @@ def test_two_processes_are_one_with_the_same_batch(jetclass: str, tmp_path: Path
         assert process.returncode == 0, said
     assert losses(both) == pytest.approx(losses(alone), rel=2e-4)
     assert len(losses(both)) == 8
-
-
-def test_signal_saves_and_says_so(jetclass: str, tmp_path: Path) -> None:
-    process = start(pretraining(jetclass, tmp_path / "a", "steps=100000"))
-    wait_for(tmp_path / "a", 5, process)
-    process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 75
-    assert "SIGTERM at step" in said
-    newest = sorted((tmp_path / "a").glob("checkpoint-*.pt"))[-1]
-    assert read_checkpoint(newest)["step"] == max(losses(tmp_path / "a"))
 
 
 def test_run_folder_gives_back_encoder_and_configuration(jetclass: str, tmp_path: Path) -> None:

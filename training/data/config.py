@@ -6,6 +6,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from jepa_coffea.constituents.record import DISPLACEMENT, FIELDS, IDENTITY, KINEMATICS, SUBJET
 from training.data.batching import BUCKET
 from training.data.sources import Files
 
@@ -29,8 +30,10 @@ class DataConfig(BaseModel):
     """Name of the layout of event files; None finds out."""
     collection: str = "FatJet"
     """Jet collection of event files."""
-    subjets: bool = False
-    """Add the field ``subjet`` to the particles. Clustering is slow: prepare shards with ``--subjets``."""
+    fields: tuple[str, ...] = FIELDS
+    """What batches hold of a particle: kinematics, and in this order identity, displacement and ``subjet``, each or
+    not. A file that lacks one of them is an error. For ``subjet`` prepare the files with ``--subjets``: clustering is
+    slow."""
 
     batch_size: int = Field(default=1024, gt=0)
     """Jets in a batch, over all processes."""
@@ -60,6 +63,11 @@ class DataConfig(BaseModel):
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
+        identity, displacement = (part if part[0] in self.fields else () for part in (IDENTITY, DISPLACEMENT))
+        expected = (*KINEMATICS, *identity, *displacement, *((SUBJET,) if SUBJET in self.fields else ()))
+        if self.fields != expected:
+            msg = f"fields: {list(self.fields)}, expected {list(expected)} or more groups of {[*FIELDS, SUBJET]}"
+            raise ValueError(msg)
         if self.val_fraction + self.test_fraction >= 1:
             held_out = self.val_fraction + self.test_fraction
             msg = f"val_fraction + test_fraction = {held_out}, which leaves nothing to train on"

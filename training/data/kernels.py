@@ -100,23 +100,37 @@ def inspect(offsets, kinematics, displacement, jets):  # type: ignore[no-untyped
 
 @njit(cache=True, nogil=True)
 def order(offsets, kinematics, identity, displacement, subjet):  # type: ignore[no-untyped-def]
-    """Sort the particles of each jet in place by descending pT, equal ones in the order they had."""
+    """Sort the particles of each jet in place by descending pT, equal ones in the order they had.
+
+    By insertion: nearly all jets are in order, and most others nearly.
+    """
+    momentum, kind, track = np.empty(4, np.float32), np.empty(6, np.int8), np.empty(4, np.float32)
+    longest = 0
     for j in range(len(offsets) - 1):
-        start, stop = offsets[j], offsets[j + 1]
-        pt = np.hypot(kinematics[start:stop, 0], kinematics[start:stop, 1])
-        ordered = True
-        for i in range(1, len(pt)):
-            if pt[i] > pt[i - 1]:
-                ordered = False
-                break
-        if ordered:
-            continue
-        new = np.argsort(-pt, kind="mergesort")
-        kinematics[start:stop] = kinematics[start:stop][new]
-        identity[start:stop] = identity[start:stop][new]
-        displacement[start:stop] = displacement[start:stop][new]
-        if len(subjet):
-            subjet[start:stop] = subjet[start:stop][new]
+        longest = max(longest, offsets[j + 1] - offsets[j])
+    pt = np.empty(longest, np.float32)
+    for j in range(len(offsets) - 1):
+        start, n = offsets[j], offsets[j + 1] - offsets[j]
+        for i in range(n):
+            pt[i] = np.hypot(kinematics[start + i, 0], kinematics[start + i, 1])
+        for i in range(1, n):
+            if not pt[i] > pt[i - 1]:
+                continue
+            value, number = pt[i], subjet[start + i] if len(subjet) else np.int8(0)
+            momentum[:], kind[:], track[:] = kinematics[start + i], identity[start + i], displacement[start + i]
+            place = i
+            while place > 0 and value > pt[place - 1]:
+                pt[place] = pt[place - 1]
+                kinematics[start + place] = kinematics[start + place - 1]
+                identity[start + place] = identity[start + place - 1]
+                displacement[start + place] = displacement[start + place - 1]
+                if len(subjet):
+                    subjet[start + place] = subjet[start + place - 1]
+                place -= 1
+            pt[place] = value
+            kinematics[start + place], identity[start + place], displacement[start + place] = momentum, kind, track
+            if len(subjet):
+                subjet[start + place] = number
 
 
 @njit(cache=True, nogil=True)
@@ -130,8 +144,13 @@ def gather(rows, offsets, column, new_offsets, out):  # type: ignore[no-untyped-
 
 
 @njit(cache=True, nogil=True)
-def pack(rows, offsets, kinematics, identity, displacement, subjet, particles, mask):  # type: ignore[no-untyped-def]
-    """The hardest particles of the jets ``rows`` into ``particles`` f32 [B, N, F] and ``mask`` bool [B, N]."""
+def pack(  # type: ignore[no-untyped-def]
+    rows, offsets, kinematics, identity, displacement, subjet, particles, mask, with_identity, with_displacement
+):
+    """The hardest particles of the jets ``rows`` into ``particles`` f32 [B, N, F] and ``mask`` bool [B, N].
+
+    ``with_identity`` and ``with_displacement`` say whether F has room for them; an empty ``subjet`` is left out.
+    """
     size = particles.shape[1]
     for b in range(len(rows)):
         start = offsets[rows[b]]
@@ -140,12 +159,17 @@ def pack(rows, offsets, kinematics, identity, displacement, subjet, particles, m
             mask[b, i] = True
             for c in range(4):
                 particles[b, i, c] = kinematics[start + i, c]
-            for c in range(6):
-                particles[b, i, 4 + c] = identity[start + i, c]
-            for c in range(4):
-                particles[b, i, 10 + c] = displacement[start + i, c]
+            place = 4
+            if with_identity:
+                for c in range(6):
+                    particles[b, i, place + c] = identity[start + i, c]
+                place += 6
+            if with_displacement:
+                for c in range(4):
+                    particles[b, i, place + c] = displacement[start + i, c]
+                place += 4
             if len(subjet):
-                particles[b, i, 14] = subjet[start + i]
+                particles[b, i, place] = subjet[start + i]
         for i in range(n, size):
             mask[b, i] = False
             for c in range(particles.shape[2]):

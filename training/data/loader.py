@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
-from jepa_coffea.constituents.record import FIELDS, SUBJET
+from jepa_coffea.constituents.record import SUBJET
 from training.data.batch import Batch
-from training.data.columns import OBSERVABLES, Columns
+from training.data.columns import OBSERVABLES, BadFileError, Columns
 from training.data.config import DataConfig
 from training.data.plan import Plan, Stream, blocks_of
 from training.data.readers.base import JetFile
@@ -52,7 +52,7 @@ class Loader:
         """Names of the labels; empty when no file has any."""
         self.observable_names: tuple[str, ...] = OBSERVABLES
         """Names of the columns of ``Batch.observables``."""
-        self.field_names: tuple[str, ...] = (*FIELDS, SUBJET) if config.subjets else FIELDS
+        self.field_names: tuple[str, ...] = config.fields
         """Names of the last axis of ``Batch.particles``."""
         self._fixed = fixed
         self._identity = identity
@@ -207,6 +207,16 @@ def _identity(config: DataConfig, split: Split, seed: int, segments: list[Segmen
     return hashlib.blake2b(json.dumps(content).encode(), digest_size=8).hexdigest()
 
 
+def _check_fields(file: JetFile, fields: tuple[str, ...]) -> None:
+    lacking = [name for name in fields if name not in file.fields]
+    if lacking:
+        msg = (
+            f"{file.path}: knows no {', '.join(lacking)} of its particles. Set `fields` of the data to what it has, "
+            f"{', '.join(file.fields)}" + ("; prepare it with --subjets" if SUBJET in lacking else "")
+        )
+        raise BadFileError(msg)
+
+
 def make_loader(
     config: DataConfig,
     *,
@@ -225,7 +235,7 @@ def make_loader(
     Raises
     ------
     BadFileError
-        If a file cannot be used (with ``skip_bad`` if none can), or labels are asked for and a file has none.
+        If a file cannot be used (with ``skip_bad`` if none can), or a file lacks a field, or labels that are wanted.
     """
     if not 0 <= rank < world_size:
         msg = f"rank {rank} of world_size {world_size}: expected 0 <= rank < world_size"
@@ -235,7 +245,7 @@ def make_loader(
         raise ValueError(msg)
     skipped = Skipped()
     own = {"train": None, "val": config.val_files, "test": config.test_files}[split]
-    reading = Reading(config.layout, config.collection, config.subjets)
+    reading = Reading(config.layout, config.collection, SUBJET in config.fields)
 
     files: list[JetFile] = []
     streams: list[Stream] = []
@@ -244,6 +254,8 @@ def make_loader(
         opened = open_all(
             expand(source.files), lambda path: open_jets(path, reading), skip_bad=config.skip_bad, skipped=skipped.files
         )
+        for file in opened:
+            _check_fields(file, config.fields)
         if own is not None:
             found = [Segment(file, 0, file.jets) for file in opened]
         else:

@@ -161,6 +161,7 @@ def prepare_file(
             source_bytes=size,
             source_checksum=checksum,
             options=options,
+            fields=file.fields,
             class_names=file.class_names,
             class_counts=dict(sorted(counts.items())),
             left_out=left_out,

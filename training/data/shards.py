@@ -47,6 +47,8 @@ class Shard(BaseModel):
     source_checksum: str
     options: dict[str, Any]
     """What of the preparation changes the content: layout, collection, subjets, skip_bad."""
+    fields: tuple[str, ...]
+    """What the source knows of a particle; columns of other fields hold 0."""
     class_names: tuple[str, ...]
     jets: int
     particles: int
@@ -190,6 +192,7 @@ class ShardFile(JetFile):
         self.path = folder
         self.shard = describe_shard(Path(folder))
         self.source, self.jets, self.class_names = self.shard.source, self.shard.jets, self.shard.class_names
+        self.fields = self.shard.fields
         with naming(folder):
             for name, fields in self.shard.columns.items():
                 if name not in SCHEMA or tuple(fields) != SCHEMA[name][1]:

@@ -13,10 +13,6 @@ from rich.progress import track
 
 from training.data.columns import BadFileError
 from training.data.readers.base import JetFile, naming
-from training.data.readers.events import EventFile
-from training.data.readers.jetclass_parquet import JetClassParquet
-from training.data.readers.jetclass_root import TREE, JetClassRoot
-from training.data.readers.trees import tree_name
 from training.data.shards import DESCRIPTION, ShardFile
 
 MANIFEST = "manifest.json"
@@ -100,12 +96,29 @@ def open_jets(path: str, reading: Reading) -> JetFile:
     """
     if Path(path).is_dir():
         return ShardFile(path)
+    file = _open_jets(path, reading)
+    if not reading.subjets:
+        return file
+    from training.data.readers.subjets import WithSubjets
+
+    return WithSubjets(file)
+
+
+def _open_jets(path: str, reading: Reading) -> JetFile:
+    # Readers are imported when they are needed: with prepared shards a machine without them can train.
     if path.endswith(".parquet"):
+        from training.data.readers.jetclass_parquet import JetClassParquet
+
         return JetClassParquet(path)
+    from training.data.readers.jetclass_root import TREE, JetClassRoot
+    from training.data.readers.trees import tree_name
+
     with naming(path):
         tree = tree_name(path, (TREE, *EVENT_TREES))
     if tree == TREE:
         return JetClassRoot(path)
+    from training.data.readers.events import EventFile
+
     return EventFile(path, tree, reading.collection, reading.layout)
 
 

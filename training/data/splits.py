@@ -123,6 +123,7 @@ class Picked(JetFile):
 
     def __init__(self, file: JetFile, rows: NDArray[np.int64]) -> None:
         self.path, self.source, self.class_names = file.path, file.source, file.class_names
+        self.fields = file.fields
         self.jets = len(rows)
         self.rows = rows
         self.boundaries = np.asarray([0, self.jets])

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from jepa_coffea.constituents.record import FIELDS
+from jepa_coffea.constituents.record import DISPLACEMENT, IDENTITY, SUBJET
 from training.data import kernels
 from training.data.batch import Batch
 from training.data.batching import carried_rows, cut_window
@@ -160,10 +160,10 @@ class Window:
     def pack(self, rows: NDArray[np.int64], length: int) -> Batch:
         """One of the batches that `cut` returned, padded to ``length``."""
         reader, columns = self.reader, self.columns
-        fields = len(FIELDS) + reader.config.subjets
-        particles = torch.empty((len(rows), length, fields), dtype=torch.float32, pin_memory=reader.pin)
+        fields = reader.config.fields
+        particles = torch.empty((len(rows), length, len(fields)), dtype=torch.float32, pin_memory=reader.pin)
         mask = torch.empty((len(rows), length), dtype=torch.bool, pin_memory=reader.pin)
-        subjet = columns.subjet if reader.config.subjets and columns.subjet is not None else NO_SUBJET
+        subjet = columns.subjet if SUBJET in fields and columns.subjet is not None else NO_SUBJET
         kernels.pack(
             rows,
             columns.offsets,
@@ -173,6 +173,8 @@ class Window:
             subjet,
             particles.numpy(),
             mask.numpy(),
+            IDENTITY[0] in fields,
+            DISPLACEMENT[0] in fields,
         )
         extra = [torch.from_numpy(columns.jets[rows]), torch.from_numpy(columns.observables[rows])]
         if reader.labels:

@@ -11,7 +11,7 @@ from torch import nn
 
 from training.config import ConfigError, RunConfig, check
 from training.loop.build import build
-from training.models.encoder import Encoder
+from training.models.encoders import AnyEncoder
 from training.objectives.base import Objective
 
 FORMAT = 1
@@ -179,7 +179,7 @@ def load_objective(run: str | Path) -> tuple[Objective, RunConfig]:
     return objective.eval(), config
 
 
-def load_encoder(run: str | Path) -> tuple[Encoder, RunConfig]:
+def load_encoder(run: str | Path) -> tuple[AnyEncoder, RunConfig]:
     """The encoder of a run, as it would be exported; otherwise like :func:`load_objective`."""
     objective, config = load_objective(run)
     return objective.exported(), config

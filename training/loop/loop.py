@@ -19,6 +19,7 @@ from training.loop.checkpoint import BEST, FORMAT, Checkpoints, save_atomically
 from training.loop.distributed import Ranks
 from training.loop.monitors import Journal, Stopwatch, collapse_of, peak_flops
 from training.loop.optimiser import make_optimiser
+from training.loop.precision import resolve
 from training.loop.progress import Bar
 from training.loop.randomness import seed_everything
 from training.loop.schedules import progress_of, set_rates
@@ -91,6 +92,7 @@ def train(
     model = ranks.wrap(objective)
     trained = [parameter for parameter in objective.parameters() if parameter.requires_grad]
     checkpoints = Checkpoints(folder, config.keep_checkpoints)
+    precision = resolve(config.precision, ranks.device)
     limit = None if extras.max_minutes is None else 60 * extras.max_minutes
     progress = progress_of(state.step, config.steps, state.elapsed, limit)
     before, started, interrupted = state.elapsed, time.perf_counter(), False
@@ -99,7 +101,7 @@ def train(
         journal = stack.enter_context(Journal(folder, state.step)) if ranks.first else None
         bar = stack.enter_context(Bar(config.name, console or Console(quiet=not ranks.first)))
         stop = stack.enter_context(stop_on_signals())
-        watch = Stopwatch(peak_flops(ranks.device, config.precision))
+        watch = Stopwatch(peak_flops(ranks.device, precision))
 
         while progress < 1 and not interrupted:
             rates = set_rates(state.optimiser, config.optimiser, progress)
@@ -111,7 +113,7 @@ def train(
                 with out_of_memory_explained(batch), ExitStack() as gradients:
                     if part + 1 < config.accumulate:
                         gradients.enter_context(ranks.no_sync(model))
-                    with torch.autocast(ranks.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+                    with torch.autocast(ranks.device.type, torch.bfloat16, enabled=precision == "bf16"):
                         losses = model(batch, progress)
                     (losses["loss"] / config.accumulate).backward()
                 state.averages.add(losses)

@@ -24,14 +24,14 @@ from training.data.batch import Batch
 from training.data.columns import BadFileError
 from training.loop.memory import InMemory
 from training.loop.metrics import auc
-from training.models.encoder import Encoder
+from training.models.encoders import AnyEncoder, build_encoder
 
 NEIGHBOURS = 20
 Floats = NDArray[np.floating[Any]]
 
 
 @torch.no_grad()
-def embed(encoder: Encoder, jets: Batch, device: torch.device, batch_jets: int = 512) -> Floats:
+def embed(encoder: AnyEncoder, jets: Batch, device: torch.device, batch_jets: int = 512) -> Floats:
     """Embeddings [jet, dim] of ``jets``, in their order, in fp32."""
     was_training = encoder.training
     encoder.eval()
@@ -106,7 +106,7 @@ class Probe:
         assert self.test.labels is not None
         return self.train.labels.cpu().numpy(), self.test.labels.cpu().numpy()
 
-    def encoder(self, encoder: Encoder) -> dict[str, dict[str, float]]:
+    def encoder(self, encoder: AnyEncoder) -> dict[str, dict[str, float]]:
         """``linear`` and ``knn`` probe of ``encoder``."""
         y, y_test = self._labels
         X, X_test = embed(encoder, self.train, self.device), embed(encoder, self.test, self.device)
@@ -115,11 +115,11 @@ class Probe:
             "knn": scores(neighbours(len(y)), X, y, X_test, y_test),
         }
 
-    def random_encoder(self, like: Encoder) -> dict[str, dict[str, float]]:
+    def random_encoder(self, like: AnyEncoder) -> dict[str, dict[str, float]]:
         """The same probes of an encoder of the same architecture that was never trained."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            fresh = Encoder(like.config).to(self.device)
+            fresh = build_encoder(like.config).to(self.device)
         return self.encoder(fresh)
 
     def boosting(self) -> dict[str, float] | None:
@@ -132,7 +132,7 @@ class Probe:
         )
         return scores(HistGradientBoostingClassifier(random_state=self.seed), X, y, X_test, y_test)
 
-    def compare(self, encoder: Encoder) -> dict[str, Any]:
+    def compare(self, encoder: AnyEncoder) -> dict[str, Any]:
         """Everything side by side: ``encoder``, ``random_encoder``, ``boosting``."""
         return {
             "jets": {"train": len(self.train), "test": len(self.test)},

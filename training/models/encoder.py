@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -29,6 +29,7 @@ class EncoderConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    kind: Literal["particles"] = "particles"
     fields: tuple[str, ...] = FIELDS
     """Fields of a particle, in order: kinematics, then optionally identity and displacement."""
     max_particles: int = Field(default=128, gt=0)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from training.models.encoder import EncoderConfig
+from training.models.encoders import AnyEncoderConfig
 from training.models.pairs import PAIR_FEATURES
-from training.models.preprocess import feature_names
+from training.models.preprocess import FIELDS, feature_names
+from training.models.subjets import SubjetConfig
 
 
 def dense(widths: tuple[int, ...]) -> int:
@@ -19,14 +20,36 @@ def block_macs(n: float, dim: int) -> float:
     return n * (12 * dim**2 + 2 * n * dim)
 
 
-def encoder_macs(config: EncoderConfig, n: float) -> float:
+def class_block_macs(n: float, dim: int, heads: int) -> float:
+    """MACs of one class-attention block over ``n`` tokens.
+
+    One token a jet: q, out and feed-forward (10 D^2), k and v of H vectors (2 H D^2), scores and sums over tokens.
+    """
+    return 10 * dim**2 + 2 * heads * dim**2 + 2 * (n + 1) * heads * dim
+
+
+def encoder_macs(config: AnyEncoderConfig, n: float) -> float:
     """MACs of a forward pass for one jet of ``n`` particles without padding.
 
     Matrix products only, as is usual; a pair is counted once. Multiply by 2 for FLOPs, by 3 for forward and backward.
     """
+    if isinstance(config, SubjetConfig):
+        return subjet_macs(config, config.max_subjets)
     dim, heads = config.dim, config.heads
     embedding = n * dense((len(feature_names(config.fields)), *config.embed_dims))
     pairs = n * (n + 1) / 2 * dense((len(PAIR_FEATURES), *config.pair_dims, heads)) if config.pair_dims else 0.0
-    # One token a jet: q, out and feed-forward (10 D^2), k and v of H vectors (2 H D^2), scores and sums over particles.
-    class_block = 10 * dim**2 + 2 * heads * dim**2 + 2 * (n + 1) * heads * dim
-    return embedding + pairs + config.blocks * block_macs(n, dim) + config.class_blocks * class_block
+    class_blocks = config.class_blocks * class_block_macs(n, dim, heads)
+    return embedding + pairs + config.blocks * block_macs(n, dim) + class_blocks
+
+
+def subjet_macs(config: SubjetConfig, subjets: float) -> float:
+    """MACs of a forward pass of the subjet encoder for one jet of ``subjets`` subjets; their size is fixed."""
+    dim, heads, constituents = config.dim, config.heads, config.max_constituents
+    features = len(feature_names(FIELDS))
+    if config.embedding == "flatten":
+        each = float(dense((features * constituents, 2 * dim, dim)))
+    else:
+        each = (
+            constituents * features * dim + block_macs(constituents, dim) + class_block_macs(constituents, dim, heads)
+        )
+    return subjets * each + config.blocks * block_macs(subjets, dim)

@@ -11,7 +11,9 @@ MASSES = (0.13957, 0.49761, 0.0, 0.000511, 0.10566)
 """GeV; charged hadron, neutral hadron, photon, electron, muon, in the order of the identity flags."""
 
 
-def synthetic_jets(counts: Sequence[int], *, seed: int = 0, width: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+def synthetic_jets(
+    counts: Sequence[int], *, seed: int = 0, width: int | None = None, subjets: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
     """Collimated particles with a steeply falling pT spectrum, all 14 canonical fields filled.
 
     Parameters
@@ -20,10 +22,12 @@ def synthetic_jets(counts: Sequence[int], *, seed: int = 0, width: int | None = 
         Particles of each jet; 0 is allowed.
     width
         Pad to this many particles; by default to the longest jet.
+    subjets
+        Add the field ``subjet``: up to 24 of them, drawn at random.
 
     Returns
     -------
-    particles f32 [B, N, 14] in GeV, e and mm, mask bool [B, N], jets f32 [B, 4] in GeV.
+    particles f32 [B, N, 14 or 15] in GeV, e and mm, mask bool [B, N], jets f32 [B, 4] in GeV.
     """
     rng = torch.Generator().manual_seed(seed)
     b, n = len(counts), max([width or 1, *counts])
@@ -38,5 +42,7 @@ def synthetic_jets(counts: Sequence[int], *, seed: int = 0, width: int | None = 
     energy = ((pt * eta.cosh()).square() + torch.tensor(MASSES)[kind].square()).sqrt()
     flags = [kind == k for k in range(len(MASSES))]
     columns = [pt * phi.cos(), pt * phi.sin(), pt * eta.sinh(), energy, charge, *flags, *track.unbind(-1)]
+    if subjets:
+        columns.append((24 * torch.rand(b, n, generator=rng).square()).floor())
     particles = torch.stack([column.float() for column in columns], -1) * mask.unsqueeze(-1)
     return particles, mask, particles[..., :4].sum(1)

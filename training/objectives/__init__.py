@@ -6,16 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from training.models.encoder import Encoder, EncoderConfig
+from training.models.encoders import AnyEncoderConfig, build_encoder
+from training.models.subjets import SubjetConfig, SubjetEncoder
 from training.objectives.base import Objective, ObjectiveError
+from training.objectives.jjepa import JJEPA, JJEPAConfig
 from training.objectives.pjepa import PJEPA, PJEPAConfig
 from training.objectives.supervised import Supervised, SupervisedConfig
 
-OBJECTIVES = ("pjepa", "supervised")
+OBJECTIVES = ("pjepa", "jjepa", "supervised")
 
 
 def build_objective(
     name: str,
-    encoder: EncoderConfig,
+    encoder: AnyEncoderConfig,
     options: Mapping[str, Any],
     *,
     class_names: tuple[str, ...] = (),
@@ -43,9 +46,17 @@ def build_objective(
         If an option is unknown or impossible.
     """
     if name == "pjepa":
+        if not isinstance(encoder, EncoderConfig):
+            msg = "pjepa: needs an encoder of particles, got one of subjets; remove encoder.kind"
+            raise ObjectiveError(msg)
         config = PJEPAConfig.model_validate(options)
         return PJEPA(Encoder(encoder), config, observables=observable_names, seed=seed)
+    if name == "jjepa":
+        if not isinstance(encoder, SubjetConfig):
+            msg = "jjepa: needs an encoder of subjets; set encoder.kind to subjets"
+            raise ObjectiveError(msg)
+        return JJEPA(SubjetEncoder(encoder), JJEPAConfig.model_validate(options), seed=seed)
     if name == "supervised":
-        return Supervised(Encoder(encoder), SupervisedConfig.model_validate(options), class_names)
+        return Supervised(build_encoder(encoder), SupervisedConfig.model_validate(options), class_names)
     msg = f"objective: unknown {name!r}; known: {', '.join(OBJECTIVES)}"
     raise ObjectiveError(msg)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from training.data.batch import Batch
 from training.models.compiled import compile_regions
-from training.models.encoder import Encoder
+from training.models.encoders import AnyEncoder
 
 
 class ObjectiveError(ValueError):
@@ -39,7 +39,7 @@ class Objective(nn.Module, ABC):
         return {}
 
     @abstractmethod
-    def exported(self) -> Encoder:
+    def exported(self) -> AnyEncoder:
         """The encoder that is probed, fine-tuned and exported (for JEPA: the EMA target)."""
 
     @abstractmethod
@@ -56,7 +56,7 @@ class Objective(nn.Module, ABC):
 
 
 @torch.no_grad()
-def spread(encoder: Encoder, batch: Batch) -> dict[str, float]:
+def spread(encoder: AnyEncoder, batch: Batch) -> dict[str, float]:
     """Collapse monitors of the jet and particle embeddings of whole jets."""
     encoded = encoder(batch.particles, batch.mask, batch.jets)
     jets, tokens = encoded.jet.float(), encoded.tokens[encoded.mask].float()

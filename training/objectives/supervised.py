@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from training.data.batch import Batch
-from training.models.encoder import Encoder
+from training.models.encoders import AnyEncoder
 from training.models.flops import encoder_macs
 from training.models.heads import HeadName, build_head
 from training.objectives.base import Objective, ObjectiveError
@@ -29,7 +29,7 @@ class Supervised(Objective):
 
     needs_labels = True
 
-    def __init__(self, encoder: Encoder, config: SupervisedConfig, class_names: tuple[str, ...]) -> None:
+    def __init__(self, encoder: AnyEncoder, config: SupervisedConfig, class_names: tuple[str, ...]) -> None:
         super().__init__()
         if len(class_names) < 2:
             msg = f"supervised: needs at least two classes, the data have {list(class_names)}"
@@ -53,7 +53,7 @@ class Supervised(Objective):
         accuracy = global_mean((logits.argmax(1) == batch.labels).float(), every)
         return {"loss": global_mean(error, every), "accuracy": accuracy}
 
-    def exported(self) -> Encoder:
+    def exported(self) -> AnyEncoder:
         """The encoder in training."""
         return self.encoder
 

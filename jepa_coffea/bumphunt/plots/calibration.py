@@ -23,7 +23,8 @@ def plot_calibration(nulls: Mapping[str, npt.ArrayLike], *, header: Header | Non
     figure = Figure(figsize=(16, 7.2))
     left, right = figure.subplots(1, 2)
     figure.subplots_adjust(wspace=0.24)
-    bins = np.linspace(-4.5, 4.5, 37)
+    fewest = min(len(np.asarray(z)) for z in nulls.values())
+    bins = np.linspace(-4.5, 4.5, 37 if fewest >= 300 else 19)
     step = bins[1] - bins[0]
     highest = 0.0
     samples = {label: np.asarray(z, dtype=float) for label, z in nulls.items()}
@@ -49,8 +50,11 @@ def plot_calibration(nulls: Mapping[str, npt.ArrayLike], *, header: Header | Non
         band = stats.binom.interval(level, n, alpha)
         right.fill_between(alpha, band[0] / n / alpha, band[1] / n / alpha, color=str(shade), lw=0, zorder=0)
     right.axhline(1, color="black", ls="--", lw=1.4)
-    right.axvline(float(p_value(2)), color="0.45", lw=1, ls=":")
-    right.text(float(p_value(2)) * 1.06, 0.06, r"2$\,\sigma$", fontsize=14, transform=right.get_xaxis_transform())
+    for sigma in (1, 2, 3):
+        p = float(p_value(sigma))
+        if p > alpha[0]:
+            right.axvline(p, color="0.45", lw=1, ls=":")
+            right.text(p * 1.04, 0.03, rf"{sigma}$\,\sigma$", fontsize=14, transform=right.get_xaxis_transform())
     right.set(xscale="log", xlim=(alpha[0], 0.5), ylim=(0, 3))
     right.set_xlabel(r"Threshold $\alpha$")
     right.set_ylabel(r"$P(p < \alpha)\,/\,\alpha$")

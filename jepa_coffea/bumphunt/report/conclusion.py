@@ -62,6 +62,8 @@ def conclude(
         text.append("This is more than 3 standard deviations and less than the 5 of a discovery.")
     else:
         text.append("This is beyond 5 standard deviations.")
+    if bound and calibrated_p is None:
+        text.append("No toy reached the data: the probability is a bound, and more toys would lower it.")
     failed = [gate.name for gate in gates if not gate.passed]
     if not gates:
         text.append("No closure gate was run: the number has not been tested and should not be quoted.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import platform
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -93,7 +94,7 @@ def write_report(path: str | Path, report: Report) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(cell=_cell, embedded=_embedded, numeric=_numeric)
+    environment.filters.update(cell=_cell, embedded=_embedded, numeric=_numeric, wide=_wide)
     page = environment.get_template("page.html.j2").render(report=report)
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -113,6 +114,16 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.0f}" if value == round(value) and abs(value) < 1e6 else f"{value:.4g}"
     return str(value)
+
+
+def _wide(picture: Picture | Path) -> bool:
+    """Whether a picture needs the whole width of the page."""
+    if isinstance(picture, Path):
+        # The size stands in the header of every PNG file.
+        width, height = struct.unpack(">II", picture.read_bytes()[16:24])
+    else:
+        width, height = picture.get_size_inches()
+    return bool(width > 1.6 * height)
 
 
 def _embedded(picture: Picture | Path) -> str:

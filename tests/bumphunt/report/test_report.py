@@ -89,3 +89,17 @@ def test_conclusion_follows_the_numbers() -> None:
     assert "below 0.001" in conclude(**kwargs, global_p=1e-3, bound=True, gates=passed)
     assert "trials are not accounted for" in conclude(**kwargs, global_p=None, gates=passed)
     assert "should not be quoted" in conclude(**kwargs, global_p=0.5, gates=[])
+
+
+def test_wide_pictures_get_the_whole_width(tmp_path: Path) -> None:
+    wide, square = Picture(figsize=(8, 3)), picture()
+    wide.subplots()
+    pictures: list[Picture | Path] = [wide, square, save(wide, tmp_path / "w.png"), save(square, tmp_path / "s.png")]
+    section = Section("Pictures", figures=[Figure(str(i), shown) for i, shown in enumerate(pictures)])
+    source = write_report(tmp_path / "r.html", Report("T", "S", GATES, [section], "")).read_text()
+    assert re.findall(r"<figure( class=\"wide-picture\")?><strong>(\d)", source) == [
+        (' class="wide-picture"', "0"),
+        ("", "1"),
+        (' class="wide-picture"', "2"),
+        ("", "3"),
+    ]

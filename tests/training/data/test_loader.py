@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from jepa_coffea.constituents.record import FIELDS
+from jepa_coffea.constituents.record import DISPLACEMENT, FIELDS, IDENTITY, KINEMATICS, SUBJET
 from tests.training.data.conftest import jet_ids
 from training.data.batch import Batch
+from training.data.columns import BadFileError
 from training.data.loader import DataConfig, make_loader
+from training.data.preparation import prepare
+from training.data.sources import Reading
 
 Configure = Callable[..., DataConfig]
 
@@ -89,7 +92,7 @@ def test_ranks_are_slices_of_the_one_batch(configure: Configure, settings: dict)
 
 
 @pytest.mark.parametrize("settings", [{}, {"tokens": 4096}])
-@pytest.mark.parametrize("stop", [0, 17, 84])
+@pytest.mark.parametrize("stop", [17, 84])
 def test_resume_anywhere_in_the_second_epoch(configure: Configure, stop: int, settings: dict) -> None:
     loader = make_loader(configure(**settings), labels=True)
     loader.set_epoch(1)
@@ -141,3 +144,33 @@ def test_hardest_particles_are_kept(configure: Configure) -> None:
 
 def test_labels_are_left_out_unless_wanted(configure: Configure) -> None:
     assert next(iter(make_loader(configure()))).labels is None
+
+
+@pytest.mark.parametrize("fields", [KINEMATICS, KINEMATICS + IDENTITY, KINEMATICS + DISPLACEMENT])
+def test_some_fields(configure: Configure, fields: tuple[str, ...]) -> None:
+    places = [FIELDS.index(name) for name in fields]
+    for some, every in zip(make_loader(configure(fields=fields)), make_loader(configure()), strict=True):
+        assert torch.equal(some.particles, every.particles[..., places])
+
+
+def test_fields_in_another_order_are_refused(configure: Configure) -> None:
+    with pytest.raises(ValueError, match=r"fields: .*'energy', 'd0'"):
+        configure(fields=(*KINEMATICS, "d0"))
+
+
+def test_subjets_streamed_and_prepared(jetclass: Path, shards: Path, tmp_path: Path) -> None:
+    fields = (*FIELDS, SUBJET)
+    source = f"{jetclass}/TTBar_000.root"
+    prepare(source, tmp_path, Reading(subjets=True))
+    both = []
+    for files in (source, str(tmp_path)):
+        config = DataConfig(files=files, fields=fields, val_fraction=0, test_fraction=0, batch_size=64)
+        both.append(list(make_loader(config)))
+    for one, other in zip(*both, strict=True):
+        assert torch.equal(one.particles, other.particles)
+        subjet = one.particles[..., 14]
+        assert (subjet[:, 0] <= subjet.amax(1)).all()
+        assert ((subjet == 0) & one.mask).any(1).all(), "every jet has a first subjet"
+        assert subjet.max() > 3
+    with pytest.raises(BadFileError, match=r"knows no subjet .* prepare it with --subjets"):
+        make_loader(DataConfig(files=str(shards), fields=fields))

@@ -9,7 +9,8 @@ import uproot
 
 from jepa_coffea.constituents import FIELDS, JET_FIELDS, constituents_of, jets_of
 from training.data.classes import JETCLASS, JETCLASS2
-from training.data.columns import OBSERVABLES, Columns
+from training.data.columns import OBSERVABLES, BadFileError, Columns
+from training.data.loader import DataConfig, make_loader
 from training.data.readers.base import LARGEST_BLOCK, SMALLEST_BLOCK, even_blocks
 from training.data.sources import Reading, open_jets
 
@@ -92,3 +93,28 @@ def test_blocks_are_neither_tiny_nor_huge(edges: list[int]) -> None:
     assert (blocks[0], blocks[-1]) == (0, edges[-1])
     assert (sizes[:-1] >= SMALLEST_BLOCK).all()
     assert (sizes <= LARGEST_BLOCK + SMALLEST_BLOCK).all()
+
+
+def test_nanoaod_has_no_displacement(shared_data: Path, tmp_path: Path) -> None:
+    path = shared_data / "nano_tt_v15.root"
+    file = open_jets(str(path), Reading())
+    assert file.jets == 64
+    columns = file.read(0, 64)
+    assert columns.counts.sum() == 2374
+    assert (columns.displacement == 0).all()
+    assert (columns.identity[:, 1:].sum(1) == 1).all()
+    settings = {"files": str(path), "val_fraction": 0, "test_fraction": 0, "skip_bad": True}
+    with pytest.raises(BadFileError, match="knows no d0, d0_err, dz, dz_err of its particles"):
+        make_loader(DataConfig(**settings))
+    loader = make_loader(DataConfig(**settings, fields=FIELDS[:10]))
+    assert sum(map(len, loader)) == int((columns.counts > 0).sum())
+    assert {len(jets) for jets in loader.skipped.jets[str(path)].values()} == {int((columns.counts == 0).sum())}
+
+
+def test_delphes(shared_data: Path) -> None:
+    path = shared_data / "delphes.root"
+    file = open_jets(str(path), Reading(collection="Jet"))
+    events = uproot.open(path)["Delphes"].arrays(virtual=True, filter_name=r"/(Jet|EFlow\w*)\..*/")
+    particles, jets = (ak.flatten(found, axis=1) for found in (constituents_of(events, "Jet"), jets_of(events, "Jet")))
+    assert file.jets == 106
+    assert_is(file.read(0, file.jets), particles, jets)

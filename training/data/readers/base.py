@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from jepa_coffea.constituents.record import LayoutError
+from jepa_coffea.constituents.record import FIELDS, LayoutError
 from training.data.columns import REASONS, BadFileError, Columns, faults
 
 SMALLEST_BLOCK = 1024
@@ -29,6 +29,8 @@ class JetFile(ABC):
     """The file that the jets came from first; another than ``path`` for prepared shards."""
     jets: int
     """How many jets it holds."""
+    fields: tuple[str, ...] = FIELDS
+    """What it knows of a particle; columns of other fields hold 0."""
     class_names: tuple[str, ...] = ()
     """What the labels mean; empty for jets of real data."""
     boundaries: NDArray[np.int64]

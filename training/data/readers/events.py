@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from jepa_coffea.constituents import Layout, LayoutError, constituents_of, jets_of
 from jepa_coffea.constituents.columns import Columns as EventColumns
 from jepa_coffea.constituents.layout import find_layout
-from jepa_coffea.constituents.record import FIELDS, JET_FIELDS
+from jepa_coffea.constituents.record import JET_FIELDS
 from training.data.columns import GROUPS, OBSERVABLES, UNLABELLED, BadFileError, Columns, empty
 from training.data.readers.base import JetFile, even_blocks, naming
 from training.data.readers.trees import LazyTree
+
+WORTH_A_LOOK = r"((Fat|Ca|AK\d+)?Jet(PFCands?)?|PFCands?|EFlow\w*)[_.].*"
+"""Branches that the known layouts read. If they do not do, all are looked at, which may take half a minute."""
 
 EXTRA = {"softdrop_mass": ("msoftdrop",)} | {f"tau{n}": (f"tau{n}",) for n in (1, 2, 3, 4)}
 """Observable to the fields of the jet collection that may hold it."""
@@ -37,6 +40,7 @@ class EventFile(JetFile):
                 msg = f"{path}: tree {tree.name!r} has no events"
                 raise BadFileError(msg)
             self._find_branches(tree, layout)
+            self.fields = self.layout.fields
             jets = jets_of(self._events(tree, 0, entries), collection, layout=self.layout)
             per_event = np.ones(entries, np.int64) if self.layout.depth == 2 else np.asarray(ak.num(jets, axis=1))
             self._first = np.concatenate([[0], np.cumsum(per_event)]).astype(np.int64)
@@ -49,9 +53,17 @@ class EventFile(JetFile):
 
     def _find_branches(self, tree: Any, layout: str | None) -> None:
         """Which collections the layout reads: files have a thousand branches, and each one opened costs time."""
-        events = tree.arrays(virtual=True, entry_start=0, entry_stop=1)
-        self.layout: Layout = find_layout(events, layout)
-        constituents_of(events, self.collection, layout=self.layout)
+        for pattern in (WORTH_A_LOOK, ".*"):
+            self._filter = re.compile(pattern)
+            events = self._events(tree, 0, 1)
+            try:
+                self.layout: Layout = find_layout(events, layout)
+                constituents_of(events, self.collection, layout=self.layout)
+            except LayoutError:
+                if pattern == ".*":
+                    raise
+                continue
+            break
         used = [name for name in events.fields if events.layout.content(name).is_any_materialized]
         prefixes = {re.split(r"[_./]", name)[0] for name in used} | {self.collection}
         self._filter = re.compile(rf"({'|'.join(sorted(map(re.escape, prefixes)))})[_./].*")
@@ -89,32 +101,25 @@ class EventFile(JetFile):
 def from_records(particles: ak.Array, jets: ak.Array, extra: dict[str, NDArray[Any]]) -> Columns:
     """Columns from canonical constituents ``jets * particles``, jets, and observables [J] beside the usual ones.
 
-    Raises
-    ------
-    LayoutError
-        If the layout lacks a field of a particle.
+    Fields that the particles lack are 0 in the columns.
     """
-    lacking = [name for name in FIELDS if name not in particles.fields]
-    if lacking:
-        msg = f"the layout gives no {lacking}, which training on these jets needs"
-        raise LayoutError(msg)
     counts = np.asarray(ak.num(particles, axis=1), dtype=np.int64)
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
     arrays = empty(len(counts), int(offsets[-1]))
-    flat = {name: np.asarray(ak.to_numpy(ak.flatten(particles[name], axis=None))) for name in FIELDS}
     for group, (fields, _) in GROUPS.items():
         for column, name in enumerate(fields):
-            arrays[group][:, column] = flat[name]
+            known = name in particles.fields
+            arrays[group][:, column] = ak.to_numpy(ak.flatten(particles[name], axis=None)) if known else 0
     for column, name in enumerate(JET_FIELDS):
         arrays["jets"][:, column] = np.asarray(ak.to_numpy(jets[name]))
     px, py, pz, energy = arrays["jets"].astype(np.float64).T
     pt = np.hypot(px, py)
-    known = {
+    usual = {
         "pt": pt,
         "eta": np.arcsinh(pz / np.maximum(pt, np.finfo(np.float64).tiny)),
         "mass": np.sqrt(np.maximum(energy**2 - pt**2 - pz**2, 0)),
         "n_particles": counts,
     }
-    for name, values in (known | extra).items():
+    for name, values in (usual | extra).items():
         arrays["observables"][:, OBSERVABLES.index(name)] = values
     return Columns(offsets=offsets, **arrays)

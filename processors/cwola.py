@@ -1,0 +1,142 @@
+"""Apply trained CWoLa classifiers event by event, out of fold, and fill the spectra that a bump hunt fits."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import hist
+import numpy as np
+from numpy.typing import NDArray
+
+from jepa_coffea import JEPAEmbedder, embedded
+from jepa_coffea.bookkeeping import Chunk
+from jepa_coffea.cwola.ensemble import Ensemble, train_ensembles
+from jepa_coffea.cwola.folds import event_hash
+from jepa_coffea.dijets import Dijets, DijetSelection, select_dijets
+from jepa_coffea.embed import DijetEmbedder
+from jepa_coffea.hunt.config import FeatureConfig, HuntConfig
+from jepa_coffea.hunt.events import feature_matrix, read_events
+
+REGIONS = {-1: "low sideband", 0: "window", 1: "high sideband"}
+
+
+def train(config: HuntConfig, *, client: Any = None, progress: bool = False) -> list[Ensemble]:
+    """The classifiers of a hunt document, trained on its embedded events, one ensemble a window."""
+    sample = read_events(config.input.events, config).sample
+    return train_ensembles(config.cwola(client=client, progress=progress), sample, config.efficiencies)
+
+
+class CWoLaProcessor(DijetEmbedder):
+    """Spectra of the events that trained classifiers select.
+
+    Parameters
+    ----------
+    embedder, selection, collection
+        As for :class:`jepa_coffea.embed.DijetEmbedder`; the selection should be that of the training.
+    ensembles
+        Trained classifiers, one ensemble a window; see :func:`train`.
+    features
+        The features that they were trained on.
+    mjj_edges
+        Bin edges of m_jj, GeV: those of the background fit.
+
+    ``process`` gives ``mjj`` by dataset, window and efficiency (``"all"`` is without a classifier), ``cwola`` (scores
+    by dataset, window and region), and ``cutflow``, ``bookkeeping`` and ``metrics``; all of them add up over chunks.
+    The cutflow tells scored events from those whose features are not finite or whose fold has no classifier.
+    """
+
+    def __init__(
+        self,
+        embedder: JEPAEmbedder,
+        ensembles: Sequence[Ensemble],
+        *,
+        features: FeatureConfig,
+        mjj_edges: Sequence[float],
+        selection: DijetSelection | None = None,
+        collection: str = "FatJet",
+    ) -> None:
+        super().__init__(embedder, selection=selection, collection=collection)
+        self.ensembles = tuple(ensembles)
+        self.features = features
+        self.mjj_edges = tuple(float(edge) for edge in mjj_edges)
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides what a chunk gives, the trained classifiers included."""
+        trained = hashlib.sha256(pickle.dumps(self.ensembles)).hexdigest()
+        own = {"ensembles": trained, "features": self.features.model_dump(), "mjj_edges": self.mjj_edges}
+        return super().identity() | own
+
+    def process(self, events: ak.Array) -> dict[str, Any]:
+        """One chunk of one dataset."""
+        chunk = Chunk(events)
+        jets = chunk.jets(self.collection, optional=embedded.SUBSTRUCTURE)
+        with chunk.clock("selection"):
+            dijets = select_dijets(jets, self.selection)
+        with chunk.clock("embedding"):
+            pairs = self.embed(events[dijets.events], dijets.jets)
+        with chunk.clock("scoring"):
+            X, hashes, finite = self.inputs(chunk, dijets, pairs)
+            scores = [np.full(len(finite), np.nan) for _ in self.ensembles]
+            for score, ensemble in zip(scores, self.ensembles, strict=True):
+                score[finite] = ensemble.score(X[finite], hashes[finite])
+        with chunk.clock("filling"):
+            hists = self.fill(chunk, dijets, hashes, scores)
+        output = self.summary(chunk, dijets)
+        weight = chunk.weight[dijets.events]
+        flow = output["cutflow"][chunk.dataset]
+        flow["finite features"] = float(weight[finite].sum())
+        for ensemble, score in zip(self.ensembles, scores, strict=True):
+            flow[f"scored in {ensemble.window.name}"] = float(weight[np.isfinite(score)].sum())
+        return {**hists, **output}
+
+    def inputs(
+        self, chunk: Chunk, dijets: Dijets, pairs: ak.Array
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint64], NDArray[np.bool_]]:
+        """Features [event, feature], identities, and which events have only finite features."""
+        who = {name: values[dijets.events] for name, values in chunk.identity().items()}
+        hashes = event_hash(who["run"], who["luminosityBlock"], who["event"])
+        if not len(hashes):
+            return np.zeros((0, 1), np.float32), hashes, np.zeros(0, bool)
+        # The same function on the same columns as in training.
+        rows = embedded.table({"mjj": dijets.mjj}, pairs, {})
+        X, _ = feature_matrix(rows, self.features, Path(chunk.metadata["filename"]))
+        return X, hashes, np.asarray(np.isfinite(X).all(axis=1))
+
+    def fill(
+        self, chunk: Chunk, dijets: Dijets, hashes: NDArray[np.uint64], scores: Sequence[NDArray[np.float64]]
+    ) -> dict[str, hist.Hist]:
+        """Spectra by window and efficiency, and scores by window and region."""
+        dataset = hist.axis.StrCategory([], growth=True, name="dataset", label="Dataset")
+        window = hist.axis.StrCategory([], growth=True, name="window", label="Window")
+        mjj = hist.Hist(
+            dataset,
+            window,
+            hist.axis.StrCategory([], growth=True, name="efficiency", label="Sideband efficiency"),
+            hist.axis.Variable(self.mjj_edges, name="mjj", label=r"$m_{jj}$ [GeV]"),
+            storage=hist.storage.Weight(),
+        )
+        cwola = hist.Hist(
+            dataset,
+            window,
+            hist.axis.StrCategory([], growth=True, name="region", label="Region"),
+            hist.axis.Regular(50, 0, 1, name="score", label="CWoLa score"),
+            storage=hist.storage.Weight(),
+        )
+        weight = chunk.weight[dijets.events]
+        for ensemble, score in zip(self.ensembles, scores, strict=True):
+            where = {"dataset": chunk.dataset, "window": ensemble.window.name}
+            mjj.fill(**where, efficiency="all", mjj=dijets.mjj, weight=weight)
+            for efficiency in ensemble.thresholds:
+                passed = ensemble.selected(score, hashes, efficiency)
+                mjj.fill(**where, efficiency=f"{efficiency:g}", mjj=dijets.mjj[passed], weight=weight[passed])
+            region = ensemble.window.region(dijets.mjj)
+            for code, name in REGIONS.items():
+                rows = np.isfinite(score) & (region == code)
+                below_one = np.minimum(score[rows], np.nextafter(1, 0))
+                cwola.fill(**where, region=name, score=below_one, weight=weight[rows])
+        return {"mjj": mjj, "cwola": cwola}

@@ -1,0 +1,115 @@
+"""CWoLaProcessor against the out-of-fold scores of the training itself."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jepa_coffea import JEPAEmbedder
+from jepa_coffea.cwola.ensemble import Ensemble, train_ensembles
+from jepa_coffea.hunt.config import HuntConfig
+from jepa_coffea.hunt.events import Events, read_events
+from jepa_coffea.run import run
+from processors.cwola import CWoLaProcessor, train
+from processors.embed import EmbedProcessor
+from tests.processors.synthetic import write_events
+
+
+@pytest.fixture(scope="module")
+def fileset(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    folder = tmp_path_factory.mktemp("cwola")
+    return {"data": [str(write_events(folder / "data.root", 700, seed=3, weighted=False))]}
+
+
+@pytest.fixture(scope="module")
+def config(model: Path, fileset: dict, tmp_path_factory: pytest.TempPathFactory) -> HuntConfig:
+    folder = tmp_path_factory.mktemp("hunt")
+    run(EmbedProcessor(JEPAEmbedder(model), folder / "embedded"), fileset, progress=False)
+    return HuntConfig.model_validate(
+        {
+            "input": {"events": [f"{folder}/embedded/**/*.parquet"]},
+            "output": folder / "hunt",
+            "mass": {"windows": [{"window": [2500, 3100], "sidebands": [2100, 3500]}], "bins": 12},
+            "features": {"use": "both", "observables": ["log_mass_over_pt", "n_constituents"], "components": 4},
+            "classifier": {"candidates": {"logistic": {}}, "members": 2, "attribute_fraction": 0.5},
+            "folds": {"outer": 3, "inner": 2, "order": "forward"},
+            "efficiencies": [0.5, 0.2],
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def events(config: HuntConfig) -> Events:
+    return read_events(config.input.events, config)
+
+
+@pytest.fixture(scope="module")
+def ensembles(config: HuntConfig) -> list[Ensemble]:
+    return train(config)
+
+
+@pytest.fixture(scope="module")
+def output(config: HuntConfig, ensembles: list[Ensemble], model: Path, fileset: dict) -> dict[str, Any]:
+    processor = CWoLaProcessor(
+        JEPAEmbedder(model), ensembles, features=config.features, mjj_edges=config.mass.build().edges
+    )
+    return run(processor, fileset, chunksize=300, progress=False)
+
+
+def test_ensemble_scores_are_those_of_the_fit(config: HuntConfig, events: Events, ensembles: list[Ensemble]) -> None:
+    (expected,) = config.cwola().fit_sample(events.sample)
+    (ensemble,) = ensembles
+    score = ensemble.score(events.sample.X, events.sample.hashes)
+    np.testing.assert_array_equal(score, expected.score)
+    assert np.isnan(score).any()  # the first fold in forward order
+    for efficiency in config.efficiencies:
+        assert ensemble.thresholds[efficiency] == expected.thresholds(efficiency)
+
+
+def test_spectra_are_those_of_the_fit(config: HuntConfig, events: Events, output: dict[str, Any]) -> None:
+    (expected,) = config.cwola().fit_sample(events.sample)
+    edges = np.array(config.mass.build().edges)
+    mass = events.sample.mass
+    everything = output["mjj"]["data", "W1", "all", :]
+    np.testing.assert_allclose(everything.values(), np.histogram(mass, edges)[0])
+    for efficiency in config.efficiencies:
+        counted, _ = np.histogram(mass[expected.selected(efficiency)], edges)
+        # Rounding: a chunk's matrix products are not those of the whole sample.
+        found = output["mjj"]["data", "W1", f"{efficiency:g}", :].values()
+        assert np.abs(found - counted).sum() <= 1
+        assert counted.sum() > 10
+
+
+def test_scores_by_region(output: dict[str, Any], events: Events, config: HuntConfig) -> None:
+    (expected,) = config.cwola().fit_sample(events.sample)
+    for code, name in ((-1, "low sideband"), (0, "window"), (1, "high sideband")):
+        wanted = np.count_nonzero(expected.scored & (expected.region == code))
+        assert output["cwola"]["data", "W1", name, sum].value == pytest.approx(wanted)
+
+
+def test_cutflow_says_who_was_scored(output: dict[str, Any], events: Events, config: HuntConfig) -> None:
+    flow = output["cutflow"]["data"]
+    assert flow["all"] == 700
+    assert flow["mjj"] == flow["finite features"] > flow["scored in W1"] > 0
+    assert output["bookkeeping"]["data"]["events"] == 700
+
+
+def test_unseen_events_are_scored_by_their_fold(ensembles: list[Ensemble], events: Events) -> None:
+    (ensemble,) = ensembles
+    fold = ensemble.folds.outer_of(events.sample.hashes)
+    for number, members in ensemble.members.items():
+        rows = fold == number
+        by_hand = np.mean([member.score(events.sample.X[rows]) for member in members], axis=0)
+        np.testing.assert_allclose(ensemble.score(events.sample.X, events.sample.hashes)[rows], by_hand)
+    assert 0 not in ensemble.members
+
+
+def test_identity_knows_the_classifiers(config: HuntConfig, events: Events, model: Path) -> None:
+    def processor(seed: int) -> CWoLaProcessor:
+        cwola = config.model_copy(update={"seed": seed}).cwola()
+        trained = train_ensembles(cwola, events.sample, config.efficiencies)
+        return CWoLaProcessor(JEPAEmbedder(model), trained, features=config.features, mjj_edges=(1000, 5000))
+
+    assert processor(1).identity() == processor(1).identity()
+    assert processor(1).identity() != processor(2).identity()

@@ -1,0 +1,110 @@
+"""Statistics of the global batch, and two processes against one."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import Tensor
+
+from training.data.batch import Batch
+from training.models.encoder import EncoderConfig
+from training.models.synthetic import synthetic_jets
+from training.objectives import build_objective
+from training.objectives.base import Objective
+from training.objectives.ranks import RunningMoments, global_mean, moments
+
+TINY = EncoderConfig(embed_dims=(16,), pair_dims=(8,), heads=2, blocks=2, class_blocks=1)
+COUNTS = [3, 16, 1, 8, 12, 5, 16, 2]
+STEPS = 3
+
+
+def objective(name: str) -> Objective:
+    torch.manual_seed(0)
+    options = {
+        "pjepa": {
+            "predictor": {"dim": 12, "heads": 2, "blocks": 1},
+            "last_blocks": 2,
+            "weights": {"observables": 1.0},
+            "drop_identity": 0.3,
+        },
+        "supervised": {"head": "mlp"},
+    }
+    return build_objective(name, TINY, options[name], class_names=("a", "b", "c"), seed=5)
+
+
+def train(model: Objective, rank: int, world_size: int) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
+    """Losses of a few steps on this rank's slices of the global batches, and the weights after them."""
+    wrapped = torch.nn.parallel.DistributedDataParallel(model) if world_size > 1 else model
+    optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.1)
+    history = []
+    for step in range(STEPS):
+        particles, mask, jets = synthetic_jets(COUNTS, seed=step)
+        labels = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
+        mine = slice(rank, None, world_size)
+        losses = wrapped(Batch(particles=particles[mine], mask=mask[mine], jets=jets[mine], labels=labels[mine]))
+        optimiser.zero_grad()
+        losses["loss"].backward()
+        optimiser.step()
+        model.after_step(step / STEPS)
+        history.append({name: value.detach() for name, value in losses.items()})
+    return history, model.state_dict()
+
+
+def worker(rank: int, folder: str) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    for name in ("pjepa", "supervised"):
+        history, weights = train(objective(name), rank, 2)
+        torch.save({"history": history, "weights": weights}, f"{folder}/{name}-{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ranks")
+    mp.spawn(worker, args=(str(folder),), nprocs=2)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["pjepa", "supervised"])
+def test_two_processes_train_like_one(two_processes: Path, name: str) -> None:
+    history, weights = train(objective(name), 0, 1)
+    ranks = [torch.load(two_processes / f"{name}-{rank}.pt", weights_only=True) for rank in range(2)]
+    for step in range(STEPS):
+        for part, value in history[step].items():
+            mean = (ranks[0]["history"][step][part] + ranks[1]["history"][step][part]) / 2
+            torch.testing.assert_close(mean, value, rtol=1e-4, atol=1e-5, msg=lambda m, p=part: f"{p}: {m}")
+    for key, value in weights.items():
+        torch.testing.assert_close(
+            ranks[0]["weights"][key], value, rtol=1e-3, atol=1e-4, msg=lambda m, k=key: f"{k}: {m}"
+        )
+
+
+def test_moments_are_those_of_numpy() -> None:
+    x = torch.randn(4, 6, 3, generator=torch.Generator().manual_seed(0))
+    mask = torch.rand(4, 6, generator=torch.Generator().manual_seed(1)) < 0.6
+    total, mean, covariance = moments(x, mask)
+    rows = x[mask].double().numpy()
+    assert total == len(rows)
+    np.testing.assert_allclose(mean, rows.mean(0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(covariance, np.cov(rows.T, bias=True), rtol=1e-4, atol=1e-5)
+
+
+def test_global_mean() -> None:
+    assert global_mean(torch.tensor([1.0, 2.0, 9.0]), torch.tensor([1.0, 1.0, 0.0])) == 1.5
+    assert global_mean(torch.tensor([1.0]), torch.tensor([0.0])) == 0
+
+
+def test_running_moments_leave_out_what_is_missing() -> None:
+    running = RunningMoments(2, momentum=0.5)
+    assert torch.equal(running.standardise(torch.tensor([[3.0, 4.0]])), torch.tensor([[3.0, 4.0]]))
+    x = torch.tensor([[1.0, torch.nan], [3.0, torch.nan], [100.0, 5.0]])
+    running.update(x, torch.tensor([1.0, 1.0, 0.0]))
+    mean, deviation = running.deviation()
+    assert mean.tolist() == [2.0, 0.0]
+    assert deviation.tolist() == [1.0, 1.0]
+    running.update(torch.tensor([[6.0, 1.0]]), torch.tensor([1.0]))
+    # Batch means 2 and 6 with weights 1/4 and 1/2, both shares decayed alike.
+    assert running.deviation()[0].tolist() == pytest.approx([(0.25 * 2 + 0.5 * 6) / 0.75, 1.0])

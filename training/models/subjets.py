@@ -1,0 +1,177 @@
+"""The J-JEPA encoder: a jet as a sequence of subjets (Zhao et al., arXiv 2412.05333).
+
+Particles come with the index of their Cambridge/Aachen R = 0.2 subjet. Each of the (at most 20) subjets becomes one
+token, by an MLP on the flattened constituents or by attention among them and a class token; a transformer without pair
+bias works on the tokens. Inputs, outputs and the exported file are those of every other encoder; the token embeddings
+are those of subjets, and a particle's embedding is that of its subjet.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+
+from training.models.attention import Block, ClassBlock, padding_bias
+from training.models.encoder import Encoded, damp_residuals, initialise
+from training.models.preprocess import FIELDS, SUBJET, Preprocess
+
+
+class SubjetConfig(BaseModel):
+    """Size of the subjet encoder."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["subjets"] = "subjets"
+    embedding: Literal["flatten", "attention"] = "attention"
+    """How constituents become a token: an MLP on all of them side by side, or attention and class attention."""
+    max_particles: int = Field(default=128, gt=0)
+    max_subjets: int = Field(default=20, gt=0)
+    """Softer subjets are left out."""
+    max_constituents: int = Field(default=32, gt=0)
+    """The hardest constituents of a subjet that are used."""
+    scale_to_jet_pt: bool = True
+    dim: int = Field(default=128, gt=0)
+    heads: int = Field(default=8, gt=0)
+    blocks: int = Field(default=8, gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Fields of a particle, in order."""
+        return (*FIELDS, SUBJET)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.dim % self.heads:
+            msg = f"heads: {self.heads} heads do not divide the width {self.dim}"
+            raise ValueError(msg)
+        return self
+
+
+class Subjets(NamedTuple):
+    """Constituents sorted into subjets."""
+
+    features: Tensor
+    """f32 [B, S, C, F], 0 where there is no constituent."""
+    mask: Tensor
+    """bool [B, S, C]."""
+    directions: Tensor
+    """f32 [B, S, 4], sin and cos of eta, sin and cos of phi of the subjets' momenta."""
+    position: Tensor
+    """int64 [B, N], slot of each particle in the flattened S x C, S x C for one that has none."""
+
+    @property
+    def real(self) -> Tensor:
+        """bool [B, S], True at subjets with constituents, of which the first slot is the first to be filled."""
+        return self.mask[..., 0]
+
+
+class FlattenedEmbedding(nn.Module):
+    """Subjet token from an MLP on all its constituents' features side by side, in descending pT."""
+
+    def __init__(self, features: int, config: SubjetConfig) -> None:
+        super().__init__()
+        width = features * config.max_constituents
+        hidden = 2 * config.dim
+        self.layers = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, config.dim))
+
+    def forward(self, features: Tensor, mask: Tensor) -> Tensor:  # noqa: ARG002  padding is 0, as it was in training
+        """[R, C, F] to [R, D]."""
+        return self.layers(features.flatten(1))
+
+
+class AttentionEmbedding(nn.Module):
+    """Subjet token from self-attention among its constituents, then class attention."""
+
+    def __init__(self, features: int, config: SubjetConfig) -> None:
+        super().__init__()
+        self.layer = nn.Linear(features, config.dim)
+        self.block = Block(config.dim, config.heads)
+        self.class_token = nn.Parameter(torch.empty(config.dim))
+        self.class_block = ClassBlock(config.dim, config.heads)
+        nn.init.trunc_normal_(self.class_token, std=0.02)
+
+    def forward(self, features: Tensor, mask: Tensor) -> Tensor:
+        """[R, C, F] and bool [R, C] to [R, D]."""
+        bias = padding_bias(mask)
+        x = self.block(self.layer(features), bias)
+        return self.class_block(self.class_token.to(x.dtype).expand(len(x), -1), x, bias)
+
+
+class SubjetEncoder(nn.Module):
+    """Raw jets, with the field ``subjet``, to one embedding a jet and one a particle (that of its subjet)."""
+
+    def __init__(self, config: SubjetConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.preprocess = Preprocess(FIELDS, scale_to_jet_pt=config.scale_to_jet_pt)
+        features = len(self.preprocess.names)
+        kind = FlattenedEmbedding if config.embedding == "flatten" else AttentionEmbedding
+        self.embedding = kind(features, config)
+        self.blocks = nn.ModuleList(Block(config.dim, config.heads, config.dropout) for _ in range(config.blocks))
+        initialise(self)
+        damp_residuals(self.blocks)
+
+    def group(self, particles: Tensor, mask: Tensor, jets: Tensor) -> Subjets:
+        """Constituents by subjet. Particles in the input's order of pT keep it; a subjet index below 0 is none."""
+        if particles.shape[-1] != len(self.config.fields):
+            msg = f"particles have {particles.shape[-1]} fields, expected {len(self.config.fields)} with subjet as the "
+            raise ValueError(msg + "last; in training set data.subjets to true")
+        subjets, slots = self.config.max_subjets, self.config.max_constituents
+        features, p4 = self.preprocess(particles[..., :-1], mask, jets)
+        index = particles[..., -1]
+        member = ((index.unsqueeze(-1) == torch.arange(subjets, device=index.device)) & mask.unsqueeze(-1)).float()
+        # Number of earlier particles in the same subjet. A matmul with ones, as everywhere here: onnxruntime gives what
+        # is reduced over an axis of an empty batch the wrong shape.
+        rank = torch.matmul(member * (member.cumsum(1) - 1), member.new_ones(subjets, 1)).squeeze(-1)
+        fits = mask & (index >= 0) & (index < subjets) & (rank < slots)
+        spare = subjets * slots
+        position = torch.where(fits, index * slots + rank, spare).long()
+        spread = position.unsqueeze(-1).expand(-1, -1, features.shape[-1])
+        b, width = features.shape[0], features.shape[-1]
+        # Expanded zeros, not new ones: the exporter would freeze the batch size of those.
+        empty = torch.zeros_like(features[:, :1]).expand(-1, spare + 1, -1)
+        sorted_features = empty.scatter(1, spread, features)
+        filled = empty[..., 0].scatter(1, position, fits.float())
+        px, py, pz, _ = torch.matmul(member.mT, p4).unbind(-1)
+        pt = (px.square() + py.square()).clamp(min=1e-16).sqrt()
+        eta = torch.asinh(pz / pt)
+        return Subjets(
+            features=sorted_features[:, :spare].reshape(b, subjets, slots, width),
+            mask=filled[:, :spare].reshape(b, subjets, slots) > 0,
+            directions=torch.stack([eta.sin(), eta.cos(), py / pt, px / pt], dim=-1),
+            position=position,
+        )
+
+    def embed(self, features: Tensor, mask: Tensor) -> Tensor:
+        """Tokens [B, S, D] of subjets [B, S, C, F] with constituents bool [B, S, C], each on its own."""
+        b, s = features.shape[:2]
+        return self.embedding(features.flatten(0, 1), mask.flatten(0, 1)).reshape(b, s, self.config.dim)
+
+    def contextualise(self, x: Tensor, mask: Tensor, last: int = 1) -> Encoded:
+        """Subjet tokens [B, S, D] that know of one another; the jet embedding is their layer-normed mean."""
+        bias = padding_bias(mask)
+        outputs = []
+        for block in self.blocks:
+            x = block(x, bias)
+            outputs.append(x)
+        tokens = x if last == 1 else torch.stack(outputs[-last:]).mean(0)
+        weights = mask.to(x.dtype)
+        total = torch.matmul(weights.unsqueeze(1), x).squeeze(1)
+        count = torch.matmul(weights, weights.new_ones(mask.shape[1], 1))
+        jet = nn.functional.layer_norm(total / count.clamp(min=1), total.shape[-1:])
+        return Encoded(jet, tokens, mask)
+
+    def forward(self, particles: Tensor, mask: Tensor, jets: Tensor, last: int = 1) -> Encoded:
+        """Encode jets; arguments as of every encoder, with ``subjet`` as the last field of ``particles``."""
+        subjets = self.group(particles, mask, jets)
+        encoded = self.contextualise(self.embed(subjets.features, subjets.mask), subjets.real, last)
+        b, s, dim = encoded.tokens.shape
+        # Tokens back to the particles; those without a subjet get zeros.
+        padded = torch.cat([encoded.tokens, encoded.tokens.new_zeros(b, 1, dim)], dim=1)
+        index = (subjets.position // self.config.max_constituents).unsqueeze(-1).expand(-1, -1, dim)
+        known = mask & (subjets.position < s * self.config.max_constituents)
+        return Encoded(encoded.jet, padded.gather(1, index), known)

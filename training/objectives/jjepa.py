@@ -1,0 +1,145 @@
+"""J-JEPA: predict the embeddings of hidden subjets from the others (Zhao et al., arXiv 2412.05333).
+
+30 % of a jet's subjets are hidden. The predictor is told where they are (sin and cos of eta and phi) and predicts what
+the target encoder, the moving average of the context encoder that sees the whole jet, makes of them; the loss is the
+mean squared error. As in P-JEPA here, targets are layer-normed and standardised, without which they shrink; set the
+variance weight to 0 (the default) for a loss without any such term on the student, as published.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor
+
+from training.data.batch import Batch
+from training.models.flops import block_macs, subjet_macs
+from training.models.subjets import SubjetEncoder
+from training.objectives.base import Objective, ObjectiveError, spread
+from training.objectives.ema import make_target, momentum_at, update_target
+from training.objectives.masks import Split, draws, lengths, split, take
+from training.objectives.predictor import Predictor, PredictorConfig, normalise
+from training.objectives.ranks import RunningMoments, global_mean, moments, world
+
+DIRECTION = 4  # sin, cos of eta and phi
+
+
+class JJEPAConfig(BaseModel):
+    """Options of the objective ``jjepa``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    hidden: float = Field(default=0.3, gt=0, lt=1)
+    """Share of a jet's subjets that is hidden."""
+    predictor: PredictorConfig = PredictorConfig()
+    last_blocks: int = Field(default=1, gt=0)
+    """Targets are the mean of the outputs of this many last blocks."""
+    momentum: tuple[float, float] = (0.996, 1.0)
+    """Of the target encoder, at the beginning and at the end."""
+    variance: float = Field(default=0.0, ge=0)
+    """Weight of a hinge on the standard deviation of each dimension of the student's tokens."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if not all(0 <= m <= 1 for m in self.momentum):
+            msg = f"momentum: expected two numbers in [0, 1], got {self.momentum}"
+            raise ValueError(msg)
+        return self
+
+
+class JJEPA(Objective):
+    """The subjet encoder in training, its target, and the predictor."""
+
+    def __init__(self, encoder: SubjetEncoder, config: JJEPAConfig, *, seed: int = 0) -> None:
+        super().__init__()
+        size = encoder.config
+        if config.last_blocks > size.blocks:
+            msg = f"last_blocks: {config.last_blocks} of an encoder that has {size.blocks} blocks"
+            raise ObjectiveError(msg)
+        self.config, self.seed = config, seed
+        self.encoder, self.target = encoder, make_target(encoder)
+        self.predictor = Predictor(config.predictor, size.dim, DIRECTION)
+        self.token_moments = RunningMoments(size.dim)
+        self.seen = 0
+
+    def get_extra_state(self) -> Tensor:
+        """Number of batches seen, of which the masks are a function."""
+        return torch.tensor(self.seen)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Go on with the masks of a checkpoint."""
+        self.seen = int(state)
+
+    def train(self, mode: bool = True) -> Self:
+        """As usual, except that the target never drops anything."""
+        super().train(mode)
+        self.target.eval()
+        return self
+
+    def forward(self, batch: Batch, progress: float = 0.0) -> dict[str, Tensor]:  # noqa: ARG002
+        """``subjet``, the loss of the hidden subjets, ``variance`` where it has a weight, and ``loss``."""
+        config = self.config
+        subjets = self.encoder.group(batch.particles, batch.mask, batch.jets)
+        masks = self.draw(subjets.real)
+        features = take(subjets.features.flatten(2), masks.context).unflatten(-1, subjets.features.shape[2:])
+        constituents = take(subjets.mask, masks.context)
+        student = self.encoder.contextualise(self.encoder.embed(features, constituents), masks.context_mask)
+        with torch.no_grad():
+            tokens = self.target.embed(subjets.features, subjets.mask)
+            target = self.target.contextualise(tokens, subjets.real, config.last_blocks)
+            wanted = normalise(take(target.tokens, masks.target))
+            if self.training:
+                self.token_moments.update(wanted, masks.target_mask)
+            wanted = self.token_moments.standardise(wanted)
+        hints = take(subjets.directions, masks.target)
+        predicted = self.predictor(student.tokens, masks.context_mask, hints, masks.target_mask)
+        error = F.mse_loss(self.predictor.embedding(predicted).float(), wanted, reduction="none")
+        losses = {"subjet": global_mean(error.mean(-1), masks.target_mask)}
+        loss = losses["subjet"]
+        if config.variance:
+            variance = moments(normalise(student.tokens), student.mask)[2].diagonal()
+            losses["variance"] = F.relu(1 - (variance.clamp(min=0) + 1e-4).sqrt()).mean()
+            loss = loss + config.variance * losses["variance"]
+        return losses | {"loss": loss}
+
+    @torch.compiler.disable
+    @torch.no_grad()
+    def draw(self, real: Tensor) -> Split:
+        """This batch's split of the subjets bool [B, S] into visible and hidden ones."""
+        rank, world_size = world()
+        step = self.seen if self.training else -1
+        self.seen += self.training
+        shape = (real.shape[0], real.shape[1])
+        order = draws(shape, seed=self.seed, step=step, rank=rank, world_size=world_size, device=real.device)
+        ratio = torch.full((real.shape[0],), self.config.hidden, device=real.device)
+        return split(order, real, ratio, (self.config.hidden, self.config.hidden))
+
+    def after_step(self, progress: float) -> dict[str, float]:
+        """Move the target."""
+        momentum = momentum_at(progress, self.config.momentum)
+        update_target(self.target, self.encoder, momentum)
+        return {"ema": momentum}
+
+    def exported(self) -> SubjetEncoder:
+        """The target encoder."""
+        return self.target
+
+    @torch.no_grad()
+    def monitors(self, batch: Batch) -> dict[str, float]:
+        """Spread of the target's embeddings, and how far teacher and student agree on whole jets."""
+        values = spread(self.target, batch)
+        inputs = (batch.particles, batch.mask, batch.jets)
+        teacher, student = self.target(*inputs).jet, self.encoder(*inputs).jet
+        values["teacher_student_cosine"] = float(F.cosine_similarity(teacher.float(), student.float()).mean())
+        return values
+
+    def flops(self, batch: Batch) -> float:
+        """Student forward and backward on the visible subjets, target forward on all, predictor on both sides."""
+        size, predictor = self.encoder.config, self.config.predictor
+        visible, hidden = lengths(size.max_subjets, (self.config.hidden, self.config.hidden))
+        total = 6 * subjet_macs(size, visible) + 2 * subjet_macs(size, size.max_subjets)
+        ends = (visible + hidden) * size.dim * predictor.dim
+        return len(batch) * (total + 6 * (predictor.blocks * block_macs(visible + hidden, predictor.dim) + ends))
