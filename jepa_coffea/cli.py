@@ -15,6 +15,7 @@ COMMANDS = {
     "embed": ("embed the events that a YAML document names", "jepa_coffea.commands.embed"),
     "hunt": ("look for bumps as a YAML document says, and say what was found", "jepa_coffea.commands.hunt"),
     "inspect": ("print what a model file says of itself", "jepa_coffea.commands.inspect"),
+    "report": ("write the report of a finished hunt again", "jepa_coffea.commands.report"),
     "validate": ("replay a model's reference jets, and embed the jets of a file", "jepa_coffea.commands.validate"),
 }
 """Name to help and module; the module has ``configure(parser)`` and ``run(arguments) -> exit status``."""

@@ -91,9 +91,13 @@ def null_significances(
     return np.array([book[str(s)] for s in seeds], dtype=float)
 
 
-def _z_of_log_p(log_p: Floats) -> Floats:
-    """Z whose upper Gaussian tail has this logarithm, for p <= 0.5."""
-    return np.asarray(-special.ndtri_exp(log_p))
+def gaussian_units(t: Floats, degrees: int) -> Floats:
+    """Z with the same upper tail as Student's t >= 0; through logarithms, as large excesses have no smaller number."""
+    log_p = stats.t.logsf(t, degrees)
+    # Where the tail underflows, its first asymptotic term: density times (t + degrees / t) / degrees.
+    large = np.maximum(t, 1.0)
+    asymptotic = stats.t.logpdf(large, degrees) + np.log((large + degrees / large) / degrees)
+    return np.asarray(-special.ndtri_exp(np.where(np.isfinite(log_p), log_p, asymptotic)))
 
 
 @dataclass(frozen=True)
@@ -131,8 +135,7 @@ class Null:
         """Corrected Z, of the shape of ``z``: the tail of Student's t of n - 1 degrees in Gaussian units."""
         n = len(self.toys)
         t = (np.asarray(z, dtype=float) - self.mean) / (self.width * np.sqrt(1 + 1 / n))
-        # Through logarithms: the tail of a large excess is below the smallest number.
-        return np.sign(t) * np.asarray(_z_of_log_p(stats.t.logsf(np.abs(t), n - 1)))
+        return np.sign(t) * gaussian_units(np.abs(t), n - 1)
 
     def error(self, z: float) -> float:
         """Statistical error of the corrected Z from the errors of mean and width."""

@@ -1,6 +1,7 @@
 """What a hunt leaves in its folder besides scores, pseudo-experiments and the report."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -59,6 +60,14 @@ def record_of(selection: Selection) -> dict[str, Any]:
     return selection.counting.record() | {"fit_p": None if fit is None else fit.p_value, "limit": selection.limit}
 
 
+def fresh_folder(folder: Path) -> Path:
+    """The folder, empty: what an earlier run of another document left there would be taken for this one's."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    return folder
+
+
 def name_of(selection: Selection) -> str:
     """A name for files and channels: letters, digits and underscores."""
     efficiency = selection.counting.efficiency
@@ -72,7 +81,7 @@ def write_exports(
 
     The pyhf significance of ``NAME.json`` is the Z of that selection as counted, before calibration.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    fresh_folder(folder)
     tables = []
     histograms = {}
     for selection in selections:

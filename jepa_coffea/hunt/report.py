@@ -28,6 +28,7 @@ from jepa_coffea.cwola.selection import sic_curve
 from jepa_coffea.cwola.windows import HIGH, LOW, WINDOW, Windows
 from jepa_coffea.hunt.events import Events
 from jepa_coffea.hunt.injection import GRID, METHODS
+from jepa_coffea.hunt.output import fresh_folder
 from jepa_coffea.hunt.state import HuntResult, Run, Selection
 
 LABELS = {
@@ -52,11 +53,12 @@ def write_hunt_report(run: Run, result: HuntResult) -> None:
         )
         if section.tables or section.figures
     ]
+    plots = fresh_folder(run.output / "plots")
     for section in sections:
         for figure in section.figures:
             if isinstance(figure.picture, Picture):
                 name = "".join(c if c.isalnum() else "_" for c in figure.title.lower())
-                save(figure.picture, run.output / "plots" / f"{name}.png")
+                save(figure.picture, plots / f"{name}.png")
     configuration = (run.output / "config.yaml").read_text()
     created = datetime.now(UTC).isoformat(timespec="seconds")
     gates = [verdict_of(gate) for gate in result.gates]

@@ -73,7 +73,7 @@ def describe(
             + (
                 f" ({search.exceeding} of {search.experiments} pseudo-experiments reach as far)."
                 if search.exceeding
-                else f" at most: none of them reaches as far ({search.bound:.2g} by Bonferroni, extrapolating the corrected p)."
+                else f" at most: none of them reaches as far ({search.bound:.2g} by Bonferroni, extrapolated)."
             )
         )
     elif refitted is not None:

@@ -39,9 +39,9 @@ def test_corrected_p_values_of_a_wide_null_are_uniform():
 
 def test_few_pseudo_experiments_cost_significance_and_do_not_invent_it():
     rng = np.random.default_rng(3)
-    toys, fresh = rng.normal(0.3, 1.2, (4000, 20)), rng.normal(0.3, 1.2, 4000)
+    toys, fresh = rng.normal(0.3, 1.2, (2000, 12)), rng.normal(0.3, 1.2, 2000)
     p = stats.norm.sf([Null(np.sort(row), 0).corrected(z) for row, z in zip(toys, fresh, strict=True)])
-    assert (p < 0.0228).mean() == pytest.approx(0.0228, abs=0.007)
+    assert (p < 0.0228).mean() == pytest.approx(0.0228, abs=0.01)
     naive = (fresh - toys.mean(axis=1)) / toys.std(axis=1, ddof=1)
     assert (stats.norm.sf(naive) < 0.0228).mean() > 0.028
     many = Null(np.sort(rng.normal(size=100_000)), 0)
@@ -57,14 +57,14 @@ def test_rank_p_counts_failures_against_the_excess_and_is_never_zero():
 
 def test_global_p_is_exact_for_correlated_trials():
     rng = np.random.default_rng(2)
-    common = rng.normal(size=(6000, 1))
-    z = np.sqrt(0.5) * common + np.sqrt(0.5) * rng.normal(size=(6000, 4))
-    toys, data = z[:3000] * [1, 2, 1, 0.5], z[3000:] * [1, 2, 1, 0.5]
-    p = [global_p(calibrate([counting(v) for v in row], toys), toys).p for row in data[:200]]
-    assert (np.array(p) < 0.1).mean() == pytest.approx(0.1, abs=0.06)
+    common = rng.normal(size=(2000, 1))
+    z = np.sqrt(0.5) * common + np.sqrt(0.5) * rng.normal(size=(2000, 4))
+    toys, data = z[:1000] * [1, 2, 1, 0.5], z[1000:] * [1, 2, 1, 0.5]
+    p = [global_p(calibrate([counting(v) for v in row], toys), toys).p for row in data[:80]]
+    assert (np.array(p) < 0.1).mean() == pytest.approx(0.1, abs=0.1)
     found = global_p(calibrate([counting(9.0), counting(1.0), counting(1.0), counting(1.0)], toys), toys)
     assert (found.where, found.exceeding) == (0, 0)
-    assert found.p == pytest.approx(1 / 3001)
+    assert found.p == pytest.approx(1 / 1001)
     assert found.bound == pytest.approx(4 * stats.norm.sf(found.largest_z))
 
 

@@ -91,7 +91,7 @@ def test_an_interrupted_hunt_goes_on_where_it_stopped(folder, found, monkeypatch
     scores = (folder / "out" / "scores.parquet").stat().st_mtime_ns
     monkeypatch.setattr("jepa_coffea.hunt.calibration.null_experiment", counted := Counted())
     results = (folder / "out" / "results.json").read_text()
-    status = main(["hunt", str(folder / "hunt.yaml"), "--quiet"])
+    status = main(["report", str(folder / "out"), "--quiet"])
     assert status == (1 if found.reasons else 0)
     assert "".join(found.paragraph.split()) in "".join(capsys.readouterr().out.split())
     assert counted.calls == 3
@@ -111,7 +111,7 @@ class Counted:
 
 
 def test_a_changed_document_is_not_answered_with_old_scores(folder, found):
-    other = hunt(write(folder, "other.yaml", seed=2, calibration={"experiments": 0}), progress=False)
+    other = hunt(write(folder, "other.yaml", output="other", seed=2, calibration={"experiments": 0}), progress=False)
     assert other.selections[0].counting != found.selections[0].counting
     assert "too small by an unknown amount" in other.paragraph
 

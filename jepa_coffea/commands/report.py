@@ -1,0 +1,20 @@
+"""``jepa-coffea report FOLDER``: the report of a finished hunt once more, from what its folder holds."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from jepa_coffea.commands.hunt import run as hunt
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments."""
+    parser.add_argument("folder", help="output folder of a hunt; what it lacks is done")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The hunt of the folder's own ``config.yaml``: finished trainings and pseudo-experiments are read, not redone."""
+    arguments.document = str(Path(arguments.folder) / "config.yaml")
+    return hunt(arguments)
