@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from jepa_coffea.bumphunt.background import BackgroundFit, check_sidebands, fit_background
 from jepa_coffea.bumphunt.functions import get_function
-from jepa_coffea.bumphunt.likelihood import Array, BatchFit, Model, Start, fit_batch, reference_model
+from jepa_coffea.bumphunt.likelihood import Array, BatchFit, Model, Start, fit_batch
+from jepa_coffea.bumphunt.reference import reference_model
 from jepa_coffea.bumphunt.significance import counting_significance
 from jepa_coffea.bumphunt.spectrum import Interval, Spectrum
 
