@@ -87,7 +87,7 @@ def simulate(demo: Demo, workers: int) -> tuple[Path, Path, Path]:
     )  # fmt: skip
     jets = demo.step(
         "1. Collisions: jets to train on", "jets",
-        *run, "--format", "jetclass", "--classes", CLASSES, "--jets", "1500", "--jets-per-file", "300",
+        *run, "--format", "jetclass", "--classes", CLASSES, "--jets", "1500", "--jets-per-file", "500",
         "--seed", "3", "--output", demo.folder / "jets", "--plots", demo.folder / "plots",
     )  # fmt: skip
     return qcd, wprime, jets
@@ -125,7 +125,7 @@ def embed(demo: Demo, name: str, model: Path, files: dict[str, Path], workers: i
                 "output": name,
                 "selection": {"mjj": 2000.0},
                 "chunksize": 4000,
-                "cluster": {"kind": "local", "options": {"workers": workers}},
+                "cluster": {"kind": "local", "options": {"n_workers": workers}},
             }
         },
     )
@@ -146,7 +146,8 @@ def hunt(demo: Demo, name: str, title: str, datasets: Sequence[str], workers: in
             },
             "features": {"use": "both", "components": 6},
             "efficiencies": [0.1, 0.01],
-            "calibration": {"experiments": 60},
+            "classifier": {"members": 3},
+            "calibration": {"experiments": 40},
             "workers": workers,
         },
     )

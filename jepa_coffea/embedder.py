@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from jepa_coffea.constituents import constituents_of, jets_of
 from jepa_coffea.constituents.layout import Layout, find_layout
-from jepa_coffea.constituents.record import JET_FIELDS, LayoutError
+from jepa_coffea.constituents.record import JET_FIELDS, SUBJET, LayoutError
 from jepa_coffea.encoder.card import ModelError
 from jepa_coffea.encoder.engine import Metrics
 from jepa_coffea.encoder.files import locate, resolve
@@ -235,7 +235,7 @@ class JEPAEmbedder:
 
     def _present(self, interface: Interface, form: Layout) -> list[str]:
         """Fields to read: all that the model needs, less those that it may do without and the layout lacks."""
-        lacking = [name for name in interface.fields if name not in form.fields]
+        lacking = [name for name in interface.fields if name not in (*form.fields, SUBJET)]
         needed = [name for name in lacking if name not in interface.optional_fields]
         if needed:
             msg = (

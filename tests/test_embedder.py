@@ -180,6 +180,16 @@ def test_events_without_candidates(shared_data: Path, model: Path) -> None:
         JEPAEmbedder(model, provider="cpu")(plain)
 
 
+def test_flat_branches_give_columns_but_take_no_fields(shared_data: Path, model: Path) -> None:
+    plain = uproot.open(shared_data / "pfnano.root")["Events"].arrays(filter_name="/(FatJet|PFCands|FatJetPFCands)_.*/")
+    embedder = JEPAEmbedder(model, provider="cpu")
+    columns = embedder.columns(plain)
+    assert list(columns) == ["embedding", "score_QCD", "score_Hbb"]
+    assert str(ak.type(columns["embedding"])) == "10 * var * 8 * float32"
+    with pytest.raises(LayoutError, match=r"no record 'FatJet' to attach fields to; use embedder.columns"):
+        embedder(plain)
+
+
 def test_names_of_shipped_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "models").mkdir()
     write_tiny(tmp_path / "models" / "small-one.onnx")

@@ -11,8 +11,9 @@ from scipy import stats
 
 from jepa_coffea.bumphunt.errors import FitError, HistogramError
 from jepa_coffea.bumphunt.functions import check_masses, get_function
-from jepa_coffea.bumphunt.likelihood import Array, Model, deviance, fit_batch, reference_model
+from jepa_coffea.bumphunt.likelihood import Array, Model, deviance, fit_batch
 from jepa_coffea.bumphunt.records import Record
+from jepa_coffea.bumphunt.reference import reference_model
 from jepa_coffea.bumphunt.spectrum import Interval, Spectrum, SpectrumLike, as_spectrum, check_edges
 
 

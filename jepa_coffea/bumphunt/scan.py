@@ -94,8 +94,9 @@ def scan(
     null = fit_background(search.spectrum, function, sqrt_s=sqrt_s, toys=toys, seed=seed)
     fits = search.fits(search.spectrum.counts[None])
     z = fits.z[0]
-    if np.isnan(z).any():
-        failed = ", ".join(f"{mass:g}" for mass in search.masses[np.isnan(z)])
+    bad = ~(np.isfinite(z) & np.isfinite(fits.errors[0]))
+    if bad.any():
+        failed = ", ".join(f"{mass:.4g}" for mass in search.masses[bad])
         msg = f"the fit of signal and {null.function} did not converge at masses {failed}; use wider bins"
         raise FitError(msg)
     return Scan(

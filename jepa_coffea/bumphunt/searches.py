@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from jepa_coffea.bumphunt.background import BackgroundFit, check_sidebands, fit_background
 from jepa_coffea.bumphunt.functions import get_function
-from jepa_coffea.bumphunt.likelihood import Array, BatchFit, Model, Start, fit_batch, reference_model
+from jepa_coffea.bumphunt.likelihood import Array, BatchFit, Model, Start, fit_batch
+from jepa_coffea.bumphunt.reference import reference_model
 from jepa_coffea.bumphunt.significance import counting_significance
 from jepa_coffea.bumphunt.spectrum import Interval, Spectrum
 
@@ -112,11 +113,12 @@ def _score(model: Model, counts: Array, alone: BatchFit, templates: Array) -> tu
     mu, slope = model.expected_and_slope(alone.phi)
     # Rows whose fit failed are thrown away by the caller; a singular matrix in them must not stop the others.
     background = np.where(alone.converged[:, None, None], alone.information, np.eye(slope.shape[-1]))
+    inverse = np.linalg.pinv(background, hermitian=True)
     with np.errstate(divide="ignore", invalid="ignore"):
         score = (counts / mu - 1) @ templates.T
         mixed = np.matmul(templates, slope / mu[..., None])
         information = (1 / mu) @ (templates**2).T
-        information -= np.einsum("tmp,tpm->tm", mixed, np.linalg.solve(background, mixed.transpose(0, 2, 1)))
+        information -= np.einsum("tmp,tmp->tm", mixed, np.matmul(mixed, inverse))
         return score / np.sqrt(information), score / information, 1 / np.sqrt(information)
 
 
@@ -148,7 +150,9 @@ class WindowSearch(_Search):
     @staticmethod
     def _window_z(counts: Array, mask: npt.NDArray[np.bool_], model: Model) -> Array:
         fit = fit_batch(model.bins(~mask), counts[:, ~mask])
-        good = fit.converged
+        # A toy whose data leave a direction of the parameters open has no background uncertainty: a failed fit.
+        good = fit.converged.copy()
+        good[good] = np.linalg.cond(fit.information[good]) < 1e12
         z = np.full(len(counts), np.nan)
         yields, slope = model.bins(mask).expected_and_slope(fit.phi[good])
         total = slope.sum(axis=1)

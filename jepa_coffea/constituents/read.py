@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from jepa_coffea.constituents.columns import Columns, counts_of, flat
 from jepa_coffea.constituents.layout import Layout, find_layout
 from jepa_coffea.constituents.nesting import nest
-from jepa_coffea.constituents.record import FIELDS, KINEMATICS, LayoutError
+from jepa_coffea.constituents.record import FIELDS, KINEMATICS, SUBJET, LayoutError
 from jepa_coffea.constituents.selection import ETA, PHI, Directions, SelectedJets, match
 
 FAR = 1.0
@@ -40,7 +40,7 @@ def constituents_of(
     layout
         Name of a layout, or a ``Layout``; default: the first that recognises the events.
     fields
-        Which of ``record.FIELDS`` to read; default: all that the layout can give.
+        Which of ``record.FIELDS`` to read; default: all that the layout can give. ``subjet`` is clustered when asked.
 
     Returns
     -------
@@ -63,7 +63,10 @@ def constituents_of(
     _check_axes(table, counts, form.jets(columns, collection), form, collection)
     jet = np.repeat(np.arange(len(counts)), counts)
     order = np.lexsort((-np.hypot(table["px"], table["py"]), jet))
-    result = nest({name: table[name][order] for name in names}, counts)
+    given = {name: table[name][order] for name in names}
+    if fields is not None and SUBJET in fields:
+        given[SUBJET] = _subjets({name: table[name][order] for name in KINEMATICS}, counts)
+    result = nest(given, counts)
     if selected is not None:
         stored = _directions(columns, collection, np.repeat(np.arange(len(per_event)), per_event))
         rows = match(_directions(selected, collection, selected.structure.event), stored, collection)
@@ -94,7 +97,7 @@ def jets_of(
 
 def _wanted(form: Layout, collection: str, fields: Collection[str] | None) -> list[str]:
     asked = form.fields if fields is None else fields
-    lacking = [name for name in asked if name not in form.fields]
+    lacking = [name for name in asked if name not in (*form.fields, SUBJET)]
     if lacking:
         msg = f"layout {form.name!r} cannot give {lacking} for {collection}; it gives {[*form.fields]}"
         raise LayoutError(msg)
@@ -124,6 +127,19 @@ def _flatten(
     per_event = counts_of(like)
     counts = per_event if form.depth == 2 else counts_of(ak.flatten(like, axis=1))
     return per_event, counts, {name: flat(kept.top(name)).astype(np.float32) for name in names}
+
+
+def _subjets(momenta: dict[str, NDArray[np.float32]], counts: NDArray[np.int64]) -> NDArray[np.float32]:
+    from jepa_coffea.constituents.subjets import subjet_index
+
+    jet = np.repeat(np.arange(len(counts)), counts)
+    bad = np.zeros(len(jet), dtype=bool)
+    for values in momenta.values():
+        bad |= ~np.isfinite(values)
+    # A momentum that is not finite would stop the clustering; the embedding of such a jet is NaN anyway.
+    usable = (np.bincount(jet, bad, minlength=len(counts)) == 0)[jet]
+    px, py, pz, energy = (np.where(usable, values, np.float32(1)) for values in momenta.values())
+    return subjet_index(px, py, pz, energy, counts).astype(np.float32)
 
 
 def _directions(columns: Columns, collection: str, event: NDArray[np.int64]) -> Directions:

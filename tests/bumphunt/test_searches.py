@@ -49,3 +49,15 @@ def test_window_at_the_end_of_the_range_is_refused(truth: Truth) -> None:
     n[20:] = 0
     with pytest.raises(HistogramError, match="no events above"):
         WindowSearch("w", as_spectrum((n, truth.edges)), "dijet2", 13000.0, ((truth.edges[17], truth.edges[20]),))
+
+
+def test_toys_that_determine_nothing_are_failed_not_numbers(truth: Truth) -> None:
+    """All events in one bin, or none at all: a failed fit in that row, the other rows untouched."""
+    counts = truth.observed(0)
+    one_bin, empty = np.zeros(30), np.zeros(30)
+    one_bin[3] = 7
+    data = as_spectrum((counts, truth.edges))
+    for search in (shape_search(data, [2700]), WindowSearch("w", data, "dijet3", 13000.0, (truth.window,))):
+        z = search.local_z(np.stack([counts, one_bin, empty]))
+        assert z[0] == pytest.approx(search.local_z(counts[None])[0])
+        assert np.isnan(z[1:]).all()

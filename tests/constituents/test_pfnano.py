@@ -6,6 +6,7 @@ from pathlib import Path
 import awkward as ak
 import numpy as np
 import pytest
+import uproot
 from coffea.nanoevents import NanoEventsFactory, PFNanoAODSchema
 
 from jepa_coffea.constituents import FIELDS, LayoutError, constituents_of, jets_of
@@ -57,6 +58,18 @@ def test_plain_arrays_give_the_same(pfnano_file: Path, pfnano_arrays: ak.Array) 
     nested = constituents_of(nano(pfnano_file, "eager"))
     flat = constituents_of(pfnano_arrays)
     assert all(ak.all(nested[name] == flat[name]) for name in FIELDS)
+
+
+def test_rntuple_gives_the_same(pfnano_arrays: ak.Array, tmp_path: Path) -> None:
+    kept = r"(FatJet_(pt|eta|phi|mass)|FatJetPFCands_.*Idx|PFCands_.*)"
+    columns = {name: pfnano_arrays[name] for name in pfnano_arrays.fields if re.fullmatch(kept, name)}
+    columns |= {f"n{name.split('_')[0]}": ak.num(column) for name, column in columns.items()}
+    columns |= {name: np.arange(len(pfnano_arrays)) for name in ("run", "luminosityBlock", "event")}
+    with uproot.recreate(tmp_path / "events.root") as file:
+        file.mkrntuple("Events", {name: ak.without_parameters(column) for name, column in columns.items()})
+    found = constituents_of(nano(tmp_path / "events.root", "virtual"))
+    expected = constituents_of(pfnano_arrays)
+    assert all(ak.all(found[name] == expected[name]) for name in FIELDS)
 
 
 def test_reads_only_what_it_needs(pfnano_file: Path) -> None:
@@ -189,3 +202,14 @@ def test_typetracer_touches_and_gives_the_form(pfnano_file: Path) -> None:
     assert ak.backend(found) == "typetracer"
     assert found.layout.form == constituents_of(eager, fields=("px", "py", "pz", "energy")).layout.form
     assert 0 < len(report.data_touched) < 60
+
+
+def test_subjets_when_asked(pfnano_arrays: ak.Array) -> None:
+    found = constituents_of(pfnano_arrays, fields=("px", "py", "subjet"))
+    assert found.fields == ["px", "py", "subjet"]
+    assert ak.all(found.subjet[:, :, 0] <= 1)  # the hardest particle is in one of the hardest subjets
+    momentum = [
+        np.hypot(*(ak.sum(found[name][found.subjet == number], axis=2) for name in ("px", "py"))) for number in range(3)
+    ]
+    assert ak.all((momentum[0] >= momentum[1]) & (momentum[1] >= momentum[2]))
+    assert constituents_of(pfnano_arrays[:0], fields=("px", "subjet")).fields == ["px", "subjet"]

@@ -274,7 +274,7 @@ def make_loader(
     if not files:
         msg = f"split {split!r} has no jets: {config.val_fraction=} {config.test_fraction=}"
         raise ValueError(msg)
-    plan = Plan(tuple(streams), max(config.window, config.batch_size), seed)
+    plan = Plan(tuple(streams), max(config.window, 4 * config.batch_size), seed, least=config.batch_size)
     reader = WindowReader(
         config,
         files,

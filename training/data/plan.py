@@ -70,6 +70,8 @@ class Plan:
     window: int
     """Jets that are shuffled together, about."""
     seed: int
+    least: int = 1
+    """No window has fewer jets, if there are so many: one that would joins the one before."""
 
     def jets(self, epoch: int) -> int:
         """Number of jets in an epoch."""
@@ -89,4 +91,14 @@ class Plan:
         for k in np.random.default_rng([self.seed, epoch]).permutation(len(blocks)):
             found[min(seen * windows // total, windows - 1)].append(blocks[k])
             seen += len(blocks[k])
-        return [window for window in found if window]
+        joined: list[list[Block]] = []
+        for window in found:
+            if joined and min(_jets(joined[-1]), _jets(window)) < self.least:
+                joined[-1].extend(window)
+            elif window:
+                joined.append(window)
+        return joined
+
+
+def _jets(blocks: list[Block]) -> int:
+    return sum(len(block) for block in blocks)

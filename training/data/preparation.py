@@ -33,7 +33,7 @@ class Manifest(BaseModel):
     version: int = VERSION
     created: str
     packages: dict[str, str]
-    schema_: dict[str, Any]
+    columns: dict[str, Any]
     """Column to its type on disk and the names along its second axis. No value loses precision."""
     observables: tuple[str, ...] = OBSERVABLES
     class_names: tuple[str, ...]
@@ -108,7 +108,7 @@ def prepare(
         msg = f"none of the {len(sources)} files could be prepared: {'; '.join(list(files_left_out.values())[:3])}"
         raise BadFileError(msg)
     manifest = summarise([shards[source] for source in sources if source in shards], files_left_out)
-    write_text(output / MANIFEST, manifest.model_dump_json(indent=1, by_alias=True))
+    write_text(output / MANIFEST, manifest.model_dump_json(indent=1))
     _report(console, output, manifest)
     return manifest
 
@@ -183,7 +183,7 @@ def summarise(shards: list[Shard], files_left_out: dict[str, str]) -> Manifest:
     return Manifest(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         packages={name: version(name) for name in ("awkward", "numpy", "uproot")},
-        schema_={name: {"type": kind, "fields": fields} for name, (kind, fields) in SCHEMA.items()},
+        columns={name: {"type": kind, "fields": list(fields)} for name, (kind, fields) in SCHEMA.items()},
         class_names=merge_classes(shard.class_names for shard in shards),
         class_counts=dict(counts),
         jets=sum(shard.jets for shard in shards),

@@ -17,8 +17,9 @@ from training.loop.distributed import Ranks
 from training.loop.loop import Outcome, TrainingError
 from training.loop.monitors import JOURNAL
 from training.loop.signals import INTERRUPTED
+from training.objectives.base import ObjectiveError
 
-EXPLAINED = (BadFileError, CheckpointError, ConfigError, LayoutError, TrainingError)
+EXPLAINED = (BadFileError, CheckpointError, ConfigError, LayoutError, ObjectiveError, TrainingError)
 """Errors that say all a user needs to know; anything else is a fault of the program and keeps its traceback."""
 
 

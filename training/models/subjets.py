@@ -63,6 +63,11 @@ class Subjets(NamedTuple):
     position: Tensor
     """int64 [B, N], slot of each particle in the flattened S x C, S x C for one that has none."""
 
+    @property
+    def real(self) -> Tensor:
+        """bool [B, S], True at subjets with constituents, of which the first slot is the first to be filled."""
+        return self.mask[..., 0]
+
 
 class FlattenedEmbedding(nn.Module):
     """Subjet token from an MLP on all its constituents' features side by side, in descending pT."""
@@ -93,7 +98,7 @@ class AttentionEmbedding(nn.Module):
         """[R, C, F] and bool [R, C] to [R, D]."""
         bias = padding_bias(mask)
         x = self.block(self.layer(features), bias)
-        return self.class_block(self.class_token.to(x.dtype).expand(len(x), -1), x, bias)
+        return self.class_block(self.class_token.to(x.dtype).expand(x.shape[0], -1), x, bias)
 
 
 class SubjetEncoder(nn.Module):
@@ -119,9 +124,10 @@ class SubjetEncoder(nn.Module):
         features, p4 = self.preprocess(particles[..., :-1], mask, jets)
         index = particles[..., -1]
         member = ((index.unsqueeze(-1) == torch.arange(subjets, device=index.device)) & mask.unsqueeze(-1)).float()
-        # Number of earlier particles in the same subjet.
-        rank = (member * (member.cumsum(1) - 1)).amax(-1)
-        fits = (member.amax(-1) > 0) & (rank < slots)
+        # Number of earlier particles in the same subjet. A matmul with ones, as everywhere here: onnxruntime gives what
+        # is reduced over an axis of an empty batch the wrong shape.
+        rank = torch.matmul(member * (member.cumsum(1) - 1), member.new_ones(subjets, 1)).squeeze(-1)
+        fits = mask & (index >= 0) & (index < subjets) & (rank < slots)
         spare = subjets * slots
         position = torch.where(fits, index * slots + rank, spare).long()
         spread = position.unsqueeze(-1).expand(-1, -1, features.shape[-1])
@@ -154,7 +160,6 @@ class SubjetEncoder(nn.Module):
             outputs.append(x)
         tokens = x if last == 1 else torch.stack(outputs[-last:]).mean(0)
         weights = mask.to(x.dtype)
-        # Not a sum over subjets: onnxruntime gives that of an empty batch the wrong shape.
         total = torch.matmul(weights.unsqueeze(1), x).squeeze(1)
         count = torch.matmul(weights, weights.new_ones(mask.shape[1], 1))
         jet = nn.functional.layer_norm(total / count.clamp(min=1), total.shape[-1:])
@@ -163,7 +168,7 @@ class SubjetEncoder(nn.Module):
     def forward(self, particles: Tensor, mask: Tensor, jets: Tensor, last: int = 1) -> Encoded:
         """Encode jets; arguments as of every encoder, with ``subjet`` as the last field of ``particles``."""
         subjets = self.group(particles, mask, jets)
-        encoded = self.contextualise(self.embed(subjets.features, subjets.mask), subjets.mask.any(-1), last)
+        encoded = self.contextualise(self.embed(subjets.features, subjets.mask), subjets.real, last)
         b, s, dim = encoded.tokens.shape
         # Tokens back to the particles; those without a subjet get zeros.
         padded = torch.cat([encoded.tokens, encoded.tokens.new_zeros(b, 1, dim)], dim=1)

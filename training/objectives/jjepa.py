@@ -83,14 +83,13 @@ class JJEPA(Objective):
         """``subjet``, the loss of the hidden subjets, ``variance`` where it has a weight, and ``loss``."""
         config = self.config
         subjets = self.encoder.group(batch.particles, batch.mask, batch.jets)
-        real = subjets.mask.any(-1)
-        masks = self.draw(real)
+        masks = self.draw(subjets.real)
         features = take(subjets.features.flatten(2), masks.context).unflatten(-1, subjets.features.shape[2:])
         constituents = take(subjets.mask, masks.context)
         student = self.encoder.contextualise(self.encoder.embed(features, constituents), masks.context_mask)
         with torch.no_grad():
             tokens = self.target.embed(subjets.features, subjets.mask)
-            target = self.target.contextualise(tokens, real, config.last_blocks)
+            target = self.target.contextualise(tokens, subjets.real, config.last_blocks)
             wanted = normalise(take(target.tokens, masks.target))
             if self.training:
                 self.token_moments.update(wanted, masks.target_mask)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -142,3 +143,14 @@ def test_windows_mix_files_and_are_even() -> None:
     assert {block for window in windows for block in window} == {b for stream in streams for b in stream.blocks}
     assert Plan(streams, 1600, seed=0).windows(1) != windows
     assert Plan(streams, 1600, seed=0).windows(0) == windows
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_window_is_smaller_than_a_batch(seed: int) -> None:
+    """Otherwise a batch in the middle of an epoch would be short."""
+    rng = np.random.default_rng(seed)
+    edges = np.concatenate([[0], np.cumsum(rng.choice([3, 40, 900, 5000], 60))]).tolist()
+    blocks = tuple(Block(0, start, stop) for start, stop in pairwise(edges))
+    windows = Plan((Stream(blocks, Fraction(1), 0),), 2000, seed, least=512).windows(0)
+    assert sorted(block.start for window in windows for block in window) == edges[:-1]
+    assert min(sum(map(len, window)) for window in windows) >= 512

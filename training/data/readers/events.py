@@ -10,13 +10,16 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
-from jepa_coffea.constituents import Layout, constituents_of, jets_of
+from jepa_coffea.constituents import Layout, LayoutError, constituents_of, jets_of
 from jepa_coffea.constituents.columns import Columns as EventColumns
 from jepa_coffea.constituents.layout import find_layout
 from jepa_coffea.constituents.record import JET_FIELDS
 from training.data.columns import GROUPS, OBSERVABLES, UNLABELLED, BadFileError, Columns, empty
 from training.data.readers.base import JetFile, even_blocks, naming
 from training.data.readers.trees import LazyTree
+
+WORTH_A_LOOK = r"((Fat|Ca|AK\d+)?Jet(PFCands?)?|PFCands?|EFlow\w*)[_.].*"
+"""Branches that the known layouts read. If they do not do, all are looked at, which may take half a minute."""
 
 EXTRA = {"softdrop_mass": ("msoftdrop",)} | {f"tau{n}": (f"tau{n}",) for n in (1, 2, 3, 4)}
 """Observable to the fields of the jet collection that may hold it."""
@@ -50,9 +53,17 @@ class EventFile(JetFile):
 
     def _find_branches(self, tree: Any, layout: str | None) -> None:
         """Which collections the layout reads: files have a thousand branches, and each one opened costs time."""
-        events = tree.arrays(virtual=True, entry_start=0, entry_stop=1)
-        self.layout: Layout = find_layout(events, layout)
-        constituents_of(events, self.collection, layout=self.layout)
+        for pattern in (WORTH_A_LOOK, ".*"):
+            self._filter = re.compile(pattern)
+            events = self._events(tree, 0, 1)
+            try:
+                self.layout: Layout = find_layout(events, layout)
+                constituents_of(events, self.collection, layout=self.layout)
+            except LayoutError:
+                if pattern == ".*":
+                    raise
+                continue
+            break
         used = [name for name in events.fields if events.layout.content(name).is_any_materialized]
         prefixes = {re.split(r"[_./]", name)[0] for name in used} | {self.collection}
         self._filter = re.compile(rf"({'|'.join(sorted(map(re.escape, prefixes)))})[_./].*")

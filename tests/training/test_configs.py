@@ -1,0 +1,47 @@
+"""Every configuration that is shipped describes something that can be built."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from training.config import RunConfig, read_config
+from training.data.columns import OBSERVABLES
+from training.loop.build import build
+from training.objectives.pjepa import PJEPA
+
+CONFIGS = Path(__file__).parents[2] / "training" / "configs"
+PRETRAINING = sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem != "finetune")
+
+
+def read(name: str) -> RunConfig:
+    config = read_config(CONFIGS / f"{name}.yaml", data=["x.root"])
+    return config.model_copy(update={"class_names": ("QCD", "Hbb"), "observable_names": OBSERVABLES})
+
+
+def millions(module: torch.nn.Module) -> float:
+    return sum(parameter.numel() for parameter in module.parameters()) / 1e6
+
+
+@pytest.mark.parametrize("name", PRETRAINING)
+def test_it_builds(name: str) -> None:
+    config = read(name)
+    with torch.device("meta"):
+        objective = build(config)
+    assert config.data.max_particles == config.encoder.max_particles
+    assert millions(objective.exported()) > 0.1
+    assert config.data.subjets == ("subjet" in config.encoder.fields)
+
+
+def test_pjepa_has_the_published_size() -> None:
+    with torch.device("meta"):
+        objective = build(read("pjepa"))
+    assert isinstance(objective, PJEPA)
+    assert millions(objective.encoder) == pytest.approx(57, rel=0.03)
+    assert millions(objective.predictor) == pytest.approx(1.8, rel=0.15)
+
+
+def test_sizes_suit_their_names() -> None:
+    with torch.device("meta"):
+        mini, small = (millions(build(read(f"pjepa_{size}")).exported()) for size in ("mini", "small"))
+    assert mini < 2 < small < 15
