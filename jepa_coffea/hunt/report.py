@@ -52,7 +52,7 @@ def write_hunt_report(run: Run, result: HuntResult) -> None:
     sections = [replace(section, figures=[kept(figure, plots) for figure in section.figures]) for section in sections]
     configuration = (run.output / "config.yaml").read_text()
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    gates = [verdict_of(gate) for gate in result.gates]
+    gates = [*fit_verdicts(result, run.config.statistics.goodness_minimum), *map(verdict_of, result.gates)]
     report = Report("Bump hunt", result.paragraph, gates, sections, configuration, created=created)
     write_report(run.output / "report.html", report)
 
@@ -71,6 +71,24 @@ def verdict_of(gate: Gate) -> Verdict:
     return Verdict(
         f"{gate.window}: {gate.name}", gate.passed, measured, f"within {gate.threshold:.3g}", gate.explanation
     )
+
+
+def fit_verdicts(result: HuntResult, goodness_minimum: float) -> list[Verdict]:
+    """Whether the background fits of the trials describe the sidebands, and whether the second estimate agrees."""
+    verdicts = []
+    for s in result.selections or result.baseline:
+        p = float("nan") if s.fit is None else s.fit.p_value
+        meaning = s.counting.problem or "the function does not describe the spectrum beside the window"
+        required = f"at least {goodness_minimum:g}"
+        verdicts.append(
+            Verdict(f"{s.label}: goodness of fit", p >= goodness_minimum, f"p = {p:.2g}", required, meaning)
+        )
+        if s.template is not None:
+            measured, meaning = f"pull {s.template.pull:.2f}", "function and template expect different backgrounds"
+            agree = abs(s.template.pull) <= AGREEMENT
+            required, meaning = f"within {AGREEMENT:g}", s.template.problem or meaning
+            verdicts.append(Verdict(f"{s.label}: two background estimates", agree, measured, required, meaning))
+    return verdicts
 
 
 def excesses(result: HuntResult) -> Section:

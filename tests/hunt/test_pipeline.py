@@ -146,6 +146,8 @@ def test_the_command_says_what_is_wrong_with_the_input(folder, capsys):
 
 def test_the_report_holds_the_paragraph_the_gates_and_the_pictures(folder, found):
     page = (folder / "out" / "report.html").read_text()
+    assert ("Not to be quoted" in page) == bool(found.reasons)
+    assert "W1, efficiency 0.1: two background estimates" in page
     for gate in found.gates:
         assert gate.explanation.split(":")[0].split("<")[0] in page
     for section in (
