@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
 JEPA_COFFEA = str(Path(PYTHON).with_name("jepa-coffea"))
 
-BACKGROUND, SIGNAL = 24_000, 700
+BACKGROUND, SIGNAL = 24_000, 300
 """Simulated events with m_jj above 2 TeV: QCD dijets, and W' (3 TeV) -> W phi (400 GeV) -> WWW."""
 
 CLASSES = "QCD,H4q,Wqq,Tbqq"

@@ -83,8 +83,8 @@ class FeatureConfig(Section):
     observables: list[str] = ["log_mass_over_pt", "n_constituents", "tau21", "tau32", "tau43"]
     """Per jet, the heavier first: a column without jet1_/jet2_ before it, ``log_mass_over_pt`` or a ratio ``tauNM``."""
     components: int | None = 12
-    """Principal components of the embeddings that are kept, found in the sidebands of the training folds; null keeps the
-    raw embeddings. Observables are never reduced."""
+    """Principal components of the embeddings that are kept, found in the sidebands of the training folds; null keeps
+    the raw embeddings. Observables are never reduced."""
     novelty: bool = True
     """Append how far an event lies from the sidebands, inside and outside these components."""
     match: list[str] = []
