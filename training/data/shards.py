@@ -21,7 +21,7 @@ from training.data.columns import GROUPS, OBSERVABLES, BadFileError, Columns
 from training.data.readers.base import JetFile, even_blocks, naming
 
 _HEADERS = threading.Lock()
-"""numpy reads headers with ``ast``, whose check of its recursion fails in CPython 3.11 when threads take turns in it."""
+"""numpy reads headers with ``ast``, whose recursion check fails in CPython 3.11 when threads take turns in it."""
 
 VERSION = 1
 """Version of the form of shards that this code writes and reads."""
