@@ -5,6 +5,7 @@ larger than a size that a smooth fit of the spectrum absorbs: with few events it
 does not fail for a trend that hurts nobody. A gate about a count fails at three standard deviations.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -27,6 +28,8 @@ AUC_TOLERANCE = 0.05
 """|AUC - 0.5| of low against high sideband that is tolerated however significant."""
 CORRELATION_TOLERANCE = 0.1
 """|Spearman rho| of score and mass inside a sideband that is tolerated."""
+ENOUGH = 10
+"""Expected events below which a gate at a smaller efficiency says nothing."""
 EFFICIENCY_TOLERANCE = 0.15
 """Relative variation of the efficiency over the sidebands, beyond statistics, that is tolerated."""
 
@@ -51,15 +54,36 @@ class Gate:
         return asdict(self)
 
 
-def closure_gates(sample: Sample, cwola: CWoLa, scores: WindowScores, efficiency: float) -> list[Gate]:
-    """All gates of one window at one sideband efficiency; retrains for the fake window."""
-    return [
-        sideband_auc(scores),
-        score_mass_correlation(scores, sample.mass),
-        flat_efficiency(scores, sample.mass, cwola.windows, efficiency),
-        inverted_selection(scores, sample.mass, efficiency),
-        fake_window(sample, cwola, scores.window, efficiency),
-    ]
+@dataclass(frozen=True)
+class Closure:
+    """The gates of one window, and the names of those for which there are too few events."""
+
+    gates: list[Gate]
+    left_out: list[str]
+
+
+def closure_gates(sample: Sample, cwola: CWoLa, scores: WindowScores, efficiencies: Sequence[float]) -> Closure:
+    """All gates of one window at every sideband efficiency; retrains once for the fake window.
+
+    At the largest efficiency every gate is made, and fails if it cannot be. At smaller ones those are left out that
+    would judge fewer than ``ENOUGH`` expected events or have no threshold.
+    """
+    name, fake = fake_window(sample, cwola, scores.window)
+    gates, left_out = [sideband_auc(scores), score_mass_correlation(scores, sample.mass)], []
+    here = {code: np.count_nonzero(scores.scored & (scores.region == code)) for code in (LOW, WINDOW, HIGH)}
+    faked = 0 if isinstance(fake, str) else np.count_nonzero(fake.scores.scored & (fake.scores.region == WINDOW))
+    for efficiency in sorted(efficiencies, reverse=True):
+        made = [
+            (here[LOW] + here[HIGH], flat_efficiency(scores, sample.mass, cwola.windows, efficiency)),
+            (here[WINDOW], inverted_selection(scores, sample.mass, efficiency)),
+            (faked, fake_window_count(fake, f"{name} at {efficiency:g}", scores.window.name, efficiency)),
+        ]
+        for events, gate in made:
+            if efficiency == max(efficiencies) or (np.isfinite(gate.value) and efficiency * events >= ENOUGH):
+                gates.append(gate)
+            else:
+                left_out.append(f"{gate.name} of window {gate.window}")
+    return Closure(gates, left_out)
 
 
 def sideband_auc(scores: WindowScores) -> Gate:
@@ -167,28 +191,47 @@ def inverted_selection(scores: WindowScores, mass: Floats, efficiency: float) ->
     )
 
 
-def fake_window(sample: Sample, cwola: CWoLa, window: Window, efficiency: float) -> Gate:
-    """The whole training again for a window inside the fuller sideband, where there is no signal.
+@dataclass(frozen=True)
+class Fake:
+    """A sideband's events, trained on as if its middle were the window."""
 
-    The fake window holds the middle half of that sideband's events, between quarters as its sidebands.
+    mass: Floats
+    scores: WindowScores
+
+
+def fake_window(sample: Sample, cwola: CWoLa, window: Window) -> tuple[str, Fake | str]:
+    """The whole training again for a window inside the fuller sideband, where there is no signal: name, and result.
+
+    The fake window holds the middle half of that sideband's events, between quarters as its sidebands. The result is
+    the reason where it cannot be made.
     """
     region = window.region(sample.mass)
     code = max((LOW, HIGH), key=lambda c: np.count_nonzero(region == c))
     rows = np.flatnonzero(region == code)
-    name = f"fake window in the {'low' if code == LOW else 'high'} sideband at {efficiency:g}"
+    name = f"fake window in the {'low' if code == LOW else 'high'} sideband"
     ends = (window.sideband_low, window.low) if code == LOW else (window.high, window.sideband_high)
     low, high = np.quantile(sample.mass[rows], [0.25, 0.75])
     try:
         fake = Window(float(low), float(high), *ends, name=f"{window.name} fake")
         inner = replace(cwola, windows=Windows((fake,), (ends[0], fake.low, fake.high, ends[1])))
         here = sample.take(rows)
-        scores = inner.fit_sample(here)[0]
-        count = interpolated_count(
-            scores.selected(efficiency), np.where(scores.scored, scores.region, OUTSIDE), here.mass
-        )
+        return name, Fake(here.mass, inner.fit_sample(here)[0])
     except (FoldError, SelectionError) as error:
-        return Gate(name, window.name, False, np.nan, np.nan, SIGMAS, f"could not be made: {error}")
-    return _count_gate(name, window.name, count, "classifiers trained for a window where there is nothing find nothing")
+        return name, str(error)
+
+
+def fake_window_count(fake: Fake | str, name: str, window: str, efficiency: float) -> Gate:
+    """What is selected in the fake window, against its sidebands."""
+    reason = fake if isinstance(fake, str) else ""
+    if isinstance(fake, Fake):
+        try:
+            passed = fake.scores.selected(efficiency)
+        except SelectionError as error:
+            reason = str(error)
+    if isinstance(fake, str) or reason:
+        return Gate(name, window, False, np.nan, np.nan, SIGMAS, f"could not be made: {reason}")
+    count = interpolated_count(passed, np.where(fake.scores.scored, fake.scores.region, OUTSIDE), fake.mass)
+    return _count_gate(name, window, count, "classifiers trained for a window where there is nothing find nothing")
 
 
 def _count_gate(name: str, window: str, count: tuple[int, float, float], explanation: str) -> Gate:

@@ -14,7 +14,7 @@ independent folds would have two terms of coefficient 1: twice the variance. A c
 measured lies between, and depends on the classifier, its regularisation and the data: so it is measured.
 
 Two remedies. ``order: forward`` trains fold i on the folds before it: then E[N_i | d_1 ... d_{i-1}] = 0, the N_i are
-martingale differences, the cross terms vanish, std(Z) is 1 without any pseudo-experiment, and the price is a fifth of
+martingale differences, the cross terms vanish, std(Z) is 1 up to small counts (below), and the price is a fifth of
 the events and classifiers trained on less. ``order: cross`` keeps all events, and the Z is read off against
 pseudo-experiments that redo folds, training, thresholds and fit:
 
@@ -26,8 +26,11 @@ pseudo-experiments that redo folds, training, thresholds and fit:
 
 Thresholds are quantiles of the held-out sidebands of the fold, so k of its m sideband events pass by construction, and
 the window count, given the threshold, is Poisson with a mean that fluctuates: relative variance 1/k. That equals the
-relative variance of a Poisson sideband count k at a fixed threshold, so the fit, which takes the sidebands' counts as
-Poisson, has the right uncertainty (inverse sampling: k is fixed rather than the cut).
+relative variance of a Poisson sideband count k at a fixed threshold (inverse sampling: k is fixed rather than the cut),
+so the fit, which takes the sidebands' counts as Poisson, has nearly the right uncertainty. Nearly: a random 10 %
+selection in 1000 pseudo-experiments has std(Z) = 1.03 +- 0.02 with fixed thresholds and 1.07 +- 0.02 with quantiles in
+each fold. ``forward`` therefore gives 1 only up to such effects of small counts in a fold, which no argument above
+covers; that is why the correction is measured, for either order.
 """
 
 from collections.abc import Sequence

@@ -127,6 +127,7 @@ class StatisticsConfig(Section):
     """How the background under the window is estimated and the excess judged."""
 
     function: str = "dijet3"
+    """A name of jepa_coffea.bumphunt.functions, or ``auto``: the dijet function of the order that an F-test chooses."""
     sqrt_s: Positive = 13000.0
     """GeV."""
     constraint: Literal["poisson", "gaussian"] = "poisson"

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jepa_coffea.bumphunt import BackgroundFit, FitError, HistogramError, counting_significance, fit_background, p_value
+from jepa_coffea.bumphunt.sideband_efficiency import fit_efficiency
 from jepa_coffea.cwola.cwola import CWoLa, WindowScores
 from jepa_coffea.cwola.fits import Sample
 from jepa_coffea.cwola.windows import Window, Windows
@@ -73,6 +74,46 @@ def count(
     expected = fit.prediction()
     z = float(counting_significance(n, expected.total, expected.sigma, statistics.constraint))
     return Counting(window.name, efficiency, n, expected.total, expected.sigma, z, float(p_value(z))), fit
+
+
+@dataclass(frozen=True)
+class Template:
+    """The second background estimate of a selection: the events that fail it times the odds of passing.
+
+    It assumes nothing about the spectrum, only that the odds are smooth in mass. ``problem`` as in Counting.
+    """
+
+    b: float
+    sigma_b: float
+    z: float
+    fit_p: float
+    """Goodness of the fit of the odds in the sidebands."""
+    pull: float
+    """Its difference from the fitted function, over both errors in quadrature. Both use the sideband events that pass,
+    so the estimates are correlated and the true pull is at least as large."""
+    problem: str = ""
+
+    def record(self) -> dict[str, Any]:
+        """Plain numbers."""
+        return asdict(self)
+
+
+def estimate_by_template(
+    counts: Floats, total: Floats, counting: Counting, windows: Windows, window: Window, statistics: StatisticsConfig
+) -> Template:
+    """The background under a selection from its efficiency in the sidebands, beside the fitted one in ``counting``.
+
+    counts, total: events per bin after and before the selection.
+    """
+    try:
+        edges = np.asarray(windows.edges)
+        fit = fit_efficiency((counts, edges), (total, edges), window=(window.low, window.high))
+    except (FitError, HistogramError) as error:
+        return Template(np.nan, np.nan, np.nan, np.nan, np.nan, str(error))
+    expected = fit.prediction()
+    z = float(counting_significance(counting.n, expected.total, expected.sigma, statistics.constraint))
+    pull = (expected.total - counting.b) / float(np.hypot(expected.sigma, counting.sigma_b))
+    return Template(expected.total, expected.sigma, z, fit.p_value, pull)
 
 
 def spectra(

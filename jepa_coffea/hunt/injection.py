@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from jepa_coffea.bumphunt.counting_limit import counting_limit
 from jepa_coffea.cwola.cwola import CWoLa, WindowScores
 from jepa_coffea.cwola.fits import Recipe, Sample, train_and_score
 from jepa_coffea.cwola.folds import salted, uniform
@@ -130,11 +131,13 @@ def inject(task: tuple[int, int, int], study: Study) -> dict[str, Any]:
         passed = np.ones(len(data.mass), bool) if name == "inclusive" else scores[name].selected(study.efficiency)
         counts = windows.histogram(data.mass[passed])
         result = count(counts, cwola.windows, window, study.efficiency, method.statistics)[0]
+        possible = not result.problem and result.b > 0 and result.sigma_b > 0
         record[name] = {
             "n": result.n,
             "b": result.b,
             "sigma_b": result.sigma_b,
             "z": result.z,
+            "limit": counting_limit(result.n, result.b, result.sigma_b) if possible else float("nan"),
             "signal": int(np.count_nonzero(truth & passed & inside)),
             "problem": result.problem,
         }
@@ -225,32 +228,3 @@ def as_window_scores(data: Sample, scores: Floats, cwola: CWoLa) -> WindowScores
         ties = uniform(salted(data.hashes[rows], "tie", cwola.seed))
         fraction[rows] = sideband_fraction(score[rows], sideband, data.weights[rows], ties)
     return WindowScores(window, score, fraction, region, outer, ())
-
-
-def summarised(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """For each yield and method: median and 16-84 % band of Z, of the selected signal, and of the SIC.
-
-    A pseudo-experiment whose fit failed counts as Z = -infinity: a method that cannot be fitted gains nothing by it.
-    """
-    rows = []
-    for amount in sorted({record["yield"] for record in records}):
-        here = [record for record in records if record["yield"] == amount]
-        for name in METHODS:
-            z = np.array([r[name]["z"] for r in here], dtype=float)
-            bands = np.percentile(np.where(np.isfinite(z), z, -np.inf), [16, 50, 84], method="nearest")
-            row = {
-                "yield": amount,
-                "method": name,
-                "experiments": len(here),
-                "failed": int(np.count_nonzero(~np.isfinite(z))),
-                "z_low": float(bands[0]),
-                "z": float(bands[1]),
-                "z_high": float(bands[2]),
-                "signal": float(np.median([r[name]["signal"] for r in here])),
-            }
-            if name != "inclusive":
-                sic = np.array([r[name]["sic"] for r in here], dtype=float)
-                usable = np.isfinite(sic).all(axis=0)
-                row["sic"] = [float(x) if ok else None for x, ok in zip(np.median(sic, axis=0), usable, strict=True)]
-            rows.append(row)
-    return rows

@@ -39,6 +39,7 @@ def write_result(run: Run, result: HuntResult) -> None:
         "selections": [record_of(selection) for selection in result.selections],
         "calibrated": [entry.record() for entry in result.calibrated],
         "global": result.search or result.refitted,
+        "functions": result.functions,
         "gates": [gate.record() for gate in result.gates],
     }
     write_text(run.output / "results.json", json.dumps(plain(document), indent=1, allow_nan=False))
@@ -55,9 +56,13 @@ def write_result(run: Run, result: HuntResult) -> None:
 
 
 def record_of(selection: Selection) -> dict[str, Any]:
-    """Counting, goodness of fit and limit."""
+    """Counting, goodness of fit, second estimate and limit."""
     fit = selection.fit
-    return selection.counting.record() | {"fit_p": None if fit is None else fit.p_value, "limit": selection.limit}
+    return selection.counting.record() | {
+        "fit_p": None if fit is None else fit.p_value,
+        "template": selection.template,
+        "limit": selection.limit,
+    }
 
 
 def fresh_folder(folder: Path) -> Path:

@@ -11,13 +11,14 @@ from jepa_coffea.cwola.selection import auc
 from jepa_coffea.cwola.windows import WINDOW
 from jepa_coffea.hunt.events import find_files, fingerprint, read_events
 from jepa_coffea.hunt.experiment import Method
+from jepa_coffea.hunt.functions import with_function
 from jepa_coffea.hunt.histogram import read_histogram
 from jepa_coffea.hunt.output import write_provenance, write_result
 from jepa_coffea.hunt.report import write_hunt_report
 from jepa_coffea.hunt.stages import all_gates, calibration, fit_all, injections, out_of_fold_scores, select
 from jepa_coffea.hunt.state import HuntResult, Run, Selection
 from jepa_coffea.hunt.store import digest
-from jepa_coffea.hunt.summary import describe, learning, reasons_against
+from jepa_coffea.hunt.summary import describe, disagreements, learning, reasons_against
 
 
 def run_hunt(run: Run) -> HuntResult:
@@ -33,8 +34,10 @@ def run_hunt(run: Run) -> HuntResult:
 
 def hunt_histogram(run: Run, histogram: Path) -> HuntResult:
     """A plain bump hunt: every window and a mass scan of one spectrum; the global p-value by toys that refit."""
-    config, windows = run.config, run.config.mass.build()
-    counts, statistics = read_histogram(histogram, windows), config.statistics
+    windows = run.config.mass.build()
+    counts = read_histogram(histogram, windows)
+    run, functions = with_function(run, counts, windows)
+    config, statistics = run.config, run.config.statistics
     baseline = fit_all(run, counts)
     results = [selection.counting for selection in baseline]
     reasons = reasons_against(results, [], goodness_of(baseline), statistics.goodness_minimum)
@@ -61,14 +64,19 @@ def hunt_histogram(run: Run, histogram: Path) -> HuntResult:
             folder=run.output / "toys",
         )
     paragraph = describe(results, [], None, refitted, [], reasons)
-    return HuntResult(run.output, baseline, refitted=refitted, reasons=reasons, paragraph=paragraph)
+    return HuntResult(
+        run.output, baseline, refitted=refitted, functions=functions, reasons=reasons, paragraph=paragraph
+    )
 
 
 def hunt_events(run: Run) -> HuntResult:
     """Classifiers, selections, fits, gates, calibration, injections."""
+    files = find_files(run.config.input.events, "embedded events")
+    events = read_events(run.config.input.events, run.config)
+    windows = run.config.mass.build()
+    inclusive = windows.histogram(events.sample.mass)
+    run, functions = with_function(run, inclusive, windows)
     config = run.config
-    files = find_files(config.input.events, "embedded events")
-    events = read_events(config.input.events, config)
     if events.dropped:
         run.say(f"[yellow]{events.dropped} events without finite features left out[/]")
     run.say(f"{len(events.sample.mass)} events in the fit range, {len(events.names)} features, {len(files)} files")
@@ -78,18 +86,32 @@ def hunt_events(run: Run) -> HuntResult:
     sections = (config.mass, config.features, config.classifier, config.folds)
     key = digest(fingerprint(files), [section.model_dump(mode="json") for section in sections], config.seed)
     scores = out_of_fold_scores(run, key, events, method)
-    baseline = fit_all(run, method.cwola.windows.histogram(events.sample.mass))
+    baseline = fit_all(run, inclusive)
     selections = select(run, events, scores, method)
-    gates = all_gates(run, key, events, scores, method)
+    closure = all_gates(run, key, events, scores, method)
     results = [selection.counting for selection in selections]
     calibrated, search, null = calibration(run, key, events, method, results)
     injection = injections(run, key, events, method)
-    reasons = reasons_against(results, gates, goodness_of(selections), config.statistics.goodness_minimum)
+    reasons = reasons_against(results, closure.gates, goodness_of(selections), config.statistics.goodness_minimum)
+    reasons += disagreements(selections)
     learned = [learning(s.window.name, *auc(s.score, s.scored & (s.region == WINDOW), s.sideband)) for s in scores]
     if events.dropped:
         learned.append(f"{events.dropped} events were left out because a feature is not finite.")
+    if closure.left_out:
+        learned.append(f"Too few events for these closure gates, left out: {', '.join(closure.left_out)}.")
     found = HuntResult(
-        run.output, baseline, selections, calibrated, search, None, null, gates, injection, scores, events
+        run.output,
+        baseline,
+        selections,
+        calibrated,
+        search,
+        None,
+        null,
+        closure.gates,
+        injection,
+        scores,
+        events,
+        functions,
     )
     return replace(found, reasons=reasons, paragraph=describe(results, calibrated, search, None, learned, reasons))
 

@@ -12,7 +12,6 @@ from jepa_coffea.bumphunt.plots import (
     plot_calibration,
     plot_efficiency,
     plot_global,
-    plot_injection,
     plot_roc,
     plot_scan,
     plot_score_profile,
@@ -28,17 +27,11 @@ from jepa_coffea.cwola.cwola import WindowScores
 from jepa_coffea.cwola.selection import sic_curve
 from jepa_coffea.cwola.windows import HIGH, LOW, WINDOW, Windows
 from jepa_coffea.hunt.events import Events
-from jepa_coffea.hunt.injection import GRID, METHODS
+from jepa_coffea.hunt.functions import functions_section
+from jepa_coffea.hunt.injection_report import injection_section
 from jepa_coffea.hunt.output import fresh_folder
 from jepa_coffea.hunt.state import HuntResult, Run, Selection
-
-LABELS = {
-    "inclusive": "no classifier",
-    "cwola": "CWoLa",
-    "cwola_observables": "CWoLa on masses and tau ratios",
-    "supervised": "supervised",
-    "idealised": "idealised",
-}
+from jepa_coffea.hunt.summary import AGREEMENT
 
 
 def write_hunt_report(run: Run, result: HuntResult) -> None:
@@ -48,6 +41,7 @@ def write_hunt_report(run: Run, result: HuntResult) -> None:
         for section in (
             excesses(result),
             spectra_section(result),
+            functions_section(result.functions),
             classifiers(run, result),
             calibration_section(result),
             injection_section(result),
@@ -84,9 +78,8 @@ def excesses(result: HuntResult) -> Section:
     calibrated = {(c.counting.window, c.counting.efficiency): c for c in result.calibrated}
     rows = []
     for selection in (*result.baseline, *result.selections):
-        counting = selection.counting
+        counting, limit = selection.counting, selection.limit
         entry = calibrated.get((counting.window, counting.efficiency))
-        limit = selection.limit
         rows.append(
             [
                 counting.window,
@@ -99,14 +92,46 @@ def excesses(result: HuntResult) -> Section:
                 None if entry is None else entry.p,
                 None if entry is None else entry.rank_p,
                 None if selection.fit is None else selection.fit.p_value,
-                None if limit is None else f"{limit.events:.1f} ({limit.expected_events[2]:.1f} expected)",
-                counting.problem or None,
+                None if limit is None else f"{limit.events:.1f} ({limit.expected_events[2]:.1f})",
             ]
         )
-    columns = ["window", "efficiency", "observed", "expected", "Z", "p", "corrected Z", "corrected p", "rank p"]
-    columns += ["fit p", "95 % CLs limit on selected signal events", "problem"]
-    caption = "Efficiency is that of the sidebands; 1 is no selection. Corrected: by the pseudo-experiments."
-    return Section("Excesses", tables=[Table("Windows and efficiencies", columns, rows, caption)])
+    columns = ["window", "eff.", "n", "b", "Z", "p", "corr. Z", "corr. p", "rank p", "fit p", "limit (exp.)"]
+    caption = (
+        "Efficiency is that of the sidebands; 1 is no selection. n observed and b expected events. Corrected: by the "
+        "pseudo-experiments. Limit: 95 % CLs, observed and expected, on selected signal events in the window."
+    )
+    tables = [Table("Windows and efficiencies", columns, rows, caption)]
+    problems = [[s.label, s.counting.problem] for s in (*result.baseline, *result.selections) if s.counting.problem]
+    if problems:
+        tables.append(Table("No number", ["selection", "reason"], problems))
+    return Section("Excesses", tables=[*tables, *estimates(result)])
+
+
+def estimates(result: HuntResult) -> list[Table]:
+    """Both background estimates of every selection."""
+    rows = [
+        [
+            s.counting.window,
+            s.counting.efficiency,
+            f"{s.counting.b:.1f} ± {s.counting.sigma_b:.1f}",
+            f"{s.template.b:.1f} ± {s.template.sigma_b:.1f}",
+            s.counting.z,
+            s.template.z,
+            s.template.fit_p,
+            s.template.pull,
+            s.template.problem or ("agree" if abs(s.template.pull) <= AGREEMENT else "disagree"),
+        ]
+        for s in result.selections
+        if s.template is not None
+    ]
+    columns = ["window", "eff.", "b, function", "b, template", "Z, function", "Z, template", "template fit p"]
+    caption = (
+        "Function: fitted to the selected spectrum beside the window. Template: the window's events that fail the "
+        "selection times the odds of passing it, interpolated from the sidebands. They are to agree within "
+        f"{AGREEMENT:g} standard deviations."
+    )
+    table = Table("Two background estimates", [*columns, "pull", "verdict"], rows, caption)
+    return [table] if rows else []
 
 
 def spectra_section(result: HuntResult) -> Section:
@@ -209,26 +234,3 @@ def calibration_section(result: HuntResult) -> Section:
         tables=[Table("Z under the null", columns, rows)],
         figures=[Figure("Null pseudo-experiments", plot_calibration(nulls), caption)],
     )
-
-
-def injection_section(result: HuntResult) -> Section:
-    """Z against injected signal and the SIC of each method at the largest yield."""
-    if not result.injection:
-        return Section("Injections")
-    curves, improvements = {}, {}
-    largest = max(row["yield"] for row in result.injection)
-    for method in METHODS:
-        rows = sorted((r for r in result.injection if r["method"] == method), key=lambda row: row["yield"])
-        band = [np.array([row[name] for row in rows], dtype=float) for name in ("yield", "z", "z_low", "z_high")]
-        curves[LABELS[method]] = Band(*band)
-        sic = next((r.get("sic") for r in rows if r["yield"] == largest), None)
-        if sic is not None and any(value is not None for value in sic):
-            usable = [(x, y) for x, y in zip(GRID, sic, strict=True) if y is not None]
-            improvements[LABELS[method]] = Band(*np.array(usable).T)
-    caption = "Signal put into background-only pseudo-data: median and 16-84 % band over seeds, Z as counted."
-    figures = [Figure("Injected signal", plot_injection(curves), caption)]
-    if improvements:
-        floor = min(float(np.min(band.x)) for band in improvements.values())
-        caption = f"Medians at {largest} injected events, where every seed is above its floor of 20 background events."
-        figures.append(Figure("Significance improvement of injections", plot_sic(improvements, floor=floor), caption))
-    return Section("Injections", figures=figures)

@@ -12,15 +12,16 @@ from jepa_coffea.bumphunt import BackgroundFit, FitError, HistogramError, Scan, 
 from jepa_coffea.bumphunt.limits import Limit, cls_limit
 from jepa_coffea.bumphunt.records import plain
 from jepa_coffea.bumphunt.template_model import window_model
-from jepa_coffea.cwola.closure import Gate, closure_gates
+from jepa_coffea.cwola.closure import Closure, Gate, closure_gates
 from jepa_coffea.cwola.cwola import WindowScores
 from jepa_coffea.cwola.fits import Sample
 from jepa_coffea.cwola.windows import WINDOW
 from jepa_coffea.hunt.calibration import Calibrated, GlobalP, calibrate, global_p, null_significances
 from jepa_coffea.hunt.config import HuntError
 from jepa_coffea.hunt.events import Events, find_files, fingerprint, read_events
-from jepa_coffea.hunt.experiment import Counting, Floats, Method, count, spectra
-from jepa_coffea.hunt.injection import GRID, Study, injection_study, summarised
+from jepa_coffea.hunt.experiment import Counting, Floats, Method, count, estimate_by_template, spectra
+from jepa_coffea.hunt.injection import GRID, Study, injection_study
+from jepa_coffea.hunt.injection_summary import summarised
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.scores import read_scores, write_scores
 from jepa_coffea.hunt.state import Run, Selection
@@ -32,7 +33,7 @@ def fit_all(run: Run, counts: Floats) -> list[Selection]:
     windows, statistics = run.config.mass.build(), run.config.statistics
     shared = local_scan(run, counts)
     fits = [count(counts, windows, window, 1.0, statistics, statistics.goodness_toys) for window in windows.windows]
-    return [Selection(counting, counts, fit, shared, upper_limit(fit)) for counting, fit in fits]
+    return [Selection(counting, counts, fit, shared, limit=upper_limit(fit)) for counting, fit in fits]
 
 
 def local_scan(run: Run, counts: Floats) -> Scan | None:
@@ -62,31 +63,36 @@ def out_of_fold_scores(run: Run, key: str, events: Events, method: Method) -> li
 
 def select(run: Run, events: Events, scores: Sequence[WindowScores], method: Method) -> list[Selection]:
     """Spectrum, fit and count of every window and efficiency."""
-    windows, toys = method.cwola.windows, run.config.statistics.goodness_toys
+    windows, statistics = method.cwola.windows, method.statistics
     selections = []
     for of_window in scores:
-        for efficiency, counts in spectra(of_window, events.sample.mass, windows, method.efficiencies).items():
-            counting, fit = count(counts, windows, of_window.window, efficiency, method.statistics, toys)
-            selections.append(Selection(counting, counts, fit, local_scan(run, counts), upper_limit(fit)))
+        window, mass = of_window.window, events.sample.mass
+        total = windows.histogram(mass[of_window.scored])
+        for efficiency, counts in spectra(of_window, mass, windows, method.efficiencies).items():
+            counting, fit = count(counts, windows, window, efficiency, statistics, statistics.goodness_toys)
+            template = estimate_by_template(counts, total, counting, windows, window, statistics)
+            selections.append(Selection(counting, counts, fit, local_scan(run, counts), template, upper_limit(fit)))
     return selections
 
 
-def all_gates(run: Run, key: str, events: Events, scores: Sequence[WindowScores], method: Method) -> list[Gate]:
-    """The closure gates of every window at the largest efficiency, where they have most events to judge with."""
+def all_gates(run: Run, key: str, events: Events, scores: Sequence[WindowScores], method: Method) -> Closure:
+    """The closure gates of every window at every efficiency."""
     path = run.output / "gates.json"
-    efficiency = max(method.efficiencies)
-    key = digest(key, efficiency)
+    key = digest("every efficiency", key, method.efficiencies)
     if path.is_file():
         stored = json.loads(path.read_text())
         if stored["key"] == key:
             numbers = ("value", "error", "threshold")  # NaN is written as text
-            return [Gate(**{**gate, **{name: float(gate[name]) for name in numbers}}) for gate in stored["gates"]]
-    gates = []
+            gates = [Gate(**{**gate, **{name: float(gate[name]) for name in numbers}}) for gate in stored["gates"]]
+            return Closure(gates, stored["left_out"])
+    closure = Closure([], [])
     for of_window in scores:
         run.say(f"Closure gates of window {of_window.window.name}")
-        gates += closure_gates(events.sample, method.cwola, of_window, efficiency)
-    write_text(path, json.dumps({"key": key, "gates": plain([gate.record() for gate in gates])}, indent=1))
-    return gates
+        one = closure_gates(events.sample, method.cwola, of_window, method.efficiencies)
+        closure = Closure(closure.gates + one.gates, closure.left_out + one.left_out)
+    document = {"key": key, "gates": [gate.record() for gate in closure.gates], "left_out": closure.left_out}
+    write_text(path, json.dumps(plain(document), indent=1))
+    return closure
 
 
 def background_events(run: Run) -> tuple[Events | None, list[Path]]:
@@ -142,7 +148,7 @@ def injections(run: Run, key: str, events: Events, method: Method) -> list[dict[
         int(np.argmax(inside)),
         config.injection.efficiency or min(config.efficiencies),
     )
-    key = digest(key, fingerprint(files), study.efficiency, config.statistics.model_dump(mode="json"))
+    key = digest("limits", key, fingerprint(files), study.efficiency, config.statistics.model_dump(mode="json"))
     records = injection_study(
         study,
         config.injection.yields,
@@ -156,6 +162,7 @@ def injections(run: Run, key: str, events: Events, method: Method) -> list[dict[
     document = {
         "window": windows.windows[study.window].name,
         "efficiency": study.efficiency,
+        "limits": "95 % CLs, asymptotic, on counts; limit_selected on signal in the window, limit on the yield",
         "sic_background_efficiencies": GRID,
         "summary": summary,
     }

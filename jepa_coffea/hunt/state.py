@@ -8,13 +8,14 @@ from typing import Any
 from rich.console import Console
 
 from jepa_coffea.bumphunt import BackgroundFit, GlobalSignificance, Scan
+from jepa_coffea.bumphunt.choice import Envelope, OrderChoice, SpuriousSignal
 from jepa_coffea.bumphunt.limits import Limit
 from jepa_coffea.cwola.closure import Gate
 from jepa_coffea.cwola.cwola import WindowScores
 from jepa_coffea.hunt.calibration import Calibrated, GlobalP
 from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.events import Events
-from jepa_coffea.hunt.experiment import Counting, Floats
+from jepa_coffea.hunt.experiment import Counting, Floats, Template
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Selection:
     """None where it failed."""
     scan: Scan | None = None
     """Local p0 against mass, for the picture: only the windows are trials. None where a fit failed."""
-
+    template: Template | None = None
+    """The background by the second estimate; None without a selection."""
     limit: Limit | None = None
     """95 % CLs limit on signal events in the window after the selection; None where there is no fit."""
 
@@ -56,6 +58,18 @@ class Selection:
         """Window and efficiency, for tables and pictures."""
         efficiency = self.counting.efficiency
         return f"{self.counting.window}, " + ("all events" if efficiency == 1 else f"efficiency {efficiency:g}")
+
+
+@dataclass(frozen=True)
+class FunctionStudy:
+    """How well the background function suits the inclusive spectrum, by window; text says why there is no answer."""
+
+    function: str
+    """The one that is used."""
+    choices: dict[str, OrderChoice]
+    """Empty when the document names the function."""
+    envelopes: dict[str, Envelope | str]
+    spurious: dict[str, SpuriousSignal | str]
 
 
 @dataclass(frozen=True)
@@ -78,6 +92,7 @@ class HuntResult:
     """Medians and bands of the injection study, by yield and method."""
     scores: Sequence[WindowScores] = ()
     events: Events | None = None
+    functions: FunctionStudy | None = None
     reasons: Sequence[str] = ()
     """Why the result must not be quoted; empty when it may be."""
     paragraph: str = ""

@@ -7,15 +7,20 @@ from jepa_coffea.bumphunt import GlobalSignificance
 from jepa_coffea.cwola.closure import Gate
 from jepa_coffea.hunt.calibration import Calibrated, GlobalP
 from jepa_coffea.hunt.experiment import Counting
+from jepa_coffea.hunt.state import Selection
 
 EVIDENCE = 0.00135
 """Three standard deviations."""
 
 
+AGREEMENT = 3.0
+"""Largest pull between the two background estimates."""
+
+
 def reasons_against(
     results: Sequence[Counting], gates: Sequence[Gate], goodness: Sequence[tuple[str, float]], goodness_minimum: float
 ) -> list[str]:
-    """Everything that forbids quoting the result; empty when nothing does."""
+    """What forbids quoting the result; empty when nothing does. :func:`disagreements` may forbid it as well."""
     reasons = [f"{r.window} at efficiency {r.efficiency:g} has no number: {r.problem}" for r in results if r.problem]
     reasons += [
         f"the background fit of {name} has p = {p:.2g}, below {goodness_minimum:g}"
@@ -27,6 +32,24 @@ def reasons_against(
             measured = f"{gate.value:.3g} ± {gate.error:.2g}, threshold {gate.threshold:.3g}; "
             measured = measured if math.isfinite(gate.value) else ""
             reasons.append(f"closure gate '{gate.name}' of window {gate.window} failed ({measured}{gate.explanation})")
+    return reasons
+
+
+def disagreements(selections: Sequence[Selection]) -> list[str]:
+    """Selections in which the two background estimates do not agree, or cannot be compared."""
+    reasons = []
+    for selection in selections:
+        template, counting = selection.template, selection.counting
+        if template is None or counting.problem:
+            continue
+        if template.problem:
+            reasons.append(f"the second background estimate of {selection.label} has no number: {template.problem}")
+        elif abs(template.pull) > AGREEMENT:
+            reasons.append(
+                f"the background estimates of {selection.label} disagree by {abs(template.pull):.1f} standard "
+                f"deviations: {counting.b:.1f} ± {counting.sigma_b:.1f} by the fit, {template.b:.1f} ± "
+                f"{template.sigma_b:.1f} by the efficiency in the sidebands"
+            )
     return reasons
 
 

@@ -14,8 +14,9 @@ WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 50
 def gates(X, mass, ids, estimator, efficiency=0.1):
     cwola = CWoLa(WINDOWS, estimator)
     sample = make_sample(X, mass, ids)
-    result = closure_gates(sample, cwola, cwola.fit_sample(sample)[0], efficiency)
-    return {gate.name.split(" at ")[0].split(" in ")[0]: gate for gate in result}
+    result = closure_gates(sample, cwola, cwola.fit_sample(sample)[0], [efficiency])
+    assert not result.left_out
+    return {gate.name.split(" at ")[0].split(" in ")[0]: gate for gate in result.gates}
 
 
 def test_background_passes_every_gate():
@@ -58,3 +59,17 @@ def test_interpolation_cancels_a_linear_trend():
     assert (n - b) / np.hypot(sigma, np.sqrt(b)) == pytest.approx(0, abs=3)
     flat = (region == WINDOW).sum() * passed[(region == LOW) | (region == HIGH)].mean()
     assert abs(n - flat) > 3 * np.hypot(sigma, np.sqrt(b))
+
+
+def test_gates_are_made_at_every_efficiency_that_has_the_events_for_them():
+    X, mass, ids, _ = dijets(8000)
+    cwola = CWoLa(WINDOWS, logistic())
+    sample = make_sample(X, mass, ids)
+    result = closure_gates(sample, cwola, cwola.fit_sample(sample)[0], [0.005, 0.1, 0.05])
+    made = [gate.name.rsplit(" at ", 1)[-1] for gate in result.gates[2:]]
+    # The sidebands hold enough at 0.005; the windows, real and fake, do not.
+    assert made == 3 * ["0.1"] + 3 * ["0.05"] + ["0.005"]
+    assert result.left_out == [
+        "inverted selection at 0.005 of window window",
+        "fake window in the low sideband at 0.005 of window window",
+    ]

@@ -6,7 +6,7 @@ from jepa_coffea.cwola import CWoLa, Windows
 from jepa_coffea.cwola.classifiers import logistic
 from jepa_coffea.cwola.fits import make_sample
 from jepa_coffea.hunt.config import StatisticsConfig
-from jepa_coffea.hunt.experiment import Method, count, run_experiment
+from jepa_coffea.hunt.experiment import Method, count, estimate_by_template, run_experiment
 from tests.cwola.toy import dijets
 
 WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=25)
@@ -42,3 +42,36 @@ def test_an_experiment_gives_each_window_and_efficiency_in_order_and_only_depend
     assert [(r.window, r.efficiency) for r in results] == [("A1", 0.5), ("A1", 0.1), ("A2", 0.5), ("A2", 0.1)]
     assert run_experiment(sample, method.seeded(5)) == results
     assert run_experiment(sample, method.seeded(6)) != results
+
+
+def both_estimates(efficiency_of, seed):
+    """Counting and template of 20 000 events that pass at random with a probability that depends on mass."""
+    mass = dijets(20_000, seed=seed)[1]
+    passed = np.random.default_rng(seed).random(len(mass)) < efficiency_of(mass)
+    counts, total, window = WINDOWS.histogram(mass[passed]), WINDOWS.histogram(mass), WINDOWS.windows[0]
+    counting, _ = count(counts, WINDOWS, window, 0.1, STATISTICS)
+    return counting, estimate_by_template(counts, total, counting, WINDOWS, window, STATISTICS)
+
+
+def test_two_estimates_of_a_smooth_background_agree_and_both_are_right():
+    pulls = []
+    for seed in range(8):
+        counting, template = both_estimates(lambda mass: 0.1 + (mass - 2000) / 60_000, seed)
+        assert template.z == pytest.approx(counting_significance(counting.n, template.b, template.sigma_b))
+        pulls.append([template.pull, template.z, counting.z])
+    assert (np.abs(pulls) < 3).all()
+
+
+def test_odds_that_are_not_smooth_in_mass_are_seen_in_the_templates_own_fit():
+    _, template = both_estimates(lambda mass: 0.1 + 0.1 * ((mass > 3000) & (mass < 3400)), 0)
+    assert template.fit_p < 1e-6
+
+
+def test_a_template_without_sidebands_says_so():
+    mass = dijets(5000)[1]
+    counts = WINDOWS.histogram(mass[mass < 3000])
+    window = WINDOWS.windows[0]
+    counting, _ = count(counts, WINDOWS, window, 0.1, STATISTICS)
+    template = estimate_by_template(counts, WINDOWS.histogram(mass), counting, WINDOWS, window, STATISTICS)
+    assert "no events above the window" in template.problem
+    assert np.isnan([template.b, template.z, template.pull]).all()

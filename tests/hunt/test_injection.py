@@ -3,13 +3,17 @@ import json
 import numpy as np
 import pytest
 
+from jepa_coffea.bumphunt.counting_limit import counting_limit
 from jepa_coffea.cwola import CWoLa, Windows
 from jepa_coffea.cwola.classifiers import logistic
 from jepa_coffea.cwola.fits import make_sample
 from jepa_coffea.hunt.config import HuntError, StatisticsConfig
 from jepa_coffea.hunt.experiment import Method
-from jepa_coffea.hunt.injection import GRID, METHODS, Study, inject, injection_study, summarised
+from jepa_coffea.hunt.injection import GRID, METHODS, Study, inject, injection_study
+from jepa_coffea.hunt.injection_report import LABELS, injection_section
+from jepa_coffea.hunt.injection_summary import in_yields, summarised
 from jepa_coffea.hunt.pseudo import make_pseudo_data
+from jepa_coffea.hunt.state import HuntResult
 from tests.cwola.toy import dijets
 
 WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=20)
@@ -67,3 +71,36 @@ def test_yields_differ_by_the_signal_alone(study, records):
 def test_more_signal_than_there_is(study):
     with pytest.raises(HuntError, match="301 signal events asked for, 300 available"):
         injection_study(study, [301], 1, seed=0)
+
+
+def test_the_classifier_improves_the_limit_where_there_is_signal_to_learn_from(records):
+    rows = {(row["yield"], row["method"]): row for row in summarised(records)}
+    for name in METHODS:
+        row = rows[0, name]
+        assert 0 < row["limit_selected_low"] <= row["limit_selected"] <= row["limit_selected_high"] < np.inf
+        assert row["limit"] >= row["limit_selected"]  # not all that is injected is selected
+    assert rows[0, "supervised"]["limit"] < rows[0, "cwola"]["limit"] < rows[0, "inclusive"]["limit"]
+    one = next(record for record in records if record["yield"] == 150)["inclusive"]
+    assert one["limit"] == pytest.approx(counting_limit(one["n"], one["b"], one["sigma_b"]))
+
+
+def test_a_limit_on_the_yield_is_where_the_selected_signal_reaches_the_limit():
+    # 10 % of 100 is selected and 30 % of 200: a limit of 35 lies halfway, 120 beyond at 30 %.
+    assert in_yields(np.array([5.0, 35.0, 120.0]), [0, 100, 200], [0, 10, 60]) == pytest.approx([50, 150, 400])
+    assert in_yields(np.array([10.0]), [100, 200], [20, 20]) == pytest.approx([100])
+    assert in_yields(np.array([15.0]), [100, 200, 300], [25, 10, 40]) == pytest.approx([200 + 100 / 6])
+    assert np.isinf(in_yields(np.array([5.0]), [0, 100], [0, 0]))
+    assert np.isinf(in_yields(np.array([5.0]), [0], [0]))
+
+
+def test_the_report_shows_significance_limits_and_improvement(records, tmp_path):
+    section = injection_section(HuntResult(tmp_path, (), injection=summarised(records)))
+    assert [figure.title for figure in section.figures] == [
+        "Injected signal",
+        "Limits on injected signal",
+        "Significance improvement of injections",
+    ]
+    for figure in section.figures[:2]:
+        legend = {text.get_text() for text in figure.picture.axes[0].get_legend().get_texts()}
+        assert set(LABELS.values()) <= legend
+    assert len(section.tables[0].rows) == 2 * len(METHODS)

@@ -56,6 +56,9 @@ def test_a_bump_is_found_and_the_folder_tells_everything(folder, found):
     document = json.loads((out / "results.json").read_text())
     assert document["calibrated"][0]["z"] == pytest.approx(counting.z)
     assert document["may_be_quoted"] == (not found.reasons)
+    template = document["selections"][0]["template"]
+    assert template["b"] == pytest.approx(counting.b, abs=3 * counting.sigma_b)
+    assert template["z"] > found.baseline[0].counting.z + 1
     assert yaml.safe_load((out / "config.yaml").read_text())["seed"] == 1
     assert "numpy" in json.loads((out / "versions.json").read_text())
     table = pq.read_table(out / "scores.parquet")
@@ -145,6 +148,12 @@ def test_the_report_holds_the_paragraph_the_gates_and_the_pictures(folder, found
     page = (folder / "out" / "report.html").read_text()
     for gate in found.gates:
         assert gate.explanation.split(":")[0].split("<")[0] in page
-    for section in ("Excesses", "Spectra", "Classifiers and closure", "Calibration of the whole pipeline"):
+    for section in (
+        "Excesses",
+        "Two background estimates",
+        "Spectra",
+        "Classifiers and closure",
+        "Calibration of the whole pipeline",
+    ):
         assert section in page
     assert page.count("data:image/png;base64,") == len(list((folder / "out" / "plots").glob("*.png"))) == 8

@@ -19,12 +19,13 @@ def plot_injection(
     ylabel: str = r"Significance $Z$",
     xlabel: str = "Injected signal events",
     reference: Literal["none", "identity", "sigma"] = "sigma",
+    identity: str = "Perfect",
     header: Header | None = None,
 ) -> Figure:
     """Median and 16-84 % band of an answer against injected yield, a curve per method.
 
     reference: ``"sigma"`` draws the lines of 3 and 5 standard deviations, ``"identity"`` the line of a perfect yield
-    (linearity).
+    (linearity). identity: what that line is called.
     """
     figure = Figure(figsize=(10, 7.4))
     ax = figure.subplots()
@@ -43,7 +44,7 @@ def plot_injection(
     left, right = ax.get_xlim()
     if reference == "identity":
         ends = np.array([max(left, 0), right])
-        ax.plot(ends, ends, color="black", ls="--", lw=1.3, label="Perfect")
+        ax.plot(ends, ends, color="black", ls="--", lw=1.3, label=identity)
     if reference == "sigma":
         for sigma in (3, 5):
             ax.axhline(sigma, color="0.4", ls=":", lw=1.2)
