@@ -3,8 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := cpu,hunt,jobqueue,train,simulation,dev
 
-.PHONY: demo test test-gpu-wheel test-dask-awkward lint clean
-.PHONY: demo test test-gpu-wheel test-slurm lint clean
+.PHONY: demo test test-slurm test-gpu-wheel test-dask-awkward lint clean
 
 # The environment is rebuilt when the versions it is made of change.
 $(VENV)/.ready: constraints.txt pyproject.toml
@@ -15,8 +14,9 @@ $(VENV)/.ready: constraints.txt pyproject.toml
 demo: $(VENV)/.ready
 	$(BIN)/python examples/demo.py $(if $(EVENTS),--events $(EVENTS))
 
+# One test process a core, so one thread each.
 test: $(VENV)/.ready lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 # A real SLURM of one node on this machine: apt-get install slurm-wlm munge, and root.
 test-slurm: $(VENV)/.ready
@@ -46,4 +46,4 @@ test-dask-awkward: .venv-dask-awkward/.ready
 	.venv-dask-awkward/bin/python -m pytest tests/dask_awkward
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) .venv-gpu .venv-dask-awkward demo

@@ -171,7 +171,7 @@ def main() -> None:
     study = {"coverage": coverage, "timing": timing}[arguments.what]
     if arguments.workers > 1:
         with (
-            LocalCluster(n_workers=arguments.workers, threads_per_worker=1, dashboard_address=None) as cluster,
+            LocalCluster(n_workers=arguments.workers, threads_per_worker=1, dashboard_address=":0") as cluster,
             Client(cluster) as client,
         ):
             result = study(experiments, client)

@@ -48,7 +48,7 @@ def prepare(size: str, folder: Path, reduced: tuple[Literal["int8", "fp16"], ...
         encoder = encoder_of(size)
         config = encoder.config
         module = Exported(encoder, None, particle_embedding=False).eval()
-        model = to_onnx(module, fields=len(config.fields))
+        model = to_onnx(module, fields=config.fields)
         made = {"git_hash": "none", "config": SIZES[size], "seed": 0, "packages": {}, "created": "for a benchmark"}
         card = ModelCard(
             name=size,
@@ -59,7 +59,7 @@ def prepare(size: str, folder: Path, reduced: tuple[Literal["int8", "fp16"], ...
             training_data="none: random weights",
             provenance=Provenance.model_validate(made),
             parity=measure_parity(model, module, config.max_particles),
-            reference=reference_jets(model, fields=len(config.fields), max_particles=config.max_particles),
+            reference=reference_jets(model, fields=config.fields, max_particles=config.max_particles),
         )
         write_card(model, card)
         onnx.save(model, str(full))

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
 JEPA_COFFEA = str(Path(PYTHON).with_name("jepa-coffea"))
 
-BACKGROUND, SIGNAL = 24_000, 700
+BACKGROUND, SIGNAL = 24_000, 300
 """Simulated events with m_jj above 2 TeV: QCD dijets, and W' (3 TeV) -> W phi (400 GeV) -> WWW."""
 
 CLASSES = "QCD,H4q,Wqq,Tbqq"
@@ -114,22 +114,13 @@ def train(demo: Demo, jets: Path) -> Path:
     return model
 
 
-def embed(demo: Demo, name: str, model: Path, files: dict[str, Path], workers: int) -> Path:
-    """Embedded events of some files, on a local Dask cluster."""
-    document = demo.document(
-        f"{name}.yaml",
-        {
-            "embed": {
-                "model": str(model),
-                "files": {dataset: [str(path.resolve())] for dataset, path in files.items()},
-                "output": name,
-                "selection": {"mjj": 2000.0},
-                "chunksize": 4000,
-                "cluster": {"kind": "local", "options": {"n_workers": workers}},
-            }
-        },
-    )
-    return demo.step(f"5. Embed: {', '.join(files)}", name, JEPA_COFFEA, "embed", document)
+def embed(demo: Demo, model: Path, files: dict[str, Path], workers: int) -> Path:
+    """Embedded events and histograms of some files, on a local Dask cluster."""
+    return demo.step(
+        f"5. Embed: {', '.join(files)}", "embedded",
+        *script("examples/embed_events.py"), "--model", model, "--workers", str(workers), "--chunksize", "5000",
+        "--output", demo.folder / "embedded", *(f"{dataset}={path}" for dataset, path in files.items()),
+    )  # fmt: skip
 
 
 def hunt(demo: Demo, name: str, title: str, datasets: Sequence[str], workers: int) -> Path:
@@ -167,7 +158,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     demo = Demo(options.output.resolve(), console)
     qcd, wprime, jets = simulate(demo, options.workers)
     model = train(demo, jets)
-    embed(demo, "embedded", model, {"qcd": qcd, "wprime": wprime}, options.workers)
+    embedded = embed(demo, model, {"qcd": qcd, "wprime": wprime}, options.workers)
+    demo.step(
+        "5. What the encoder sees", "plots/embedding_space.png",
+        *script("examples/embedding_space.py"), "--events", f"{embedded}/*/*.parquet",
+        "--output", demo.folder / "plots/embedding_space.png",
+    )  # fmt: skip
     if options.events is not None:
         demo.step("Your events", "", JEPA_COFFEA, "validate", model, options.events)
     nothing = hunt(demo, "hunt-nothing", "background alone", ["qcd"], options.workers)
@@ -180,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for what, where in (
         ("reports", f"{nothing}/report.html, {signal}/report.html"),
         ("plots", f"{signal}/plots, {demo.folder}/plots"),
-        ("histograms", f"{signal}/spectra.root"),
+        ("histograms", f"{embedded}/histograms.root, {signal}/exports"),
         ("ONNX file", f"{model}"),
         ("embedded events", f"{demo.folder}/embedded"),
         ("time", f"{(time.perf_counter() - demo.started) / 60:.1f} minutes"),

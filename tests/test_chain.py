@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import uproot
 import yaml
 
 ROOT = Path(__file__).parent.parent
@@ -93,6 +94,17 @@ def test_events_to_a_p_value(folder: Path) -> None:
     assert (folder / "hunt" / "summary.txt").read_text().strip()
     assert (folder / "hunt" / "report.html").stat().st_size > 10_000
     assert 0 < found["calibrated"][0]["corrected_p"] < 1, text
+
+
+def test_histograms_by_dataset_and_region(folder: Path) -> None:
+    command(
+        *script("examples/embed_events.py"), "--model", "encoder.onnx", "--output", "batch", "--workers", "2",
+        "--chunksize", "300", "--mjj", "500", "low=events/*.root", folder=folder,
+    )  # fmt: skip
+    assert pq.read_table(folder / "batch" / "dataset=low").num_rows == 700
+    with uproot.open(folder / "batch" / "histograms.root") as file:
+        assert file["low/inclusive/mjj"].values(flow=True).sum() == 700
+        assert "low/sideband/jet2_score_Tbqq" in file
 
 
 def test_the_processor_of_the_readme(folder: Path) -> None:

@@ -99,6 +99,17 @@ class RunConfig(Part):
     observable_names: tuple[str, ...] = ()
     """Jet observables that come with the data; read from the data when empty."""
 
+    @model_validator(mode="after")
+    def _batches_hold_what_the_encoder_sees(self) -> Self:
+        wanted, given = self.encoder.fields, self.data.fields
+        if given == wanted:
+            return self
+        if "fields" in self.data.model_fields_set:
+            msg = f"data.fields {list(given)} are not encoder.fields {list(wanted)}; leave data.fields out"
+            raise ValueError(msg)
+        object.__setattr__(self, "data", self.data.model_copy(update={"fields": wanted}))
+        return self
+
 
 def explain(error: ValidationError, model: type[BaseModel] | None, where: str) -> str:
     """One line a problem: the dotted field, what was wrong, what was given, and the nearest name for a typo."""

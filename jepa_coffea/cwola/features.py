@@ -54,26 +54,31 @@ class Whitening(TransformerMixin, BaseEstimator):
         components: how many principal components to keep.
         novelty: append two numbers: the squared distance from the mean in the kept components (Mahalanobis), and the
             log of the squared residual outside them. Rare events of any kind, signal among them, are extreme in both.
+        passed: the last columns, this many, are left as they are: observables, whose units have nothing in common and
+            of which there are few.
     """
 
-    def __init__(self, components: int = 12, novelty: bool = False) -> None:
+    def __init__(self, components: int = 12, novelty: bool = False, passed: int = 0) -> None:
         self.components = components
         self.novelty = novelty
+        self.passed = passed
 
     def fit(self, X: Floats, y: None = None) -> "Whitening":  # noqa: ARG002 (scikit-learn's signature)
         """Fit on events (events, features) without labels."""
-        if self.components > X.shape[1]:
-            msg = f"Whitening: {self.components} components of {X.shape[1]} features; take fewer"
+        reducible = X.shape[1] - self.passed
+        if self.components > reducible:
+            msg = f"Whitening: {self.components} components of {reducible} features; take fewer"
             raise FeatureError(msg)
-        self.pca_ = PCA(self.components, whiten=True, svd_solver="full").fit(X)
+        self.pca_ = PCA(self.components, whiten=True, svd_solver="full").fit(X[:, :reducible])
         return self
 
     def transform(self, X: Floats) -> Floats:
-        """(events, features) -> (events, components [+ 2])."""
+        """(events, features) -> (events, components [+ 2] + passed)."""
+        X, passed = np.split(X, [X.shape[1] - self.passed], axis=1)
         reduced = self.pca_.transform(X)
         if not self.novelty:
-            return reduced
+            return np.column_stack([reduced, passed])
         centred = X - self.pca_.mean_
         inside = centred @ self.pca_.components_.T
         residual = np.maximum((centred**2).sum(axis=1) - (inside**2).sum(axis=1), 1e-12 * (centred**2).mean())
-        return np.column_stack([reduced, (reduced**2).sum(axis=1), np.log(residual)])
+        return np.column_stack([reduced, (reduced**2).sum(axis=1), np.log(residual), passed])

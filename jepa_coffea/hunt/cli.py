@@ -64,7 +64,7 @@ def computing(config: HuntConfig) -> Iterator[Any]:
             yield client
         return
     with (
-        LocalCluster(n_workers=config.workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=config.workers, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
         yield client

@@ -83,11 +83,19 @@ class FeatureConfig(Section):
     observables: list[str] = ["log_mass_over_pt", "n_constituents", "tau21", "tau32", "tau43"]
     """Per jet, the heavier first: a column without jet1_/jet2_ before it, ``log_mass_over_pt`` or a ratio ``tauNM``."""
     components: int | None = 12
-    """Principal components of the sidebands of the training folds that are kept; null keeps the raw features."""
+    """Principal components of the embeddings that are kept, found in the sidebands of the training folds; null keeps
+    the raw embeddings. Observables are never reduced."""
     novelty: bool = True
     """Append how far an event lies from the sidebands, inside and outside these components."""
     match: list[str] = []
     """Columns, such as jet1_pt, in which the sidebands are weighted to look like the window."""
+
+    def reduction(self) -> Whitening | None:
+        """What makes few features of an embedding; None where there is none to reduce."""
+        if self.components is None or self.use == "observables":
+            return None
+        passed = 2 * len(self.observables) if self.use == "both" else 0
+        return Whitening(self.components, self.novelty, passed)
 
 
 class ClassifierConfig(Section):
@@ -184,16 +192,13 @@ class HuntConfig(Section):
     def cwola(self, **execution: Any) -> CWoLa:
         """The classifiers; ``execution`` is client and progress."""
         candidates = {name: CLASSIFIERS[name](**options) for name, options in self.classifier.candidates.items()}
-        reduction = (
-            None if self.features.components is None else Whitening(self.features.components, self.features.novelty)
-        )
         return CWoLa(
             self.mass.build(),
             candidates,
             Folds(self.folds.outer, self.folds.inner, self.seed, self.folds.order),
             self.classifier.members,
             self.classifier.attribute_fraction,
-            reduction,
+            self.features.reduction(),
             self.seed,
             **execution,
         )

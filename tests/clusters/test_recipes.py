@@ -57,7 +57,7 @@ def test_lpc(model: Path, fileset: dict[str, list[str]], tmp_path: Path, monkeyp
     spec.loader.exec_module(recipe)
     words = [f"{dataset}={name}" for dataset, names in fileset.items() for name in names]
     options = recipe.parse([str(model), f"file://{tmp_path}/embedded", *words, "--chunksize", "50", "--jobs", "1"])
-    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster:
         monkeypatch.setattr(cluster, "adapt", lambda **_: None)
         recipe.main(cluster, options)
     assert pq.read_table(tmp_path / "embedded").num_rows > 20

@@ -189,7 +189,7 @@ def test_scheduling_does_not_change_a_bit():
     X, mass, ids, _ = dijets(2000, features=6)
     cwola = CWoLa(WINDOWS, fast(max_features=0.5), Folds(outer=3), members=3, attribute_fraction=0.5, seed=5)
     here = cwola.fit_predict(X, mass, ids)
-    with Client(processes=False, n_workers=1, threads_per_worker=3, dashboard_address=None) as client:
+    with Client(processes=False, n_workers=1, threads_per_worker=3, dashboard_address=":0") as client:
         there = replace(cwola, client=client).fit_predict(X, mass, ids)
         with pytest.raises(ClassifierError, match="learned nothing"):
             replace(cwola, client=client).fit_predict(np.ones_like(X), mass, ids)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +19,9 @@ from jepa_coffea.constituents.record import JET_FIELDS, SUBJET
 from training.data.checksums import Checksum, of_array
 from training.data.columns import GROUPS, OBSERVABLES, BadFileError, Columns
 from training.data.readers.base import JetFile, even_blocks, naming
+
+_HEADERS = threading.Lock()
+"""numpy reads headers with ``ast``, whose recursion check fails in CPython 3.11 when threads take turns in it."""
 
 VERSION = 1
 """Version of the form of shards that this code writes and reads."""
@@ -209,7 +213,8 @@ class ShardFile(JetFile):
         rows = {"jets": self.jets, "labels": self.jets, "observables": self.jets, "offsets": self.jets + 1}
         shape = (rows.get(name, self.shard.particles), *((len(fields),) if fields else ()))
         path = Path(self.path, f"{name}.npy")
-        mapped = np.load(path, mmap_mode="r") if shape[0] else np.load(path)
+        with _HEADERS:
+            mapped = np.load(path, mmap_mode="r") if shape[0] else np.load(path)
         if mapped.shape != shape or mapped.dtype != np.dtype(kind):
             msg = f"{path}: holds {mapped.dtype}{mapped.shape}, the shard's description says {kind}{shape}"
             raise BadFileError(msg)

@@ -174,5 +174,5 @@ def test_more_last_blocks_than_there_are() -> None:
 
 
 def test_unknown_objective() -> None:
-    with pytest.raises(ObjectiveError, match="pjepa, supervised"):
+    with pytest.raises(ObjectiveError, match="pjepa, jjepa, supervised"):
         build_objective("simclr", TINY, {})

@@ -1,0 +1,81 @@
+"""Embed dijet events on a Dask cluster of this machine: events to parquet, histograms to ROOT.
+
+python examples/embed_events.py --model encoder.onnx --output embedded qcd='qcd_*.root' wprime=wprime.root
+
+The same on a batch system: `clusters.slurm` or `clusters.htcondor` instead of `clusters.local`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import glob
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import hist
+import uproot
+from rich.console import Console
+
+from jepa_coffea import JEPAEmbedder
+from jepa_coffea.clusters import local
+from jepa_coffea.dijets import DijetSelection
+from jepa_coffea.report import report
+from jepa_coffea.run import run
+from processors.embed import EmbedProcessor
+
+
+def write_histograms(output: dict[str, Any], path: Path) -> list[str]:
+    """Every histogram of ``mjj`` and ``score`` as ``dataset/region/name``; the names."""
+    found = {}
+    for name in ("mjj", "score"):
+        if name not in output:
+            continue
+        filled: hist.Hist = output[name]
+        for dataset in filled.axes["dataset"]:
+            for region in filled.axes["region"]:
+                here = filled[{"dataset": dataset, "region": region, "systematic": "nominal"}]
+                if name == "mjj":
+                    found[f"{dataset}/{region}/mjj"] = here
+                    continue
+                for label in here.axes["class"]:
+                    for jet in (1, 2):
+                        found[f"{dataset}/{region}/jet{jet}_score_{label}"] = here[
+                            {"class": label, "jet": hist.loc(jet)}
+                        ]
+    with uproot.recreate(path) as file:
+        for name, values in found.items():
+            file[name] = values
+    return list(found)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Embed the files of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="+", metavar="DATASET=GLOB")
+    parser.add_argument("--model", type=Path, required=True, metavar="ENCODER.onnx")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
+    parser.add_argument("--chunksize", type=int, default=50_000, help="events a chunk")
+    parser.add_argument("--mjj", type=float, default=2000.0, help="smallest mass of the two leading jets, GeV")
+    options = parser.parse_args(arguments)
+    files: dict[str, list[str]] = {}
+    for given in options.files:
+        dataset, _, pattern = given.partition("=")
+        matched = sorted(glob.glob(pattern))  # noqa: PTH207  absolute patterns
+        if not matched:
+            parser.error(f"{given}: expected DATASET=GLOB with a glob that matches files")
+        files.setdefault(dataset, []).extend(matched)
+    selection = DijetSelection(mjj=options.mjj)
+    processor = EmbedProcessor(JEPAEmbedder(options.model), output=options.output, selection=selection)
+    with local(options.workers, models=[options.model]) as client:
+        output = run(processor, files, client=client, chunksize=options.chunksize)
+    console = Console()
+    for table in report(output):
+        console.print(table)
+    names = write_histograms(output, options.output / "histograms.root")
+    console.print(f"Embedded events and {len(names)} histograms (histograms.root) are in {options.output}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""One picture of what the embedding space looks like: jets of embedded events in two dimensions (t-SNE).
+
+python examples/embedding_space.py --events 'embedded/*/*.parquet' --output space.png
+"""
+
+from __future__ import annotations
+
+import argparse
+import glob
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+
+from jepa_coffea.bumphunt.plots.embedding import plot_embedding
+
+PER_DATASET = 1000
+"""Jets shown of each dataset."""
+
+
+def jets_of(file: str, dataset: str, seed: int) -> pa.Table:
+    """Leading jets of some events of a file: embedding, soft-drop mass, multiplicity and dataset."""
+    columns = ["jet1_embedding", "jet1_msoftdrop", "jet1_n_constituents"]
+    rows = pq.ParquetFile(file).read(columns=columns)
+    finite = (
+        np.isfinite(rows["jet1_embedding"].combine_chunks().flatten().to_numpy()).reshape(len(rows), -1).all(axis=1)
+    )
+    rows = rows.filter(pa.array(finite))
+    rows = rows.take(np.random.default_rng(seed).permutation(len(rows))[:PER_DATASET])
+    return rows.append_column("dataset", pa.array([dataset] * len(rows)))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Draw the picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", nargs="+", required=True, metavar="GLOB", help="parquet files of embedded events")
+    parser.add_argument("--output", type=Path, required=True, metavar="PNG")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    files = sorted({file for pattern in options.events for file in glob.glob(pattern)})  # noqa: PTH207
+    if not files:
+        parser.error(f"--events: no file matches {options.events}")
+    tables: dict[str, list[pa.Table]] = {}
+    for file in files:
+        dataset = Path(file).parent.name.removeprefix("dataset=")
+        tables.setdefault(dataset, []).append(jets_of(file, dataset, options.seed))
+    jets = pa.concat_tables([pa.concat_tables(parts)[:PER_DATASET] for parts in tables.values()])
+    embedding = jets["jet1_embedding"].combine_chunks().flatten().to_numpy().reshape(len(jets), -1)
+    # Neighbours are found among the directions that vary; the rest is noise and time.
+    reduced = PCA(min(16, *embedding.shape), whiten=False, random_state=options.seed).fit_transform(embedding)
+    perplexity = min(30.0, (len(jets) - 1) / 3)
+    points = TSNE(2, perplexity=perplexity, init="pca", random_state=options.seed).fit_transform(reduced)
+    figure = plot_embedding(
+        points,
+        classes=np.array(jets["dataset"].to_pylist()),
+        values={
+            "Soft-drop mass [GeV]": jets["jet1_msoftdrop"].to_numpy(),
+            "Particles": jets["jet1_n_constituents"].to_numpy(),
+        },
+        axes=("t-SNE 1", "t-SNE 2"),
+    )
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(options.output, dpi=120, bbox_inches="tight")
+    print(f"{len(jets)} jets: {options.output}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""Embeddings are reduced, observables are not."""
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+
+from jepa_coffea.cwola.features import FeatureError, Whitening
+from jepa_coffea.hunt.config import FeatureConfig
+
+
+def test_passed_columns_stay_and_do_not_steer_the_components() -> None:
+    rng = np.random.default_rng(0)
+    embedding, observables = rng.normal(size=(300, 10)), 1000 * rng.normal(size=(300, 4))
+    reduced = Whitening(3, passed=4).fit_transform(np.column_stack([embedding, observables]))
+    expected = PCA(3, whiten=True, svd_solver="full").fit_transform(embedding)
+    np.testing.assert_allclose(reduced[:, :3], expected, atol=1e-12)
+    np.testing.assert_array_equal(reduced[:, 3:], observables)
+
+
+def test_novelty_comes_before_what_is_passed() -> None:
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(200, 8))
+    reduced = Whitening(2, novelty=True, passed=2).fit_transform(X)
+    assert reduced.shape == (200, 6)
+    np.testing.assert_allclose(reduced[:, 2], (reduced[:, :2] ** 2).sum(axis=1))
+    np.testing.assert_array_equal(reduced[:, 4:], X[:, 6:])
+
+
+def test_more_components_than_the_embedding_has() -> None:
+    with pytest.raises(FeatureError, match="9 components of 8 features"):
+        Whitening(9, passed=2).fit(np.zeros((20, 10)))
+
+
+def test_a_hunt_in_observables_reduces_nothing() -> None:
+    both = FeatureConfig(use="both", components=5, observables=["tau21", "tau32"]).reduction()
+    assert both is not None
+    assert (both.components, both.passed) == (5, 4)
+    assert FeatureConfig(use="observables").reduction() is None
+    assert FeatureConfig(components=None).reduction() is None
