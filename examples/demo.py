@@ -138,7 +138,7 @@ def hunt(demo: Demo, name: str, title: str, datasets: Sequence[str], workers: in
             "features": {"use": "both", "components": 6},
             "efficiencies": [0.1, 0.01],
             "classifier": {"members": 3},
-            "calibration": {"experiments": 40},
+            "calibration": {"experiments": 25},
             "workers": workers,
         },
     )
