@@ -104,7 +104,7 @@ def test_histograms_by_dataset_and_region(folder: Path) -> None:
     assert pq.read_table(folder / "batch" / "dataset=low").num_rows == 700
     with uproot.open(folder / "batch" / "histograms.root") as file:
         assert file["low/inclusive/mjj"].values(flow=True).sum() == 700
-        assert "low/sideband/jet2_score_Tbqq" in file
+        assert "low/inclusive/jet2_score_Tbqq" in file
 
 
 def test_the_processor_of_the_readme(folder: Path) -> None:
