@@ -35,7 +35,7 @@ class JEPAEmbedder:
     Parameters
     ----------
     model
-        Path of an ONNX file with a model card, or the name of a shipped model (``"pjepa-mini"``).
+        Path of an ONNX file with a model card, or the name of a model that the package ships.
     provider, device_id, threads, cuda_graphs
         As for :class:`jepa_coffea.encoder.OnnxEncoder`.
     prefix

@@ -87,8 +87,9 @@ class Folds:
 
     ``order="cross"`` trains the classifier of a fold on all other folds. ``order="forward"`` trains it on the folds
     before it only: the first fold is never tested, but what is counted in a fold is then independent, given the past,
-    of how its selection was made; counts minus expectations are martingale differences, and their sum has the variance
-    that the counts say (see :mod:`jepa_coffea.hunt.calibration` for why the cross order has more).
+    of how its classifier was made; counts minus expectations are martingale differences, and at a given threshold their
+    sum has the variance that the counts say (see :mod:`jepa_coffea.hunt.calibration` for why the cross order has more,
+    and for what thresholds set per fold add at small counts).
     """
 
     outer: int = 5
