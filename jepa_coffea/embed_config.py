@@ -7,23 +7,17 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from jepa_coffea import clusters
 from jepa_coffea.dijets import DijetSelection
+from jepa_coffea.documents import Section, read_document
 from jepa_coffea.embed import DijetEmbedder
 from jepa_coffea.embedder import JEPAEmbedder
 
 
 class EmbedConfigError(ValueError):
     """A document that does not say what to embed."""
-
-
-class Section(BaseModel):
-    """Part of the document; a key it does not know is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ClusterConfig(Section):
@@ -114,23 +108,7 @@ def read_embed_config(path: str | Path) -> EmbedConfig:
         If there is no such file or section, or keys are unknown or wrong, one line each.
     """
     path = Path(path)
-    if not path.is_file():
-        msg = f"no document {path}"
-        raise EmbedConfigError(msg)
-    try:
-        document = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        msg = f"{path} is no YAML: {error}"
-        raise EmbedConfigError(msg) from None
-    if not isinstance(document, dict) or not isinstance(document.get("embed"), dict):
-        msg = f"{path} has no section 'embed' with at least model, files and output"
-        raise EmbedConfigError(msg)
-    try:
-        config = EmbedConfig.model_validate(document["embed"])
-    except ValidationError as error:
-        lines = [f"  embed.{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors()]
-        msg = f"{path} does not say what to embed:\n" + "\n".join(lines)
-        raise EmbedConfigError(msg) from None
+    config = read_document(path, EmbedConfig, EmbedConfigError, section="embed")
     return _anchored(config, path.resolve().parent)
 
 

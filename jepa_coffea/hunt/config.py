@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from jepa_coffea.cwola.classifiers import CLASSIFIERS
 from jepa_coffea.cwola.cwola import CWoLa
 from jepa_coffea.cwola.features import Whitening
 from jepa_coffea.cwola.folds import Folds
 from jepa_coffea.cwola.windows import CMS_ALPHA, CMS_BETA, Window, Windows
+from jepa_coffea.documents import Section, read_document
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -18,12 +18,6 @@ Positive = Annotated[float, Field(gt=0)]
 
 class HuntError(ValueError):
     """A hunt that cannot be done as described."""
-
-
-class Section(BaseModel):
-    """Part of the document; a key it does not know is an error, not a silence."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class InputConfig(Section):
@@ -211,23 +205,7 @@ def read_config(path: str | Path) -> HuntConfig:
         HuntError: no such file, no YAML, or every key that is unknown or has a wrong value, one line each.
     """
     path = Path(path)
-    if not path.is_file():
-        msg = f"hunt: no document {path}"
-        raise HuntError(msg)
-    try:
-        document = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        msg = f"hunt: {path} is no YAML: {error}"
-        raise HuntError(msg) from None
-    if not isinstance(document, dict):
-        msg = f"hunt: {path} holds no mapping; expected at least input and output"
-        raise HuntError(msg)
-    try:
-        config = HuntConfig.model_validate(document)
-    except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, entry['loc'])) or 'document'}: {entry['msg']}" for entry in error.errors()]
-        msg = f"hunt: {path} does not describe a hunt:\n" + "\n".join(lines)
-        raise HuntError(msg) from None
+    config = read_document(path, HuntConfig, HuntError)
     return _anchored(config, path.resolve().parent)
 
 
