@@ -18,11 +18,10 @@ from torch import Tensor
 from training.data.batch import Batch
 from training.models.flops import block_macs, subjet_macs
 from training.models.subjets import SubjetEncoder
-from training.objectives.base import Objective, ObjectiveError, spread
-from training.objectives.ema import make_target, momentum_at, update_target
-from training.objectives.masks import Split, draws, lengths, split, take
+from training.objectives.masks import Split, lengths, split, take
 from training.objectives.predictor import Predictor, PredictorConfig, normalise
-from training.objectives.ranks import RunningMoments, global_mean, moments, world
+from training.objectives.ranks import RunningMoments, global_mean, moments
+from training.objectives.teacher import TeacherStudent
 
 DIRECTION = 4  # sin, cos of eta and phi
 
@@ -50,34 +49,15 @@ class JJEPAConfig(BaseModel):
         return self
 
 
-class JJEPA(Objective):
+class JJEPA(TeacherStudent[SubjetEncoder]):
     """The subjet encoder in training, its target, and the predictor."""
 
     def __init__(self, encoder: SubjetEncoder, config: JJEPAConfig, *, seed: int = 0) -> None:
-        super().__init__()
+        super().__init__(encoder, config.momentum, config.last_blocks, seed)
         size = encoder.config
-        if config.last_blocks > size.blocks:
-            msg = f"last_blocks: {config.last_blocks} of an encoder that has {size.blocks} blocks"
-            raise ObjectiveError(msg)
-        self.config, self.seed = config, seed
-        self.encoder, self.target = encoder, make_target(encoder)
+        self.config = config
         self.predictor = Predictor(config.predictor, size.dim, DIRECTION)
         self.token_moments = RunningMoments(size.dim)
-        self.seen = 0
-
-    def get_extra_state(self) -> Tensor:
-        """Number of batches seen, of which the masks are a function."""
-        return torch.tensor(self.seen)
-
-    def set_extra_state(self, state: Tensor) -> None:
-        """Go on with the masks of a checkpoint."""
-        self.seen = int(state)
-
-    def train(self, mode: bool = True) -> Self:
-        """As usual, except that the target never drops anything."""
-        super().train(mode)
-        self.target.eval()
-        return self
 
     def forward(self, batch: Batch, progress: float = 0.0) -> dict[str, Tensor]:  # noqa: ARG002
         """``subjet``, the loss of the hidden subjets, ``variance`` where it has a weight, and ``loss``."""
@@ -109,32 +89,9 @@ class JJEPA(Objective):
     @torch.no_grad()
     def draw(self, real: Tensor) -> Split:
         """This batch's split of the subjets bool [B, S] into visible and hidden ones."""
-        rank, world_size = world()
-        step = self.seen if self.training else -1
-        self.seen += self.training
-        shape = (real.shape[0], real.shape[1])
-        order = draws(shape, seed=self.seed, step=step, rank=rank, world_size=world_size, device=real.device)
+        order = self.uniform(real.shape[0], real.shape[1], real.device)
         ratio = torch.full((real.shape[0],), self.config.hidden, device=real.device)
         return split(order, real, ratio, (self.config.hidden, self.config.hidden))
-
-    def after_step(self, progress: float) -> dict[str, float]:
-        """Move the target."""
-        momentum = momentum_at(progress, self.config.momentum)
-        update_target(self.target, self.encoder, momentum)
-        return {"ema": momentum}
-
-    def exported(self) -> SubjetEncoder:
-        """The target encoder."""
-        return self.target
-
-    @torch.no_grad()
-    def monitors(self, batch: Batch) -> dict[str, float]:
-        """Spread of the target's embeddings, and how far teacher and student agree on whole jets."""
-        values = spread(self.target, batch)
-        inputs = (batch.particles, batch.mask, batch.jets)
-        teacher, student = self.target(*inputs).jet, self.encoder(*inputs).jet
-        values["teacher_student_cosine"] = float(F.cosine_similarity(teacher.float(), student.float()).mean())
-        return values
 
     def flops(self, batch: Batch) -> float:
         """Student forward and backward on the visible subjets, target forward on all, predictor on both sides."""

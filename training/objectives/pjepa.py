@@ -20,12 +20,12 @@ from training.data.batch import Batch
 from training.models.encoder import Encoded, Encoder
 from training.models.flops import block_macs, encoder_macs
 from training.models.preprocess import DISPLACEMENT, IDENTITY, KINEMATIC_FEATURES
-from training.objectives.base import Objective, ObjectiveError, spread
-from training.objectives.ema import make_target, momentum_at, update_target
-from training.objectives.masks import Split, draws, lengths, split, take
+from training.objectives.base import ObjectiveError
+from training.objectives.masks import Split, lengths, split, take
 from training.objectives.observables import jet_observables, observable_names
 from training.objectives.predictor import JetPredictor, Predictor, PredictorConfig, normalise
-from training.objectives.ranks import RunningMoments, global_mean, moments, world
+from training.objectives.ranks import RunningMoments, global_mean, moments
+from training.objectives.teacher import TeacherStudent
 
 
 class Weights(BaseModel):
@@ -82,17 +82,14 @@ class PJEPAConfig(BaseModel):
         return self
 
 
-class PJEPA(Objective):
+class PJEPA(TeacherStudent[Encoder]):
     """The encoder in training, its target, and what predicts the one from the other."""
 
     def __init__(
         self, encoder: Encoder, config: PJEPAConfig, *, observables: tuple[str, ...] = (), seed: int = 0
     ) -> None:
-        super().__init__()
+        super().__init__(encoder, config.momentum, config.last_blocks, seed)
         size, weights = encoder.config, config.weights
-        if config.last_blocks > size.blocks:
-            msg = f"last_blocks: {config.last_blocks} of an encoder that has {size.blocks} blocks"
-            raise ObjectiveError(msg)
         for name, probability, group in (
             ("weights.identity", weights.identity, IDENTITY),
             ("drop_identity", config.drop_identity, IDENTITY),
@@ -101,11 +98,10 @@ class PJEPA(Objective):
             if probability and group[0] not in size.fields:
                 msg = f"{name}: {probability}, but the encoder's fields have no {group[0]}; set it to 0"
                 raise ObjectiveError(msg)
-        self.config, self.seed, self.stored = config, seed, observables
+        self.config, self.stored = config, observables
         self.optional_fields = (IDENTITY if config.drop_identity else ()) + (
             DISPLACEMENT if config.drop_displacement else ()
         )
-        self.encoder, self.target = encoder, make_target(encoder)
         if weights.particle or weights.identity:
             self.predictor = Predictor(config.predictor, size.dim, len(KINEMATIC_FEATURES))
             self.predictor.embedding.requires_grad_(weights.particle > 0)
@@ -120,21 +116,6 @@ class PJEPA(Objective):
             names = observable_names(observables)
             self.observable_predictor = JetPredictor(size.dim, len(names))
             self.observable_moments = RunningMoments(len(names))
-        self.seen = 0
-
-    def get_extra_state(self) -> Tensor:
-        """Number of batches seen, of which the masks are a function."""
-        return torch.tensor(self.seen)
-
-    def set_extra_state(self, state: Tensor) -> None:
-        """Go on with the masks of a checkpoint."""
-        self.seen = int(state)
-
-    def train(self, mode: bool = True) -> Self:
-        """As usual, except that the target never drops anything."""
-        super().train(mode)
-        self.target.eval()
-        return self
 
     def forward(self, batch: Batch, progress: float = 0.0) -> dict[str, Tensor]:  # noqa: ARG002
         """Each part of the loss unweighted, and ``loss``, their weighted sum."""
@@ -146,14 +127,8 @@ class PJEPA(Objective):
     @torch.no_grad()
     def draw(self, batch: Batch) -> tuple[Split, Tensor]:
         """This batch's split into visible and hidden particles, and which jets keep their optional fields, [B, 2]."""
-        rank, world_size = world()
         b, n = batch.mask.shape
-        # Outside training always the same masks, so that two evaluations agree.
-        step = self.seen if self.training else -1
-        self.seen += self.training
-        numbers = draws(
-            (b, n + 3), seed=self.seed, step=step, rank=rank, world_size=world_size, device=batch.mask.device
-        )
+        numbers = self.uniform(b, n + 3, batch.mask.device)
         order, ratio, dropped = numbers[:, :n], numbers[:, n], numbers[:, n + 1 :]
         low, high = self.config.hidden
         if self.config.contiguous:
@@ -234,27 +209,15 @@ class PJEPA(Objective):
         losses = {"variance": torch.stack(variance).mean(), "covariance": torch.stack(covariance).mean()}
         return {name: loss for name, loss in losses.items() if getattr(self.config.weights, name)}
 
-    def after_step(self, progress: float) -> dict[str, float]:
-        """Move the target."""
-        momentum = momentum_at(progress, self.config.momentum)
-        update_target(self.target, self.encoder, momentum)
-        return {"ema": momentum}
-
-    def exported(self) -> Encoder:
-        """The target encoder."""
-        return self.target
-
     @torch.no_grad()
     def monitors(self, batch: Batch) -> dict[str, float]:
-        """Spread of the target's embeddings, and how far teacher and student agree on whole jets."""
-        values = spread(self.target, batch)
-        inputs = (batch.particles, batch.mask, batch.jets, self.config.last_blocks)
-        teacher, student = self.target(*inputs), self.encoder(*inputs)
-        values["teacher_student_cosine"] = float(F.cosine_similarity(teacher.jet.float(), student.jet.float()).mean())
+        """Also the spread of what the particle loss predicts."""
+        teacher = self.target(batch.particles, batch.mask, batch.jets, self.config.last_blocks)
         tokens = teacher.tokens[teacher.mask].float()
-        values["target_variance"] = float(tokens.var(0).mean())
-        values["target_std_normed"] = float(normalise(tokens).std(0).mean())
-        return values
+        return super().monitors(batch) | {
+            "target_variance": float(tokens.var(0).mean()),
+            "target_std_normed": float(normalise(tokens).std(0).mean()),
+        }
 
     def flops(self, batch: Batch) -> float:
         """Student forward and backward on the visible particles, target forward on all, predictor on both sides."""
