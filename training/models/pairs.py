@@ -55,7 +55,7 @@ class _Square(torch.autograd.Function):
         return torch.where(row == column, both / 2, both), None, None, None
 
 
-def pair_features(p4: Tensor, row: Tensor, column: Tensor) -> Tensor:
+def pair_features(p4: Tensor, row: Tensor, column: Tensor, particle: int = 1) -> Tensor:
     """ln kT, ln z, ln Delta, ln m^2 of the pairs (row, column) of massless particles, fp32.
 
     Delta^2 = dy^2 + dphi^2, kT = min(pT) Delta, z = min(pT) / (pT_i + pT_j), m^2 = (p_i + p_j)^2 (arXiv 2202.03772,
@@ -70,22 +70,24 @@ def pair_features(p4: Tensor, row: Tensor, column: Tensor) -> Tensor:
         f32 [B, N, 4], px py pz energy in GeV; the energy is not used.
     row, column
         int64 [P].
+    particle
+        Axis of ``p4`` that counts particles.
 
     Returns
     -------
-    f32 [B, P, 4]
+    f32 [B, P, 4], or [P, B, 4] of ``p4`` [N, B, 4]
     """
     px, py, pz, _ = p4.unbind(-1)
     pt = (px.square() + py.square()).clamp(min=1e-16).sqrt()
     rapidity = torch.asinh(pz / pt)
     # 2 (cosh(y_i - y_j) - 1) = (e_i - e_j)^2 / (e_i e_j) with e = exp(y), y measured from a particle of the jet, so
     # that e is close to 1 and its differences are exact; 2 (1 - cos(dphi)) is the square of the chord.
-    stretch = (rapidity - rapidity[:, :1]).exp()
+    stretch = (rapidity - rapidity.narrow(particle, 0, 1)).exp()
     cos, sin, phi = px / pt, py / pt, torch.atan2(py, px)
     log_pt = pt.log()
 
     def pair(quantity: Tensor) -> tuple[Tensor, Tensor]:
-        return quantity.index_select(1, row), quantity.index_select(1, column)
+        return quantity.index_select(particle, row), quantity.index_select(particle, column)
 
     def difference2(quantity: Tensor) -> Tensor:
         i, j = pair(quantity)
