@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from jepa_coffea.bumphunt import ShapeSearch, WindowSearch, global_significance, shape_search
+from jepa_coffea.bumphunt.searches import chosen_anew
 from jepa_coffea.cwola.selection import auc
 from jepa_coffea.cwola.windows import WINDOW
 from jepa_coffea.hunt.events import find_files, fingerprint, read_events
@@ -36,7 +37,7 @@ def hunt_histogram(run: Run, histogram: Path) -> HuntResult:
     """A plain bump hunt: every window and a mass scan of one spectrum; the global p-value by toys that refit."""
     windows = run.config.mass.build()
     counts = read_histogram(histogram, windows)
-    run, functions = with_function(run, counts, windows)
+    run, functions, rules = with_function(run, counts, windows)
     config, statistics = run.config, run.config.statistics
     baseline = fit_all(run, counts)
     results = [selection.counting for selection in baseline]
@@ -56,8 +57,9 @@ def hunt_histogram(run: Run, histogram: Path) -> HuntResult:
             statistics.sqrt_s,
             tuple((window.low, window.high) for window in windows.windows),
         )
+        searches = [chosen_anew(search, rules) if rules else search for search in (in_windows, masses)]
         refitted = global_significance(
-            [[in_windows, masses]],
+            [searches],
             toys=statistics.global_toys,
             seed=config.seed,
             client=run.client,
@@ -75,13 +77,13 @@ def hunt_events(run: Run) -> HuntResult:
     events = read_events(run.config.input.events, run.config)
     windows = run.config.mass.build()
     inclusive = windows.histogram(events.sample.mass)
-    run, functions = with_function(run, inclusive, windows)
+    run, functions, rules = with_function(run, inclusive, windows)
     config = run.config
     if events.dropped:
         run.say(f"[yellow]{events.dropped} events without finite features left out[/]")
     run.say(f"{len(events.sample.mass)} events in the fit range, {len(events.names)} features, {len(files)} files")
     method = Method(
-        config.cwola(client=run.client, progress=run.progress), tuple(config.efficiencies), config.statistics
+        config.cwola(client=run.client, progress=run.progress), tuple(config.efficiencies), config.statistics, rules
     )
     sections = (config.mass, config.features, config.classifier, config.folds)
     key = digest(fingerprint(files), [section.model_dump(mode="json") for section in sections], config.seed)
@@ -90,7 +92,7 @@ def hunt_events(run: Run) -> HuntResult:
     selections = select(run, events, scores, method)
     closure = all_gates(run, key, events, scores, method)
     results = [selection.counting for selection in selections]
-    calibrated, search, null = calibration(run, key, events, method, results)
+    calibrated, search, null = calibration(run, key, events, method, selections)
     injection = injections(run, key, events, method)
     reasons = reasons_against(results, closure.gates, goodness_of(selections), config.statistics.goodness_minimum)
     reasons += disagreements(selections)
