@@ -14,9 +14,10 @@ import numpy.typing as npt
 from scipy import stats
 
 from jepa_coffea.bumphunt.significance import counting_significance
-from jepa_coffea.cwola.cwola import CWoLa, WindowScores
+from jepa_coffea.cwola.cwola import CWoLa
 from jepa_coffea.cwola.fits import Sample
 from jepa_coffea.cwola.folds import FoldError
+from jepa_coffea.cwola.scores import WindowScores
 from jepa_coffea.cwola.selection import SelectionError, auc
 from jepa_coffea.cwola.windows import HIGH, LOW, OUTSIDE, WINDOW, Window, Windows
 

@@ -11,7 +11,7 @@ from jepa_coffea.bumphunt.plots import (
     plot_sic,
 )
 from jepa_coffea.bumphunt.report import Figure, Section, Table
-from jepa_coffea.cwola.cwola import WindowScores
+from jepa_coffea.cwola.scores import WindowScores
 from jepa_coffea.cwola.selection import sic_curve
 from jepa_coffea.cwola.windows import HIGH, LOW, WINDOW, Windows
 from jepa_coffea.hunt.events import Events

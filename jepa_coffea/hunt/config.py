@@ -98,6 +98,9 @@ class ClassifierConfig(Section):
     candidates: dict[str, dict[str, Any]] = {"gradient_boosting": {}}
     """Options of ``gradient_boosting``, ``mlp``, ``logistic``; with several, ARGOS chooses on the inner folds."""
     members: Annotated[int, Field(ge=1)] = 10
+    best_at: Fraction | None = None
+    """In place of averaging all members: keep in each inner fold the one with the largest window efficiency at this
+    sideband efficiency, and average these."""
     attribute_fraction: Fraction = 0.5
 
     @model_validator(mode="after")
@@ -194,6 +197,7 @@ class HuntConfig(Section):
             self.classifier.attribute_fraction,
             self.features.reduction(),
             self.seed,
+            best_at=self.classifier.best_at,
             **execution,
         )
 

@@ -9,8 +9,9 @@ import numpy.typing as npt
 from jepa_coffea.bumphunt import BackgroundFit, FitError, HistogramError, counting_significance, fit_background, p_value
 from jepa_coffea.bumphunt.order import OrderRule, richest
 from jepa_coffea.bumphunt.sideband_efficiency import fit_efficiency
-from jepa_coffea.cwola.cwola import CWoLa, WindowScores
+from jepa_coffea.cwola.cwola import CWoLa
 from jepa_coffea.cwola.fits import Sample
+from jepa_coffea.cwola.scores import WindowScores
 from jepa_coffea.cwola.windows import Window, Windows
 from jepa_coffea.hunt.config import StatisticsConfig
 

@@ -20,9 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from jepa_coffea.bumphunt.counting_limit import counting_limit
-from jepa_coffea.cwola.cwola import CWoLa, WindowScores
+from jepa_coffea.cwola.cwola import CWoLa
 from jepa_coffea.cwola.fits import Recipe, Sample, train_and_score
 from jepa_coffea.cwola.folds import salted, uniform
+from jepa_coffea.cwola.scores import WindowScores
 from jepa_coffea.cwola.selection import SelectionError, sic_curve, sideband_fraction
 from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.cwola.windows import OUTSIDE, WINDOW

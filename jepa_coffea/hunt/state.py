@@ -12,7 +12,7 @@ from jepa_coffea.bumphunt.choice import Envelope, SpuriousSignal
 from jepa_coffea.bumphunt.limits import Limit
 from jepa_coffea.bumphunt.order import OrderChoice
 from jepa_coffea.cwola.closure import Gate
-from jepa_coffea.cwola.cwola import WindowScores
+from jepa_coffea.cwola.scores import WindowScores
 from jepa_coffea.hunt.calibration import Calibrated
 from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.events import Events
