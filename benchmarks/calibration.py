@@ -28,16 +28,17 @@ import numpy as np
 import numpy.typing as npt
 from distributed import Client, LocalCluster
 from scipy import stats
+from sklearn.naive_bayes import GaussianNB
 
 from jepa_coffea.cwola import CWoLa, Folds, Windows
 from jepa_coffea.cwola.classifiers import gradient_boosting, logistic
 from jepa_coffea.cwola.fits import Sample, make_sample
 from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.hunt.calibration import FUNCTION, TEMPLATE, calibrate, null_significances
-from jepa_coffea.hunt.config import StatisticsConfig
 from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.null import Null, nulls_of
 from jepa_coffea.hunt.pseudo import PseudoData, make_pseudo_data
+from jepa_coffea.hunt.sections import StatisticsConfig
 
 Floats = npt.NDArray[np.float64]
 
@@ -114,13 +115,18 @@ def summary_of(z: Floats) -> dict[str, float]:
 
 def searches(experiments: int, client: Client | None, *, toys: int = 25) -> dict[str, Any]:
     """Whole searches in data without signal, each with ``toys`` pseudo-experiments of its own."""
-    method = Method(CWoLa(WINDOWS, logistic(), Folds()), (0.1,), STATISTICS)
+    method = Method(CWoLa(WINDOWS, GaussianNB(), Folds()), (0.1,), STATISTICS)
     start = time.perf_counter()
     shared = (method, toys)
     found = run_tasks(
         whole_search, range(1, experiments + 1), shared, client=client, progress=True, description="Searches"
     )
-    result: dict[str, Any] = {"experiments": experiments, "toys": toys, "seconds": time.perf_counter() - start}
+    result: dict[str, Any] = {
+        "classifier": "naive Bayes",
+        "experiments": experiments,
+        "toys": toys,
+        "seconds": time.perf_counter() - start,
+    }
     for estimate in ("function", "template"):
         raw, corrected, rank = np.array([one[estimate] for one in found]).T
         result[estimate] = {

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from jepa_coffea.bumphunt.background import BackgroundFit, fit_background
+from jepa_coffea.bumphunt.background import BackgroundFit
 from jepa_coffea.bumphunt.errors import FitError
+from jepa_coffea.bumphunt.fit import fit_background
 from jepa_coffea.bumphunt.functions import ORDERS
 from jepa_coffea.bumphunt.likelihood import Array, fit_batch
 from jepa_coffea.bumphunt.records import Record

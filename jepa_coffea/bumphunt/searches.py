@@ -11,8 +11,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from jepa_coffea.bumphunt.background import BackgroundFit, check_sidebands, fit_background
+from jepa_coffea.bumphunt.background import BackgroundFit
 from jepa_coffea.bumphunt.errors import FitError
+from jepa_coffea.bumphunt.fit import check_sidebands, fit_background
 from jepa_coffea.bumphunt.functions import get_function
 from jepa_coffea.bumphunt.likelihood import Array, BatchFit, Model, Start, fit_batch
 from jepa_coffea.bumphunt.order import OrderRule, richest

@@ -18,7 +18,8 @@ from jepa_coffea.cwola.features import symmetrised
 from jepa_coffea.cwola.fits import Sample, make_sample
 from jepa_coffea.cwola.folds import event_hash
 from jepa_coffea.cwola.windows import Windows
-from jepa_coffea.hunt.config import FeatureConfig, HuntConfig, HuntError
+from jepa_coffea.hunt.config import HuntConfig, HuntError
+from jepa_coffea.hunt.sections import FeatureConfig
 
 Floats = npt.NDArray[Any]
 

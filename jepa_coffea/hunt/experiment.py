@@ -13,7 +13,7 @@ from jepa_coffea.cwola.cwola import CWoLa
 from jepa_coffea.cwola.fits import Sample
 from jepa_coffea.cwola.scores import WindowScores
 from jepa_coffea.cwola.windows import Window, Windows
-from jepa_coffea.hunt.config import StatisticsConfig
+from jepa_coffea.hunt.sections import StatisticsConfig
 
 Floats = npt.NDArray[np.float64]
 

@@ -9,7 +9,7 @@ import numpy as np
 from jepa_coffea.bumphunt.plots import save
 from jepa_coffea.bumphunt.report import Figure, Report, write_report
 from jepa_coffea.bumphunt.report import Gate as Verdict
-from jepa_coffea.cwola.closure import Gate
+from jepa_coffea.cwola.gates import Gate
 from jepa_coffea.hunt.calibration_report import calibration_section
 from jepa_coffea.hunt.classifier_report import classifiers
 from jepa_coffea.hunt.excess_report import excesses, spectra_section

@@ -12,8 +12,9 @@ from jepa_coffea.bumphunt import BackgroundFit, FitError, HistogramError, Scan, 
 from jepa_coffea.bumphunt.limits import Limit, cls_limit
 from jepa_coffea.bumphunt.records import plain
 from jepa_coffea.bumphunt.template_model import window_model
-from jepa_coffea.cwola.closure import Closure, Gate, closure_gates
+from jepa_coffea.cwola.closure import Closure, closure_gates
 from jepa_coffea.cwola.fits import Sample
+from jepa_coffea.cwola.gates import Gate
 from jepa_coffea.cwola.scores import WindowScores
 from jepa_coffea.cwola.windows import WINDOW
 from jepa_coffea.hunt.calibration import Calibrated, calibrate, null_significances

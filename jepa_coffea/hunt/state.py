@@ -11,7 +11,7 @@ from jepa_coffea.bumphunt import BackgroundFit, GlobalSignificance, Scan
 from jepa_coffea.bumphunt.choice import Envelope, SpuriousSignal
 from jepa_coffea.bumphunt.limits import Limit
 from jepa_coffea.bumphunt.order import OrderChoice
-from jepa_coffea.cwola.closure import Gate
+from jepa_coffea.cwola.gates import Gate
 from jepa_coffea.cwola.scores import WindowScores
 from jepa_coffea.hunt.calibration import Calibrated
 from jepa_coffea.hunt.config import HuntConfig

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from jepa_coffea.bumphunt import GlobalSignificance
-from jepa_coffea.cwola.closure import Gate
+from jepa_coffea.cwola.gates import Gate
 from jepa_coffea.hunt.calibration import Calibrated
 from jepa_coffea.hunt.experiment import Counting
 from jepa_coffea.hunt.null import Corrected

@@ -6,9 +6,10 @@ from jepa_coffea.cwola import CWoLa, Windows
 from jepa_coffea.cwola.classifiers import logistic
 from jepa_coffea.cwola.fits import make_sample
 from jepa_coffea.hunt.calibration import TEMPLATE, calibrate, null_significances, toy_seed
-from jepa_coffea.hunt.config import HuntError, StatisticsConfig
+from jepa_coffea.hunt.config import HuntError
 from jepa_coffea.hunt.experiment import Counting, Method, Template
 from jepa_coffea.hunt.pseudo import make_pseudo_data
+from jepa_coffea.hunt.sections import StatisticsConfig
 from tests.cwola.toy import dijets
 
 WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=20)

@@ -8,8 +8,9 @@ from jepa_coffea.bumphunt.functions import ORDERS
 from jepa_coffea.bumphunt.order import richest
 from jepa_coffea.bumphunt.records import plain
 from jepa_coffea.cwola import Windows
-from jepa_coffea.hunt.config import HuntConfig, InputConfig, StatisticsConfig
+from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.functions import functions_section, with_function
+from jepa_coffea.hunt.sections import InputConfig, StatisticsConfig
 from jepa_coffea.hunt.state import Run
 from tests.cwola.toy import dijets
 
