@@ -19,6 +19,7 @@ import argparse
 import json
 import platform
 import time
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.null import Null, nulls_of
 from jepa_coffea.hunt.pseudo import PseudoData, make_pseudo_data
 from jepa_coffea.hunt.sections import StatisticsConfig
+from jepa_coffea.hunt.store import Ledger
 
 Floats = npt.NDArray[np.float64]
 
@@ -113,26 +115,29 @@ def summary_of(z: Floats) -> dict[str, float]:
     return {"mean": null.mean, "std": null.width, "std_error": null.width_error} | share_below(stats.norm.sf(z))
 
 
-def searches(experiments: int, client: Client | None, *, toys: int = 25) -> dict[str, Any]:
-    """Whole searches in data without signal, each with ``toys`` pseudo-experiments of its own."""
+def searches(experiments: int, client: Client | None, folder: Path, *, toys: int = 25) -> dict[str, Any]:
+    """Whole searches in data without signal, each with ``toys`` pseudo-experiments of its own; those done are kept."""
     method = Method(CWoLa(WINDOWS, GaussianNB(), Folds()), (0.1,), STATISTICS)
-    start = time.perf_counter()
-    shared = (method, toys)
-    found = run_tasks(
-        whole_search, range(1, experiments + 1), shared, client=client, progress=True, description="Searches"
+    folder.mkdir(parents=True, exist_ok=True)
+    book = Ledger(folder / f"searches-{toys}.jsonl")
+    missing = [number for number in range(1, experiments + 1) if str(number) not in book]
+    run_tasks(
+        whole_search,
+        missing,
+        (method, toys),
+        client=client,
+        progress=True,
+        description="Searches",
+        done=lambda task, found: book.add(str(missing[task]), found),
     )
-    result: dict[str, Any] = {
-        "classifier": "naive Bayes",
-        "experiments": experiments,
-        "toys": toys,
-        "seconds": time.perf_counter() - start,
-    }
+    found = [book[str(number)] for number in range(1, experiments + 1)]
+    result: dict[str, Any] = {"classifier": "naive Bayes", "experiments": experiments, "toys": toys}
     for estimate in ("function", "template"):
         raw, corrected, rank = np.array([one[estimate] for one in found]).T
         result[estimate] = {
             "raw": summary_of(raw),
             "corrected": summary_of(corrected),
-            "rank": share_below(rank, 1 / 13),
+            "rank": share_below(rank, 2.5 / (toys + 1)),
         }
         for name in ("raw", "corrected"):
             one = result[estimate][name]
@@ -246,7 +251,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     experiments = arguments.experiments or {"searches": 1000, "coverage": 3000, "timing": 200}[arguments.what]
-    study = {"searches": searches, "coverage": coverage, "timing": timing}[arguments.what]
+    kept = partial(searches, folder=arguments.output)
+    study = {"searches": kept, "coverage": coverage, "timing": timing}[arguments.what]
     if arguments.workers > 1:
         with (
             LocalCluster(n_workers=arguments.workers, threads_per_worker=1, dashboard_address=":0") as cluster,

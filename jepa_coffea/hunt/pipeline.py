@@ -85,7 +85,7 @@ def hunt_events(run: Run) -> HuntResult:
     method = Method(
         config.cwola(client=run.client, progress=run.progress), tuple(config.efficiencies), config.statistics, rules
     )
-    sections = (config.mass, config.features, config.classifier, config.folds)
+    sections = (config.input, config.mass, config.features, config.classifier, config.folds)
     key = digest(fingerprint(files), [section.model_dump(mode="json") for section in sections], config.seed)
     scores = out_of_fold_scores(run, key, events, method)
     baseline = fit_all(run, inclusive)
@@ -99,6 +99,8 @@ def hunt_events(run: Run) -> HuntResult:
     learned = [learning(s.window.name, *auc(s.score, s.scored & (s.region == WINDOW), s.sideband)) for s in scores]
     if events.dropped:
         learned.append(f"{events.dropped} events were left out because a feature is not finite.")
+    if events.unweighted:
+        learned.append(events.unweighted)
     if closure.left_out:
         learned.append(f"Too few events for these closure gates, left out: {', '.join(closure.left_out)}.")
     found = HuntResult(

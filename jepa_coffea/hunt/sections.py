@@ -21,6 +21,9 @@ class InputConfig(Section):
     """Globs of parquet files of embedded events."""
     histogram: Path | None = None
     """A spectrum to hunt in without classifiers: JSON with ``counts`` and ``edges`` (GeV), or FILE.root:NAME."""
+    unweight: bool = False
+    """Make counts of simulated events of different positive weights: each is kept with a probability of its weight over
+    the largest (hit or miss), decided by its identity and the seed. Without it different weights are an error."""
 
     @model_validator(mode="after")
     def _one(self) -> "InputConfig":
