@@ -19,8 +19,9 @@ from jepa_coffea.cwola.ensemble import Ensemble, train_ensembles
 from jepa_coffea.cwola.folds import event_hash
 from jepa_coffea.dijets import Dijets, DijetSelection, select_dijets
 from jepa_coffea.embed import DijetEmbedder
-from jepa_coffea.hunt.config import FeatureConfig, HuntConfig
+from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.events import feature_matrix, read_events
+from jepa_coffea.hunt.sections import FeatureConfig
 
 REGIONS = {-1: "low sideband", 0: "window", 1: "high sideband"}
 
