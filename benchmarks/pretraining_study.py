@@ -5,7 +5,9 @@ for the same time as P-JEPA without the regression of jet observables, on that r
 them an encoder that was never trained. Each is then frozen and fine-tuned with few labels, over several seeds, beside
 training from scratch. The winner is chosen on validation jets; the test jets are looked at once, at the end.
 
-All trainings are the project's own scripts in processes of their own, several at a time on one device.
+All trainings are the project's own scripts in processes of their own, ``--jobs`` at a time on one device. What is equal
+for all pretrainings is the wall-clock time (probes included) beside the same number of others; the processor minutes
+that each then had are in the table, for a machine that was shared with something else.
 """
 
 from __future__ import annotations
@@ -18,16 +20,18 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 from rich.console import Console
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -57,8 +61,8 @@ class Study:
     settings: list[str]
     finetune_settings: list[str]
 
-    def run(self, script: str, *arguments: object) -> None:
-        """Run one of the project's scripts; its output goes to a log beside the results.
+    def run(self, script: str, *arguments: object) -> float:
+        """Run one of the project's scripts, its output into a log beside the results; gives its processor minutes.
 
         Raises
         ------
@@ -74,37 +78,44 @@ class Study:
         with log.open("w") as file:
             file.write(" ".join(command) + "\n")
             file.flush()
-            status = subprocess.run(command, stdout=file, stderr=file, env=environment, check=False).returncode
+            process = subprocess.Popen(command, stdout=file, stderr=file, env=environment)
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = status = os.waitstatus_to_exitcode(status)
         if status:
             tail = "\n".join(log.read_text().splitlines()[-15:])
             msg = f"{script} ended with status {status}; {log}:\n{tail}"
             raise RuntimeError(msg)
+        return (used.ru_utime + used.ru_stime) / 60
 
     def classifier(self, plan: str, seed: int) -> Path:
         """Run folder of one fine-tuning."""
         folder = self.output / "classifiers" / plan
         return folder / f"seed{seed}" if len(self.seeds) > 1 else folder
 
-    def together(self, jobs: Sequence[tuple[object, ...]]) -> None:
-        """Run several scripts, ``self.jobs`` at a time."""
+    def together(self, jobs: Sequence[tuple[object, ...]]) -> list[float]:
+        """Run several scripts, ``self.jobs`` at a time; gives the processor minutes of each."""
         with ThreadPoolExecutor(self.jobs) as pool:
-            for done in [pool.submit(self.run, *map(str, job)) for job in jobs]:
-                done.result()
+            running = [pool.submit(self.run, *map(str, job)) for job in jobs]
+            return [done.result() for done in running]
+
+    def minutes_each(self, share: float, trainings: int) -> float:
+        """Minutes of one of ``trainings`` alike that together may take a ``share`` of the study."""
+        return share * self.minutes / -(-trainings // self.jobs)
 
 
-def pretrain(study: Study) -> None:
-    """Every objective for the same minutes, all at the same time; and one encoder that hardly takes a step."""
+def pretrain(study: Study) -> dict[str, float]:
+    """Every objective for the same minutes, and one encoder that hardly takes a step; gives processor minutes."""
     common = ["--config", study.config, "--data", *study.data]
-    minutes = ["--max-minutes", f"{PRETRAINING * study.minutes:.3f}"]
+    minutes = ["--max-minutes", f"{study.minutes_each(PRETRAINING, len(OBJECTIVES)):.3f}"]
     # Time ends a pretraining, not the number of steps.
-    watch = ["steps=1000000000", "monitor_every=500", "probe_every=500"]
+    watch = ["steps=1000000000", "monitor_every=250", "probe_every=250"]
     jobs = [
         ("pretrain.py", *common, "--output", study.output / name, *minutes, "--set", *watch, *changes, *study.settings)
         for name, changes in OBJECTIVES.items()
     ]
     still = ["steps=1", "optimiser.lr=1e-12", "optimiser.weight_decay=0", "probe_every=null"]
     untrained = ("pretrain.py", *common, "--output", study.output / "random", "--set", *study.settings, *still)
-    study.together([*jobs, untrained])
+    return dict(zip([*OBJECTIVES, "random"], study.together([*jobs, untrained]), strict=True))
 
 
 def finetune(study: Study) -> None:
@@ -112,8 +123,7 @@ def finetune(study: Study) -> None:
     names = list(OBJECTIVES)
     plan = [(name, mode) for name in names for mode in ("finetune", "freeze")]
     plan += [("random", "freeze"), ("random", "scratch")]
-    waves = -(-len(plan) // study.jobs)
-    minutes = FINETUNING * study.minutes / waves / len(study.seeds)
+    minutes = study.minutes_each(FINETUNING, len(plan)) / len(study.seeds)
     common = ["--data", *study.data, "--labels-per-class", study.labels, "--seeds", *study.seeds]
     limit = ["--max-minutes", f"{minutes:.3f}"]
     settings = ["--set", "name=classifier", *study.finetune_settings]
@@ -193,7 +203,7 @@ def table(study: Study, result: Mapping[str, Any]) -> str:
     lines = [
         f"# {study.labels} labels a class, {len(study.seeds)} seeds, {result['test_jets']} test jets",
         "",
-        f"Each pretraining {result['pretraining_minutes']:.1f} minutes, all at once on one {result['device']}.",
+        f"Each pretraining {result['pretraining_minutes']:.1f} minutes, {study.jobs} at a time on {result['device']}.",
         f"Chosen on validation jets: **{result['winner']}**.",
         "",
         "| pretraining | then | accuracy | AUC |",
@@ -201,11 +211,13 @@ def table(study: Study, result: Mapping[str, Any]) -> str:
     ]
     for label, mode, (accuracy, da), (auc, du) in rows(result):
         lines.append(f"| {label} | {mode} | {accuracy:.4f} +- {da:.4f} | {auc:.4f} +- {du:.4f} |")
-    lines += ["", "| pretraining | steps | jets | linear probe | kNN probe |", "|---|---|---|---|---|"]
+    head = ["pretraining", "steps", "jets", "processor minutes", "linear probe", "kNN probe"]
+    lines += ["", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for name, probe in result["probes"].items():
         run = result["pretraining"][name]
         numbers = [f"{probe['encoder'][kind]['accuracy']:.4f}" for kind in ("linear", "knn")]
-        lines.append(f"| {name} | {run['steps']} | {run['jets']:.3g} | {' | '.join(numbers)} |")
+        cells = [name, str(run["steps"]), f"{run['jets']:,}", f"{run['processor_minutes']:.1f}", *numbers]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -261,19 +273,25 @@ def main(argv: list[str] | None = None) -> int:
     )  # fmt: skip
     console = Console(stderr=True)
     started = time.monotonic()
-    for step in (pretrain, finetune):
+
+    def said(step: Callable[[Study], T]) -> T:
         with console.status(step.__doc__ or ""):
-            step(study)
+            done = step(study)
         console.print(f"{(time.monotonic() - started) / 60:.1f} min: {step.__name__} done")
-    with console.status("evaluation"):
-        result = judge(study)
+        return done
+
+    used = said(pretrain)
+    said(finetune)
+    result = said(judge)
     result |= {
         "minutes": (time.monotonic() - started) / 60,
-        "pretraining_minutes": PRETRAINING * study.minutes,
+        "pretraining_minutes": study.minutes_each(PRETRAINING, len(OBJECTIVES)),
         "device": device_name(study.device),
         "labels_per_class": study.labels,
         "seeds": study.seeds,
-        "pretraining": {name: pretraining_of(study.output / name) for name in [*OBJECTIVES, "random"]},
+        "pretraining": {
+            name: pretraining_of(study.output / name) | {"processor_minutes": minutes} for name, minutes in used.items()
+        },
     }
     (study.output / "study.json").write_text(json.dumps(result, indent=1) + "\n")
     text = table(study, result)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from training.models.attention import MASKED, Block
 from training.models.encoder import Encoded, Encoder
-from training.models.pairs import PairBias, pair_features, triangle
+from training.models.pairs import PairBias, corner, pair_features, triangle
 
 
 class Product(nn.Module):
@@ -72,10 +72,7 @@ class InferencePairs(nn.Module):
         for layer in self.layers:
             values = F.gelu(layer(values))
         values = self.head(values).reshape(row.shape[0], padding.shape[1])
-        particle = torch.arange(n, device=p4.device)
-        high = torch.maximum(particle[:, None], particle)
-        low = torch.minimum(particle[:, None], particle)
-        square = values.index_select(0, (high * (high + 1) // 2 + low).flatten()).unflatten(0, (n, n))
+        square = values.index_select(0, corner(n, p4.device).flatten()).unflatten(0, (n, n))
         return (square + padding).permute(2, 0, 1)
 
 

@@ -163,12 +163,10 @@ def due(step: int, every: int | None) -> bool:
 
 
 def looks_due(state: State, config: RunConfig, *, last: bool) -> set[str]:
-    """Which of the costly looks at the objective are due; validation also at the end."""
-    steps = {"monitors": config.monitor_every, "probe": config.probe_every}
-    wanted = {name for name, every in steps.items() if due(state.step, every)}
-    if state.validation and (last or due(state.step, state.validation.every)):
-        wanted.add("validation")
-    return wanted
+    """Which of the costly looks at the objective are due; at the end all that the run has."""
+    validated = state.validation.every if state.validation else None
+    steps = {"monitors": config.monitor_every, "probe": config.probe_every, "validation": validated}
+    return {name for name, every in steps.items() if every is not None and (last or due(state.step, every))}
 
 
 def look(wanted: set[str], objective: Objective, batch: Batch, extras: Extras, ranks: Ranks) -> dict[str, float]:

@@ -27,6 +27,8 @@ class Objective(nn.Module, ABC):
 
     needs_labels: bool = False
     """Whether a batch without labels is an error."""
+    compiled: bool = False
+    """Whether parts are compiled for the shapes of whole batches."""
     optional_fields: tuple[str, ...] = ()
     """Fields dropped at random in training, which events may therefore lack."""
 
@@ -53,6 +55,7 @@ class Objective(nn.Module, ABC):
     def compile(self) -> None:
         """Compile the repeated parts in place; names of parameters stay."""
         compile_regions(self)
+        self.compiled = True
 
 
 @torch.no_grad()

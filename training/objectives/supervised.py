@@ -8,9 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from training.data.batch import Batch
+from training.models.encoder import Encoder
 from training.models.encoders import AnyEncoder
 from training.models.flops import encoder_macs
 from training.models.heads import HeadName, build_head
+from training.models.slices import slices
 from training.objectives.base import Objective, ObjectiveError
 from training.objectives.ranks import global_mean
 
@@ -40,7 +42,12 @@ class Supervised(Objective):
 
     def logits(self, batch: Batch) -> Tensor:
         """Logits f32 [B, class]."""
-        return self.head(self.encoder(batch.particles, batch.mask, batch.jets)).float()
+        if batch.mask.is_cuda or self.compiled or not isinstance(self.encoder, Encoder):
+            return self.head(self.encoder(batch.particles, batch.mask, batch.jets)).float()
+        parts = slices(batch.mask)
+        inputs = [(batch.particles[rows, :n], batch.mask[rows, :n], batch.jets[rows]) for rows, n in parts]
+        logits = torch.cat([self.head(self.encoder(*values)) for values in inputs])
+        return logits.index_select(0, torch.cat([rows for rows, _ in parts]).argsort()).float()
 
     def forward(self, batch: Batch, progress: float = 0.0) -> dict[str, Tensor]:  # noqa: ARG002
         """Cross-entropy and accuracy."""
