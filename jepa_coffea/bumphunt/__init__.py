@@ -1,10 +1,12 @@
 """The bump hunt on histograms: background fits, p-values, their calibration, exports and the report."""
 
-from jepa_coffea.bumphunt.background import BackgroundFit, Prediction, fit_background
+from jepa_coffea.bumphunt.background import BackgroundFit, Prediction
 from jepa_coffea.bumphunt.calibration import Calibration, calibration
-from jepa_coffea.bumphunt.choice import choose_order, function_envelope, spurious_signal
+from jepa_coffea.bumphunt.choice import function_envelope, spurious_signal
 from jepa_coffea.bumphunt.errors import FitError, HistogramError
+from jepa_coffea.bumphunt.fit import fit_background
 from jepa_coffea.bumphunt.global_significance import GlobalSignificance, global_significance
+from jepa_coffea.bumphunt.order import choose_order
 from jepa_coffea.bumphunt.scan import Scan, scan, shape_search
 from jepa_coffea.bumphunt.searches import ShapeSearch, WindowSearch
 from jepa_coffea.bumphunt.sideband_efficiency import fit_efficiency

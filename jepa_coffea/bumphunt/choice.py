@@ -1,4 +1,4 @@
-"""Which function? Order by F-test, envelope of all that fit, and the spurious signal that a wrong one would fake."""
+"""How much depends on the function: the envelope of all that fit, and the spurious signal that a wrong one fakes."""
 
 from __future__ import annotations
 
@@ -7,93 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
-from jepa_coffea.bumphunt.background import BackgroundFit, fit_background
 from jepa_coffea.bumphunt.errors import FitError, HistogramError
-from jepa_coffea.bumphunt.functions import ALTERNATES, ORDERS
-from jepa_coffea.bumphunt.likelihood import Array, fit_batch
+from jepa_coffea.bumphunt.fit import fit_background
+from jepa_coffea.bumphunt.functions import ALTERNATES
+from jepa_coffea.bumphunt.likelihood import Array
 from jepa_coffea.bumphunt.records import Record
 from jepa_coffea.bumphunt.scan import scan
 from jepa_coffea.bumphunt.signals import Signal
 from jepa_coffea.bumphunt.spectrum import Interval, Spectrum, SpectrumLike, as_spectrum
-
-
-@dataclass(frozen=True)
-class OrderStep(Record):
-    """One comparison of the F-test."""
-
-    simpler: str
-    richer: str
-    f: float
-    """[(D1 - D2) / (nu1 - nu2)] / (D2 / nu2), with the deviances D for chi-squared."""
-    p_value: float
-    """Share of toys of the simpler function with at least this F; both functions are refitted to each."""
-    p_fisher: float
-    """The same from the F distribution; wrong where bins hold few events."""
-
-
-@dataclass(frozen=True)
-class OrderChoice(Record):
-    """Result of :func:`choose_order`."""
-
-    function: str
-    """The simplest that no richer one improves on."""
-    steps: tuple[OrderStep, ...]
-    stopped: str
-    """Why the search ended."""
-
-
-def choose_order(
-    data: SpectrumLike,
-    orders: Sequence[str] = ORDERS,
-    *,
-    sqrt_s: float = 13000.0,
-    window: Interval | None = None,
-    threshold: float = 0.05,
-    toys: int = 500,
-    seed: int = 0,
-) -> OrderChoice:
-    """Add parameters as long as the F-test says that they help (p below ``threshold``). The window is masked.
-
-    Raises FitError if the simplest function cannot be fitted.
-    """
-    steps: list[OrderStep] = []
-    current = fit_background(data, orders[0], sqrt_s=sqrt_s, window=window, toys=0)
-    for name in orders[1:]:
-        try:
-            richer = fit_background(data, name, sqrt_s=sqrt_s, window=window, toys=0)
-            steps.append(_compare(current, richer, toys, seed))
-        except FitError as error:
-            return OrderChoice(current.function, tuple(steps), f"{name} cannot be fitted: {error}")
-        if steps[-1].p_value >= threshold:
-            return OrderChoice(
-                current.function, tuple(steps), f"{name} is no improvement (p = {steps[-1].p_value:.2g})"
-            )
-        current = richer
-    return OrderChoice(current.function, tuple(steps), "the richest function of the family was reached")
-
-
-def _f(simple: Array, rich: Array, ndof_simple: int, ndof_rich: int) -> Array:
-    return np.asarray((simple - rich) / (ndof_simple - ndof_rich) / (rich / ndof_rich))
-
-
-def _compare(simpler: BackgroundFit, richer: BackgroundFit, toys: int, seed: int) -> OrderStep:
-    if richer.ndof < 1:
-        msg = f"{richer.function} leaves no degree of freedom on {int(richer.used.sum())} bins"
-        raise FitError(msg)
-    ndof = simpler.ndof, richer.ndof
-    f = float(_f(np.array(simpler.deviance), np.array(richer.deviance), *ndof))
-    mean = simpler.expected[simpler.used]
-    pseudo = np.random.default_rng(seed).poisson(mean, (toys, len(mean))).astype(float)
-    first, second = (fit_batch(fit.model.bins(fit.used), pseudo) for fit in (simpler, richer))
-    good = first.converged & second.converged
-    if good.mean() < 0.95:
-        msg = f"{richer.function} does not refit {int((~good).sum())} of {toys} toys of {simpler.function}"
-        raise FitError(msg)
-    null = _f(first.deviance[good], second.deviance[good], *ndof)
-    p_value = (1 + int((null >= f).sum())) / (1 + len(null))
-    return OrderStep(simpler.function, richer.function, f, p_value, float(stats.f.sf(f, ndof[0] - ndof[1], ndof[1])))
 
 
 @dataclass(frozen=True, eq=False)

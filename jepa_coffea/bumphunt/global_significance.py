@@ -40,7 +40,7 @@ class GlobalSignificance(Record):
     failed: int
     """Toys with a fit that did not converge; they count as exceeding."""
     gross_vitells_p: float
-    """Cross-check: upcrossing formula, an upper bound where several searches overlap; NaN without a mass scan."""
+    """Cross-check, an upper bound: upcrossings of mass scans, Bonferroni for what is no scan; NaN without a scan."""
     hypotheses: int
     maxima: Array
     """[toy]: largest local significance of each toy."""
@@ -102,8 +102,11 @@ def gross_vitells(z: Array, peak: float, level: float = LEVEL) -> float:
 
 
 def _gross_vitells(searches: list[Any], z: Array, peak: float) -> float:
-    ends = np.cumsum([len(search.labels) for search in searches])
-    if peak <= LEVEL or not all(search.ordered for search in searches):
+    if peak <= LEVEL or not any(search.ordered for search in searches):
         return float("nan")
-    parts = np.split(z, ends[:-1], axis=1)
-    return min(1.0, sum(gross_vitells(part, peak) for part in parts))
+    parts = np.split(z, np.cumsum([len(search.labels) for search in searches])[:-1], axis=1)
+    bounds = [
+        gross_vitells(part, peak) if search.ordered else part.shape[1] * float(p_value(peak))
+        for search, part in zip(searches, parts, strict=True)
+    ]
+    return min(1.0, sum(bounds))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from jepa_coffea.bumphunt.background import fit_background
 from jepa_coffea.bumphunt.errors import FitError, HistogramError
+from jepa_coffea.bumphunt.fit import fit_background
 from jepa_coffea.bumphunt.likelihood import Array
 from jepa_coffea.bumphunt.records import Record
 from jepa_coffea.bumphunt.searches import ShapeSearch

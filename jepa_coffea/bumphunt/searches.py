@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from jepa_coffea.bumphunt.background import BackgroundFit, check_sidebands, fit_background
+from jepa_coffea.bumphunt.background import BackgroundFit
+from jepa_coffea.bumphunt.errors import FitError
+from jepa_coffea.bumphunt.fit import check_sidebands, fit_background
 from jepa_coffea.bumphunt.functions import get_function
 from jepa_coffea.bumphunt.likelihood import Array, BatchFit, Model, Start, fit_batch
+from jepa_coffea.bumphunt.order import OrderRule, richest
 from jepa_coffea.bumphunt.reference import reference_model
 from jepa_coffea.bumphunt.significance import counting_significance
 from jepa_coffea.bumphunt.spectrum import Interval, Spectrum
@@ -160,3 +165,53 @@ class WindowSearch(_Search):
         sigma = np.sqrt(np.einsum("rp,rp->r", total, spread))
         z[good] = counting_significance(counts[good][:, mask].sum(axis=1), yields.sum(axis=1), sigma)
         return z
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenSearch:
+    """A search that chooses the order of its background function anew in every spectrum, as in the data."""
+
+    searches: dict[str, ShapeSearch | WindowSearch]
+    """The same search with each function."""
+    rules: tuple[OrderRule, ...]
+
+    @property
+    def ordered(self) -> bool:
+        return self._chosen.ordered
+
+    @cached_property
+    def _chosen(self) -> ShapeSearch | WindowSearch:
+        data = next(iter(self.searches.values())).spectrum.counts
+        return self.searches[str(richest(self.rules, data[None])[0])]
+
+    @property
+    def name(self) -> str:
+        return self._chosen.name + ", function chosen in each spectrum"
+
+    @property
+    def spectrum(self) -> Spectrum:
+        return self._chosen.spectrum
+
+    @property
+    def null(self) -> BackgroundFit:
+        """With the function that the data choose."""
+        return self._chosen.null
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self._chosen.labels
+
+    def local_z(self, counts: Array) -> Array:
+        chosen = richest(self.rules, counts)
+        z = np.full((len(counts), len(self.labels)), np.nan)
+        for name in np.unique(chosen):
+            # A function that can be fitted beside one window and not beside another gives no number: a failed fit.
+            with suppress(FitError):
+                z[chosen == name] = self.searches[str(name)].local_z(counts[chosen == name])
+        return z
+
+
+def chosen_anew(search: ShapeSearch | WindowSearch, rules: Sequence[OrderRule]) -> ChosenSearch:
+    """``search`` with its function chosen in every spectrum: the richest of what the rules, one a window, choose."""
+    names = max((rule.functions for rule in rules), key=len)
+    return ChosenSearch({name: replace(search, function=name) for name in names}, tuple(rules))

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special, stats
 
-from jepa_coffea.bumphunt.background import Prediction, check_sidebands
+from jepa_coffea.bumphunt.background import Prediction
 from jepa_coffea.bumphunt.errors import FitError, HistogramError
+from jepa_coffea.bumphunt.fit import check_sidebands
 from jepa_coffea.bumphunt.likelihood import Array
 from jepa_coffea.bumphunt.records import Record
 from jepa_coffea.bumphunt.spectrum import Interval, SpectrumLike, as_spectrum

@@ -1,57 +1,23 @@
-"""Closure gates: what must hold where there is no signal, each with a threshold that statistics can defend.
-
-A gate about a trend fails when the trend is both significant (three standard deviations, or p below the same) and
-larger than a size that a smooth fit of the spectrum absorbs: with few events it does not fail by chance, with many it
-does not fail for a trend that hurts nobody. A gate about a count fails at three standard deviations.
-"""
+"""All closure gates of a window, and which of them the number of events allows."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-from scipy import stats
 
-from jepa_coffea.bumphunt.significance import counting_significance
-from jepa_coffea.cwola.cwola import CWoLa, WindowScores
+from jepa_coffea.cwola.cwola import CWoLa
+from jepa_coffea.cwola.fake_window import fake_window, fake_window_count
 from jepa_coffea.cwola.fits import Sample
-from jepa_coffea.cwola.folds import FoldError
-from jepa_coffea.cwola.selection import SelectionError, auc
-from jepa_coffea.cwola.windows import HIGH, LOW, OUTSIDE, WINDOW, Window, Windows
-
-Floats = npt.NDArray[np.float64]
-
-SIGMAS = 3.0
-"""Significance at which a gate fails; a good analysis fails one such gate in 370 (741 one-sided)."""
-AUC_TOLERANCE = 0.05
-"""|AUC - 0.5| of low against high sideband that is tolerated however significant."""
-CORRELATION_TOLERANCE = 0.1
-"""|Spearman rho| of score and mass inside a sideband that is tolerated."""
-ENOUGH = 10
-"""Expected events below which a gate at a smaller efficiency says nothing."""
-EFFICIENCY_TOLERANCE = 0.15
-"""Relative variation of the efficiency over the sidebands, beyond statistics, that is tolerated."""
-
-
-@dataclass(frozen=True)
-class Gate:
-    """One closure test and its verdict."""
-
-    name: str
-    window: str
-    passed: bool
-    value: float
-    """What was measured; NaN when it could not be."""
-    error: float
-    """Its statistical error."""
-    threshold: float
-    """What ``value`` (its size, or its distance from where it should be) must not exceed."""
-    explanation: str
-
-    def record(self) -> dict[str, Any]:
-        """Plain numbers and text."""
-        return asdict(self)
+from jepa_coffea.cwola.gates import (
+    ENOUGH,
+    Gate,
+    flat_efficiency,
+    inverted_selection,
+    score_mass_correlation,
+    sideband_auc,
+)
+from jepa_coffea.cwola.scores import WindowScores
+from jepa_coffea.cwola.windows import HIGH, LOW, WINDOW
 
 
 @dataclass(frozen=True)
@@ -84,159 +50,3 @@ def closure_gates(sample: Sample, cwola: CWoLa, scores: WindowScores, efficienci
             else:
                 left_out.append(f"{gate.name} of window {gate.window}")
     return Closure(gates, left_out)
-
-
-def sideband_auc(scores: WindowScores) -> Gate:
-    """AUC of the high against the low sideband, trained on neither as such: 0.5 unless the score knows the mass."""
-    high, low = scores.scored & (scores.region == HIGH), scores.scored & (scores.region == LOW)
-    value, error = auc(scores.fraction, low, high)  # fractions fall with the score
-    threshold = max(AUC_TOLERANCE, SIGMAS * error)
-    return Gate(
-        "AUC of high against low sideband",
-        scores.window.name,
-        abs(value - 0.5) <= threshold,
-        value,
-        error,
-        threshold,
-        "0.5 if the score does not tell the sidebands apart; beyond the threshold the classifier leaks mass",
-    )
-
-
-def score_mass_correlation(scores: WindowScores, mass: Floats) -> Gate:
-    """The larger of the two Spearman correlations of score and mass, inside the low and inside the high sideband.
-
-    Separately, because a classifier that learned the window's masses rises below it and falls above it.
-    """
-    rho, error = 0.0, 0.0
-    for code in (LOW, HIGH):
-        here = scores.scored & (scores.region == code)
-        one = -float(stats.spearmanr(scores.fraction[here], mass[here]).statistic)
-        if abs(one) >= abs(rho):
-            rho, error = one, 1 / float(np.sqrt(max(int(np.count_nonzero(here)) - 1, 1)))
-    threshold = max(CORRELATION_TOLERANCE, SIGMAS * error)
-    return Gate(
-        "correlation of score and mass in a sideband",
-        scores.window.name,
-        abs(rho) <= threshold,
-        rho,
-        float(error),
-        float(threshold),
-        "0 if the score does not know the mass; beyond the threshold a selection sculpts the spectrum",
-    )
-
-
-def flat_efficiency(scores: WindowScores, mass: Floats, windows: Windows, efficiency: float) -> Gate:
-    """Efficiency against mass over the sidebands: its relative variation beyond statistics.
-
-    Bins are joined until ten events are expected to pass. With chi2 per degree of freedom c of a constant efficiency
-    and relative statistical errors e, the variation beyond them is sqrt((c - 1) <e^2>).
-    """
-    side = scores.sideband
-    everything, passed = windows.histogram(mass[side]), windows.histogram(mass[side & scores.selected(efficiency)])
-    mean = passed.sum() / everything.sum()
-    place = np.minimum((np.cumsum(everything) * mean / 10).astype(int), int(everything.sum() * mean / 10) - 1)
-    everything = np.bincount(place.clip(0), everything).astype(float)
-    passed = np.bincount(place.clip(0), passed).astype(float)
-    good = everything > 0
-    everything, passed = everything[good], passed[good]
-    ndof = len(passed) - 1
-    variance = everything * mean * (1 - mean)
-    chi2 = float(((passed - everything * mean) ** 2 / variance).sum()) if 0 < mean < 1 else 0.0
-    p = float(stats.chi2.sf(chi2, ndof)) if ndof > 0 else 1.0
-    relative = float((variance / (everything * mean) ** 2).mean())
-    value = float(np.sqrt(max(chi2 / ndof - 1, 0) * relative)) if ndof > 0 else 0.0
-    significant = p < 2 * stats.norm.sf(SIGMAS)
-    return Gate(
-        f"efficiency against mass at {efficiency:g}",
-        scores.window.name,
-        not (significant and value > EFFICIENCY_TOLERANCE),
-        value,
-        float(np.sqrt(relative * np.sqrt(2 / max(ndof, 1)))),
-        EFFICIENCY_TOLERANCE,
-        f"relative variation over the sidebands beyond statistics (chi2 {chi2:.1f} for {ndof}, p = {p:.2g})",
-    )
-
-
-def interpolated_count(
-    passed: npt.NDArray[np.bool_], region: npt.NDArray[np.int8], mass: Floats
-) -> tuple[int, float, float]:
-    """(n, b, sigma_b) in the window, b from the sidebands' efficiencies interpolated in mass to the window.
-
-    The efficiency at the window's mean mass is (1 - w) e_low + w e_high with w between the sidebands' mean masses, so a
-    linear trend cancels; b is it times all window events.
-    """
-    centre, efficiency, variance = {}, {}, {}
-    for code in (LOW, WINDOW, HIGH):
-        here = region == code
-        total = max(int(np.count_nonzero(here)), 1)
-        centre[code] = float(mass[here].mean()) if here.any() else np.nan
-        efficiency[code] = np.count_nonzero(passed & here) / total
-        variance[code] = max(efficiency[code], 1 / total) / total
-    w = (centre[WINDOW] - centre[LOW]) / (centre[HIGH] - centre[LOW])
-    total = int(np.count_nonzero(region == WINDOW))
-    b = total * ((1 - w) * efficiency[LOW] + w * efficiency[HIGH])
-    sigma = total * np.sqrt((1 - w) ** 2 * variance[LOW] + w**2 * variance[HIGH])
-    return int(np.count_nonzero(passed & (region == WINDOW))), float(b), float(sigma)
-
-
-def inverted_selection(scores: WindowScores, mass: Floats, efficiency: float) -> Gate:
-    """The least signal-like events, as many as are selected: their count in the window against the sidebands'."""
-    passed = scores.scored & (scores.fraction > 1 - efficiency)
-    region = np.where(scores.scored, scores.region, OUTSIDE)
-    return _count_gate(
-        f"inverted selection at {efficiency:g}",
-        scores.window.name,
-        interpolated_count(passed, region, mass),
-        "the least signal-like events of the window are as many as the sidebands say; else the score knows the mass",
-    )
-
-
-@dataclass(frozen=True)
-class Fake:
-    """A sideband's events, trained on as if its middle were the window."""
-
-    mass: Floats
-    scores: WindowScores
-
-
-def fake_window(sample: Sample, cwola: CWoLa, window: Window) -> tuple[str, Fake | str]:
-    """The whole training again for a window inside the fuller sideband, where there is no signal: name, and result.
-
-    The fake window holds the middle half of that sideband's events, between quarters as its sidebands. The result is
-    the reason where it cannot be made.
-    """
-    region = window.region(sample.mass)
-    code = max((LOW, HIGH), key=lambda c: np.count_nonzero(region == c))
-    rows = np.flatnonzero(region == code)
-    name = f"fake window in the {'low' if code == LOW else 'high'} sideband"
-    ends = (window.sideband_low, window.low) if code == LOW else (window.high, window.sideband_high)
-    low, high = np.quantile(sample.mass[rows], [0.25, 0.75])
-    try:
-        fake = Window(float(low), float(high), *ends, name=f"{window.name} fake")
-        inner = replace(cwola, windows=Windows((fake,), (ends[0], fake.low, fake.high, ends[1])))
-        here = sample.take(rows)
-        return name, Fake(here.mass, inner.fit_sample(here)[0])
-    except (FoldError, SelectionError) as error:
-        return name, str(error)
-
-
-def fake_window_count(fake: Fake | str, name: str, window: str, efficiency: float) -> Gate:
-    """What is selected in the fake window, against its sidebands."""
-    reason = fake if isinstance(fake, str) else ""
-    if isinstance(fake, Fake):
-        try:
-            passed = fake.scores.selected(efficiency)
-        except SelectionError as error:
-            reason = str(error)
-    if isinstance(fake, str) or reason:
-        return Gate(name, window, False, np.nan, np.nan, SIGMAS, f"could not be made: {reason}")
-    count = interpolated_count(passed, np.where(fake.scores.scored, fake.scores.region, OUTSIDE), fake.mass)
-    return _count_gate(name, window, count, "classifiers trained for a window where there is nothing find nothing")
-
-
-def _count_gate(name: str, window: str, count: tuple[int, float, float], explanation: str) -> Gate:
-    n, b, sigma = count
-    z = float(counting_significance(n, b, sigma))
-    return Gate(
-        name, window, abs(z) <= SIGMAS, z, 1.0, SIGMAS, f"{explanation}: {n} found, {b:.1f} ± {sigma:.1f} expected"
-    )

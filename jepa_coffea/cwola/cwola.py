@@ -7,66 +7,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from jepa_coffea.cwola.choice import Place, choose_estimators, choose_members, fractions
 from jepa_coffea.cwola.classifiers import ClassifierError, check_estimator
-from jepa_coffea.cwola.fits import Fit, Recipe, Sample, fit_and_score, make_sample, scored_rows
-from jepa_coffea.cwola.folds import FoldError, Folds, salted, uniform
-from jepa_coffea.cwola.selection import argos, check_efficiency, sideband_fraction
+from jepa_coffea.cwola.fits import Fit, Recipe, Sample, fit_and_test, make_sample, scored_rows
+from jepa_coffea.cwola.folds import FoldError, Folds
+from jepa_coffea.cwola.scores import WindowScores
+from jepa_coffea.cwola.selection import check_efficiency
 from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.cwola.weights import NAMES
-from jepa_coffea.cwola.windows import OUTSIDE, WINDOW, Window, Windows
+from jepa_coffea.cwola.windows import Window, Windows
 
 Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 
 MINIMUM_EVENTS = 10
 """Fewest events of each region with which a classifier is trained."""
-
-
-@dataclass(frozen=True)
-class WindowScores:
-    """What the classifiers of one window say of every event."""
-
-    window: Window
-    score: Floats
-    """Mean probability of the members to be a window event, out of fold, (events,); NaN where no classifier may score:
-    outside the fit range, and the first fold in forward order."""
-    fraction: Floats
-    """The smallest sideband efficiency whose threshold admits the event, comparable between folds, (events,)."""
-    region: npt.NDArray[np.int8]
-    """LOW, WINDOW, HIGH or OUTSIDE, (events,)."""
-    fold: npt.NDArray[np.int64]
-    """Outer fold of each event, (events,)."""
-    chosen: tuple[str, ...]
-    """The estimator of each tested outer fold."""
-    argos: tuple[dict[str, float], ...] = ()
-    """Inner-fold ARGOS of each candidate, for each tested outer fold; empty when there was no choice."""
-
-    @property
-    def scored(self) -> Mask:
-        """Which events have a score."""
-        return np.isfinite(self.score)
-
-    @property
-    def sideband(self) -> Mask:
-        """Which scored events are in the window's sidebands."""
-        return self.scored & (self.region != WINDOW) & (self.region != OUTSIDE)
-
-    def selected(self, efficiency: float) -> Mask:
-        """Events above their fold's threshold for this sideband efficiency, shape (events,).
-
-        Raises SelectionError where a fold has fewer than 1 / efficiency sideband events.
-        """
-        for fold in np.unique(self.fold[self.scored]):
-            check_efficiency(efficiency, int(np.count_nonzero(self.sideband & (self.fold == fold))))
-        return self.scored & (self.fraction <= efficiency)
-
-    def thresholds(self, efficiency: float) -> dict[int, float]:
-        """The score threshold of each tested fold at this sideband efficiency."""
-        passed = self.selected(efficiency) & self.sideband
-        return {
-            int(fold): float(self.score[passed & (self.fold == fold)].min())
-            for fold in np.unique(self.fold[self.scored])
-        }
 
 
 @dataclass(frozen=True)
@@ -84,6 +38,8 @@ class CWoLa:
         seed: all randomness, together with the position of a fit; never the order in which fits are done.
         client: a ``dask.distributed.Client`` to fit on; without one, fits run here.
         progress: show a progress bar.
+        best_at: in place of averaging all members, keep in each inner fold the one with the largest window efficiency
+            at this sideband efficiency, and average these.
     """
 
     windows: Windows
@@ -95,6 +51,7 @@ class CWoLa:
     seed: int = 0
     client: Any = None
     progress: bool = False
+    best_at: float | None = None
 
     def __post_init__(self) -> None:
         for estimator in self.recipe.candidates.values():
@@ -105,6 +62,8 @@ class CWoLa:
                 f"{self.members} and {self.attribute_fraction}"
             )
             raise ClassifierError(msg)
+        if self.best_at is not None:
+            check_efficiency(self.best_at, 1_000_000_000)
 
     @property
     def recipe(self) -> Recipe:
@@ -153,23 +112,20 @@ class CWoLa:
         """:meth:`fit` of a checked sample."""
         for window in self.windows.windows:
             self._check_counts(sample, window)
-        chosen, merits = self._choose(sample)
-        fits = [Fit(*place, None, name, member) for place, name in chosen.items() for member in range(self.members)]
-        scores = self._run(fits, sample, "CWoLa: classifiers")
-        by_place: dict[tuple[int, int], list[Floats]] = {place: [] for place in chosen}
-        for fit, values in zip(fits, scores, strict=True):
-            by_place[fit.window, fit.outer].append(values)
-        return [self._collect(sample, index, by_place, chosen, merits) for index in range(len(self.windows.windows))]
-
-    def _run(self, fits: Sequence[Fit], sample: Sample, description: str) -> list[Floats]:
-        return run_tasks(
-            fit_and_score,
+        chosen, merits = choose_estimators(self, sample)
+        fits = choose_members(self, sample, chosen)
+        scores = run_tasks(
+            fit_and_test,
             fits,
             (sample, self.recipe),
             client=self.client,
             progress=self.progress,
-            description=description,
+            description="CWoLa: classifiers",
         )
+        by_place: dict[Place, list[Floats]] = {place: [] for place in chosen}
+        for fit, values in zip(fits, scores, strict=True):
+            by_place[fit.window, fit.outer].append(values)
+        return [self._collect(sample, index, by_place, chosen, merits) for index in range(len(self.windows.windows))]
 
     def _check_counts(self, sample: Sample, window: Window) -> None:
         region, outer = window.region(sample.mass), self.folds.outer_of(sample.hashes)
@@ -185,48 +141,24 @@ class CWoLa:
                     )
                     raise FoldError(msg)
 
-    def _choose(self, sample: Sample) -> tuple[dict[tuple[int, int], str], dict[tuple[int, int], dict[str, float]]]:
-        """The candidate with the largest ARGOS in the inner folds of each (window, outer fold)."""
-        recipe = self.recipe
-        places = [(index, fold) for index in range(len(self.windows.windows)) for fold in self.folds.tested()]
-        if len(recipe.candidates) == 1:
-            return dict.fromkeys(places, next(iter(recipe.candidates))), {}
-        fits = [
-            Fit(*place, inner, name, 0)
-            for place in places
-            for name in recipe.candidates
-            for inner in range(self.folds.inner)
-        ]
-        scores = self._run(fits, sample, "CWoLa: choice of classifier")
-        fractions: dict[tuple[tuple[int, int], str], list[tuple[Floats, npt.NDArray[np.int8]]]] = {}
-        for fit, values in zip(fits, scores, strict=True):
-            rows = scored_rows(fit, sample, recipe)
-            region = self.windows.windows[fit.window].region(sample.mass[rows])
-            pair = (self._fractions(values, rows, region, sample), region)
-            fractions.setdefault(((fit.window, fit.outer), fit.estimator), []).append(pair)
-        merits: dict[tuple[int, int], dict[str, float]] = {place: {} for place in places}
-        for (place, name), pairs in fractions.items():
-            fraction, region = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
-            merits[place][name] = argos(fraction, region == WINDOW, (region != WINDOW) & (region != OUTSIDE))
-        return {place: max(merit, key=merit.__getitem__) for place, merit in merits.items()}, merits
-
     def _collect(
         self,
         sample: Sample,
         index: int,
-        scores: Mapping[tuple[int, int], Sequence[Floats]],
-        chosen: Mapping[tuple[int, int], str],
-        merits: Mapping[tuple[int, int], dict[str, float]],
+        scores: Mapping[Place, Sequence[Floats]],
+        chosen: Mapping[Place, str],
+        merits: Mapping[Place, dict[str, float]],
     ) -> WindowScores:
         window = self.windows.windows[index]
         region = window.region(sample.mass)
         score, fraction = np.full(len(region), np.nan), np.full(len(region), np.nan)
         tested = self.folds.tested()
         for fold in tested:
-            rows = scored_rows(Fit(index, fold, None, "", 0), sample, self.recipe)
+            place = Fit(index, fold, None, "", 0)
+            rows = scored_rows(place, sample, self.recipe)
             # Summed in the order of the members, so that the last bit does not depend on the scheduling.
-            score[rows] = np.sum(scores[index, fold], axis=0) / self.members
-            fraction[rows] = self._fractions(score[rows], rows, region[rows], sample)
+            score[rows] = np.sum(scores[index, fold], axis=0) / len(scores[index, fold])
+            fraction[rows], _ = fractions(score[rows], place, sample, self.recipe)
         given = score[np.isfinite(score)]
         if not np.ptp(given) > 0:
             msg = (
@@ -243,10 +175,3 @@ class CWoLa:
             tuple(chosen[index, fold] for fold in tested),
             tuple(merits[index, fold] for fold in tested) if merits else (),
         )
-
-    def _fractions(
-        self, scores: Floats, rows: npt.NDArray[np.int64], region: npt.NDArray[np.int8], sample: Sample
-    ) -> Floats:
-        sideband = (region != WINDOW) & (region != OUTSIDE)
-        ties = uniform(salted(sample.hashes[rows], "tie", self.seed))
-        return sideband_fraction(scores, sideband, sample.weights[rows], ties)

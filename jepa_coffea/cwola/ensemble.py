@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from jepa_coffea.cwola.choice import choose_estimators, choose_members, fractions
 from jepa_coffea.cwola.cwola import CWoLa
 from jepa_coffea.cwola.fits import Fit, Sample, Trained, fit_member, scored_rows
-from jepa_coffea.cwola.folds import Folds, salted, uniform
-from jepa_coffea.cwola.selection import check_efficiency, sideband_fraction
+from jepa_coffea.cwola.folds import Folds
+from jepa_coffea.cwola.selection import check_efficiency
 from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.cwola.windows import OUTSIDE, WINDOW, Window
 
@@ -65,8 +66,8 @@ def train_ensembles(cwola: CWoLa, sample: Sample, efficiencies: Sequence[float])
     Raises:
         FoldError, SelectionError, ClassifierError: as :meth:`CWoLa.fit`.
     """
-    chosen, _ = cwola._choose(sample)
-    fits = [Fit(*place, None, name, member) for place, name in chosen.items() for member in range(cwola.members)]
+    chosen, _ = choose_estimators(cwola, sample)
+    fits = choose_members(cwola, sample, chosen)
     trained = run_tasks(
         fit_member,
         fits,
@@ -85,15 +86,14 @@ def _ensemble(
     cwola: CWoLa, sample: Sample, index: int, folds: dict[int, list[Trained]], efficiencies: Sequence[float]
 ) -> Ensemble:
     thresholds: dict[float, dict[int, float]] = {efficiency: {} for efficiency in efficiencies}
-    window = cwola.windows.windows[index]
     for fold, members in folds.items():
-        rows = scored_rows(Fit(index, fold, None, "", 0), sample, cwola.recipe)
-        region = window.region(sample.mass[rows])
-        sideband = (region != WINDOW) & (region != OUTSIDE)
+        place = Fit(index, fold, None, "", 0)
+        rows = scored_rows(place, sample, cwola.recipe)
         score = np.sum([member.score(sample.X[rows]) for member in members], axis=0) / len(members)
-        ties = uniform(salted(sample.hashes[rows], "tie", cwola.seed))
-        fraction = sideband_fraction(score, sideband, sample.weights[rows], ties)
+        fraction, region = fractions(score, place, sample, cwola.recipe)
+        sideband = (region != WINDOW) & (region != OUTSIDE)
         for efficiency in efficiencies:
             check_efficiency(efficiency, int(np.count_nonzero(sideband)))
             thresholds[efficiency][fold] = float(score[sideband & (fraction <= efficiency)].min())
-    return Ensemble(window, cwola.folds, {fold: tuple(kept) for fold, kept in folds.items()}, thresholds)
+    kept = {fold: tuple(members) for fold, members in folds.items()}
+    return Ensemble(cwola.windows.windows[index], cwola.folds, kept, thresholds)

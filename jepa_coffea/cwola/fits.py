@@ -1,7 +1,7 @@
 """One classifier fit, a pure function of the sample, the recipe and the position of the fit."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -122,6 +122,11 @@ def training_rows(fit: Fit, sample: Sample, recipe: Recipe) -> Rows:
 def fit_and_score(fit: Fit, sample: Sample, recipe: Recipe) -> Floats:
     """Train one classifier and score the events it was not trained on, shape (events of :func:`scored_rows`,)."""
     return fit_member(fit, sample, recipe).score(sample.X[scored_rows(fit, sample, recipe)])
+
+
+def fit_and_test(fit: Fit, sample: Sample, recipe: Recipe) -> Floats:
+    """Train one classifier and score its outer fold, whether or not it left out an inner fold in training."""
+    return fit_member(fit, sample, recipe).score(sample.X[scored_rows(replace(fit, inner=None), sample, recipe)])
 
 
 def train_and_score(

@@ -16,7 +16,12 @@ UInt64 = npt.NDArray[np.uint64]
 Mask = npt.NDArray[np.bool_]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_SALTS = {"outer": 0x0DDB1A5E5BAD5EED, "inner": 0x5EEDED1A5E0DDBA1, "tie": 0x71EB4EA4E471EB4E}
+_SALTS = {
+    "outer": 0x0DDB1A5E5BAD5EED,
+    "inner": 0x5EEDED1A5E0DDBA1,
+    "tie": 0x71EB4EA4E471EB4E,
+    "unweight": 0x2B7E151628AED2A6,
+}
 
 
 class FoldError(ValueError):
@@ -71,7 +76,7 @@ def as_hashes(ids: npt.ArrayLike) -> UInt64:
     raise FoldError(msg)
 
 
-def salted(hashes: UInt64, purpose: Literal["outer", "inner", "tie"], seed: int) -> UInt64:
+def salted(hashes: UInt64, purpose: Literal["outer", "inner", "tie", "unweight"], seed: int) -> UInt64:
     """Hashes of an independent family for each purpose and seed, shape (events,)."""
     return splitmix64(hashes ^ splitmix64(np.uint64(_SALTS[purpose]) ^ splitmix64(np.uint64(seed))))
 

@@ -22,7 +22,10 @@ pseudo-experiments that redo folds, training, thresholds and fit:
   law with n - 1 degrees of freedom, exactly so if Z is Gaussian under the null; p is its tail, whatever the number of
   experiments (few of them cost significance instead of inventing it), and corrected Z the same p in Gaussian units;
 * rank p = (1 + #{toys with Z at least as large}) / (1 + toys), exact for any distribution, never below 1/(1 + toys);
-* global p: the rank of the largest corrected Z of all windows and efficiencies among the largest of each toy.
+* global p: the rank of the largest corrected Z of all windows and efficiencies among the largest of each toy, see
+  :mod:`jepa_coffea.hunt.search`.
+
+The second background estimate is counted in the same pseudo-experiments and corrected in the same way.
 
 Thresholds are quantiles of the held-out sidebands of the fold, so k of its m sideband events pass by construction, and
 the window count, given the threshold, is Poisson with a mean that fluctuates: relative variance 1/k. That equals the
@@ -39,19 +42,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from scipy import special, stats
 
 from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.hunt.config import HuntError
-from jepa_coffea.hunt.experiment import Counting, Method, run_experiment
+from jepa_coffea.hunt.experiment import Counting, Floats, Method, Template, run_experiment
+from jepa_coffea.hunt.null import Corrected, correct, nulls_of
 from jepa_coffea.hunt.pseudo import PseudoData
 from jepa_coffea.hunt.store import Ledger
 
-Floats = npt.NDArray[np.float64]
-
-MINIMUM_EXPERIMENTS = 20
-"""Fewer pseudo-experiments measure no width."""
+FUNCTION, TEMPLATE = 0, 1
+"""The two background estimates in arrays of pseudo-experiments: fitted function, efficiency in the sidebands."""
 
 
 def toy_seed(seed: int, number: int, stream: int = 0) -> int:
@@ -59,9 +59,13 @@ def toy_seed(seed: int, number: int, stream: int = 0) -> int:
     return int(np.random.SeedSequence(seed, spawn_key=(stream, number)).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def null_experiment(seed: int, pseudo: PseudoData, method: Method) -> list[float]:
-    """Z of every (window, efficiency) in one background-only pseudo-experiment; NaN where the fit failed."""
-    return [result.z for result in run_experiment(pseudo.draw(seed), method.seeded(seed))]
+def null_experiment(seed: int, pseudo: PseudoData, method: Method) -> list[list[float]]:
+    """Z of every (window, efficiency) in one background-only pseudo-experiment, by function and by template.
+
+    NaN where an estimate failed.
+    """
+    results = run_experiment(pseudo.draw(seed), method.seeded(seed))
+    return [[counting.z for counting, _ in results], [template.z for _, template in results]]
 
 
 def null_significances(
@@ -75,7 +79,7 @@ def null_significances(
     client: Any = None,
     progress: bool = False,
 ) -> Floats:
-    """Z of ``experiments`` pseudo-experiments, shape (experiments, windows x efficiencies).
+    """Z of ``experiments`` pseudo-experiments, shape (experiments, 2, windows x efficiencies); FUNCTION, TEMPLATE.
 
     With a ``ledger`` file every finished experiment is kept, and only those that it lacks are done.
     """
@@ -94,157 +98,41 @@ def null_significances(
     return np.array([book[str(s)] for s in seeds], dtype=float)
 
 
-def gaussian_units(t: Floats, degrees: int) -> Floats:
-    """Z with the same upper tail as Student's t >= 0; through logarithms, as large excesses have no smaller number."""
-    log_p = stats.t.logsf(t, degrees)
-    # Where the tail underflows, its first asymptotic term: density times (t + degrees / t) / degrees.
-    large = np.maximum(t, 1.0)
-    asymptotic = stats.t.logpdf(large, degrees) + np.log((large + degrees / large) / degrees)
-    return np.asarray(-special.ndtri_exp(np.where(np.isfinite(log_p), log_p, asymptotic)))
-
-
-@dataclass(frozen=True)
-class Null:
-    """The distribution of one Z under the null."""
-
-    toys: Floats
-    """Z of the pseudo-experiments whose fit worked, sorted."""
-    failed: int
-    """Pseudo-experiments whose fit failed; each counts as one with a larger Z."""
-
-    @property
-    def mean(self) -> float:
-        """Mean Z."""
-        return float(self.toys.mean())
-
-    @property
-    def width(self) -> float:
-        """Standard deviation of Z."""
-        return float(self.toys.std(ddof=1))
-
-    @property
-    def mean_error(self) -> float:
-        """Statistical error of the mean."""
-        return self.width / float(np.sqrt(len(self.toys)))
-
-    @property
-    def width_error(self) -> float:
-        """Statistical error of the width, from the toys' own fourth moment."""
-        n = len(self.toys)
-        m4 = float(((self.toys - self.mean) ** 4).mean())
-        return float(np.sqrt(max(m4 - self.width**4 * (n - 3) / (n - 1), 0) / n)) / (2 * self.width)
-
-    def corrected(self, z: npt.ArrayLike) -> Floats:
-        """Corrected Z, of the shape of ``z``: the tail of Student's t of n - 1 degrees in Gaussian units."""
-        n = len(self.toys)
-        t = (np.asarray(z, dtype=float) - self.mean) / (self.width * np.sqrt(1 + 1 / n))
-        return np.sign(t) * gaussian_units(np.abs(t), n - 1)
-
-    def error(self, z: float) -> float:
-        """Statistical error of the corrected Z from the errors of mean and width."""
-        return float(np.hypot(self.mean_error, (z - self.mean) / self.width * self.width_error) / self.width)
-
-    def rank_p(self, z: float) -> float:
-        """(1 + number of toys with at least this Z) / (1 + toys)."""
-        above = self.failed + int(np.count_nonzero(self.toys >= z))
-        return (1 + above) / (1 + self.failed + len(self.toys))
-
-
 @dataclass(frozen=True)
 class Calibrated:
     """A counting result and what it is worth after calibration."""
 
     counting: Counting
-    null: Null
-    z: float
-    """Corrected significance."""
-    z_error: float
-    """Its error from the finite number of pseudo-experiments."""
-    p: float
-    """Its p-value: the tail of Student's t."""
-    rank_p: float
+    corrected: Corrected
+    template: Corrected | str
+    """The same by the second background estimate, or why that is not calibrated."""
 
     def record(self) -> dict[str, Any]:
         """Plain numbers."""
-        null = self.null
-        return {
-            **self.counting.record(),
-            "corrected_z": self.z,
-            "corrected_z_error": self.z_error,
-            "corrected_p": self.p,
-            "rank_p": self.rank_p,
-            "null": {
-                "experiments": len(null.toys) + null.failed,
-                "failed": null.failed,
-                "mean": null.mean,
-                "mean_error": null.mean_error,
-                "width": null.width,
-                "width_error": null.width_error,
-            },
-        }
+        template = self.template
+        second = {"uncalibrated": template} if isinstance(template, str) else template.record()
+        return {**self.counting.record(), **self.corrected.record(), "template": second}
 
 
-def nulls_of(toys: Floats) -> list[Null]:
-    """One null distribution per column of (experiments, windows x efficiencies).
+def calibrate(results: Sequence[Counting], templates: Sequence[Template], toys: Floats) -> list[Calibrated]:
+    """Each result against its own null; results and templates in the order of the last axis of ``toys``.
 
-    Raises HuntError when fewer than ``MINIMUM_EXPERIMENTS`` worked or more than one in ten failed.
+    Raises HuntError when the fits of too many pseudo-experiments failed. The second estimate is a cross-check, so that
+    it is left uncalibrated, with the reason, where that happens to it.
     """
-    result = []
-    for column in toys.T:
-        good = np.sort(column[np.isfinite(column)])
-        failed = len(column) - len(good)
-        if len(good) < MINIMUM_EXPERIMENTS or failed > 0.1 * len(column):
-            msg = (
-                f"calibration: {len(good)} of {len(column)} pseudo-experiments gave a significance, expected at least "
-                f"{MINIMUM_EXPERIMENTS} and nine in ten; run more, or choose a fit that converges at this efficiency"
-            )
-            raise HuntError(msg)
-        result.append(Null(good, failed))
-    return result
+    nulls = nulls_of(toys[:, FUNCTION])
+    return [
+        Calibrated(result, correct(result.z, null), second_estimate(template, column))
+        for result, template, null, column in zip(results, templates, nulls, toys[:, TEMPLATE].T, strict=True)
+    ]
 
 
-def calibrate(results: Sequence[Counting], toys: Floats) -> list[Calibrated]:
-    """Each result against its own null; results in the order of the columns of ``toys``."""
-    calibrated = []
-    for result, null in zip(results, nulls_of(toys), strict=True):
-        z = float(null.corrected(result.z))
-        p = float(stats.norm.sf(z))
-        calibrated.append(Calibrated(result, null, z, null.error(result.z), p, null.rank_p(result.z)))
-    return calibrated
-
-
-@dataclass(frozen=True)
-class GlobalP:
-    """How often nothing gives, anywhere in the search, what was found at its best place."""
-
-    largest_z: float
-    """The largest corrected Z of all windows and efficiencies."""
-    where: int
-    """Its number in the list of results."""
-    p: float
-    """Rank among the pseudo-experiments' largest corrected Z."""
-    exceeding: int
-    """Pseudo-experiments with at least as large a one; 0 makes ``p`` an upper bound."""
-    experiments: int
-    bound: float
-    """Bonferroni: number of trials times the smallest corrected local p."""
-
-
-def global_p(calibrated: Sequence[Calibrated], toys: Floats) -> GlobalP:
-    """The p-value of the whole search: windows and efficiencies are trials, counted inside the pseudo-experiments."""
-    z = np.array([result.z for result in calibrated])
-    # A failed fit is a toy that could have been anything: it counts as exceeding.
-    corrected = np.stack(
-        [result.null.corrected(column) for result, column in zip(calibrated, toys.T, strict=True)], axis=1
-    )
-    largest = np.where(np.isfinite(corrected), corrected, np.inf).max(axis=1)
-    where = int(np.nanargmax(z))
-    exceeding = int(np.count_nonzero(largest >= z[where]))
-    return GlobalP(
-        float(z[where]),
-        where,
-        (1 + exceeding) / (1 + len(toys)),
-        exceeding,
-        len(toys),
-        float(min(1.0, len(z) * stats.norm.sf(z[where]))),
-    )
+def second_estimate(template: Template, toys: Floats) -> Corrected | str:
+    """The calibrated Z of the second background estimate, or why there is none."""
+    if template.problem:
+        return template.problem
+    try:
+        (null,) = nulls_of(toys[:, None])
+    except HuntError as error:
+        return str(error)
+    return correct(template.z, null)

@@ -86,7 +86,7 @@ def table_of(result: HuntResult) -> Table:
             f"{counting.b:.1f} ± {counting.sigma_b:.1f}",
             f"{counting.z:.2f}",
             f"{counting.p:.2g}",
-            f"{entry.z:.2f} ± {entry.z_error:.2f}" if entry else "",
-            f"{entry.p:.2g}" if entry else "",
+            f"{entry.corrected.z:.2f} ± {entry.corrected.z_error:.2f}" if entry else "",
+            f"{entry.corrected.p:.2g}" if entry else "",
         )
     return table

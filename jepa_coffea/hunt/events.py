@@ -18,7 +18,9 @@ from jepa_coffea.cwola.features import symmetrised
 from jepa_coffea.cwola.fits import Sample, make_sample
 from jepa_coffea.cwola.folds import event_hash
 from jepa_coffea.cwola.windows import Windows
-from jepa_coffea.hunt.config import FeatureConfig, HuntConfig, HuntError
+from jepa_coffea.hunt.config import HuntConfig, HuntError
+from jepa_coffea.hunt.sections import FeatureConfig
+from jepa_coffea.hunt.unweight import hit_or_miss
 
 Floats = npt.NDArray[Any]
 
@@ -40,6 +42,8 @@ class Events:
     """Hashes of the encoders that made the embeddings."""
     dropped: int = 0
     """Events in the fit range that were left out because a feature is not finite."""
+    unweighted: str = ""
+    """What to say of events that were left out to make counts of weights."""
 
     def take(self, rows: npt.NDArray[Any]) -> "Events":
         """These events only (rows or mask)."""
@@ -98,14 +102,9 @@ def read_events(globs: Sequence[str], config: HuntConfig, what: str = "embedded 
             "in a hundred is no accident: look at the selection and the embeddings of these files"
         )
         raise HuntError(msg)
-    if len(sample.weights) and np.ptp(sample.weights) > 0:
-        msg = (
-            f"hunt: {what} have weights from {sample.weights.min():g} to {sample.weights.max():g}; sums of different "
-            "weights are not Poisson counts and no p-value of them can be believed. Unweight the events first"
-        )
-        raise HuntError(msg)
+    kept, note = hit_or_miss(sample, what, allowed=config.input.unweight, seed=config.seed)
     truth = [part.truth for part in parts if part.truth is not None]
-    return Events(
+    everything = Events(
         replace(sample, weights=np.ones(len(sample.mass))),
         np.concatenate([part.identity for part in parts]),
         np.concatenate(truth) if len(truth) == len(parts) else None,
@@ -113,7 +112,9 @@ def read_events(globs: Sequence[str], config: HuntConfig, what: str = "embedded 
         np.concatenate([part.observables for part in parts]),
         models,
         dropped,
+        note,
     )
+    return everything.take(kept)
 
 
 def _read_file(file: Path, config: HuntConfig, windows: Windows) -> Events:

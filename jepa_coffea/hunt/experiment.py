@@ -7,11 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from jepa_coffea.bumphunt import BackgroundFit, FitError, HistogramError, counting_significance, fit_background, p_value
+from jepa_coffea.bumphunt.order import OrderRule, richest
 from jepa_coffea.bumphunt.sideband_efficiency import fit_efficiency
-from jepa_coffea.cwola.cwola import CWoLa, WindowScores
+from jepa_coffea.cwola.cwola import CWoLa
 from jepa_coffea.cwola.fits import Sample
+from jepa_coffea.cwola.scores import WindowScores
 from jepa_coffea.cwola.windows import Window, Windows
-from jepa_coffea.hunt.config import StatisticsConfig
+from jepa_coffea.hunt.sections import StatisticsConfig
 
 Floats = npt.NDArray[np.float64]
 
@@ -23,6 +25,9 @@ class Method:
     cwola: CWoLa
     efficiencies: tuple[float, ...]
     statistics: StatisticsConfig
+    rules: tuple[OrderRule, ...] = ()
+    """How the order of the background function is chosen, one for each window masked; empty for a named function. Every
+    experiment chooses on its own inclusive spectrum, as the data did."""
 
     def seeded(self, seed: int) -> "Method":
         """The same method with other folds and other random states."""
@@ -123,11 +128,16 @@ def spectra(
     return {efficiency: windows.histogram(mass[scores.selected(efficiency)]) for efficiency in efficiencies}
 
 
-def run_experiment(sample: Sample, method: Method) -> list[Counting]:
-    """Train, score, select, fit and count: every window, every efficiency; windows outermost."""
-    windows = method.cwola.windows
+def run_experiment(sample: Sample, method: Method) -> list[tuple[Counting, Template]]:
+    """Train, score, select, choose the function, fit and count: every window, every efficiency; windows outermost."""
+    windows, statistics = method.cwola.windows, method.statistics
+    if method.rules:
+        function = str(richest(method.rules, windows.histogram(sample.mass)[None])[0])
+        statistics = statistics.model_copy(update={"function": function})
     results = []
     for scores in method.cwola.fit_sample(sample):
+        window, total = scores.window, windows.histogram(sample.mass[scores.scored])
         for efficiency, counts in spectra(scores, sample.mass, windows, method.efficiencies).items():
-            results.append(count(counts, windows, scores.window, efficiency, method.statistics)[0])
+            counting, _ = count(counts, windows, window, efficiency, statistics)
+            results.append((counting, estimate_by_template(counts, total, counting, windows, window, statistics)))
     return results

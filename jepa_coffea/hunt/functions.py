@@ -1,6 +1,6 @@
 """Which function describes the inclusive spectrum, and how much the answer depends on it.
 
-The order is chosen once, on the data beside the windows, and then fixed: pseudo-experiments do not choose again.
+An order that is chosen on the data, beside the windows, is chosen again in every pseudo-experiment by the same rule.
 """
 
 from collections.abc import Callable
@@ -10,13 +10,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from jepa_coffea.bumphunt import FitError, HistogramError
-from jepa_coffea.bumphunt.choice import (
-    OrderChoice,
-    choose_order,
-    function_envelope,
-    spurious_signal,
-)
+from jepa_coffea.bumphunt.choice import function_envelope, spurious_signal
 from jepa_coffea.bumphunt.functions import ALTERNATES, ORDERS
+from jepa_coffea.bumphunt.order import THRESHOLD, OrderChoice, OrderRule, choose_order, order_rule
 from jepa_coffea.bumphunt.report import Section, Table
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.hunt.experiment import Floats
@@ -25,18 +21,21 @@ from jepa_coffea.hunt.state import FunctionStudy, Run
 T = TypeVar("T")
 
 
-def with_function(run: Run, counts: Floats, windows: Windows) -> tuple[Run, FunctionStudy]:
-    """The run with ``auto`` replaced by the chosen function, and what there is to say about it, window by window.
+def with_function(run: Run, counts: Floats, windows: Windows) -> tuple[Run, FunctionStudy, tuple[OrderRule, ...]]:
+    """The run with ``auto`` replaced by the chosen function, what there is to say about it, and how toys choose theirs.
 
     counts: the inclusive spectrum. With several windows the richest of the orders chosen with each one masked is taken.
+    The rules, one for each window, are empty when the document names the function.
     Raises FitError when not even the stiffest function can be fitted and one has to be chosen.
     """
     statistics, data = run.config.statistics, (counts, np.asarray(windows.edges))
     choices: dict[str, OrderChoice] = {}
+    rules: tuple[OrderRule, ...] = ()
     if statistics.function == "auto":
         for window in windows.windows:
-            interval = (window.low, window.high)
-            choices[window.name] = choose_order(data, sqrt_s=statistics.sqrt_s, window=interval, seed=run.config.seed)
+            how: dict[str, Any] = {"window": (window.low, window.high), "seed": run.config.seed}
+            choices[window.name] = choose_order(data, sqrt_s=statistics.sqrt_s, **how)
+            rules += (order_rule(data, sqrt_s=statistics.sqrt_s, **how),)
         function = max((choice.function for choice in choices.values()), key=ORDERS.index)
         statistics = statistics.model_copy(update={"function": function})
         run = replace(run, config=run.config.model_copy(update={"statistics": statistics}))
@@ -47,7 +46,7 @@ def with_function(run: Run, counts: Floats, windows: Windows) -> tuple[Run, Func
         toys = statistics.goodness_toys
         envelopes[window.name] = attempt(function_envelope, data, statistics.function, others, toys=toys, **shared)
         spurious[window.name] = attempt(spurious_signal, data, statistics.function, others[0], **shared)
-    return run, FunctionStudy(statistics.function, choices, envelopes, spurious)
+    return run, FunctionStudy(statistics.function, choices, envelopes, spurious), rules
 
 
 def attempt(study: Callable[..., T], *args: Any, **options: Any) -> T | str:
@@ -71,7 +70,8 @@ def functions_section(study: FunctionStudy | None) -> Section:
         ]
         columns = ["window masked", "function", "against", "F", "p by toys", "chosen", "why"]
         caption = (
-            f"Parameters are added while p < 0.05; {study.function} is used everywhere, also in pseudo-experiments."
+            f"Parameters are added while p < {THRESHOLD:g}; {study.function} is used for all selections. Every "
+            "pseudo-experiment makes this choice again."
         )
         tables.append(Table("Order by F-test", columns, rows, caption))
     rows = []

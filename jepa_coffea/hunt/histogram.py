@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -58,10 +59,24 @@ def _read(source: Path) -> tuple[Floats, Floats]:
             msg = f"hunt: {path} holds no {inside!r}; it holds {', '.join(file.keys(cycle=False)) or 'nothing'}"
             raise HuntError(msg)
         histogram = file[inside]
-        counts, edges = histogram.to_numpy()
-        if not np.allclose(histogram.variances(), counts):
-            msg = (
-                f"hunt: {inside} in {path} is weighted (variances differ from contents); no Poisson counts, no p-value"
-            )
-            raise HuntError(msg)
-        return np.asarray(counts, dtype=float), np.asarray(edges, dtype=float)
+        values, edges = histogram.to_numpy()
+        counts = event_counts(values, np.asarray(histogram.variances()), f"{inside} in {path}")
+        return counts, np.asarray(edges, dtype=float)
+
+
+def event_counts(values: npt.NDArray[Any], variances: npt.NDArray[Any], what: str) -> Floats:
+    """Events per bin of a histogram in which every event has the same weight, shape (bins,).
+
+    A simulated sample that is scaled to a luminosity has as many events as before. Raises HuntError where weights
+    differ: neither the sums nor (sum w)^2 / sum w^2 are then Poisson counts.
+    """
+    filled = values > 0
+    weight = float(variances[filled].sum() / values[filled].sum()) if filled.any() else 1.0
+    if not np.allclose(variances, weight * values, rtol=1e-6) or weight <= 0:
+        msg = (
+            f"hunt: {what} is filled with different weights (variances and contents are not in proportion); no Poisson "
+            "counts, no p-value. Fill it with events unweighted by hit or miss, or hunt in the events themselves with "
+            "input.unweight"
+        )
+        raise HuntError(msg)
+    return np.round(values / weight, 6)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from jepa_coffea.bumphunt import ShapeSearch, WindowSearch, global_significance, shape_search
+from jepa_coffea.bumphunt.searches import chosen_anew
 from jepa_coffea.cwola.selection import auc
 from jepa_coffea.cwola.windows import WINDOW
 from jepa_coffea.hunt.events import find_files, fingerprint, read_events
@@ -36,7 +37,7 @@ def hunt_histogram(run: Run, histogram: Path) -> HuntResult:
     """A plain bump hunt: every window and a mass scan of one spectrum; the global p-value by toys that refit."""
     windows = run.config.mass.build()
     counts = read_histogram(histogram, windows)
-    run, functions = with_function(run, counts, windows)
+    run, functions, rules = with_function(run, counts, windows)
     config, statistics = run.config, run.config.statistics
     baseline = fit_all(run, counts)
     results = [selection.counting for selection in baseline]
@@ -56,8 +57,9 @@ def hunt_histogram(run: Run, histogram: Path) -> HuntResult:
             statistics.sqrt_s,
             tuple((window.low, window.high) for window in windows.windows),
         )
+        searches = [chosen_anew(search, rules) if rules else search for search in (in_windows, masses)]
         refitted = global_significance(
-            [[in_windows, masses]],
+            [searches],
             toys=statistics.global_toys,
             seed=config.seed,
             client=run.client,
@@ -75,28 +77,30 @@ def hunt_events(run: Run) -> HuntResult:
     events = read_events(run.config.input.events, run.config)
     windows = run.config.mass.build()
     inclusive = windows.histogram(events.sample.mass)
-    run, functions = with_function(run, inclusive, windows)
+    run, functions, rules = with_function(run, inclusive, windows)
     config = run.config
     if events.dropped:
         run.say(f"[yellow]{events.dropped} events without finite features left out[/]")
     run.say(f"{len(events.sample.mass)} events in the fit range, {len(events.names)} features, {len(files)} files")
     method = Method(
-        config.cwola(client=run.client, progress=run.progress), tuple(config.efficiencies), config.statistics
+        config.cwola(client=run.client, progress=run.progress), tuple(config.efficiencies), config.statistics, rules
     )
-    sections = (config.mass, config.features, config.classifier, config.folds)
+    sections = (config.input, config.mass, config.features, config.classifier, config.folds)
     key = digest(fingerprint(files), [section.model_dump(mode="json") for section in sections], config.seed)
     scores = out_of_fold_scores(run, key, events, method)
     baseline = fit_all(run, inclusive)
     selections = select(run, events, scores, method)
     closure = all_gates(run, key, events, scores, method)
     results = [selection.counting for selection in selections]
-    calibrated, search, null = calibration(run, key, events, method, results)
+    calibrated, search, null = calibration(run, key, events, method, selections)
     injection = injections(run, key, events, method)
     reasons = reasons_against(results, closure.gates, goodness_of(selections), config.statistics.goodness_minimum)
     reasons += disagreements(selections)
     learned = [learning(s.window.name, *auc(s.score, s.scored & (s.region == WINDOW), s.sideband)) for s in scores]
     if events.dropped:
         learned.append(f"{events.dropped} events were left out because a feature is not finite.")
+    if events.unweighted:
+        learned.append(events.unweighted)
     if closure.left_out:
         learned.append(f"Too few events for these closure gates, left out: {', '.join(closure.left_out)}.")
     found = HuntResult(

@@ -8,7 +8,8 @@ import numpy.typing as npt
 from jepa_coffea.bumphunt import fit_background
 from jepa_coffea.cwola.fits import Sample
 from jepa_coffea.cwola.windows import Windows
-from jepa_coffea.hunt.config import HuntError, StatisticsConfig
+from jepa_coffea.hunt.config import HuntError
+from jepa_coffea.hunt.sections import StatisticsConfig
 
 Floats = npt.NDArray[np.float64]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jepa_coffea.cwola.cwola import WindowScores
+from jepa_coffea.cwola.scores import WindowScores
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.hunt.events import Events
 

@@ -12,18 +12,20 @@ from jepa_coffea.bumphunt import BackgroundFit, FitError, HistogramError, Scan, 
 from jepa_coffea.bumphunt.limits import Limit, cls_limit
 from jepa_coffea.bumphunt.records import plain
 from jepa_coffea.bumphunt.template_model import window_model
-from jepa_coffea.cwola.closure import Closure, Gate, closure_gates
-from jepa_coffea.cwola.cwola import WindowScores
+from jepa_coffea.cwola.closure import Closure, closure_gates
 from jepa_coffea.cwola.fits import Sample
+from jepa_coffea.cwola.gates import Gate
+from jepa_coffea.cwola.scores import WindowScores
 from jepa_coffea.cwola.windows import WINDOW
-from jepa_coffea.hunt.calibration import Calibrated, GlobalP, calibrate, global_p, null_significances
+from jepa_coffea.hunt.calibration import Calibrated, calibrate, null_significances
 from jepa_coffea.hunt.config import HuntError
 from jepa_coffea.hunt.events import Events, find_files, fingerprint, read_events
-from jepa_coffea.hunt.experiment import Counting, Floats, Method, count, estimate_by_template, spectra
+from jepa_coffea.hunt.experiment import Floats, Method, count, estimate_by_template, spectra
 from jepa_coffea.hunt.injection import GRID, Study, injection_study
 from jepa_coffea.hunt.injection_summary import summarised
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.scores import read_scores, write_scores
+from jepa_coffea.hunt.search import GlobalP, global_p
 from jepa_coffea.hunt.state import Run, Selection
 from jepa_coffea.hunt.store import digest, write_text
 
@@ -104,17 +106,19 @@ def background_events(run: Run) -> tuple[Events | None, list[Path]]:
 
 
 def calibration(
-    run: Run, key: str, events: Events, method: Method, results: list[Counting]
+    run: Run, key: str, events: Events, method: Method, selections: Sequence[Selection]
 ) -> tuple[list[Calibrated], GlobalP | None, Floats | None]:
     """Pseudo-experiments of nothing, as many as the document wants; those done before are kept."""
-    config = run.config
+    config, results = run.config, [selection.counting for selection in selections]
+    templates = [selection.template for selection in selections if selection.template is not None]
     if not config.calibration.experiments or any(result.problem for result in results):
         return [], None, None
     background, files = background_events(run)
     pseudo = make_pseudo_data(
         events.sample, method.cwola.windows, config.statistics, None if background is None else background.sample
     )
-    key = digest(key, fingerprint(files), config.efficiencies, config.statistics.model_dump(mode="json"))
+    statistics = config.statistics.model_dump(mode="json")
+    key = digest("both estimates", key, fingerprint(files), config.efficiencies, statistics, bool(method.rules))
     null = null_significances(
         pseudo,
         replace(method, cwola=replace(method.cwola, client=None, progress=False)),
@@ -124,8 +128,9 @@ def calibration(
         client=run.client,
         progress=run.progress,
     )
-    calibrated = calibrate(results, null)
-    return calibrated, global_p(calibrated, null), null
+    calibrated = calibrate(results, templates, null)
+    middle = {window.name: (window.low + window.high) / 2 for window in method.cwola.windows.windows}
+    return calibrated, global_p(calibrated, null, [middle[result.window] for result in results]), null
 
 
 def injections(run: Run, key: str, events: Events, method: Method) -> list[dict[str, Any]]:

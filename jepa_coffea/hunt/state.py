@@ -8,14 +8,16 @@ from typing import Any
 from rich.console import Console
 
 from jepa_coffea.bumphunt import BackgroundFit, GlobalSignificance, Scan
-from jepa_coffea.bumphunt.choice import Envelope, OrderChoice, SpuriousSignal
+from jepa_coffea.bumphunt.choice import Envelope, SpuriousSignal
 from jepa_coffea.bumphunt.limits import Limit
-from jepa_coffea.cwola.closure import Gate
-from jepa_coffea.cwola.cwola import WindowScores
-from jepa_coffea.hunt.calibration import Calibrated, GlobalP
+from jepa_coffea.bumphunt.order import OrderChoice
+from jepa_coffea.cwola.gates import Gate
+from jepa_coffea.cwola.scores import WindowScores
+from jepa_coffea.hunt.calibration import Calibrated
 from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.events import Events
 from jepa_coffea.hunt.experiment import Counting, Floats, Template
+from jepa_coffea.hunt.search import GlobalP
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class HuntResult:
     refitted: GlobalSignificance | None = None
     """Global significance of a histogram alone, from toys that refit."""
     null: Floats | None = None
-    """(experiments, selections): Z of the pseudo-experiments."""
+    """(experiments, 2, selections): Z of the pseudo-experiments by function and by template."""
     gates: Sequence[Gate] = ()
     injection: Sequence[dict[str, Any]] = ()
     """Medians and bands of the injection study, by yield and method."""

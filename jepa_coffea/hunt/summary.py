@@ -4,9 +4,11 @@ import math
 from collections.abc import Sequence
 
 from jepa_coffea.bumphunt import GlobalSignificance
-from jepa_coffea.cwola.closure import Gate
-from jepa_coffea.hunt.calibration import Calibrated, GlobalP
+from jepa_coffea.cwola.gates import Gate
+from jepa_coffea.hunt.calibration import Calibrated
 from jepa_coffea.hunt.experiment import Counting
+from jepa_coffea.hunt.null import Corrected
+from jepa_coffea.hunt.search import GlobalP
 from jepa_coffea.hunt.state import Selection
 
 EVIDENCE = 0.00135
@@ -82,14 +84,14 @@ def describe(
             f"{result.b:.1f} ± {result.sigma_b:.1f} are expected, Z = {result.z:.2f} (p = {result.p:.2g}) as counted."
         )
     if search is not None:
-        best_one = calibrated[search.where]
-        counting, null = best_one.counting, best_one.null
+        counting, best_one = calibrated[search.where].counting, calibrated[search.where].corrected
+        null = best_one.null
         sentences.append(
             f"In {search.experiments} pseudo-experiments without signal, each with its own folds, training, "
             f"thresholds and fit, Z in window {counting.window} at efficiency {counting.efficiency:g} has the mean "
             f"{null.mean:.2f} ± {null.mean_error:.2f} and the width {null.width:.2f} ± {null.width_error:.2f}; "
             f"corrected, Z = {best_one.z:.2f} ± {best_one.z_error:.2f} (p = {best_one.p:.2g}; by rank "
-            f"{best_one.rank_p:.2g})."
+            f"{best_one.rank_p:.2g}). {second_opinion(calibrated[search.where].template)}"
         )
         sentences.append(
             f"Over all {len(calibrated)} windows and efficiencies the global p-value is {search.p:.2g}"
@@ -98,13 +100,14 @@ def describe(
                 if search.exceeding
                 else f" at most: none of them reaches as far ({search.bound:.2g} by Bonferroni, extrapolated)."
             )
+            + upper_bound(search.gross_vitells)
         )
     elif refitted is not None:
         reached = f"{refitted.exceeding} of {refitted.toys} toys, refitted, reach as far"
         sentences.append(
             f"Over all windows and the {refitted.hypotheses - len(results)} masses of the scan the largest local "
             f"significance is {refitted.local_z:.2f} ({refitted.search}, {refitted.hypothesis} GeV) and the global "
-            f"p-value {refitted.p:.2g} ({reached})."
+            f"p-value {refitted.p:.2g} ({reached}).{upper_bound(refitted.gross_vitells_p)}"
         )
     elif results and any(result.efficiency < 1 for result in results):
         sentences.append(
@@ -114,6 +117,18 @@ def describe(
     sentences += learned
     sentences.append(verdict(results, search, refitted, reasons))
     return " ".join(sentences)
+
+
+def second_opinion(template: Corrected | str) -> str:
+    """What the second background estimate makes of the same count."""
+    if isinstance(template, str):
+        return f"By the efficiency in the sidebands there is no calibrated number: {template}."
+    return f"By the efficiency in the sidebands, corrected likewise, Z = {template.z:.2f} ± {template.z_error:.2f}."
+
+
+def upper_bound(gross_vitells: float) -> str:
+    """The cross-check of the global p-value; nothing where there is none."""
+    return f" Gross and Vitells' upper bound is {gross_vitells:.2g}." if math.isfinite(gross_vitells) else ""
 
 
 def verdict(

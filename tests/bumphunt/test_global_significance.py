@@ -33,6 +33,14 @@ def test_looking_twice_at_nested_selections_costs_less_than_two_independent_look
     assert np.isnan(nested.gross_vitells_p)
 
 
+def test_gross_vitells_beside_windows_adds_a_trial_for_each(truth: Truth) -> None:
+    search = shape_search((truth.observed(1, signal=110), truth.edges))
+    window = WindowSearch("window", search.spectrum, "dijet3", 13000.0, (truth.window,))
+    alone, both = (global_significance([family], toys=300) for family in ([search], [window, search]))
+    assert both.local_z == alone.local_z
+    assert both.gross_vitells_p == pytest.approx(alone.gross_vitells_p + alone.local_p)
+
+
 def test_no_toy_above_the_data_is_a_bound_not_a_zero(truth: Truth) -> None:
     search = shape_search((truth.observed(3, signal=600), truth.edges), [2700])
     result = global_significance([[search]], toys=100)

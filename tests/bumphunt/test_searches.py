@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from jepa_coffea.bumphunt import HistogramError, WindowSearch, as_spectrum, counting_significance, fit_background, scan
+from jepa_coffea.bumphunt.order import order_rule
 from jepa_coffea.bumphunt.scan import shape_search
+from jepa_coffea.bumphunt.searches import chosen_anew
 from tests.bumphunt.conftest import Truth
 
 
@@ -61,3 +65,17 @@ def test_toys_that_determine_nothing_are_failed_not_numbers(truth: Truth) -> Non
         z = search.local_z(np.stack([counts, one_bin, empty]))
         assert z[0] == pytest.approx(search.local_z(counts[None])[0])
         assert np.isnan(z[1:]).all()
+
+
+def test_a_search_that_chooses_its_function_in_every_spectrum(truth: Truth) -> None:
+    search = WindowSearch("window", as_spectrum((truth.observed(1), truth.edges)), "dijet3", 13000, (truth.window,))
+    rule = order_rule((search.spectrum.counts, truth.edges), ("dijet2", "dijet3"), window=truth.window, toys=200)
+    chosen = chosen_anew(search, [rule])
+    counts = np.random.default_rng(0).poisson(truth.background, (300, len(truth.background))).astype(float)
+    function = rule.choose(counts)
+    assert 0 < function.sum() < 300
+    z = chosen.local_z(counts)
+    for index, name in enumerate(("dijet2", "dijet3")):
+        alone = replace(search, function=name).local_z(counts[function == index])
+        assert np.array_equal(z[function == index], alone)
+    assert chosen.null.function == rule.functions[rule.choose(search.spectrum.counts[None])[0]]

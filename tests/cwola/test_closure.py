@@ -3,8 +3,9 @@ import pytest
 
 from jepa_coffea.cwola import CWoLa, Windows
 from jepa_coffea.cwola.classifiers import gradient_boosting, logistic
-from jepa_coffea.cwola.closure import closure_gates, interpolated_count
+from jepa_coffea.cwola.closure import closure_gates
 from jepa_coffea.cwola.fits import make_sample
+from jepa_coffea.cwola.gates import interpolated_count
 from jepa_coffea.cwola.windows import HIGH, LOW, WINDOW
 from tests.cwola.toy import dijets
 

@@ -9,9 +9,11 @@ from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
 
 from jepa_coffea.cwola import CWoLa, Folds, Windows
+from jepa_coffea.cwola.choice import choose_estimators, choose_members
 from jepa_coffea.cwola.classifiers import ClassifierError, gradient_boosting, logistic
+from jepa_coffea.cwola.ensemble import train_ensembles
 from jepa_coffea.cwola.features import FeatureError, Whitening
-from jepa_coffea.cwola.fits import Fit, make_sample, scored_rows, training_rows
+from jepa_coffea.cwola.fits import Fit, fit_member, make_sample, scored_rows, training_rows
 from jepa_coffea.cwola.folds import FoldError
 from jepa_coffea.cwola.selection import SelectionError, auc
 from jepa_coffea.cwola.weights import WeightError, balanced
@@ -194,3 +196,24 @@ def test_scheduling_does_not_change_a_bit():
         with pytest.raises(ClassifierError, match="learned nothing"):
             replace(cwola, client=client).fit_predict(np.ones_like(X), mass, ids)
     assert np.array_equal(here, there, equal_nan=True)
+
+
+def test_the_best_initialisation_of_each_inner_fold_is_kept_and_scores_events_it_never_saw():
+    X, mass, ids, _ = dijets(4000, signal=150)
+    sample = make_sample(X, mass, ids)
+    # Members that see one of four features each; two of them tell the signal.
+    cwola = CWoLa(WINDOWS, LogisticRegression(), Folds(3, 2), members=6, attribute_fraction=0.25, best_at=0.1)
+    chosen, _ = choose_estimators(cwola, sample)
+    kept = choose_members(cwola, sample, chosen)
+    assert [(fit.outer, fit.inner) for fit in kept] == [(outer, inner) for outer in range(3) for inner in range(2)]
+    trained = [fit_member(fit, sample, cwola.recipe) for fit in kept]
+    assert {int(one.columns[0]) for one in trained} <= {0, 1}
+    for fit in kept:
+        training = set(training_rows(fit, sample, cwola.recipe))
+        assert not training & set(scored_rows(fit, sample, cwola.recipe))
+        assert not training & set(scored_rows(replace(fit, inner=None), sample, cwola.recipe))
+    scores = cwola.fit_sample(sample)[0]
+    rows = scored_rows(replace(kept[0], inner=None), sample, cwola.recipe)
+    assert scores.score[rows] == pytest.approx((trained[0].score(X[rows]) + trained[1].score(X[rows])) / 2)
+    (ensemble,) = train_ensembles(cwola, sample, [0.1])
+    assert np.array_equal(ensemble.score(X, sample.hashes)[scores.scored], scores.score[scores.scored])

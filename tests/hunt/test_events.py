@@ -4,6 +4,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jepa_coffea.cwola.folds import event_hash
+from jepa_coffea.cwola.weights import WeightError
 from jepa_coffea.hunt.config import HuntConfig, HuntError
 from jepa_coffea.hunt.events import read_events
 from tests.hunt.make import write_events
@@ -77,7 +78,10 @@ def test_inputs_that_no_hunt_can_use(tmp_path):
     with pytest.raises(HuntError, match=r"a\.parquet has no column 'mjj'; it has dataset, run"):
         read(tmp_path)
     write_events(path, 100, weight=np.linspace(0.5, 1.5, 100))
-    with pytest.raises(HuntError, match=r"weights from 0\.5 to 1\.5"):
+    with pytest.raises(HuntError, match=r"weights from 0\.5 to 1\.5.*Set input\.unweight.*67 of 100 would be left"):
+        read(tmp_path)
+    write_events(path, 100, weight=np.linspace(-0.5, 1.5, 100))
+    with pytest.raises(WeightError, match="25 of 100 are negative"):
         read(tmp_path)
     write_events(path, 100)
     write_events(tmp_path / "b.parquet", 100, model="another")
@@ -89,3 +93,23 @@ def test_missing_values_are_named(tmp_path):
     write_events(tmp_path / "a.parquet", 100, jet1_tau3=pa.array([None] + [1.0] * 99))
     with pytest.raises(HuntError, match="'jet1_tau3' has 1 missing"):
         read(tmp_path, use="observables")
+
+
+def test_unweighted_events_are_counts_with_the_weighted_distribution(tmp_path):
+    n = 20_000
+    weight = np.random.default_rng(0).choice([0.0, 0.02, 0.5, 2.0], n)
+    path = write_events(tmp_path / "a.parquet", n, weight=weight)
+    c = config(tmp_path)
+    c = c.model_copy(update={"input": c.input.model_copy(update={"unweight": True})})
+    events = read_events(c.input.events, c)
+    number = pq.read_table(path)["event"].to_numpy()
+    of_event = dict(zip(number.tolist(), weight.tolist(), strict=True))
+    kept = np.array([of_event[e] for e in events.identity[:, 2].tolist()])
+    for value in (0.0, 0.02, 0.5, 2.0):
+        expected = (weight == value).sum() * value / 2
+        assert (kept == value).sum() == pytest.approx(expected, abs=4 * np.sqrt(expected) + 1e-9)
+    assert (events.sample.weights == 1).all()
+    assert f"Of 20000 weighted embedded events {len(kept)} are kept" in events.unweighted
+    assert np.array_equal(read_events(c.input.events, c).identity, events.identity)
+    other = c.model_copy(update={"seed": 7})
+    assert not np.array_equal(read_events(other.input.events, other).identity, events.identity)

@@ -1,12 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from jepa_coffea.bumphunt import counting_significance, fit_background
+from jepa_coffea.bumphunt.order import order_rule
 from jepa_coffea.cwola import CWoLa, Windows
 from jepa_coffea.cwola.classifiers import logistic
 from jepa_coffea.cwola.fits import make_sample
-from jepa_coffea.hunt.config import StatisticsConfig
 from jepa_coffea.hunt.experiment import Method, count, estimate_by_template, run_experiment
+from jepa_coffea.hunt.sections import StatisticsConfig
 from tests.cwola.toy import dijets
 
 WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=25)
@@ -39,9 +42,23 @@ def test_an_experiment_gives_each_window_and_efficiency_in_order_and_only_depend
     method = Method(CWoLa(windows, logistic()), (0.5, 0.1), STATISTICS)
     sample = make_sample(X, mass, ids)
     results = run_experiment(sample, method.seeded(5))
-    assert [(r.window, r.efficiency) for r in results] == [("A1", 0.5), ("A1", 0.1), ("A2", 0.5), ("A2", 0.1)]
+    assert [(r.window, r.efficiency) for r, _ in results] == [("A1", 0.5), ("A1", 0.1), ("A2", 0.5), ("A2", 0.1)]
+    for counting, template in results:
+        assert abs(template.b - counting.b) < 4 * (template.sigma_b + counting.sigma_b)
     assert run_experiment(sample, method.seeded(5)) == results
     assert run_experiment(sample, method.seeded(6)) != results
+
+
+def test_every_experiment_chooses_its_function_as_the_data_did():
+    X, mass, ids, _ = dijets(3000)
+    sample = make_sample(X, mass, ids)
+    counts, edges = WINDOWS.histogram(mass), np.asarray(WINDOWS.edges)
+    rule = order_rule((counts, edges), ("dijet2", "dijet3"), window=(2600, 3000), toys=100)
+    method = Method(CWoLa(WINDOWS, logistic()), (0.1,), StatisticsConfig(function="auto"))
+    for critical, function in ((np.inf, "dijet2"), (-np.inf, "dijet3")):
+        chosen = run_experiment(sample, replace(method, rules=(replace(rule, critical=(critical,)),)))
+        named = run_experiment(sample, replace(method, statistics=StatisticsConfig(function=function)))
+        assert chosen == named
 
 
 def both_estimates(efficiency_of, seed):

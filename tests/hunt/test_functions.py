@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 
 from jepa_coffea.bumphunt.functions import ORDERS
+from jepa_coffea.bumphunt.order import richest
 from jepa_coffea.bumphunt.records import plain
 from jepa_coffea.cwola import Windows
-from jepa_coffea.hunt.config import HuntConfig, InputConfig, StatisticsConfig
+from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.functions import functions_section, with_function
+from jepa_coffea.hunt.sections import InputConfig, StatisticsConfig
 from jepa_coffea.hunt.state import Run
 from tests.cwola.toy import dijets
 
@@ -22,8 +24,9 @@ def run_of(function):
 
 def test_auto_is_replaced_by_the_order_that_the_f_test_chooses():
     counts = WINDOWS.histogram(dijets(5000)[1])
-    run, study = with_function(run_of("auto"), counts, WINDOWS)
+    run, study, rules = with_function(run_of("auto"), counts, WINDOWS)
     assert run.config.statistics.function == study.function == study.choices["window"].function
+    assert richest(rules, counts[None])[0] == study.function
     assert study.function in ORDERS
     bowed = counts * np.exp(-8 * np.linspace(-1, 1, len(counts)) ** 4) + 1
     assert ORDERS.index(with_function(run_of("auto"), np.round(20 * bowed), WINDOWS)[1].function) > 0
@@ -31,7 +34,8 @@ def test_auto_is_replaced_by_the_order_that_the_f_test_chooses():
 
 def test_a_named_function_stays_and_is_compared_with_others():
     counts = WINDOWS.histogram(dijets(5000)[1])
-    run, study = with_function(run_of("expdijet2"), counts, WINDOWS)
+    run, study, rules = with_function(run_of("expdijet2"), counts, WINDOWS)
+    assert rules == ()
     assert run.config.statistics.function == "expdijet2"
     assert study.choices == {}
     envelope, spurious = study.envelopes["window"], study.spurious["window"]
@@ -48,6 +52,6 @@ def test_a_named_function_stays_and_is_compared_with_others():
 def test_what_cannot_be_studied_says_why():
     counts = WINDOWS.histogram(dijets(5000)[1])
     counts[np.asarray(WINDOWS.edges)[:-1] >= 3000] = 0
-    _, study = with_function(run_of("dijet2"), counts, WINDOWS)
+    _, study, _ = with_function(run_of("dijet2"), counts, WINDOWS)
     assert "no events above the window" in study.envelopes["window"]
     assert "no events above the window" in functions_section(study).tables[1].rows[0][-1]

@@ -44,9 +44,12 @@ def test_histograms_that_are_no_counts(tmp_path):
         read_histogram(tmp_path / "h.json", WINDOWS)
     with uproot.recreate(tmp_path / "h.root") as file:
         weighted = hist.Hist(hist.axis.Variable(EDGES), storage=hist.storage.Weight())
-        weighted.fill(np.full(10, 2500.0), weight=0.5)
+        weighted.fill(np.full(10, 2500.0), weight=0.3)
         file["mjj"] = weighted
-    with pytest.raises(HuntError, match="weighted"):
-        read_histogram(tmp_path / "h.root:mjj", WINDOWS)
-    with pytest.raises(HuntError, match="holds no 'other'; it holds mjj"):
+        weighted.fill(np.full(10, 2600.0), weight=0.2)
+        file["mixed"] = weighted
+    assert read_histogram(tmp_path / "h.root:mjj", WINDOWS).sum() == 10  # scaled to a luminosity
+    with pytest.raises(HuntError, match=r"different weights.*input\.unweight"):
+        read_histogram(tmp_path / "h.root:mixed", WINDOWS)
+    with pytest.raises(HuntError, match="holds no 'other'; it holds mjj, mixed"):
         read_histogram(tmp_path / "h.root:other", WINDOWS)

@@ -7,12 +7,13 @@ from jepa_coffea.bumphunt.counting_limit import counting_limit
 from jepa_coffea.cwola import CWoLa, Windows
 from jepa_coffea.cwola.classifiers import logistic
 from jepa_coffea.cwola.fits import make_sample
-from jepa_coffea.hunt.config import HuntError, StatisticsConfig
+from jepa_coffea.hunt.config import HuntError
 from jepa_coffea.hunt.experiment import Method
 from jepa_coffea.hunt.injection import GRID, METHODS, Study, inject, injection_study
 from jepa_coffea.hunt.injection_report import LABELS, injection_section
 from jepa_coffea.hunt.injection_summary import in_yields, summarised
 from jepa_coffea.hunt.pseudo import make_pseudo_data
+from jepa_coffea.hunt.sections import StatisticsConfig
 from jepa_coffea.hunt.state import HuntResult
 from tests.cwola.toy import dijets
 

@@ -28,6 +28,9 @@ DOCUMENT = {
 }
 
 
+AUTO = {"function": "auto", "goodness_toys": 50, "global_toys": 60}
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("hunt")
@@ -59,6 +62,8 @@ def test_a_bump_is_found_and_the_folder_tells_everything(folder, found):
     template = document["selections"][0]["template"]
     assert template["b"] == pytest.approx(counting.b, abs=3 * counting.sigma_b)
     assert template["z"] > found.baseline[0].counting.z + 1
+    assert document["calibrated"][0]["template"]["null"]["experiments"] == 20
+    assert found.calibrated[0].template.z > 1
     assert yaml.safe_load((out / "config.yaml").read_text())["seed"] == 1
     assert "numpy" in json.loads((out / "versions.json").read_text())
     table = pq.read_table(out / "scores.parquet")
@@ -130,6 +135,11 @@ def test_a_histogram_alone_is_hunted_without_classifiers(tmp_path, found):
     assert "without a classifier" in result.paragraph
     assert result.refitted is not None
     assert result.refitted.toys == 2000
+    assert "Gross and Vitells" in result.paragraph
+    chosen = write(tmp_path, output="auto", input={"histogram": "h.json"}, mass=windows["mass"], statistics=AUTO)
+    result = hunt(chosen, progress=False)
+    assert result.functions.choices["W1"].function == result.baseline[0].fit.function
+    assert "function chosen in each spectrum" in result.refitted.search
 
 
 def test_an_efficiency_that_no_threshold_can_have_is_an_error(folder):

@@ -4,8 +4,9 @@ from scipy import stats
 
 from jepa_coffea.cwola import Windows
 from jepa_coffea.cwola.fits import make_sample
-from jepa_coffea.hunt.config import HuntError, StatisticsConfig
+from jepa_coffea.hunt.config import HuntError
 from jepa_coffea.hunt.pseudo import make_pseudo_data
+from jepa_coffea.hunt.sections import StatisticsConfig
 from tests.cwola.toy import dijets
 
 WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=25)

@@ -1,0 +1,146 @@
+"""The distribution of one significance under the null, and what a significance is worth against it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special, stats
+
+from jepa_coffea.hunt.config import HuntError
+
+Floats = npt.NDArray[np.float64]
+
+MINIMUM_EXPERIMENTS = 20
+"""Fewer pseudo-experiments measure no width."""
+
+
+def gaussian_units(t: Floats, degrees: int) -> Floats:
+    """Z with the same upper tail as Student's t >= 0; through logarithms, as large excesses have no smaller number."""
+    log_p = stats.t.logsf(t, degrees)
+    # Where the tail underflows, its first asymptotic term: density times (t + degrees / t) / degrees.
+    large = np.maximum(t, 1.0)
+    asymptotic = stats.t.logpdf(large, degrees) + np.log((large + degrees / large) / degrees)
+    return np.asarray(-special.ndtri_exp(np.where(np.isfinite(log_p), log_p, asymptotic)))
+
+
+@dataclass(frozen=True)
+class Null:
+    """The distribution of one Z under the null."""
+
+    toys: Floats
+    """Z of the pseudo-experiments whose fit worked, sorted."""
+    failed: int
+    """Pseudo-experiments whose fit failed; each counts as one with a larger Z."""
+
+    @property
+    def mean(self) -> float:
+        """Mean Z."""
+        return float(self.toys.mean())
+
+    @property
+    def width(self) -> float:
+        """Standard deviation of Z."""
+        return float(self.toys.std(ddof=1))
+
+    @property
+    def mean_error(self) -> float:
+        """Statistical error of the mean."""
+        return self.width / float(np.sqrt(len(self.toys)))
+
+    @property
+    def width_error(self) -> float:
+        """Statistical error of the width, from the toys' own fourth moment."""
+        n = len(self.toys)
+        m4 = float(((self.toys - self.mean) ** 4).mean())
+        return float(np.sqrt(max(m4 - self.width**4 * (n - 3) / (n - 1), 0) / n)) / (2 * self.width)
+
+    def corrected(self, z: npt.ArrayLike) -> Floats:
+        """Corrected Z, of the shape of ``z``: the tail of Student's t of n - 1 degrees in Gaussian units."""
+        n = len(self.toys)
+        t = (np.asarray(z, dtype=float) - self.mean) / (self.width * np.sqrt(1 + 1 / n))
+        return np.sign(t) * gaussian_units(np.abs(t), n - 1)
+
+    def error(self, z: float) -> float:
+        """Statistical error of the corrected Z from the errors of mean and width."""
+        return float(np.hypot(self.mean_error, (z - self.mean) / self.width * self.width_error) / self.width)
+
+    def rank_p(self, z: float) -> float:
+        """(1 + number of toys with at least this Z) / (1 + toys)."""
+        above = self.failed + int(np.count_nonzero(self.toys >= z))
+        return (1 + above) / (1 + self.failed + len(self.toys))
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """A significance after calibration."""
+
+    null: Null
+    z: float
+    """Corrected significance."""
+    z_error: float
+    """Its error from the finite number of pseudo-experiments; ``p`` accounts for it already."""
+    p: float
+    """Its p-value: the tail of Student's t."""
+    rank_p: float
+
+    def record(self) -> dict[str, Any]:
+        """Plain numbers."""
+        null = self.null
+        return {
+            "corrected_z": self.z,
+            "corrected_z_error": self.z_error,
+            "corrected_p": self.p,
+            "rank_p": self.rank_p,
+            "null": {
+                "experiments": len(null.toys) + null.failed,
+                "failed": null.failed,
+                "mean": null.mean,
+                "mean_error": null.mean_error,
+                "width": null.width,
+                "width_error": null.width_error,
+            },
+        }
+
+
+def correct(z: float, null: Null) -> Corrected:
+    """What ``z`` is worth against its null."""
+    corrected = float(null.corrected(z))
+    return Corrected(null, corrected, null.error(z), float(stats.norm.sf(corrected)), null.rank_p(z))
+
+
+def judged_by_the_others(toys: Floats) -> Floats:
+    """Corrected Z of each of the experiments (experiments,), with mean and width of all the others; inf for NaN.
+
+    The data are no part of the mean and width that they are judged by. A toy that were part of its own would be pulled
+    towards them, most of all the extreme ones, and its rank beside the data would flatter the data.
+    """
+    good = np.isfinite(toys)
+    z, n = toys[good], int(np.count_nonzero(good)) - 1
+    deviation = z - z.mean()
+    # Mean and sum of squares without one of n + 1 values.
+    mean = -deviation / n
+    squares = (deviation**2).sum() - deviation**2 * (n + 1) / n
+    t = (deviation - mean) / np.sqrt(squares / (n - 1) * (1 + 1 / n))
+    result = np.full(len(toys), np.inf)
+    result[good] = np.sign(t) * gaussian_units(np.abs(t), n - 1)
+    return result
+
+
+def nulls_of(toys: Floats) -> list[Null]:
+    """One null distribution per column of (experiments, windows x efficiencies).
+
+    Raises HuntError when fewer than ``MINIMUM_EXPERIMENTS`` worked or more than one in ten failed.
+    """
+    result = []
+    for column in toys.T:
+        good = np.sort(column[np.isfinite(column)])
+        failed = len(column) - len(good)
+        if len(good) < MINIMUM_EXPERIMENTS or failed > 0.1 * len(column):
+            msg = (
+                f"calibration: {len(good)} of {len(column)} pseudo-experiments gave a significance, expected at least "
+                f"{MINIMUM_EXPERIMENTS} and nine in ten; run more, or choose a fit that converges at this efficiency"
+            )
+            raise HuntError(msg)
+        result.append(Null(good, failed))
+    return result

@@ -1,0 +1,153 @@
+"""The sections of a hunt document, each checked by itself."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from jepa_coffea.cwola.classifiers import CLASSIFIERS
+from jepa_coffea.cwola.features import Whitening
+from jepa_coffea.cwola.windows import CMS_ALPHA, CMS_BETA, Window, Windows
+from jepa_coffea.documents import Section
+
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class InputConfig(Section):
+    """What to hunt in: embedded events, or a histogram alone."""
+
+    events: list[str] = []
+    """Globs of parquet files of embedded events."""
+    histogram: Path | None = None
+    """A spectrum to hunt in without classifiers: JSON with ``counts`` and ``edges`` (GeV), or FILE.root:NAME."""
+    unweight: bool = False
+    """Make counts of simulated events of different positive weights: each is kept with a probability of its weight over
+    the largest (hit or miss), decided by its identity and the seed. Without it different weights are an error."""
+
+    @model_validator(mode="after")
+    def _one(self) -> "InputConfig":
+        if bool(self.events) == (self.histogram is not None):
+            msg = "input: give either events (globs of parquet files) or one histogram"
+            raise ValueError(msg)
+        return self
+
+
+class WindowConfig(Section):
+    """One window, in GeV."""
+
+    window: tuple[float, float]
+    sidebands: tuple[float, float]
+    """Outer edges of the low and of the high sideband."""
+
+
+class MassConfig(Section):
+    """The mass axis and the windows on it."""
+
+    column: str = "mjj"
+    fit_range: tuple[float, float] | None = None
+    """GeV; by default the span of all sidebands."""
+    bins: int | list[float] = 40
+    """Number of logarithmic bins, aligned to the windows, or the edges themselves, GeV."""
+    windows: list[WindowConfig] | Literal["cms"] | list[list[float]] = "cms"
+    """Windows; or sets of edges whose inner intervals are windows; ``cms``: the two sets of CMS-EXO-22-026."""
+
+    def build(self) -> Windows:
+        """The checked windows."""
+        axis: dict[str, Any] = {"fit_range": self.fit_range, "bins": self.bins}
+        if self.windows == "cms":
+            return Windows.overlapping(CMS_ALPHA, CMS_BETA, **axis)
+        custom = [
+            Window(*entry.window, *entry.sidebands, name=f"W{number}")
+            for number, entry in enumerate(self.windows, 1)
+            if isinstance(entry, WindowConfig)
+        ]
+        if custom:
+            return Windows.custom(custom, **axis)
+        return Windows.overlapping(*(entry for entry in self.windows if isinstance(entry, list)), **axis)
+
+
+class FeatureConfig(Section):
+    """What the classifiers see of an event."""
+
+    use: Literal["embedding", "observables", "both"] = "embedding"
+    observables: list[str] = ["log_mass_over_pt", "n_constituents", "tau21", "tau32", "tau43"]
+    """Per jet, the heavier first: a column without jet1_/jet2_ before it, ``log_mass_over_pt`` or a ratio ``tauNM``."""
+    components: int | None = 12
+    """Principal components of the embeddings that are kept, found in the sidebands of the training folds; null keeps
+    the raw embeddings. Observables are never reduced."""
+    novelty: bool = True
+    """Append how far an event lies from the sidebands, inside and outside these components."""
+    match: list[str] = []
+    """Columns, such as jet1_pt, in which the sidebands are weighted to look like the window."""
+
+    def reduction(self) -> Whitening | None:
+        """What makes few features of an embedding; None where there is none to reduce."""
+        if self.components is None or self.use == "observables":
+            return None
+        passed = 2 * len(self.observables) if self.use == "both" else 0
+        return Whitening(self.components, self.novelty, passed)
+
+
+class ClassifierConfig(Section):
+    """Window against sidebands."""
+
+    candidates: dict[str, dict[str, Any]] = {"gradient_boosting": {}}
+    """Options of ``gradient_boosting``, ``mlp``, ``logistic``; with several, ARGOS chooses on the inner folds."""
+    members: Annotated[int, Field(ge=1)] = 10
+    best_at: Fraction | None = None
+    """In place of averaging all members: keep in each inner fold the one with the largest window efficiency at this
+    sideband efficiency, and average these."""
+    attribute_fraction: Fraction = 0.5
+
+    @model_validator(mode="after")
+    def _known(self) -> "ClassifierConfig":
+        unknown = set(self.candidates) - set(CLASSIFIERS)
+        if unknown or not self.candidates:
+            msg = f"classifier.candidates: expected some of {sorted(CLASSIFIERS)}, got {sorted(self.candidates)}"
+            raise ValueError(msg)
+        return self
+
+
+class FoldConfig(Section):
+    """Nested folds; see :class:`~jepa_coffea.cwola.folds.Folds`."""
+
+    outer: Annotated[int, Field(ge=2)] = 5
+    inner: Annotated[int, Field(ge=2)] = 4
+    order: Literal["cross", "forward"] = "cross"
+
+
+class StatisticsConfig(Section):
+    """How the background under the window is estimated and the excess judged."""
+
+    function: str = "dijet3"
+    """A name of jepa_coffea.bumphunt.functions, or ``auto``: the dijet function of the order that an F-test chooses."""
+    sqrt_s: Positive = 13000.0
+    """GeV."""
+    constraint: Literal["poisson", "gaussian"] = "poisson"
+    goodness_toys: Annotated[int, Field(ge=0)] = 500
+    """Pseudo-experiments for the goodness of fit."""
+    global_toys: Annotated[int, Field(ge=0)] = 2000
+    """Refitted toys for the global p-value of a histogram alone; with events, the calibration gives it."""
+    goodness_minimum: Fraction = 0.01
+    """A background fit with a smaller p-value is not to be quoted."""
+
+
+class CalibrationConfig(Section):
+    """Pseudo-experiments of nothing that redo everything."""
+
+    experiments: Annotated[int, Field(ge=0)] = 100
+    background: list[str] = []
+    """Globs of embedded background events to take features from; by default the sidebands of the data."""
+
+
+class InjectionConfig(Section):
+    """Signal of known size put into pseudo-data."""
+
+    signal: list[str] = []
+    """Globs of embedded signal events; by default the events of the input that are marked ``truth_signal``."""
+    yields: list[Annotated[int, Field(ge=0)]] = []
+    """Signal events in the fit range, e.g. [0, 50, 100, 200]; empty for no study."""
+    seeds: Annotated[int, Field(ge=1)] = 10
+    efficiency: Fraction | None = None
+    """Of the classifiers compared; by default the smallest of the hunt."""
