@@ -104,7 +104,10 @@ class InferenceBlock(nn.Module):
 
 
 class InferenceEncoder(nn.Module):
-    """:class:`training.models.encoder.Encoder`, called the same way; it shares no weights with the original."""
+    """:class:`training.models.encoder.Encoder` for inference, called the same way.
+
+    Weights that something is folded into are copies, so that later changes of the original do not reach them.
+    """
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
