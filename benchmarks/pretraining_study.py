@@ -8,6 +8,12 @@ training from scratch. The winner is chosen on validation jets; the test jets ar
 All trainings are the project's own scripts in processes of their own, ``--jobs`` at a time on one device. What is equal
 for all pretrainings is the wall-clock time (probes included) beside the same number of others; the processor minutes
 that each then had are in the table, for a machine that was shared with something else.
+
+The winner's file, and the winner trained for longer (of which the results then no longer tell)::
+
+    python training/export.py study/best --name pjepa-mini --results study/results.json --output pjepa-mini.onnx
+    python training/pretrain.py --config study/best/config.yaml --data GLOB --output study/best --resume auto
+        --max-minutes 120
 """
 
 from __future__ import annotations
@@ -198,6 +204,25 @@ def rows(result: Mapping[str, Any]) -> list[tuple[str, str, list[float], list[fl
     return sorted(found, key=lambda row: row[2][0])
 
 
+def reached(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What the winner reaches on the test jets beside what it has to beat, for its card: ``export.py --results``."""
+    plans = {
+        "fine-tuned": f"{result['winner']}-finetune",
+        "frozen": f"{result['winner']}-freeze",
+        "same architecture from scratch": "random-scratch",
+        "frozen random encoder": "random-freeze",
+    }
+    scores = {
+        label: dict(
+            zip(("accuracy", "accuracy_spread", "auc", "auc_spread"), [*test["accuracy"], *test["auc"]], strict=True)
+        )
+        for label, test in ((label, result["test"][plan]) for label, plan in plans.items())
+    }
+    boosting = result["probes"][result["winner"]]["boosting"]
+    about = {name: result[name] for name in ("test_jets", "labels_per_class", "seeds")}
+    return about | scores | ({"gradient boosting on high-level variables": boosting} if boosting else {})
+
+
 def table(study: Study, result: Mapping[str, Any]) -> str:
     """The results as Markdown."""
     lines = [
@@ -254,7 +279,10 @@ def draw(study: Study, result: Mapping[str, Any]) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status 0. In ``--output``: study.json, study.md, study.png, and ``best``, the winner's run folder."""
+    """Exit status 0.
+
+    In ``--output``: study.json, study.md, study.png, results.json for the winner's card, and ``best``, its run folder.
+    """
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--data", nargs="+", required=True, metavar="GLOB", help="labelled jets, all classes")
     options.add_argument("--output", type=Path, required=True, metavar="DIR")
@@ -293,7 +321,8 @@ def main(argv: list[str] | None = None) -> int:
             name: pretraining_of(study.output / name) | {"processor_minutes": minutes} for name, minutes in used.items()
         },
     }
-    (study.output / "study.json").write_text(json.dumps(result, indent=1) + "\n")
+    for name, content in (("study.json", result), ("results.json", reached(result))):
+        (study.output / name).write_text(json.dumps(content, indent=1) + "\n")
     text = table(study, result)
     (study.output / "study.md").write_text(text)
     draw(study, result)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.pretraining_study import OBJECTIVES, Study, draw, rows, table, validation_accuracy
+from benchmarks.pretraining_study import OBJECTIVES, Study, draw, reached, rows, table, validation_accuracy
 
 
 @pytest.fixture
@@ -29,6 +29,8 @@ def made_up() -> dict[str, object]:
         "winner": "both",
         "test": plans | {"random-freeze": scores(0.41), "random-scratch": scores(0.52), "both-finetune": scores(0.7)},
         "test_jets": 1000,
+        "labels_per_class": 50,
+        "seeds": [0, 1],
         "probes": {name: probe | {"boosting": {"accuracy": 0.55, "auc": 0.85}} for name in names},
         "pretraining": {name: {"steps": 10, "jets": 5000, "processor_minutes": 2.9} for name in names},
         "pretraining_minutes": 3.0,
@@ -50,6 +52,14 @@ def test_table_and_picture(study: Study) -> None:
     assert "| random | 10 | 5,000 | 2.9 | 0.5000 | 0.5000 |" in text
     draw(study, made_up())
     assert (study.output / "study.png").stat().st_size > 10_000
+
+
+def test_what_the_card_tells() -> None:
+    told = reached(made_up())
+    assert told["fine-tuned"] == {"accuracy": 0.7, "accuracy_spread": 0.01, "auc": 0.9, "auc_spread": 0.002}
+    assert told["same architecture from scratch"]["accuracy"] == 0.52
+    assert told["gradient boosting on high-level variables"] == {"accuracy": 0.55, "auc": 0.85}
+    assert (told["test_jets"], told["labels_per_class"], told["seeds"]) == (1000, 50, [0, 1])
 
 
 def test_validation_takes_the_lowest_loss(study: Study) -> None:

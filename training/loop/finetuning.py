@@ -17,10 +17,10 @@ from training.loop.build import build
 from training.loop.checkpoint import checkpoint_of, load_encoder, read_checkpoint
 from training.loop.distributed import Ranks, process_group
 from training.loop.entry import open_run, status_of
-from training.loop.loop import Extras, train
+from training.loop.loop import train
 from training.loop.memory import InMemory, labels_of, take
 from training.loop.randomness import make_deterministic, seed_everything
-from training.loop.state import Validation
+from training.loop.state import Extras, Validation
 from training.loop.stream import Loading
 from training.objectives.base import Objective
 from training.objectives.supervised import Supervised

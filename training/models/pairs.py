@@ -221,5 +221,6 @@ class PairBias(nn.Module):
     def mlp_of_rows(self, features: Tensor) -> Tensor:
         """[4, R] to [H, R]."""
         for layer in self.layers:
+            assert isinstance(layer, nn.Linear)
             features = F.gelu(torch.addmm(layer.bias.unsqueeze(1), layer.weight, features))
         return torch.addmm(self.head.bias.unsqueeze(1), self.head.weight, features)

@@ -40,9 +40,10 @@ def draws(
     The same for a jet whether one process holds the whole batch or many hold slices of it.
     """
     rng = torch.Generator(device).manual_seed((seed * 1_000_003 + step) % 2**63)
+    # First, because ranks may differ by a row in a batch that they cannot share evenly.
+    common = torch.rand((), generator=rng, device=device)
     rows, *rest = shape
-    own = torch.rand(rows * world_size, *rest, generator=rng, device=device)[rank::world_size]
-    return own, torch.rand((), generator=rng, device=device)
+    return torch.rand(rows * world_size, *rest, generator=rng, device=device)[rank::world_size], common
 
 
 def split(order: Tensor, mask: Tensor, ratio: Tensor, limits: tuple[float, float]) -> Split:

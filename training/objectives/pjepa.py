@@ -152,7 +152,7 @@ class PJEPA(TeacherStudent[Encoder]):
     def forward(self, batch: Batch, progress: float = 0.0) -> dict[str, Tensor]:  # noqa: ARG002
         """Each part of the loss unweighted, and ``loss``, their weighted sum."""
         masks, kept = self.draw(batch)
-        if batch.mask.is_cuda or self.compiled:
+        if self.whole(batch.mask):
             seen = self.look(batch, masks, kept)
         else:
             seen = joined([self.look(*cut(batch, masks, kept, part)) for part in slices(batch.mask)])
@@ -277,8 +277,12 @@ class PJEPA(TeacherStudent[Encoder]):
 
     def flops(self, batch: Batch) -> float:
         """Student forward and backward on the visible particles, target forward on all, predictor on both sides."""
-        weights, (b, n) = self.config.weights, batch.mask.shape
-        visible, hidden = lengths(n, self.config.hidden)
+        return sum(jets * self.flops_each(n, whole=self.whole(batch.mask)) for jets, n in self.shapes(batch.mask))
+
+    def flops_each(self, n: int, *, whole: bool) -> float:
+        """Operations for one jet of ``n`` particles; a slice has no padding between what is visible and hidden."""
+        weights, share = self.config.weights, self.config.hidden
+        visible, hidden = lengths(n, share) if whole else (n - sum(share) / 2 * n, sum(share) / 2 * n)
         total = 6 * encoder_macs(self.encoder.config, visible)
         if weights.particle or weights.jet:
             total += 2 * encoder_macs(self.encoder.config, n)
@@ -286,7 +290,7 @@ class PJEPA(TeacherStudent[Encoder]):
             size, dim = self.config.predictor, self.encoder.config.dim
             ends = (visible + hidden) * dim * size.dim
             total += 6 * (size.blocks * block_macs(visible + hidden, size.dim) + ends)
-        return b * total
+        return total
 
 
 def cut(batch: Batch, masks: Split, kept: Tensor, part: Slice) -> tuple[Batch, Split, Tensor]:

@@ -42,7 +42,7 @@ class Supervised(Objective):
 
     def logits(self, batch: Batch) -> Tensor:
         """Logits f32 [B, class]."""
-        if batch.mask.is_cuda or self.compiled or not isinstance(self.encoder, Encoder):
+        if self.whole(batch.mask):
             return self.head(self.encoder(batch.particles, batch.mask, batch.jets)).float()
         parts = slices(batch.mask)
         inputs = [(batch.particles[rows, :n], batch.mask[rows, :n], batch.jets[rows]) for rows, n in parts]
@@ -60,10 +60,14 @@ class Supervised(Objective):
         accuracy = global_mean((logits.argmax(1) == batch.labels).float(), every)
         return {"loss": global_mean(error, every), "accuracy": accuracy}
 
+    def whole(self, mask: Tensor) -> bool:
+        """Subjets come in batches without padding."""
+        return super().whole(mask) or not isinstance(self.encoder, Encoder)
+
     def exported(self) -> AnyEncoder:
         """The encoder in training."""
         return self.encoder
 
     def flops(self, batch: Batch) -> float:
         """Forward and twice that backward."""
-        return 6 * len(batch) * encoder_macs(self.encoder.config, batch.mask.shape[1])
+        return sum(6 * jets * encoder_macs(self.encoder.config, n) for jets, n in self.shapes(batch.mask))

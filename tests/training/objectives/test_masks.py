@@ -48,6 +48,8 @@ def test_ranks_draw_slices_of_one_batch() -> None:
         part, same = draws((3, 5), seed=3, step=7, rank=rank, world_size=2, device=CPU)
         assert torch.equal(part, whole[rank::2])
         assert torch.equal(same, common)
+    _, uneven = draws((4, 5), seed=3, step=7, rank=0, world_size=2, device=CPU)
+    assert torch.equal(uneven, common)
     for seed, step in ((3, 8), (4, 7)):
         other, another = draws((6, 5), seed=seed, step=step, rank=0, world_size=1, device=CPU)
         assert not torch.equal(whole, other)
