@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-WASTE = 1 / 16
+WASTE = 1 / 32
 """Of its token budget: a micro-batch ends when shorter jets would fill more than this with avoidable padding."""
 
 
