@@ -114,7 +114,7 @@ def pretrain(study: Study) -> dict[str, float]:
     common = ["--config", study.config, "--data", *study.data]
     minutes = ["--max-minutes", f"{study.minutes_each(PRETRAINING, len(OBJECTIVES)):.3f}"]
     # Time ends a pretraining, not the number of steps.
-    watch = ["steps=1000000000", "monitor_every=250", "probe_every=250"]
+    watch = ["steps=1000000000", "monitor_every=200", "probe_every=200"]
     jobs = [
         ("pretrain.py", *common, "--output", study.output / name, *minutes, "--set", *watch, *changes, *study.settings)
         for name, changes in OBJECTIVES.items()

@@ -88,14 +88,13 @@ def train(
             values: dict[str, float] = {}
             if due(state.step, config.log_every) or progress >= 1:
                 values |= state.averages.take(ranks) | rates | watch.take(ranks.world_size)
-                values |= {"jets": state.jets, "minutes": state.elapsed / 60}
                 require_finite(math.isfinite(values["loss"]), state.step, folder)
             wanted = looks_due(state, config, last=progress >= 1)
             if wanted:
                 with watch.paused(), undisturbed(objective, ranks.device):
                     values |= look(wanted, objective, batch, extras, ranks)
             if journal and values:
-                journal.write(state.step, values)
+                journal.write(state.step, values | {"jets": state.jets, "minutes": state.elapsed / 60})
                 bar.update(state.step, progress, values)
             collapse = collapse_of(values)
             if collapse:

@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -187,6 +188,22 @@ def test_time_limit_ends_run_and_schedule(tmp_path: Path) -> None:
     assert lines[-1]["step"] == outcome.step
     assert lines[-1]["lr"] < 0.1 < lines[0]["lr"]
     assert read_checkpoint(checkpoint_of(tmp_path / "a"))["elapsed"] >= 0.6
+
+
+def test_a_run_that_time_ended_goes_on_for_longer(tmp_path: Path) -> None:
+    settings = config(steps=10**9, log_every=3, optimiser={"lr": 1.0, "lr_final_fraction": 0.0, "warmup": 0.0})
+    first = run(tmp_path / "a", config=settings, extras=Extras(max_minutes=0.01))
+    resume = checkpoint_of(tmp_path / "a")
+    second = run(tmp_path / "a", config=settings, extras=Extras(max_minutes=0.02), resume=resume)
+    assert second.step > first.step
+    lines = read_lines(tmp_path / "a" / "metrics.jsonl")
+    assert all(a["minutes"] <= b["minutes"] and a["step"] < b["step"] for a, b in pairwise(lines))
+    rates = {line["step"]: line["lr"] for line in lines if "lr" in line}
+    again = [rate for step, rate in rates.items() if step > first.step]
+    assert rates[first.step] < 0.1
+    # Half of the new length is over: the rate goes on from there, and to the end.
+    assert 0.3 < again[0] < 0.7
+    assert again[-1] < 0.1
 
 
 def test_early_stopping_keeps_the_best(tmp_path: Path) -> None:
