@@ -8,6 +8,8 @@ fp32        this package
 int8 | fp16 this package with the reduced file that suits a CPU | a GPU
 limit       the fastest matrix product measured here, over the multiply-accumulates of these jets without padding
 
+Under the ways of this package on a CPU stands what bounds them: the kinds of nodes that the session spends its time in.
+
 python benchmarks/inference.py [--provider cuda] [--sizes mini small published] [--events jets.root ...]
 
 A machine without onnxscript takes files made elsewhere: --models FOLDER, filled by --prepare.
@@ -99,6 +101,8 @@ def measure(size: str, jets: Path, options: argparse.Namespace) -> dict[str, dic
             expected = got if way == "torch" else expected
             row["difference"] = float(np.abs(got - expected).max() / np.abs(expected).max())
         print(line(way, rows), flush=True)
+        if "profile" in row:
+            print(bound(row["profile"], rows["limit"]), flush=True)
     return rows
 
 
@@ -119,6 +123,17 @@ def line(way: str, rows: dict[str, dict[str, Any]]) -> str:
     for name, form in (("outside", "8.1%"), ("padding", "8.0%"), ("memory_mb", "10,.0f"), ("difference", "11.0e")):
         cells.append(f"{row[name]:{form}}" if name in row else " " * int(form.split(".")[0].rstrip(",")))
     return " ".join(cells) + (f" {row['note']}" if "note" in row else "")
+
+
+def bound(profile: dict[str, Any], limit: dict[str, Any]) -> str:
+    """What the time inside the session goes into, and how fast the matrix products are that it should go into."""
+    total = profile["total"]
+    kinds = [f"{kind} {seconds / total:.0%}" for kind, seconds in profile["seconds"].items() if seconds > 0.02 * total]
+    useful = 2e-9 * profile["macs"] / profile["products"]
+    return (
+        f"{'':12} {', '.join(kinds)}\n{'':12} matrix products {profile['products'] / total:.0%} of the nodes' time, "
+        f"where they do {useful:,.0f} GFLOP/s of useful work, {useful / limit['gflops']:.0%} of the limit"
+    )
 
 
 def machine(options: argparse.Namespace) -> dict[str, Any]:

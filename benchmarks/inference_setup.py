@@ -24,6 +24,9 @@ SIZES: dict[str, dict[str, Any]] = {
 REAL = (43, 51, 31, 42, 41, 58, 27, 29, 45, 25, 72, 74, 38, 17, 52, 76, 25, 29, 41, 41, 84, 53, 55, 27)
 """Particles of the AK8 jets of a PFNano sample of top pairs."""
 
+SHOWN = 16
+"""Jets whose embeddings are compared."""
+
 Arrays = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]
 
 

@@ -5,7 +5,15 @@ for the same time as P-JEPA without the regression of jet observables, on that r
 them an encoder that was never trained. Each is then frozen and fine-tuned with few labels, over several seeds, beside
 training from scratch. The winner is chosen on validation jets; the test jets are looked at once, at the end.
 
-All trainings are the project's own scripts in processes of their own, several at a time on one device.
+All trainings are the project's own scripts in processes of their own, ``--jobs`` at a time on one device. What is equal
+for all pretrainings is the wall-clock time (probes included) beside the same number of others; the processor minutes
+that each then had are in the table, for a machine that was shared with something else.
+
+The winner's file, and the winner trained for longer (of which the results then no longer tell)::
+
+    python training/export.py study/best --name pjepa-mini --results study/results.json --output pjepa-mini.onnx
+    python training/pretrain.py --config study/best/config.yaml --data GLOB --output study/best --resume auto
+        --max-minutes 120
 """
 
 from __future__ import annotations
@@ -18,16 +26,18 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 from rich.console import Console
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -57,8 +67,8 @@ class Study:
     settings: list[str]
     finetune_settings: list[str]
 
-    def run(self, script: str, *arguments: object) -> None:
-        """Run one of the project's scripts; its output goes to a log beside the results.
+    def run(self, script: str, *arguments: object) -> float:
+        """Run one of the project's scripts, its output into a log beside the results; gives its processor minutes.
 
         Raises
         ------
@@ -74,37 +84,44 @@ class Study:
         with log.open("w") as file:
             file.write(" ".join(command) + "\n")
             file.flush()
-            status = subprocess.run(command, stdout=file, stderr=file, env=environment, check=False).returncode
+            process = subprocess.Popen(command, stdout=file, stderr=file, env=environment)
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = status = os.waitstatus_to_exitcode(status)
         if status:
             tail = "\n".join(log.read_text().splitlines()[-15:])
             msg = f"{script} ended with status {status}; {log}:\n{tail}"
             raise RuntimeError(msg)
+        return (used.ru_utime + used.ru_stime) / 60
 
     def classifier(self, plan: str, seed: int) -> Path:
         """Run folder of one fine-tuning."""
         folder = self.output / "classifiers" / plan
         return folder / f"seed{seed}" if len(self.seeds) > 1 else folder
 
-    def together(self, jobs: Sequence[tuple[object, ...]]) -> None:
-        """Run several scripts, ``self.jobs`` at a time."""
+    def together(self, jobs: Sequence[tuple[object, ...]]) -> list[float]:
+        """Run several scripts, ``self.jobs`` at a time; gives the processor minutes of each."""
         with ThreadPoolExecutor(self.jobs) as pool:
-            for done in [pool.submit(self.run, *map(str, job)) for job in jobs]:
-                done.result()
+            running = [pool.submit(self.run, *map(str, job)) for job in jobs]
+            return [done.result() for done in running]
+
+    def minutes_each(self, share: float, trainings: int) -> float:
+        """Minutes of one of ``trainings`` alike that together may take a ``share`` of the study."""
+        return share * self.minutes / -(-trainings // self.jobs)
 
 
-def pretrain(study: Study) -> None:
-    """Every objective for the same minutes, all at the same time; and one encoder that hardly takes a step."""
+def pretrain(study: Study) -> dict[str, float]:
+    """Every objective for the same minutes, and one encoder that hardly takes a step; gives processor minutes."""
     common = ["--config", study.config, "--data", *study.data]
-    minutes = ["--max-minutes", f"{PRETRAINING * study.minutes:.3f}"]
+    minutes = ["--max-minutes", f"{study.minutes_each(PRETRAINING, len(OBJECTIVES)):.3f}"]
     # Time ends a pretraining, not the number of steps.
-    watch = ["steps=1000000000", "monitor_every=500", "probe_every=500"]
+    watch = ["steps=1000000000", "monitor_every=250", "probe_every=250"]
     jobs = [
         ("pretrain.py", *common, "--output", study.output / name, *minutes, "--set", *watch, *changes, *study.settings)
         for name, changes in OBJECTIVES.items()
     ]
     still = ["steps=1", "optimiser.lr=1e-12", "optimiser.weight_decay=0", "probe_every=null"]
     untrained = ("pretrain.py", *common, "--output", study.output / "random", "--set", *study.settings, *still)
-    study.together([*jobs, untrained])
+    return dict(zip([*OBJECTIVES, "random"], study.together([*jobs, untrained]), strict=True))
 
 
 def finetune(study: Study) -> None:
@@ -112,8 +129,7 @@ def finetune(study: Study) -> None:
     names = list(OBJECTIVES)
     plan = [(name, mode) for name in names for mode in ("finetune", "freeze")]
     plan += [("random", "freeze"), ("random", "scratch")]
-    waves = -(-len(plan) // study.jobs)
-    minutes = FINETUNING * study.minutes / waves / len(study.seeds)
+    minutes = study.minutes_each(FINETUNING, len(plan)) / len(study.seeds)
     common = ["--data", *study.data, "--labels-per-class", study.labels, "--seeds", *study.seeds]
     limit = ["--max-minutes", f"{minutes:.3f}"]
     settings = ["--set", "name=classifier", *study.finetune_settings]
@@ -188,12 +204,31 @@ def rows(result: Mapping[str, Any]) -> list[tuple[str, str, list[float], list[fl
     return sorted(found, key=lambda row: row[2][0])
 
 
+def reached(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What the winner reaches on the test jets beside what it has to beat, for its card: ``export.py --results``."""
+    plans = {
+        "fine-tuned": f"{result['winner']}-finetune",
+        "frozen": f"{result['winner']}-freeze",
+        "same architecture from scratch": "random-scratch",
+        "frozen random encoder": "random-freeze",
+    }
+    scores = {
+        label: dict(
+            zip(("accuracy", "accuracy_spread", "auc", "auc_spread"), [*test["accuracy"], *test["auc"]], strict=True)
+        )
+        for label, test in ((label, result["test"][plan]) for label, plan in plans.items())
+    }
+    boosting = result["probes"][result["winner"]]["boosting"]
+    about = {name: result[name] for name in ("test_jets", "labels_per_class", "seeds")}
+    return about | scores | ({"gradient boosting on high-level variables": boosting} if boosting else {})
+
+
 def table(study: Study, result: Mapping[str, Any]) -> str:
     """The results as Markdown."""
     lines = [
         f"# {study.labels} labels a class, {len(study.seeds)} seeds, {result['test_jets']} test jets",
         "",
-        f"Each pretraining {result['pretraining_minutes']:.1f} minutes, all at once on one {result['device']}.",
+        f"Each pretraining {result['pretraining_minutes']:.1f} minutes, {study.jobs} at a time on {result['device']}.",
         f"Chosen on validation jets: **{result['winner']}**.",
         "",
         "| pretraining | then | accuracy | AUC |",
@@ -201,11 +236,13 @@ def table(study: Study, result: Mapping[str, Any]) -> str:
     ]
     for label, mode, (accuracy, da), (auc, du) in rows(result):
         lines.append(f"| {label} | {mode} | {accuracy:.4f} +- {da:.4f} | {auc:.4f} +- {du:.4f} |")
-    lines += ["", "| pretraining | steps | jets | linear probe | kNN probe |", "|---|---|---|---|---|"]
+    head = ["pretraining", "steps", "jets", "processor minutes", "linear probe", "kNN probe"]
+    lines += ["", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for name, probe in result["probes"].items():
         run = result["pretraining"][name]
         numbers = [f"{probe['encoder'][kind]['accuracy']:.4f}" for kind in ("linear", "knn")]
-        lines.append(f"| {name} | {run['steps']} | {run['jets']:.3g} | {' | '.join(numbers)} |")
+        cells = [name, str(run["steps"]), f"{run['jets']:,}", f"{run['processor_minutes']:.1f}", *numbers]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -242,7 +279,10 @@ def draw(study: Study, result: Mapping[str, Any]) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status 0. In ``--output``: study.json, study.md, study.png, and ``best``, the winner's run folder."""
+    """Exit status 0.
+
+    In ``--output``: study.json, study.md, study.png, results.json for the winner's card, and ``best``, its run folder.
+    """
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--data", nargs="+", required=True, metavar="GLOB", help="labelled jets, all classes")
     options.add_argument("--output", type=Path, required=True, metavar="DIR")
@@ -261,21 +301,28 @@ def main(argv: list[str] | None = None) -> int:
     )  # fmt: skip
     console = Console(stderr=True)
     started = time.monotonic()
-    for step in (pretrain, finetune):
+
+    def said(step: Callable[[Study], T]) -> T:
         with console.status(step.__doc__ or ""):
-            step(study)
+            done = step(study)
         console.print(f"{(time.monotonic() - started) / 60:.1f} min: {step.__name__} done")
-    with console.status("evaluation"):
-        result = judge(study)
+        return done
+
+    used = said(pretrain)
+    said(finetune)
+    result = said(judge)
     result |= {
         "minutes": (time.monotonic() - started) / 60,
-        "pretraining_minutes": PRETRAINING * study.minutes,
+        "pretraining_minutes": study.minutes_each(PRETRAINING, len(OBJECTIVES)),
         "device": device_name(study.device),
         "labels_per_class": study.labels,
         "seeds": study.seeds,
-        "pretraining": {name: pretraining_of(study.output / name) for name in [*OBJECTIVES, "random"]},
+        "pretraining": {
+            name: pretraining_of(study.output / name) | {"processor_minutes": minutes} for name, minutes in used.items()
+        },
     }
-    (study.output / "study.json").write_text(json.dumps(result, indent=1) + "\n")
+    for name, content in (("study.json", result), ("results.json", reached(result))):
+        (study.output / name).write_text(json.dumps(content, indent=1) + "\n")
     text = table(study, result)
     (study.output / "study.md").write_text(text)
     draw(study, result)

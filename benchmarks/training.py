@@ -152,7 +152,7 @@ class Ours(nn.Module):
         heads = (
             {"dim": 192, "heads": 6, "blocks": 4}
             if size.embed_dims[-1] >= 128
-            else {"dim": 48, "heads": 4, "blocks": 2}
+            else {"dim": 32, "heads": 4, "blocks": 2}
         )
         options: dict[str, Any] = {"predictor": heads, "last_blocks": 2} if name == "pjepa" else {}
         self.objective: Objective = build_objective(name, size.config(), options, class_names=CLASSES)
@@ -194,40 +194,44 @@ def now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def measure(
-    result: Result,
-    build: Callable[[], Any],
-    data: list[Batch],
-    flops: Callable[[Any, Batch], float],
-    args: argparse.Namespace,
-    peak: float,
-) -> None:
-    """Fill ``result``; a variant that fails says how there."""
-    device = data[0].jets.device
+@dataclass(frozen=True)
+class Case:
+    """One variant on its batches."""
+
+    result: Result
+    """To be filled."""
+    build: Callable[[], Any]
+    data: list[Batch]
+    flops: Callable[[Any, Batch], float]
+    """Of a model's training step on a batch."""
+    peak: float
+    """FLOP/s of the device."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the batches are."""
+        return self.data[0].jets.device
+
+
+def measure(case: Case, args: argparse.Namespace) -> None:
+    """Fill the result; a variant that fails says how there."""
     try:
-        train(result, build, data, flops, args, peak)
+        train(case, args)
     except Exception as error:  # noqa: BLE001  one variant that does not work must not hide the others
-        result.error = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        case.result.error = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
     gc.collect()
     torch._dynamo.reset()
-    if device.type == "cuda":
+    if case.device.type == "cuda":
         torch.cuda.empty_cache()
 
 
-def train(
-    result: Result,
-    build: Callable[[], Any],
-    data: list[Batch],
-    flops: Callable[[Any, Batch], float],
-    args: argparse.Namespace,
-    peak: float,
-) -> None:
+def train(case: Case, args: argparse.Namespace) -> None:
     """Train for ``args.seconds``, after each length has been seen twice."""
-    device = data[0].jets.device
+    device, data, result = case.device, case.data, case.result
     torch.manual_seed(0)
-    model = build().to(device).train()
+    model = case.build().to(device).train()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.AdamW(trained, 1e-4, fused=device.type == "cuda")
+    optimiser = torch.optim.AdamW(trained, 1e-4, fused=True)
     inputs = [model.prepare(batch) for batch in data]
 
     def step(i: int) -> None:
@@ -254,38 +258,48 @@ def train(
         seconds = now(device) - start
     result.jets_per_s = passes * sum(len(batch) for batch in data) / seconds
     result.step_ms = 1e3 * seconds / passes / len(data)
-    rate = passes * sum(flops(model, batch) for batch in data) / seconds
-    result.tflops, result.mfu_measured = rate / 1e12, rate / peak
+    rate = passes * sum(case.flops(model, batch) for batch in data) / seconds
+    result.tflops, result.mfu_measured = rate / 1e12, rate / case.peak
     if device.type == "cuda":
         hopper = any(chip in torch.cuda.get_device_name(device) for chip in ("H100", "H200"))
         result.mfu_datasheet = rate / HOPPER_PEAK if hopper else None
         result.memory_gib = torch.cuda.max_memory_allocated(device) / 2**30
-        if args.profile:
-            result.kernels = kernels(step, len(data))
+    if args.profile:
+        result.kernels = kernels(step, len(data), device)
 
 
 KINDS = {
     "attention": ("fmha", "attention", "flash", "efficient"),
-    "matrix products": ("gemm", "nvjet", "cutlass", "cublas", "sm90_xmma", "xmma", "splitk"),
+    "matrix products": ("gemm", "nvjet", "cutlass", "cublas", "sm90_xmma", "xmma", "splitk", "mm", "linear"),
     "optimiser": ("multi_tensor", "adam", "lerp"),
     "fused elementwise": ("triton",),
-    "sort and gather": ("sort", "gather", "scatter", "index"),
+    "softmax": ("softmax",),
+    "norms": ("norm",),
+    "GELU": ("gelu",),
+    "sort, gather, copy": ("sort", "gather", "scatter", "index", "copy", "cat"),
 }
+"""Words in the names of GPU kernels and of PyTorch's operations on a CPU."""
 
 
-def kernels(step: Callable[[int], None], count: int) -> dict[str, float]:
-    """Share of the device's time in each kind of kernel, and the longest single kernels."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+def kernels(step: Callable[[int], None], count: int, device: torch.device) -> dict[str, float]:
+    """Share of the device's time in each kind of kernel (on a CPU: operation), and the longest single ones."""
+    on_gpu = device.type == "cuda"
+    activity = torch.profiler.ProfilerActivity.CUDA if on_gpu else torch.profiler.ProfilerActivity.CPU
+    with torch.profiler.profile(activities=[activity]) as profile:
         for i in range(count):
             step(i)
-        torch.cuda.synchronize()
+        now(device)
+    events = [
+        (event.key, float(event.self_device_time_total if on_gpu else event.self_cpu_time_total))
+        for event in profile.key_averages()
+    ]
     shares: dict[str, float] = {}
-    events = [(event.key, float(event.self_device_time_total)) for event in profile.key_averages()]
     total = sum(spent for _, spent in events) or 1.0
     for name, spent in events:
         low = name.lower()
         kind = next((kind for kind, words in KINDS.items() if any(word in low for word in words)), "other")
         shares[kind] = shares.get(kind, 0.0) + spent / total
+    shares = dict(sorted(shares.items(), key=lambda item: -item[1]))
     for name, spent in sorted(events, key=lambda event: -event[1])[:12]:
         shares[f"  {name[:90]}"] = spent / total
     return {name: round(share, 4) for name, share in shares.items()}
@@ -346,7 +360,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--compile", action=argparse.BooleanOptionalAction, default=cuda, help="also with torch.compile"
     )
-    options.add_argument("--profile", action=argparse.BooleanOptionalAction, default=cuda)
+    options.add_argument("--profile", action=argparse.BooleanOptionalAction, default=True, help="what bounds a step")
     options.add_argument("--output", type=Path, help="write the results as JSON")
     return options
 
@@ -383,7 +397,7 @@ def main(argv: list[str] | None = None) -> None:
             def flops(model: Any, batch: Batch, size: Size = size) -> float:
                 return model.objective.flops(batch) if isinstance(model, Ours) else weaver_flops(size, batch)
 
-            measure(result, build, data[kind], flops, args, peak)
+            measure(Case(result, build, data[kind], flops, peak), args)
             print(table(results).splitlines()[-1], flush=True)
             if args.output:
                 args.output.parent.mkdir(parents=True, exist_ok=True)
@@ -391,7 +405,7 @@ def main(argv: list[str] | None = None) -> None:
     print("\n" + table(results))
     for result in results:
         if result.kernels:
-            print(f"\n{result.size} {result.variant}: where the device's time goes")
+            print(f"\n{result.size}, {result.variant}, {result.batches}: where the device's time goes")
             for name, share in result.kernels.items():
                 print(f"  {share:6.1%} {name}")
 

@@ -31,6 +31,7 @@ class Chunk:
         self._begin = time.perf_counter()
         self._read = reading_seconds()
         self._seconds: dict[str, float] = defaultdict(float)
+        self.events = events
         self.columns = Columns(events)
         self.metadata: dict[str, Any] = dict(events.metadata)
         self.dataset = str(self.metadata["dataset"])
@@ -58,13 +59,6 @@ class Chunk:
         elif self.columns.has("truth", "signal"):  # coffea makes a record of branches with a common prefix
             found["truth_signal"] = np.asarray(ak.to_numpy(self.columns.get("truth", "signal")), dtype=bool)
         return found
-
-    def jets(self, collection: str, optional: tuple[str, ...] = ()) -> ak.Array:
-        """Jets of a collection with ``pt eta phi mass``, and those of ``optional`` that the file has, in memory."""
-        names = {name: (name, name.capitalize()) for name in ("eta", "phi", "mass")} | {"pt": ("pt", "PT")}
-        found = {name: self.columns.get(collection, *spellings) for name, spellings in names.items()}
-        found |= {name: self.columns.get(collection, name) for name in optional if self.columns.has(collection, name)}
-        return ak.zip(found)
 
     @contextmanager
     def clock(self, step: str) -> Iterator[None]:

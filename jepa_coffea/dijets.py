@@ -32,6 +32,8 @@ class Dijets(NamedTuple):
 
     events: NDArray[np.int64]
     """Positions of the selected events, ascending."""
+    index: NDArray[np.int64]
+    """Positions of their two leading jets among all jets of the event, [event, 2]."""
     jets: ak.Array
     """The two leading jets in pT of each, ``events * 2 * jet``."""
     mjj: Floats
@@ -40,19 +42,14 @@ class Dijets(NamedTuple):
     """Cut to what passed it and all before, one entry an event of the input."""
 
 
-def select_dijets(jets: ak.Array, selection: DijetSelection, *, scale: float = 1.0) -> Dijets:
-    """Apply a selection to ``events * jets`` with ``pt eta phi mass``.
-
-    Parameters
-    ----------
-    scale
-        Factor on the jets' four-momenta, for a variation of the jet energy scale.
-    """
-    good = jets[(jets.pt * scale > selection.pt) & (abs(jets.eta) < selection.eta)]
-    two = np.asarray(ak.to_numpy(ak.num(good, axis=1) >= 2))
-    order = ak.argsort(good[two].pt, axis=1, ascending=False)
-    pair = good[two][order][:, :2]
-    mass = invariant_mass(pair) * scale
+def select_dijets(jets: ak.Array, selection: DijetSelection) -> Dijets:
+    """Apply a selection to ``events * jets`` with ``pt eta phi mass``."""
+    good = (jets.pt > selection.pt) & (abs(jets.eta) < selection.eta)
+    two = np.asarray(ak.to_numpy(ak.sum(good, axis=1) >= 2))
+    place = ak.local_index(jets, axis=1)[good][two]
+    place = place[ak.argsort(jets.pt[good][two], axis=1, ascending=False)][:, :2]
+    pair = jets[two][place]
+    mass = invariant_mass(pair)
     flow = {"all": np.ones(len(jets), dtype=bool), "two jets": two}
     cuts = {}
     if selection.delta_eta is not None:
@@ -63,7 +60,8 @@ def select_dijets(jets: ak.Array, selection: DijetSelection, *, scale: float = 1
         kept &= passed
         flow[name] = two.copy()
         flow[name][two] = kept
-    return Dijets(np.flatnonzero(flow["mjj"]), pair[kept], mass[kept], flow)
+    index = np.asarray(ak.flatten(place), dtype=np.int64).reshape(-1, 2)
+    return Dijets(np.flatnonzero(flow["mjj"]), index[kept], pair[kept], mass[kept], flow)
 
 
 def invariant_mass(pair: ak.Array) -> Floats:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import awkward as ak
 import numpy as np
@@ -13,8 +14,20 @@ from numpy.typing import NDArray
 from jepa_coffea import embedded
 from jepa_coffea.bookkeeping import Chunk
 from jepa_coffea.constituents import constituents_of
+from jepa_coffea.constituents.columns import Columns
 from jepa_coffea.dijets import Dijets, DijetSelection, select_dijets
 from jepa_coffea.embedder import JEPAEmbedder
+from jepa_coffea.systematics import NOMINAL, Systematics
+
+
+class EmbeddedDijets(NamedTuple):
+    """The selected events of a chunk."""
+
+    dijets: Dijets
+    pairs: ak.Array
+    """Their two leading jets, ``events * 2 * jet``, with embedding, scores and number of constituents."""
+    weight: NDArray[np.float64]
+    """One an event."""
 
 
 class DijetEmbedder(ProcessorABC):
@@ -59,35 +72,85 @@ class DijetEmbedder(ProcessorABC):
     def process(self, events: ak.Array) -> dict[str, Any]:
         """``cutflow``, ``files``, ``bookkeeping`` and ``metrics`` of one chunk; all of them add up over chunks."""
         chunk = Chunk(events)
-        jets = chunk.jets(self.collection, optional=embedded.SUBSTRUCTURE)
+        found = self.embedded_dijets(chunk, Systematics())[NOMINAL]
+        return self.summary(chunk, found) | {"files": self.write(chunk, found)}
+
+    def embedded_dijets(self, chunk: Chunk, systematics: Systematics) -> dict[str, EmbeddedDijets]:
+        """The selected events of a chunk, ``nominal`` and in every variation, with their jets embedded."""
+        jets = self.jets(chunk.events)
         with chunk.clock("selection"):
-            dijets = select_dijets(jets, self.selection)
+            varied = {NOMINAL: jets}
+            varied |= {name: systematics.varied_jets(name, chunk.events, jets) for name in systematics.jets}
+            selected = {name: select_dijets(these, self.selection) for name, these in varied.items()}
         with chunk.clock("embedding"):
-            pairs = self.embed(events[dijets.events], dijets.jets)
-        with chunk.clock("writing"):
-            files = self.write(chunk, dijets, pairs)
-        return self.summary(chunk, dijets) | {"files": files}
+            pairs = self.embed(chunk.events, jets, selected)
+        found = {name: EmbeddedDijets(d, pairs[name], chunk.weight[d.events]) for name, d in selected.items()}
+        nominal = found[NOMINAL]
+        for name in systematics.weights:
+            factor = systematics.factor(name, chunk.events)[nominal.dijets.events]
+            found[name] = nominal._replace(weight=nominal.weight * factor)
+        for name in systematics.constituents:
+            with chunk.clock("selection"):
+                events = systematics.varied_events(name, chunk.events)
+                jets = self.jets(events)
+                dijets = select_dijets(jets, self.selection)
+            with chunk.clock("embedding"):
+                pairs = self.embed(events, jets, {name: dijets})
+            found[name] = EmbeddedDijets(dijets, pairs[name], chunk.weight[dijets.events])
+        return found
 
-    def embed(self, events: ak.Array, pairs: ak.Array) -> ak.Array:
-        """``events * 2 * jet`` with embeddings, scores, and the number of constituents."""
-        particles = constituents_of(events, self.collection, jets=pairs, layout=self.embedder.layout, fields=["px"])
-        pairs = ak.with_field(pairs, ak.num(particles, axis=2), "n_constituents")
-        return self.embedder(events, collection=self.collection, jets=pairs)
+    def jets(self, events: ak.Array) -> ak.Array:
+        """All jets with ``pt eta phi mass``, and the substructure that the file has, in memory."""
+        columns = Columns(events)
+        spellings = {name: (name, name.capitalize()) for name in ("eta", "phi", "mass")} | {"pt": ("pt", "PT")}
+        found = {name: columns.get(self.collection, *names) for name, names in spellings.items()}
+        extra = [name for name in embedded.SUBSTRUCTURE if columns.has(self.collection, name)]
+        return ak.zip(found | {name: columns.get(self.collection, name) for name in extra})
 
-    def write(self, chunk: Chunk, dijets: Dijets, pairs: ak.Array) -> dict[str, set[str]]:
+    def embed(self, events: ak.Array, jets: ak.Array, selected: Mapping[str, Dijets]) -> dict[str, ak.Array]:
+        """Pairs ``events * 2 * jet`` of each selection, with embeddings, scores, and the number of constituents.
+
+        Every one of ``jets`` that any selection wants is embedded, once and as it is there; pairs keep the momenta that
+        their own selection gave them.
+        """
+        counts = np.asarray(ak.num(jets, axis=1), dtype=np.int64)
+        first = np.cumsum(counts) - counts
+        place = {name: (first[dijets.events, None] + dijets.index).ravel() for name, dijets in selected.items()}
+        wanted = np.unique(np.concatenate([*place.values()]))
+        mask = np.zeros(int(counts.sum()), dtype=bool)
+        mask[wanted] = True
+        chosen = ak.unflatten(mask, counts)
+        rows = np.flatnonzero(ak.any(chosen, axis=1))
+        some, these = events[rows], jets[chosen][rows]
+        layout = self.embedder.layout
+        particles = constituents_of(some, self.collection, jets=these, layout=layout, fields=["px"])
+        these = ak.with_field(these, ak.num(particles, axis=2), "n_constituents")
+        flat = ak.flatten(self.embedder(some, collection=self.collection, jets=these), axis=1)
+        new = [name for name in flat.fields if name not in jets.fields]
+        pairs = {}
+        for name, dijets in selected.items():
+            values = flat[np.searchsorted(wanted, place[name])]
+            own = {column: dijets.jets[column] for column in jets.fields}
+            attached = {column: ak.unflatten(values[column], np.full(len(dijets.events), 2)) for column in new}
+            pairs[name] = ak.zip(own | attached, depth_limit=2)
+        return pairs
+
+    def write(self, chunk: Chunk, found: EmbeddedDijets) -> dict[str, set[str]]:
         """Embedded events to parquet; dataset to the names of the files written."""
         if self.output is None:
             return {chunk.dataset: set()}
-        columns: dict[str, NDArray[Any]] = {name: values[dijets.events] for name, values in chunk.identity().items()}
-        columns |= {"weight": chunk.weight[dijets.events], "mjj": dijets.mjj}
-        rows = embedded.table(columns, pairs, {**self.identity(), "dataset": chunk.dataset})
-        names = embedded.write(rows, self.output, chunk.dataset, embedded.chunk_name(chunk.metadata))
+        with chunk.clock("writing"):
+            events = found.dijets.events
+            columns: dict[str, NDArray[Any]] = {name: values[events] for name, values in chunk.identity().items()}
+            columns |= {"weight": found.weight, "mjj": found.dijets.mjj}
+            rows = embedded.table(columns, found.pairs, {**self.identity(), "dataset": chunk.dataset})
+            names = embedded.write(rows, self.output, chunk.dataset, embedded.chunk_name(chunk.metadata))
         return {chunk.dataset: set(names)}
 
-    def summary(self, chunk: Chunk, dijets: Dijets) -> dict[str, Any]:
+    def summary(self, chunk: Chunk, found: EmbeddedDijets) -> dict[str, Any]:
         """The entries of the output that every processor has: ``cutflow`` (sums of weights), bookkeeping, metrics."""
-        cutflow = {cut: float(np.sum(chunk.weight[passed])) for cut, passed in dijets.cutflow.items()}
-        report = chunk.report(self.embedder.metrics(), selected=len(dijets.events))
+        cutflow = {cut: float(np.sum(chunk.weight[passed])) for cut, passed in found.dijets.cutflow.items()}
+        report = chunk.report(self.embedder.metrics(), selected=len(found.dijets.events))
         return {"cutflow": {chunk.dataset: cutflow}, **report}
 
     def postprocess(self, accumulator: dict[str, Any]) -> dict[str, Any]:

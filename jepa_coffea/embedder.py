@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,18 @@ from numpy.typing import NDArray
 
 from jepa_coffea.constituents import constituents_of, jets_of
 from jepa_coffea.constituents.layout import Layout, find_layout
-from jepa_coffea.constituents.record import JET_FIELDS, SUBJET, LayoutError
+from jepa_coffea.constituents.record import LayoutError
 from jepa_coffea.encoder.card import ModelError
-from jepa_coffea.encoder.engine import Metrics
 from jepa_coffea.encoder.files import locate, resolve
+from jepa_coffea.encoder.metrics import Metrics
 from jepa_coffea.encoder.onnx import OnnxEncoder
 from jepa_coffea.encoder.providers import Provider
 from jepa_coffea.encoder.ragged import RaggedEncoder
 from jepa_coffea.encoder.session import file_hash
 from jepa_coffea.encoder.weaver import WeaverEncoder
 from jepa_coffea.encoder.weaver_inputs import parse_preprocess
-from jepa_coffea.interface import Interface, card_interface, empty_outputs, weaver_interface
+from jepa_coffea.interface import Interface, card_interface, empty_outputs, fields_to_read, named, weaver_interface
+from jepa_coffea.records import JetArrays, arrays_of
 from jepa_coffea.shape import Shape
 
 
@@ -121,7 +121,7 @@ class JEPAEmbedder:
         """What this object did since it was made or unpickled.
 
         Jets, micro-batches, particles, padding, seconds, loads (sessions that it opened; others were found open), and
-        so on as in :class:`jepa_coffea.encoder.engine.Metrics`, and the provider in use (None before the first jet).
+        so on as in :class:`jepa_coffea.encoder.metrics.Metrics`, and the provider in use (None before the first jet).
         All numbers add up over chunks and workers.
         """
         if self._encoder is None:
@@ -172,15 +172,16 @@ class JEPAEmbedder:
         """
         form = find_layout(events, self.layout)
         interface = self._interface()
-        present = self._present(interface, form)
+        present = fields_to_read(interface, form, self.path.name)
         particles = constituents_of(events, collection, jets=jets, layout=form, fields=present)
         momenta = jets_of(events, collection, jets=jets, layout=form)
         lazy = ak.backend(particles) == "typetracer"
         if lazy:
             particles, momenta = (ak.typetracer.length_zero_if_typetracer(array) for array in (particles, momenta))
         shape = Shape(particles)
-        values = self._encode(interface, shape.flat(particles), shape.flat(momenta))
-        columns = {name: shape.restore(column) for name, column in values.items()}
+        arrays = arrays_of(shape.flat(particles), shape.flat(momenta), interface.fields)
+        outputs = self._run(arrays) if len(arrays.counts) else empty_outputs(interface)
+        columns = {name: shape.restore(column) for name, column in named(outputs, interface).items()}
         if not lazy:
             return columns
         return {name: ak.Array(column.layout.to_typetracer(forget_length=True)) for name, column in columns.items()}
@@ -198,29 +199,10 @@ class JEPAEmbedder:
             jets = ak.with_field(jets, column, f"{prefix}_{name}")
         return jets
 
-    def _encode(self, interface: Interface, particles: ak.Array, momenta: ak.Array) -> dict[str, NDArray[np.float32]]:
-        """The new columns by name, [jet] or [jet, dim], for flat jets without gaps."""
-        counts = np.asarray(ak.num(particles, axis=1), dtype=np.int64)
-        total = int(counts.sum())
-        rows = ak.flatten(particles, axis=1)
-        flat = np.zeros((total, len(interface.fields)), dtype=np.float32)
-        for position, name in enumerate(interface.fields):
-            if name in rows.fields:
-                flat[:, position] = ak.to_numpy(rows[name])
-        axes = np.stack([np.asarray(ak.to_numpy(momenta[name]), np.float32) for name in JET_FIELDS], axis=1)
-        found = self._run(flat, counts, axes) if len(counts) else empty_outputs(interface)
-        columns = {} if interface.embedding_dim is None else {"embedding": found["embedding"]}
-        if interface.class_names:
-            scores = found["scores"] if "scores" in found else softmax(found["logits"])
-            columns |= {f"score_{name}": scores[:, i] for i, name in enumerate(interface.class_names)}
-        return columns
-
-    def _run(
-        self, flat: NDArray[np.float32], counts: NDArray[np.int64], axes: NDArray[np.float32]
-    ) -> Mapping[str, NDArray[np.float32]]:
+    def _run(self, arrays: JetArrays) -> dict[str, NDArray[np.float32]]:
         if self._encoder is None:
             self._encoder = self._open()
-        return self._encoder(flat, counts, axes)
+        return self._encoder(*arrays)
 
     def _open(self) -> RaggedEncoder:
         path = locate(self.path)
@@ -232,18 +214,6 @@ class JEPAEmbedder:
         if self._weaver is None:
             return card_interface(locate(self.path), self.digest)
         return weaver_interface(locate(self.path), self.digest, self._weaver)
-
-    def _present(self, interface: Interface, form: Layout) -> list[str]:
-        """Fields to read: all that the model needs, less those that it may do without and the layout lacks."""
-        lacking = [name for name in interface.fields if name not in (*form.fields, SUBJET)]
-        needed = [name for name in lacking if name not in interface.optional_fields]
-        if needed:
-            msg = (
-                f"layout {form.name!r} cannot give {needed}, which the model {interface.name!r} ({self.path.name}) "
-                f"needs; it may only do without {list(interface.optional_fields)}"
-            )
-            raise LayoutError(msg)
-        return [name for name in interface.fields if name not in lacking]
 
 
 def read_text(path: str | Path) -> str:
@@ -259,9 +229,3 @@ def read_text(path: str | Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         msg = f"{path}: cannot be read ({error})"
         raise ModelError(msg) from None
-
-
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Class probabilities [jet, class]."""
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
-    return powers / powers.sum(axis=1, keepdims=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from jepa_coffea.constituents.record import FIELDS
+from jepa_coffea.constituents.layout import Layout
+from jepa_coffea.constituents.record import FIELDS, SUBJET, LayoutError
 from jepa_coffea.encoder.card import load_model, read_card
+from jepa_coffea.encoder.scores import softmax
 from jepa_coffea.encoder.weaver import outputs, slots
 from jepa_coffea.encoder.weaver_inputs import parse_preprocess
 
@@ -49,3 +52,31 @@ def empty_outputs(interface: Interface) -> dict[str, NDArray[np.float32]]:
     """What a model gives for no jets."""
     widths = {"embedding": interface.embedding_dim or 0, "scores": len(interface.class_names)}
     return {name: np.zeros((0, width), dtype=np.float32) for name, width in widths.items()}
+
+
+def named(outputs: Mapping[str, NDArray[np.float32]], interface: Interface) -> dict[str, NDArray[np.float32]]:
+    """Outputs of a model as columns: ``embedding`` [jet, dim], and ``score_<class>`` [jet] for each of its classes."""
+    columns = {} if interface.embedding_dim is None else {"embedding": outputs["embedding"]}
+    if interface.class_names:
+        scores = outputs["scores"] if "scores" in outputs else softmax(outputs["logits"])
+        columns |= {f"score_{name}": scores[:, i] for i, name in enumerate(interface.class_names)}
+    return columns
+
+
+def fields_to_read(interface: Interface, layout: Layout, file: str) -> list[str]:
+    """All fields that the model in ``file`` needs, less those that it may do without and the layout lacks.
+
+    Raises
+    ------
+    LayoutError
+        If the layout lacks one that the model cannot do without.
+    """
+    lacking = [name for name in interface.fields if name not in (*layout.fields, SUBJET)]
+    needed = [name for name in lacking if name not in interface.optional_fields]
+    if needed:
+        msg = (
+            f"layout {layout.name!r} cannot give {needed}, which the model {interface.name!r} ({file}) "
+            f"needs; it may only do without {list(interface.optional_fields)}"
+        )
+        raise LayoutError(msg)
+    return [name for name in interface.fields if name not in lacking]

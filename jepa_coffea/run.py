@@ -11,67 +11,27 @@ from pathlib import Path
 from typing import Any
 
 from coffea.processor import IterativeExecutor, Runner
-from coffea.processor.executor import DaskExecutor, WorkItem
+from coffea.processor.executor import WorkItem
 
 from jepa_coffea.checkpoints import Checkpointer
 from jepa_coffea.constituents.record import LayoutError, UnreadableError
 from jepa_coffea.embedded import chunk_name, present
 from jepa_coffea.encoder.card import ModelError
 from jepa_coffea.encoder.providers import ProviderError
-from jepa_coffea.filesets import look_at_all, plan_chunks, require_readable
+from jepa_coffea.executor import POOL, PinnedExecutor, resource_on
+from jepa_coffea.filesets import File, look_at_all, plan_chunks, require_readable
 from jepa_coffea.schemas import PFNano
-
-GPU, POOL = "GPU", "POOL"
-"""Dask resources: a worker with a GPU, and one for opening files and adding up results."""
+from jepa_coffea.systematics import SystematicError
 
 DAMAGED = (OSError, UnreadableError)
 """What a damaged or unreachable file raises while a chunk is read; never an error of layout or model."""
 
-
-OURS = {kind.__name__: kind for kind in (LayoutError, UnreadableError, ModelError, ProviderError)}
+OURS = {kind.__name__: kind for kind in (LayoutError, UnreadableError, ModelError, ProviderError, SystematicError)}
 """Errors that are shown as what they are, not as the general exception that coffea makes of all."""
 
 
 class LostEventsError(RuntimeError):
     """A run whose output does not account for all events."""
-
-
-class PinnedExecutor(DaskExecutor):
-    """coffea's Dask executor with chunks only on the workers that have a resource, and reductions on others.
-
-    ``dask.annotate`` would tag all tasks alike.
-    """
-
-    client: Any = None
-
-    def __call__(self, items: Any, function: Any, accumulator: Any) -> Any:
-        client = self.client
-        self.client = _Pinned(client)
-        try:
-            return super().__call__(items, function, accumulator)
-        finally:
-            self.client = client
-
-
-class _Pinned:
-    """A Dask client whose first ``map`` asks for a GPU, where there is one; the later ones add up results."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-        self._resources = [_on(client, GPU), _on(client, POOL)]
-
-    def map(self, *args: Any, **kwargs: Any) -> Any:
-        resources = self._resources.pop(0) if len(self._resources) > 1 else self._resources[0]
-        return self._client.map(*args, resources=resources, **kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
-
-
-def _on(client: Any, resource: str) -> dict[str, float]:
-    """Ask for a resource if any worker has it."""
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    return {resource: 1} if any(resource in worker["resources"] for worker in workers) else {}
 
 
 def run(
@@ -118,13 +78,13 @@ def run(
     ------
     BadFileError
         If files cannot be opened, naming all of them.
-    LayoutError, UnreadableError, ModelError, ProviderError
+    LayoutError, UnreadableError, ModelError, ProviderError, SystematicError
         If a chunk cannot be embedded, naming file and events.
     LostEventsError
         If the output does not account for all events.
     """
     begin = time.perf_counter()
-    resources = {} if client is None else _on(client, POOL)
+    resources = {} if client is None else resource_on(client, POOL)
     files = look_at_all(fileset, treename, client=client, resources=resources)
     require_readable(files, skip=skipbadfiles)
     chunks = plan_chunks(fileset, files, chunksize)
@@ -136,6 +96,16 @@ def run(
         skipbadfiles=DAMAGED if skipbadfiles else False,
         checkpointer=None if checkpoints is None else Checkpointer(checkpoints, processor),
     )
+    output, done = _process(runner, chunks, processor)
+    lost = sorted(set(chunks) - done, key=lambda chunk: (chunk.filename, chunk.entrystart))
+    account(output, chunks, lost, skip=skipbadfiles)
+    output["run"] = _summary(files, done, lost, resumed=sum(output.pop("resumed", {}).values()))
+    output["run"]["seconds"] = time.perf_counter() - begin
+    return output
+
+
+def _process(runner: Runner, chunks: Sequence[WorkItem], processor: Any) -> tuple[dict[str, Any], set[WorkItem]]:
+    """Output of the processor and the chunks that are in it; errors of ours as what they are."""
     try:
         wrapped = runner.run(chunks, processor)
     except Exception as error:
@@ -143,21 +113,23 @@ def run(
         if plain is None:
             raise
         raise plain from None
-    output = dict(wrapped["out"])
-    resumed = sum(output.pop("resumed", {}).values())
-    lost = sorted(set(chunks) - wrapped["processed"], key=lambda chunk: (chunk.filename, chunk.entrystart))
-    account(output, chunks, lost, skip=skipbadfiles)
-    output["run"] = {
-        "events": sum(len(chunk) for chunk in wrapped["processed"]),
-        "chunks": len(chunks) - len(lost),
+    return dict(wrapped["out"]), set(wrapped["processed"])
+
+
+def _summary(files: Sequence[File], done: set[WorkItem], lost: Sequence[WorkItem], *, resumed: int) -> dict[str, Any]:
+    return {
+        "events": sum(len(chunk) for chunk in done),
+        "chunks": len(done),
         "files": len(files),
         "empty_files": [file.name for file in files if not file.problem and file.entries == 0],
         "skipped_files": {file.name: file.problem for file in files if file.problem},
-        "skipped_chunks": [f"{chunk.filename}:{chunk.entrystart}-{chunk.entrystop}" for chunk in lost],
+        "skipped_chunks": [_place(chunk) for chunk in lost],
         "resumed": resumed,
-        "seconds": time.perf_counter() - begin,
     }
-    return output
+
+
+def _place(chunk: WorkItem) -> str:
+    return f"{chunk.filename}:{chunk.entrystart}-{chunk.entrystop}"
 
 
 def account(output: Mapping[str, Any], chunks: Sequence[WorkItem], lost: Sequence[WorkItem], *, skip: bool) -> None:
@@ -169,8 +141,7 @@ def account(output: Mapping[str, Any], chunks: Sequence[WorkItem], lost: Sequenc
         If a chunk is missing and none may be, or the processor counted other events than it was given.
     """
     if lost and not skip:
-        names = ", ".join(f"{chunk.filename}:{chunk.entrystart}-{chunk.entrystop}" for chunk in lost)
-        msg = f"{len(lost)} of {len(chunks)} chunks gave no result: {names}"
+        msg = f"{len(lost)} of {len(chunks)} chunks gave no result: {', '.join(map(_place, lost))}"
         raise LostEventsError(msg)
     for dataset, book in output.get("bookkeeping", {}).items():
         given = [chunk for chunk in chunks if chunk.dataset == dataset and chunk not in lost]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import awkward as ak
 import hist
@@ -17,11 +17,12 @@ from jepa_coffea import JEPAEmbedder, embedded
 from jepa_coffea.bookkeeping import Chunk
 from jepa_coffea.cwola.ensemble import Ensemble, train_ensembles
 from jepa_coffea.cwola.folds import event_hash
-from jepa_coffea.dijets import Dijets, DijetSelection, select_dijets
-from jepa_coffea.embed import DijetEmbedder
+from jepa_coffea.dijets import DijetSelection
+from jepa_coffea.embed import DijetEmbedder, EmbeddedDijets
 from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.events import feature_matrix, read_events
 from jepa_coffea.hunt.sections import FeatureConfig
+from jepa_coffea.systematics import NOMINAL, Systematics
 
 REGIONS = {-1: "low sideband", 0: "window", 1: "high sideband"}
 
@@ -30,6 +31,17 @@ def train(config: HuntConfig, *, client: Any = None, progress: bool = False) -> 
     """The classifiers of a hunt document, trained on its embedded events, one ensemble a window."""
     sample = read_events(config.input.events, config).sample
     return train_ensembles(config.cwola(client=client, progress=progress), sample, config.efficiencies)
+
+
+class Scored(NamedTuple):
+    """Selected events as the classifiers see them."""
+
+    hashes: NDArray[np.uint64]
+    """Their identities, which decide who judges them."""
+    finite: NDArray[np.bool_]
+    """Whether all features are finite."""
+    scores: list[NDArray[np.float64]]
+    """One array a window."""
 
 
 class CWoLaProcessor(DijetEmbedder):
@@ -45,9 +57,12 @@ class CWoLaProcessor(DijetEmbedder):
         The features that they were trained on.
     mjj_edges
         Bin edges of m_jj, GeV: those of the background fit.
+    systematics
+        Variations, each a category of the axis ``systematic``; events are scored with the momenta that it gives them.
 
-    ``process`` gives ``mjj`` by dataset, window and efficiency (``"all"`` is without a classifier), ``cwola`` (scores
-    by dataset, window and region), and ``cutflow``, ``bookkeeping`` and ``metrics``; all of them add up over chunks.
+    ``process`` gives ``mjj`` by dataset, window, variation and efficiency (``"all"`` is without a classifier),
+    ``cwola`` (scores by dataset, window, variation and region), and ``cutflow``, ``bookkeeping`` and ``metrics``; all
+    of them add up over chunks.
     The cutflow tells scored events from those whose features are not finite or whose fold has no classifier.
     """
 
@@ -60,8 +75,10 @@ class CWoLaProcessor(DijetEmbedder):
         mjj_edges: Sequence[float],
         selection: DijetSelection | None = None,
         collection: str = "FatJet",
+        systematics: Systematics | None = None,
     ) -> None:
         super().__init__(embedder, selection=selection, collection=collection)
+        self.systematics = systematics or Systematics()
         self.ensembles = tuple(ensembles)
         self.features = features
         self.mjj_edges = tuple(float(edge) for edge in mjj_edges)
@@ -70,74 +87,77 @@ class CWoLaProcessor(DijetEmbedder):
         """Everything that decides what a chunk gives, the trained classifiers included."""
         trained = hashlib.sha256(pickle.dumps(self.ensembles)).hexdigest()
         own = {"ensembles": trained, "features": self.features.model_dump(), "mjj_edges": self.mjj_edges}
-        return super().identity() | own
+        return super().identity() | own | {"systematics": self.systematics.identity()}
 
     def process(self, events: ak.Array) -> dict[str, Any]:
         """One chunk of one dataset."""
         chunk = Chunk(events)
-        jets = chunk.jets(self.collection, optional=embedded.SUBSTRUCTURE)
-        with chunk.clock("selection"):
-            dijets = select_dijets(jets, self.selection)
-        with chunk.clock("embedding"):
-            pairs = self.embed(events[dijets.events], dijets.jets)
+        found = self.embedded_dijets(chunk, self.systematics)
         with chunk.clock("scoring"):
-            X, hashes, finite = self.inputs(chunk, dijets, pairs)
-            scores = [np.full(len(finite), np.nan) for _ in self.ensembles]
-            for score, ensemble in zip(scores, self.ensembles, strict=True):
-                score[finite] = ensemble.score(X[finite], hashes[finite])
+            scored = {name: self.score(chunk, varied) for name, varied in found.items()}
         with chunk.clock("filling"):
-            hists = self.fill(chunk, dijets, hashes, scores)
-        output = self.summary(chunk, dijets)
-        weight = chunk.weight[dijets.events]
+            hists = self.fill(chunk.dataset, found, scored)
+        nominal, (_, finite, scores) = found[NOMINAL], scored[NOMINAL]
+        output = self.summary(chunk, nominal)
         flow = output["cutflow"][chunk.dataset]
-        flow["finite features"] = float(weight[finite].sum())
+        flow["finite features"] = float(nominal.weight[finite].sum())
         for ensemble, score in zip(self.ensembles, scores, strict=True):
-            flow[f"scored in {ensemble.window.name}"] = float(weight[np.isfinite(score)].sum())
+            flow[f"scored in {ensemble.window.name}"] = float(nominal.weight[np.isfinite(score)].sum())
         return {**hists, **output}
 
+    def score(self, chunk: Chunk, found: EmbeddedDijets) -> Scored:
+        """Out-of-fold scores of selected events; NaN for those that no classifier may judge."""
+        X, hashes, finite = self.inputs(chunk, found)
+        scores = [np.full(len(finite), np.nan) for _ in self.ensembles]
+        for score, ensemble in zip(scores, self.ensembles, strict=True):
+            score[finite] = ensemble.score(X[finite], hashes[finite])
+        return Scored(hashes, finite, scores)
+
     def inputs(
-        self, chunk: Chunk, dijets: Dijets, pairs: ak.Array
+        self, chunk: Chunk, found: EmbeddedDijets
     ) -> tuple[NDArray[np.float32], NDArray[np.uint64], NDArray[np.bool_]]:
         """Features [event, feature], identities, and which events have only finite features."""
-        who = {name: values[dijets.events] for name, values in chunk.identity().items()}
+        who = {name: values[found.dijets.events] for name, values in chunk.identity().items()}
         hashes = event_hash(who["run"], who["luminosityBlock"], who["event"])
         if not len(hashes):
             return np.zeros((0, 1), np.float32), hashes, np.zeros(0, bool)
         # The same function on the same columns as in training.
-        rows = embedded.table({"mjj": dijets.mjj}, pairs, {})
+        rows = embedded.table({"mjj": found.dijets.mjj}, found.pairs, {})
         X, _ = feature_matrix(rows, self.features, Path(chunk.metadata["filename"]))
         return X, hashes, np.asarray(np.isfinite(X).all(axis=1))
 
     def fill(
-        self, chunk: Chunk, dijets: Dijets, hashes: NDArray[np.uint64], scores: Sequence[NDArray[np.float64]]
+        self, dataset: str, found: Mapping[str, EmbeddedDijets], scored: Mapping[str, Scored]
     ) -> dict[str, hist.Hist]:
         """Spectra by window and efficiency, and scores by window and region."""
-        dataset = hist.axis.StrCategory([], growth=True, name="dataset", label="Dataset")
-        window = hist.axis.StrCategory([], growth=True, name="window", label="Window")
+        axes = [
+            hist.axis.StrCategory([], growth=True, name="dataset", label="Dataset"),
+            hist.axis.StrCategory([], growth=True, name="window", label="Window"),
+            hist.axis.StrCategory([], growth=True, name="systematic", label="Systematic variation"),
+        ]
         mjj = hist.Hist(
-            dataset,
-            window,
+            *axes,
             hist.axis.StrCategory([], growth=True, name="efficiency", label="Sideband efficiency"),
             hist.axis.Variable(self.mjj_edges, name="mjj", label=r"$m_{jj}$ [GeV]"),
             storage=hist.storage.Weight(),
         )
         cwola = hist.Hist(
-            dataset,
-            window,
+            *axes,
             hist.axis.StrCategory([], growth=True, name="region", label="Region"),
             hist.axis.Regular(50, 0, 1, name="score", label="CWoLa score"),
             storage=hist.storage.Weight(),
         )
-        weight = chunk.weight[dijets.events]
-        for ensemble, score in zip(self.ensembles, scores, strict=True):
-            where = {"dataset": chunk.dataset, "window": ensemble.window.name}
-            mjj.fill(**where, efficiency="all", mjj=dijets.mjj, weight=weight)
-            for efficiency in ensemble.thresholds:
-                passed = ensemble.selected(score, hashes, efficiency)
-                mjj.fill(**where, efficiency=f"{efficiency:g}", mjj=dijets.mjj[passed], weight=weight[passed])
-            region = ensemble.window.region(dijets.mjj)
-            for code, name in REGIONS.items():
-                rows = np.isfinite(score) & (region == code)
-                below_one = np.minimum(score[rows], np.nextafter(1, 0))
-                cwola.fill(**where, region=name, score=below_one, weight=weight[rows])
+        for systematic, (dijets, _, weight) in found.items():
+            hashes, _, scores = scored[systematic]
+            for ensemble, score in zip(self.ensembles, scores, strict=True):
+                where = {"dataset": dataset, "window": ensemble.window.name, "systematic": systematic}
+                mjj.fill(**where, efficiency="all", mjj=dijets.mjj, weight=weight)
+                for efficiency in ensemble.thresholds:
+                    passed = ensemble.selected(score, hashes, efficiency)
+                    mjj.fill(**where, efficiency=f"{efficiency:g}", mjj=dijets.mjj[passed], weight=weight[passed])
+                region = ensemble.window.region(dijets.mjj)
+                for code, name in REGIONS.items():
+                    rows = np.isfinite(score) & (region == code)
+                    below_one = np.minimum(score[rows], np.nextafter(1, 0))
+                    cwola.fill(**where, region=name, score=below_one, weight=weight[rows])
         return {"mjj": mjj, "cwola": cwola}

@@ -12,8 +12,9 @@ import numpy as np
 
 from jepa_coffea import JEPAEmbedder, embedded
 from jepa_coffea.bookkeeping import Chunk
-from jepa_coffea.dijets import Dijets, DijetSelection, select_dijets
-from jepa_coffea.embed import DijetEmbedder
+from jepa_coffea.dijets import DijetSelection
+from jepa_coffea.embed import DijetEmbedder, EmbeddedDijets
+from jepa_coffea.systematics import NOMINAL, Systematics
 
 WINDOW = {
     "inclusive": ((0.0, np.inf),),
@@ -30,9 +31,9 @@ class EmbedProcessor(DijetEmbedder):
     ----------
     embedder, output, selection, collection
         As for :class:`jepa_coffea.embed.DijetEmbedder`.
-    variations
-        Systematic variation to its factor on the jets' energy scale: fills another bin of the axis ``systematic`` with
-        the events that pass then. Jets are embedded once, with nominal momenta.
+    systematics
+        Variations of jets, weights and constituents, each with a bin of its own on the axis ``systematic``, filled with
+        the events that pass then.
     regions
         Ranges of m_jj for the axis ``region``; they may overlap.
     mjj_edges
@@ -49,40 +50,30 @@ class EmbedProcessor(DijetEmbedder):
         *,
         selection: DijetSelection | None = None,
         collection: str = "FatJet",
-        variations: Mapping[str, float] | None = None,
+        systematics: Systematics | None = None,
         regions: Mapping[str, Sequence[Sequence[float]]] = WINDOW,
         mjj_edges: Sequence[float] = tuple(np.arange(1000.0, 8001.0, 50.0)),
     ) -> None:
         super().__init__(embedder, output, selection=selection, collection=collection)
-        self.variations = {"nominal": 1.0, **(variations or {})}
+        self.systematics = systematics or Systematics()
         self.regions = {name: tuple((float(a), float(b)) for a, b in ranges) for name, ranges in regions.items()}
         self.mjj_edges = tuple(float(edge) for edge in mjj_edges)
 
     def identity(self) -> dict[str, Any]:
         """Everything that decides what a chunk gives."""
-        own = {"variations": self.variations, "regions": self.regions, "mjj_edges": self.mjj_edges}
+        own = {"regions": self.regions, "mjj_edges": self.mjj_edges, "systematics": self.systematics.identity()}
         return super().identity() | own
 
     def process(self, events: ak.Array) -> dict[str, Any]:
         """One chunk of one dataset."""
         chunk = Chunk(events)
-        jets = chunk.jets(self.collection, optional=embedded.SUBSTRUCTURE)
-        with chunk.clock("selection"):
-            # Cuts are on things that grow with the energy scale: what passes any variation passes the largest.
-            loosest = select_dijets(jets, self.selection, scale=max(self.variations.values()))
-            varied = {name: select_dijets(jets, self.selection, scale=by) for name, by in self.variations.items()}
-        with chunk.clock("embedding"):
-            pairs = self.embed(events[loosest.events], loosest.jets)
+        found = self.embedded_dijets(chunk, self.systematics)
         with chunk.clock("filling"):
-            hists = self.fill(chunk, loosest, varied, pairs)
-        with chunk.clock("writing"):
-            nominal = np.isin(loosest.events, varied["nominal"].events)
-            files = self.write(chunk, varied["nominal"], pairs[nominal])
-        return {**hists, "files": files, **self.summary(chunk, varied["nominal"])}
+            hists = self.fill(chunk.dataset, found)
+        nominal = found[NOMINAL]
+        return {**hists, "files": self.write(chunk, nominal), **self.summary(chunk, nominal)}
 
-    def fill(
-        self, chunk: Chunk, loosest: Dijets, varied: Mapping[str, Dijets], pairs: ak.Array
-    ) -> dict[str, hist.Hist]:
+    def fill(self, dataset: str, found: Mapping[str, EmbeddedDijets]) -> dict[str, hist.Hist]:
         """Histograms of m_jj and, when the model has classes, of the scores of both jets."""
         axes = [
             hist.axis.StrCategory([], growth=True, name="dataset", label="Dataset"),
@@ -101,16 +92,15 @@ class EmbedProcessor(DijetEmbedder):
             hist.axis.Regular(50, 0, 1, name="score", label="Score"),
             storage=hist.storage.Weight(),
         )
-        classes = [name.removeprefix("jepa_score_") for name in pairs.fields if name.startswith("jepa_score_")]
-        for systematic, dijets in varied.items():
-            rows = np.isin(loosest.events, dijets.events)
-            weight = chunk.weight[dijets.events]
+        fields = found[NOMINAL].pairs.fields
+        classes = [name.removeprefix("jepa_score_") for name in fields if name.startswith("jepa_score_")]
+        for systematic, (dijets, pairs, weight) in found.items():
             for region, ranges in self.regions.items():
                 inside = np.any([(dijets.mjj >= low) & (dijets.mjj < high) for low, high in ranges], axis=0)
-                where = {"dataset": chunk.dataset, "region": region, "systematic": systematic}
+                where = {"dataset": dataset, "region": region, "systematic": systematic}
                 mjj.fill(**where, mjj=dijets.mjj[inside], weight=weight[inside])
                 for name in classes:
-                    scores = pairs[f"jepa_score_{name}"][rows][inside]
+                    scores = pairs[f"jepa_score_{name}"][inside]
                     for jet in (1, 2):
                         # A score of exactly 1 belongs into the last bin, not beyond it.
                         values = np.minimum(embedded.floats(scores[:, jet - 1]), np.nextafter(1, 0, dtype=np.float32))

@@ -55,6 +55,8 @@ class FinetuneConfig(Part):
     encoder: str
     """Run folder or checkpoint that the encoder comes from; in scratch mode only its architecture does."""
     mode: Literal["finetune", "freeze", "scratch"] = "finetune"
+    pretraining: dict[str, Any] = {}
+    """How the encoder was trained before: objective, files, steps; filled in, and kept in the exported card."""
     head_lr_factor: float = Field(default=50.0, gt=0)
     """The head learns this much faster than a pretrained encoder: ``optimiser.lr`` is the head's rate."""
     scratch_lr: float = Field(default=1e-3, gt=0)

@@ -43,6 +43,7 @@ def export_encoder(
     class_names: tuple[str, ...] = (),
     optional_fields: tuple[str, ...] = (),
     particle_embedding: bool = False,
+    pretraining: dict[str, Any] | None = None,
     results: dict[str, Any] | None = None,
 ) -> ModelCard:
     """Write ``encoder`` (and ``head``, from its :class:`Encoded` to logits) to the ONNX file ``path``.
@@ -84,6 +85,7 @@ def export_encoder(
         provenance=provenance,
         parity=parity,
         reference=reference_jets(model, fields=config.fields, max_particles=config.max_particles),
+        pretraining=pretraining or {},
         results=results or {},
     )
     write_card(model, card)
@@ -144,6 +146,7 @@ def export_run(
         class_names=classifier.class_names if classifier else (),
         optional_fields=objective.optional_fields,
         particle_embedding=particle_embedding,
+        pretraining=without_folders(config.finetune.pretraining) if config.finetune else None,
         results=results,
     )
 

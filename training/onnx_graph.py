@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from jepa_coffea.encoder.card import Parity, Reference
+from training.inference_form import InferenceEncoder
+from training.models.encoder import Encoder
 from training.models.encoders import AnyEncoder
 from training.models.preprocess import FIELDS, SUBJET
 from training.models.synthetic import synthetic_jets
@@ -41,7 +43,9 @@ class ExportError(ValueError):
 class Exported(nn.Module):
     """The function that the file computes."""
 
-    def __init__(self, encoder: AnyEncoder, head: nn.Module | None, *, particle_embedding: bool) -> None:
+    def __init__(
+        self, encoder: AnyEncoder | InferenceEncoder, head: nn.Module | None, *, particle_embedding: bool
+    ) -> None:
         super().__init__()
         self.encoder, self.head = encoder, head
         self.names = ["embedding"]
@@ -72,6 +76,9 @@ def example_jets(
 def to_onnx(module: Exported, fields: tuple[str, ...]) -> onnx.ModelProto:
     """The module as an ONNX graph with dynamic batch and particle axes, without anything that names this machine."""
     inputs = example_jets([5, 3, 4], fields)
+    if isinstance(module.encoder, Encoder):
+        each = "particle_embedding" in module.names
+        module = Exported(InferenceEncoder(module.encoder), module.head, particle_embedding=each).eval()
     batch, particle = torch.export.Dim("batch"), torch.export.Dim("particle")
     # Operators of torchvision, which the exporter would translate too, are no loss.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)

@@ -118,8 +118,9 @@ def energy_flow(
 
     # The shower's position: the energy-weighted centre of the deposits, known to a tenth of a cell.
     jitter = 0.1 * size[first]
+    divisor = np.maximum(deposited, np.finfo(np.float64).tiny)  # deposits may be 0 GeV
     centre = [
-        total(energy * (angle - angle[first][cell])) / deposited + angle[first] + jitter * rng.standard_normal(cells)
+        total(energy * (angle - angle[first][cell])) / divisor + angle[first] + jitter * rng.standard_normal(cells)
         for angle in (eta, phi)
     ]
     neutrals = Neutrals(

@@ -66,6 +66,7 @@ def summary(path: Path, model: onnx.ModelProto, card: ModelCard) -> Table:
         or "not given",
         "reference jets": "none" if card.reference is None else str(len(card.reference.counts)),
         "training data": card.training_data,
+        "pretraining": json.dumps(card.pretraining) if card.pretraining else "none before this one",
         "made": f"{source.created}, commit {source.git_hash[:12]}, seed {source.seed}",
         "with": packages,
         "card version": str(card.version),

@@ -102,6 +102,8 @@ class ModelCard(_Part):
     macs_per_jet: dict[int, float] = Field(default_factory=dict)
     """Multiply-accumulates of one jet at a few multiplicities."""
     training_data: str
+    pretraining: dict[str, Any] = Field(default_factory=dict)
+    """Of a fine-tuned model, how its encoder was trained before: name, objective, files, steps."""
     provenance: Provenance
     parity: Parity | None = None
     drift: Drift | None = None

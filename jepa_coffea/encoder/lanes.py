@@ -12,6 +12,8 @@ from jepa_coffea.encoder.providers import runtime
 from jepa_coffea.encoder.session import Model
 
 Inputs = dict[str, NDArray[np.generic]]
+Outputs = dict[str, NDArray[np.float32]]
+Names = tuple[str, ...]
 
 
 class Lane:
@@ -19,9 +21,8 @@ class Lane:
 
     arena = "cpu:0"
 
-    def __init__(self, model: Model, outputs: tuple[str, ...]) -> None:
+    def __init__(self, model: Model) -> None:
         self.session = model.session
-        self.outputs = list(outputs)
         self.buffers: dict[str, NDArray[np.float32]] = {}
 
     def buffer(self, name: str, size: int) -> NDArray[np.float32]:
@@ -34,9 +35,9 @@ class Lane:
         """New memory for a buffer."""
         return np.empty(size, dtype=np.float32)
 
-    def run(self, inputs: Inputs, *, shrink: bool) -> list[Any]:
-        """The outputs, [jet, width] each; ``shrink`` gives the session's unused memory back afterwards."""
-        return self.session.run(self.outputs, inputs, self.settings(shrink))
+    def run(self, inputs: Inputs, names: Names, *, shrink: bool) -> Outputs:
+        """The outputs called ``names``; ``shrink`` gives the session's unused memory back afterwards."""
+        return dict(zip(names, self.session.run(list(names), inputs, self.settings(shrink)), strict=True))
 
     def settings(self, shrink: bool) -> Any:
         """Run options, or None for the usual ones."""
@@ -50,8 +51,8 @@ class Lane:
 class BoundLane(Lane):
     """Runs on a GPU: inputs in page-locked memory, copied by the device while another lane computes."""
 
-    def __init__(self, model: Model, outputs: tuple[str, ...]) -> None:
-        super().__init__(model, outputs)
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
         self.device_id = model.options.device_id
         self.arena = f"gpu:{self.device_id}"
         self.binding = self.session.io_binding()
@@ -60,16 +61,16 @@ class BoundLane(Lane):
         """Page-locked memory where CUDA gives it."""
         return pinned_floats(size, self.device_id)
 
-    def run(self, inputs: Inputs, *, shrink: bool) -> list[Any]:
+    def run(self, inputs: Inputs, names: Names, *, shrink: bool) -> Outputs:
         """See :meth:`Lane.run`."""
         self.binding.clear_binding_inputs()
         self.binding.clear_binding_outputs()
         for name, array in inputs.items():
             self.binding.bind_cpu_input(name, np.ascontiguousarray(array))
-        for name in self.outputs:
+        for name in names:
             self.binding.bind_output(name, "cpu")
         self.session.run_with_iobinding(self.binding, self.settings(shrink))
-        return self.binding.copy_outputs_to_cpu()
+        return dict(zip(names, self.binding.copy_outputs_to_cpu(), strict=True))
 
 
 class GraphLane(Lane):
@@ -77,36 +78,37 @@ class GraphLane(Lane):
 
     device = "cuda"
 
-    def __init__(self, model: Model, outputs: tuple[str, ...]) -> None:
-        super().__init__(model, outputs)
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
         self.device_id = model.options.device_id
-        self.captured: dict[tuple[int, int], tuple[Any, dict[str, Any], dict[str, Any]]] = {}
+        self.captured: dict[Any, tuple[Any, dict[str, Any], dict[str, Any]]] = {}
 
-    def run(self, inputs: Inputs, *, shrink: bool) -> list[Any]:  # noqa: ARG002  graphs hold on to their memory
+    def run(self, inputs: Inputs, names: Names, *, shrink: bool) -> Outputs:  # noqa: ARG002  graphs keep their memory
         """See :meth:`Lane.run`; the number of jets must be the same for all batches of a length."""
-        shape = inputs["mask"].shape
-        if shape not in self.captured:
-            self.captured[shape] = self._bind(inputs)
-        binding, device_inputs, device_outputs = self.captured[shape]
+        key = (names, *(array.shape for array in inputs.values()))
+        if key not in self.captured:
+            self.captured[key] = self._bind(inputs, names)
+        binding, device_inputs, device_outputs = self.captured[key]
         for name, array in inputs.items():
             device_inputs[name].update_inplace(np.ascontiguousarray(array))
         options = runtime().RunOptions()
-        options.add_run_config_entry("gpu_graph_id", str(list(self.captured).index(shape) + 1))
+        options.add_run_config_entry("gpu_graph_id", str(list(self.captured).index(key) + 1))
         self.session.run_with_iobinding(binding, options)
-        return [device_outputs[name].numpy() for name in self.outputs]
+        return {name: device_outputs[name].numpy() for name in names}
 
-    def _bind(self, inputs: Inputs) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    def _bind(self, inputs: Inputs, names: Names) -> tuple[Any, dict[str, Any], dict[str, Any]]:
         value = runtime().OrtValue
         binding = self.session.io_binding()
         place = (self.device, self.device_id)
         device_inputs = {
             name: value.ortvalue_from_numpy(np.ascontiguousarray(array), *place) for name, array in inputs.items()
         }
-        width = {node.name: node.shape[-1] for node in self.session.get_outputs()}
-        jets = len(inputs["mask"])
-        device_outputs = {
-            name: value.ortvalue_from_shape_and_type([jets, width[name]], np.float32, *place) for name in self.outputs
+        jets = [len(next(iter(inputs.values())))]
+        shapes = {
+            node.name: [*(jets if len(node.shape) == 2 else inputs["mask"].shape), node.shape[-1]]
+            for node in self.session.get_outputs()
         }
+        device_outputs = {name: value.ortvalue_from_shape_and_type(shapes[name], np.float32, *place) for name in names}
         for name, array in device_inputs.items():
             binding.bind_ortvalue_input(name, array)
         for name, array in device_outputs.items():
@@ -114,11 +116,11 @@ class GraphLane(Lane):
         return binding, device_inputs, device_outputs
 
 
-def lane_for(model: Model, outputs: tuple[str, ...]) -> Lane:
+def lane_for(model: Model) -> Lane:
     """An idle lane of the model, or a new one; append it to ``model.idle`` after use."""
     try:
         return model.idle.pop()
     except IndexError:
         if model.options.cuda_graphs:
-            return GraphLane(model, outputs)
-        return Lane(model, outputs) if model.options.provider == "cpu" else BoundLane(model, outputs)
+            return GraphLane(model)
+        return Lane(model) if model.options.provider == "cpu" else BoundLane(model)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Unpack
 
-from jepa_coffea.encoder.batching import MicroBatch, gather_index, pad
-from jepa_coffea.encoder.card import KEY, ModelError
+from jepa_coffea.encoder.batching import MicroBatch, pad
+from jepa_coffea.encoder.card import KEY, ModelCard, ModelError
+from jepa_coffea.encoder.chunk import Jets
 from jepa_coffea.encoder.lanes import Inputs, Lane
-from jepa_coffea.encoder.providers import Provider, choose
-from jepa_coffea.encoder.ragged import Jets, RaggedEncoder
-from jepa_coffea.encoder.session import Model, Options, file_hash, open_model
+from jepa_coffea.encoder.ragged import Placement, RaggedEncoder
+from jepa_coffea.encoder.session import Model
+
+PARTICLE = "particle_embedding"
 
 
 class OnnxEncoder(RaggedEncoder):
@@ -19,62 +22,45 @@ class OnnxEncoder(RaggedEncoder):
     ----------
     path
         ONNX file with a model card.
-    provider
-        ``auto`` (CUDA where there is a GPU, else the CPU), ``cuda``, ``tensorrt`` or ``cpu``.
-    device_id
-        Which GPU.
-    threads
-        Micro-batches in flight; default 1 on a CPU (a node runs one worker a core), 2 on a GPU.
-    digest
-        SHA-256 that the file must have; default: whatever it has now.
-    cuda_graphs
-        Capture a CUDA graph per padded length, which saves launch time for small models.
+    particle_embedding
+        Also give the embedding of every particle: ``particle_embedding``, float32 [sum(counts), dim].
+    placement
+        ``provider``, ``device_id``, ``threads``, ``digest``, ``cuda_graphs``: see
+        :class:`jepa_coffea.encoder.ragged.Placement`.
 
     Raises
     ------
     ModelError
-        If the file is missing, broken, foreign, or not the one that ``digest`` names.
+        If the file is missing, broken, foreign, not the one that ``digest`` names, or has no particle embeddings but
+        should give them.
     ProviderError
         If ONNX Runtime or the provider is missing or does not work.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        *,
-        provider: Provider = "auto",
-        device_id: int = 0,
-        threads: int | None = None,
-        digest: str | None = None,
-        cuda_graphs: bool = False,
-    ) -> None:
-        options = Options(choose(provider), device_id, cuda_graphs)
-        self.path = Path(path)
-        self.digest = digest or file_hash(path)
-        model, loaded = open_model(path, self.digest, options)
-        if model.card is None:
+    def __init__(self, path: str | Path, *, particle_embedding: bool = False, **placement: Unpack[Placement]) -> None:
+        super().__init__(path, **placement)
+        if self.model.card is None:
             msg = f"{path}: has no {KEY!r} in its metadata; weaver exports load with JEPAEmbedder.from_weaver"
             raise ModelError(msg)
-        self.card = card = model.card
-        super().__init__(
-            model,
-            fields=card.fields,
-            longest=card.max_particles,
-            shortest=1,
-            widths=contract(model, card.fields, card.embedding_dim, len(card.class_names), str(path)),
-            threads=threads,
-            loaded=loaded,
-        )
+        self.card = self.model.card
+        if particle_embedding and not self.card.particle_embedding:
+            msg = f"{path}: has no particle embeddings; export it again with --particle-embedding"
+            raise ModelError(msg)
+        self.fields, self.longest = self.card.fields, self.card.max_particles
+        self.per_particle = (PARTICLE,) if particle_embedding else ()
+        self.widths = contract(self.model, self.card, str(path), *self.per_particle)
 
     def feed(self, batch: MicroBatch, lane: Lane, jets: Jets) -> Inputs:
         """Particles, mask and jets of a micro-batch."""
-        index, mask = gather_index(jets.starts[batch.jets], jets.counts[batch.jets], batch.length)
+        index, mask = jets.index(batch)
         buffer = lane.buffer("particles", index.size * jets.particles.shape[1])
         return {"particles": pad(jets.particles, index, mask, buffer), "mask": mask, "jets": jets.axes[batch.jets]}
 
 
-def contract(model: Model, fields: tuple[str, ...], dim: int, classes: int, where: str) -> dict[str, int]:
+def contract(model: Model, card: ModelCard, where: str, *others: str) -> dict[str, int]:
     """The outputs to fetch and their widths, after checking that the graph is what its card says.
+
+    ``others`` are outputs as wide as the embedding that are wanted as well.
 
     Raises
     ------
@@ -82,11 +68,13 @@ def contract(model: Model, fields: tuple[str, ...], dim: int, classes: int, wher
         If an input or output is missing, or of another type or size than the card says.
     """
     expected = {
-        "particles": ("tensor(float)", len(fields)),
+        "particles": ("tensor(float)", len(card.fields)),
         "mask": ("tensor(bool)", None),
         "jets": ("tensor(float)", 4),
     }
-    widths = {"embedding": dim} | ({"logits": classes} if classes else {})
+    widths = dict.fromkeys(("embedding", *others), card.embedding_dim)
+    if card.class_names:
+        widths["logits"] = len(card.class_names)
     found = model.inputs
     if set(found) != set(expected):
         msg = f"{where}: expected inputs {sorted(expected)}, found {sorted(found)}; not an encoder of this project"

@@ -4,53 +4,80 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jepa_coffea.encoder.batching import MicroBatch, keep_hardest
-from jepa_coffea.encoder.engine import Metrics, run
+from jepa_coffea.encoder.chunk import Jets, Results, checked, finite_jets
+from jepa_coffea.encoder.engine import Work, run
 from jepa_coffea.encoder.lanes import Inputs, Lane
-from jepa_coffea.encoder.session import Model
+from jepa_coffea.encoder.metrics import Metrics
+from jepa_coffea.encoder.providers import Provider, choose
+from jepa_coffea.encoder.session import Options, file_hash, open_model
+
+
+class Placement(TypedDict, total=False):
+    """Where and how a model runs; keyword arguments of every encoder."""
+
+    provider: Provider
+    """``auto`` (the default: CUDA where there is a GPU, else the CPU), ``cuda``, ``tensorrt`` or ``cpu``."""
+    device_id: int
+    """Which GPU; default 0."""
+    threads: int | None
+    """Micro-batches in flight; default 1 on a CPU (a node runs one worker a core), 2 on a GPU."""
+    digest: str | None
+    """SHA-256 that the file must have; default: whatever it has now."""
+    cuda_graphs: bool
+    """Capture a CUDA graph per padded length, which saves launch time for small models; default no."""
 
 
 class RaggedEncoder(ABC):
-    """An open model that takes jets of any multiplicity.
+    """An open model that takes jets of any multiplicity; all instances in a process share one session.
 
     Parameters
     ----------
-    model
-        The open file.
-    fields
-        Meaning and order of the columns of the particles it is called with.
-    longest, shortest
-        Most particles of a jet that the model takes, and fewest slots.
-    widths
-        Outputs to fetch and their widths.
-    threads
-        Micro-batches in flight; None for the provider's default.
-    loaded
-        Whether the model was opened for this encoder.
+    path
+        The ONNX file.
+    provider, device_id, threads, digest, cuda_graphs
+        See :class:`Placement`.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, broken, foreign, or not the one that ``digest`` names.
+    ProviderError
+        If ONNX Runtime or the provider is missing or does not work.
     """
+
+    fields: tuple[str, ...]
+    """Meaning and order of the columns of the particles it is called with."""
+    longest: int
+    """Most particles of a jet that the model takes."""
+    shortest: int = 1
+    """Fewest slots that it takes."""
+    widths: dict[str, int]
+    """Outputs to fetch and their widths."""
+    per_particle: tuple[str, ...] = ()
+    """Those with a row a particle instead of a row a jet."""
 
     def __init__(
         self,
-        model: Model,
+        path: str | Path,
         *,
-        fields: tuple[str, ...],
-        longest: int,
-        shortest: int,
-        widths: dict[str, int],
-        threads: int | None,
-        loaded: bool,
+        provider: Provider = "auto",
+        device_id: int = 0,
+        threads: int | None = None,
+        digest: str | None = None,
+        cuda_graphs: bool = False,
     ) -> None:
-        self.model = model
-        self.fields = fields
-        self.longest, self.shortest = longest, shortest
-        self.widths = widths
+        options = Options(choose(provider), device_id, cuda_graphs)
+        self.path = Path(path)
+        self.digest = digest or file_hash(path)
         self.threads = threads
+        self.model, loaded = open_model(path, self.digest, options)
         self._counted = Metrics(loads=int(loaded))
 
     @abstractmethod
@@ -63,7 +90,7 @@ class RaggedEncoder(ABC):
         return self.model.options.provider
 
     def metrics(self) -> dict[str, Any]:
-        """What this instance did; see :class:`jepa_coffea.encoder.engine.Metrics`."""
+        """What this instance did; see :class:`jepa_coffea.encoder.metrics.Metrics`."""
         return self._counted.as_dict() | {"provider": self.provider}
 
     def __call__(self, particles: ArrayLike, counts: ArrayLike, jets: ArrayLike) -> dict[str, NDArray[np.float32]]:
@@ -82,7 +109,8 @@ class RaggedEncoder(ABC):
         -------
         dict
             ``embedding`` float32 [jet, dim] and, if the model has classes, ``logits`` float32 [jet, class]. A jet
-            without particles or with a non-finite input has NaN.
+            without particles or with a non-finite input has NaN. Outputs with a row a particle are [sum(counts), dim],
+            in the order of ``particles``, NaN also for those that the model has no room for.
 
         Raises
         ------
@@ -96,26 +124,25 @@ class RaggedEncoder(ABC):
         begin = time.perf_counter()
         flat, number, axis = checked(particles, counts, jets, len(self.fields))
         good = finite_jets(flat, number, axis)
-        usable = np.where(good, number, 0)
-        starts = np.cumsum(number) - number
-        truncated = usable > self.longest
+        truncated = good & (number > self.longest)
+        keep = None
         if truncated.any():
             keep, number = keep_hardest(self._hardness(flat), number, self.longest)
             flat = flat[keep]
-            starts = np.cumsum(number) - number
-            usable = np.where(good, number, 0)
-
-        chunk = Jets(flat, starts, usable, axis)
-        out = run(
-            self.model,
-            lambda batch, lane: self.feed(batch, lane, chunk),
-            usable,
-            self.widths,
-            longest=self.longest,
-            shortest=self.shortest,
-            threads=self.threads,
+        chunk = Jets(flat, np.cumsum(number) - number, np.where(good, number, 0), axis)
+        results = Results(chunk, self.widths, self.per_particle)
+        work = Work(
+            model=self.model,
+            counts=chunk.counts,
+            feed=lambda batch, lane: self.feed(batch, lane, chunk),
+            store=results.store,
+            outputs=tuple(self.widths),
             metrics=self._counted,
         )
+        run(work, longest=self.longest, shortest=self.shortest, threads=self.threads)
+        if keep is not None:
+            for name in self.per_particle:
+                results.values[name] = spread(results.values[name], keep)
         self._counted.add(
             jets=len(number),
             empty=int(np.count_nonzero(number == 0)),
@@ -123,7 +150,7 @@ class RaggedEncoder(ABC):
             truncated=int(np.count_nonzero(truncated)),
             seconds=time.perf_counter() - begin,
         )
-        return out
+        return results.values
 
     def _hardness(self, flat: NDArray[np.float32]) -> NDArray[np.float32]:
         """Transverse momentum of each particle."""
@@ -131,53 +158,8 @@ class RaggedEncoder(ABC):
         return np.hypot(px, py)
 
 
-@dataclass(frozen=True)
-class Jets:
-    """A chunk of checked jets."""
-
-    particles: NDArray[np.float32]
-    """[particle, field]"""
-    starts: NDArray[np.int64]
-    """Row of the first particle of each jet."""
-    counts: NDArray[np.int64]
-    """Particles of each jet to use; 0 for those that cannot be used."""
-    axes: NDArray[np.float32]
-    """[jet, 4], px py pz energy in GeV."""
-
-
-def checked(
-    particles: ArrayLike, counts: ArrayLike, jets: ArrayLike, width: int
-) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
-    """The three arrays as contiguous float32, int64, float32, or a TypeError or ValueError that names what is wrong."""
-    flat, number, axis = np.asarray(particles), np.asarray(counts), np.asarray(jets)
-    for name, array in (("particles", flat), ("jets", axis)):
-        if array.dtype.kind not in "fiu":
-            msg = f"{name}: expected real numbers, got dtype {array.dtype}"
-            raise TypeError(msg)
-    if number.dtype.kind not in "iu" and number.size:
-        msg = f"counts: expected integers, got dtype {number.dtype}"
-        raise TypeError(msg)
-    if number.ndim != 1 or (number < 0).any():
-        msg = f"counts: expected one number >= 0 per jet, got shape {number.shape}, minimum {number.min(initial=0)}"
-        raise ValueError(msg)
-    total = int(number.sum())
-    if flat.shape != (total, width):
-        msg = f"particles: expected shape (sum(counts), fields) = {(total, width)}, got {flat.shape}"
-        raise ValueError(msg)
-    if axis.shape != (len(number), 4):
-        msg = f"jets: expected shape (jets, 4) = {(len(number), 4)}, got {axis.shape}"
-        raise ValueError(msg)
-    with np.errstate(over="ignore"):  # beyond float32 is infinite, which is found and counted
-        return (
-            np.ascontiguousarray(flat, dtype=np.float32),
-            number.astype(np.int64),
-            np.ascontiguousarray(axis, dtype=np.float32),
-        )
-
-
-def finite_jets(flat: NDArray[np.float32], counts: NDArray[np.int64], jets: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Which jets have only finite inputs, their own four-momentum included."""
-    good: NDArray[np.bool_] = np.all(np.isfinite(jets), axis=1)
-    bad_rows = np.flatnonzero(~np.isfinite(flat).all(axis=1))
-    good[np.searchsorted(np.cumsum(counts), bad_rows, side="right")] = False
-    return good
+def spread(rows: NDArray[np.float32], keep: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """The rows where ``keep`` is True, NaN elsewhere."""
+    out = np.full((len(keep), rows.shape[1]), np.nan, dtype=np.float32)
+    out[keep] = rows
+    return out

@@ -110,16 +110,9 @@ def release(digest: str | None = None) -> int:
         return sum(_slots.pop(key).model is not None for key in keys)
 
 
-def _load(path: str | Path, digest: str, options: Options) -> Model:
-    found = file_hash(path)
-    if found != digest:
-        msg = f"{path}: expected SHA-256 {digest}, got {found}: the file changed since the encoder was made from it"
-        raise ModelError(msg)
-    proto = load_model(path)
-    card = card_in(proto, str(path)) if has_card(proto) else None
-    del proto
-    ort = runtime()
-    settings = ort.SessionOptions()
+def session_options() -> Any:
+    """ONNX Runtime's options for all our sessions."""
+    settings = runtime().SessionOptions()
     # Parallelism comes from running several micro-batches: one thread each scales better than splitting small
     # matrix products, and a node full of workers must not have as many pools of as many threads, all spinning.
     settings.intra_op_num_threads = 1
@@ -129,6 +122,19 @@ def _load(path: str | Path, digest: str, options: Options) -> Model:
     # Memory patterns are kept for every input shape ever seen; micro-batches have many.
     settings.enable_mem_pattern = False
     settings.log_severity_level = 3
+    return settings
+
+
+def _load(path: str | Path, digest: str, options: Options) -> Model:
+    found = file_hash(path)
+    if found != digest:
+        msg = f"{path}: expected SHA-256 {digest}, got {found}: the file changed since the encoder was made from it"
+        raise ModelError(msg)
+    proto = load_model(path)
+    card = card_in(proto, str(path)) if has_card(proto) else None
+    del proto
+    ort = runtime()
+    settings = session_options()
     if options.provider != "cpu" and hasattr(ort, "preload_dlls"):
         ort.preload_dlls()
     exact = card is None or card.precision == "fp32"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import onnx
@@ -11,10 +12,10 @@ from numpy.typing import NDArray
 from jepa_coffea.constituents.record import FIELDS
 from jepa_coffea.encoder.batching import MicroBatch
 from jepa_coffea.encoder.card import ModelError, load_model
+from jepa_coffea.encoder.chunk import Jets
 from jepa_coffea.encoder.lanes import Inputs, Lane
-from jepa_coffea.encoder.providers import Provider, choose
-from jepa_coffea.encoder.ragged import Jets, RaggedEncoder
-from jepa_coffea.encoder.session import Options, file_hash, open_model
+from jepa_coffea.encoder.ragged import Placement, RaggedEncoder
+from jepa_coffea.encoder.scores import softmax
 from jepa_coffea.encoder.weaver_inputs import Particles, Preprocess
 
 SHORTEST = 32
@@ -33,7 +34,7 @@ class WeaverEncoder(RaggedEncoder):
         ONNX file with inputs [jet, variable, slot] and the class scores as first output.
     preprocess
         What its preprocess.json says.
-    provider, device_id, threads, digest, cuda_graphs
+    placement
         As for :class:`jepa_coffea.encoder.OnnxEncoder`.
 
     Raises
@@ -44,37 +45,25 @@ class WeaverEncoder(RaggedEncoder):
         If ONNX Runtime or the provider is missing or does not work.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        preprocess: Preprocess,
-        *,
-        provider: Provider = "auto",
-        device_id: int = 0,
-        threads: int | None = None,
-        digest: str | None = None,
-        cuda_graphs: bool = False,
-    ) -> None:
-        model, loaded = open_model(path, digest or file_hash(path), Options(choose(provider), device_id, cuda_graphs))
+    fields = FIELDS
+
+    def __init__(self, path: str | Path, preprocess: Preprocess, **placement: Unpack[Placement]) -> None:
+        super().__init__(path, **placement)
         self.preprocess = preprocess
         proto = load_model(path)
-        self.names, widths = outputs(proto, preprocess, str(path))
+        self.names, self.widths = outputs(proto, preprocess, str(path))
         self.groups = {name: preprocess.groups[name] for name in inputs_of(proto)}
         self.probabilities = ends_in_softmax(proto)
         fixed = slots(proto, preprocess, str(path))
-        longest = preprocess.length if fixed is None else fixed
-        shortest = longest if fixed or preprocess.wraps else min(SHORTEST, longest)
-        super().__init__(
-            model, fields=FIELDS, longest=longest, shortest=shortest, widths=widths, threads=threads, loaded=loaded
-        )
+        self.longest = preprocess.length if fixed is None else fixed
+        self.shortest = self.longest if fixed or preprocess.wraps else min(SHORTEST, self.longest)
 
     def __call__(self, particles: object, counts: object, jets: object) -> dict[str, NDArray[np.float32]]:
         """See :meth:`RaggedEncoder.__call__`; the outputs are ``scores`` and, where there is one, ``embedding``."""
         found = super().__call__(particles, counts, jets)  # type: ignore[arg-type]
         out = {ours: found[theirs] for ours, theirs in self.names.items()}
         if not self.probabilities:
-            powers = np.exp(out["scores"] - out["scores"].max(axis=1, keepdims=True, initial=-np.inf))
-            out["scores"] = powers / powers.sum(axis=1, keepdims=True)
+            out["scores"] = softmax(out["scores"])
         return out
 
     def feed(self, batch: MicroBatch, lane: Lane, jets: Jets) -> Inputs:

@@ -15,6 +15,7 @@ from jepa_coffea.encoder.card import ModelError
 from jepa_coffea.encoder.providers import ProviderError
 from jepa_coffea.filesets import BadFileError
 from jepa_coffea.run import LostEventsError, run
+from jepa_coffea.systematics import EnergyScale, Systematics
 from processors.embed import EmbedProcessor
 from tests.encoder.tiny import write_tiny
 from tests.processors.compare import assert_same
@@ -161,7 +162,7 @@ def test_goes_on_where_it_stopped(model: Path, fileset: dict, undisturbed: dict,
 def test_checkpoint_of_another_configuration(model: Path, tmp_path: Path) -> None:
     chunk = {"dataset": "d", "filename": "f", "treename": "t", "entrystart": 0, "entrystop": 9, "fileuuid": "u"}
     base = EmbedProcessor(JEPAEmbedder(model))
-    other = EmbedProcessor(JEPAEmbedder(model), variations={"up": 1.1})
+    other = EmbedProcessor(JEPAEmbedder(model), systematics=Systematics(jets={"up": EnergyScale(1.1)}))
     paths = {Checkpointer(tmp_path, processor).path(chunk) for processor in (base, other)}
     paths.add(Checkpointer(tmp_path, base).path(chunk | {"weight": 2.0}))
     assert len(paths) == 3

@@ -7,7 +7,7 @@ import pytest
 
 from jepa_coffea.encoder import OnnxEncoder, engine, lanes, pinned
 from jepa_coffea.encoder.batching import Budget
-from tests.encoder.tiny import random_jets, tiny_embedding, write_tiny
+from tests.encoder.tiny import random_jets, tiny_embedding, tiny_tokens, write_tiny
 
 
 @pytest.mark.parametrize("lane", [lanes.BoundLane, lanes.GraphLane])
@@ -15,25 +15,28 @@ def test_bound_memory(lane: type[lanes.Lane], tmp_path: Path, monkeypatch: pytes
     budget = Budget(512, 10**6, 16)
     monkeypatch.setitem(engine.BUDGETS, "cpu", budget)
     monkeypatch.setattr(lanes.GraphLane, "device", "cpu")
-    encoder = OnnxEncoder(write_tiny(tmp_path / "a.onnx", dim=21), provider="cpu")
-    made = lane(encoder.model, ("embedding",))
+    path = write_tiny(tmp_path / "a.onnx", dim=21, particle_embedding=True)
+    encoder = OnnxEncoder(path, provider="cpu", particle_embedding=True)
+    made = lane(encoder.model)
     made.arena = "cpu:0"
     shapes = []
 
     class Watched:
         buffer = made.buffer
 
-        def run(self, inputs: dict[str, np.ndarray], *, shrink: bool) -> list[np.ndarray]:
+        def run(self, inputs: lanes.Inputs, names: lanes.Names, *, shrink: bool) -> lanes.Outputs:
             if lane is lanes.GraphLane:
                 inputs = engine.filled_up(inputs, budget.jets(inputs["mask"].shape[1]))
             shapes.append(inputs["mask"].shape)
-            return made.run(inputs, shrink=shrink)
+            return made.run(inputs, names, shrink=shrink)
 
     monkeypatch.setattr(encoder.model, "idle", [Watched()])
     for seed in range(3):
         jets = random_jets(np.random.default_rng(seed), np.random.default_rng(seed).integers(1, 100, 80))
         expected = tiny_embedding(*jets, dim=21)
-        np.testing.assert_allclose(encoder(*jets)["embedding"], expected, atol=2e-6 * np.abs(expected).max())
+        got = encoder(*jets)
+        np.testing.assert_allclose(got["embedding"], expected, atol=2e-6 * np.abs(expected).max())
+        np.testing.assert_allclose(got["particle_embedding"], tiny_tokens(jets[0], dim=21), atol=1e-5)
     if lane is lanes.GraphLane:
         assert len(made.captured) == len(set(shapes)) == len({length for _, length in shapes})
 
@@ -44,7 +47,7 @@ def test_pinned_memory_without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_buffer_grows_and_is_used_again(tmp_path: Path) -> None:
-    lane = lanes.Lane(OnnxEncoder(write_tiny(tmp_path / "a.onnx"), provider="cpu").model, ("embedding",))
+    lane = lanes.Lane(OnnxEncoder(write_tiny(tmp_path / "a.onnx"), provider="cpu").model)
     first = lane.buffer("particles", 10)
     assert lane.buffer("particles", 5) is first
     assert len(lane.buffer("particles", 50)) == 50

@@ -12,7 +12,7 @@ from jepa_coffea.encoder import OnnxEncoder, engine
 from jepa_coffea.encoder.batching import Budget
 from jepa_coffea.encoder.card import ModelError
 from jepa_coffea.encoder.providers import ProviderError
-from tests.encoder.tiny import random_jets, tiny_embedding, tiny_model, weights, write_tiny
+from tests.encoder.tiny import random_jets, tiny_embedding, tiny_model, tiny_tokens, weights, write_tiny
 
 Jets = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -111,6 +111,30 @@ def test_too_many_particles_keeps_the_hardest(path: Path) -> None:
     assert encoder.metrics()["truncated"] == 2
     shuffled = np.concatenate([np.random.default_rng(4).permutation(10_000), np.arange(10_000, 10_133)])
     close(encoder(flat[shuffled], counts, axes)["embedding"], expected)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_particle_embeddings_come_in_the_order_of_the_particles(tmp_path: Path, threads: int) -> None:
+    path = write_tiny(tmp_path / "tokens.onnx", particle_embedding=True, max_particles=40)
+    counts = np.random.default_rng(5).permutation(np.concatenate([np.arange(60), [3, 3, 0]]))
+    flat, counts, axes = random_jets(np.random.default_rng(6), counts)
+    starts = np.cumsum(counts) - counts
+    broken = int(np.flatnonzero(counts == 7)[0])
+    flat[starts[broken] + 2, 0] = np.inf
+    out = OnnxEncoder(path, provider="cpu", particle_embedding=True, threads=threads)(flat, counts, axes)
+    expected = tiny_tokens(flat)
+    for jet, (start, count) in enumerate(zip(starts, counts, strict=True)):
+        expected[start + 40 : start + count] = np.nan  # in descending pT: these are the softest
+        if jet == broken:
+            expected[start : start + count] = np.nan
+    assert out["particle_embedding"].dtype == np.float32
+    np.testing.assert_allclose(out["particle_embedding"], expected, atol=1e-5)
+    assert "particle_embedding" not in OnnxEncoder(path, provider="cpu")(flat, counts, axes)
+
+
+def test_particle_embeddings_that_the_file_lacks(path: Path) -> None:
+    with pytest.raises(ModelError, match="has no particle embeddings; export it again with --particle-embedding"):
+        OnnxEncoder(path, provider="cpu", particle_embedding=True)
 
 
 def test_other_numeric_types_are_converted(path: Path, jets: Jets) -> None:

@@ -93,7 +93,7 @@ def test_inputs_are_weavers(exported: Exported, pad_mode: str, tmp_path: Path) -
     assert (encoder.shortest == 40) == (pad_mode == "wrap")
     flat, counts, axes = random_jets(np.random.default_rng(4), COUNTS)
     batch, jets = MicroBatch(np.arange(len(counts)), 40), Jets(flat, np.cumsum(counts) - counts, counts, axes)
-    got = encoder.feed(batch, Lane(encoder.model, ("softmax",)), jets)
+    got = encoder.feed(batch, Lane(encoder.model), jets)
     (tmp_path / "data.yaml").write_text(CONFIG.replace("PAD", pad_mode))
     expected = inputs(DataConfig.load(str(tmp_path / "data.yaml")), flat, counts, axes)
     assert len(got) == 3  # ParT takes no points, ParticleNet no vectors

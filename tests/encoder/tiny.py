@@ -28,9 +28,13 @@ def tiny_model(
     dim: int = 8,
     classes: tuple[str, ...] = (),
     max_particles: int = 128,
+    particle_embedding: bool = False,
     **card: object,
 ) -> onnx.ModelProto:
-    """``embedding = mean over particles of tanh(particles w) * their pair mean + jets v``, ``logits = embedding c``."""
+    """``embedding = mean over particles of tanh(particles w) * their pair mean + jets v``, ``logits = embedding c``.
+
+    The particle embedding is tanh(particles w).
+    """
     f = TensorProto.FLOAT
     w = weights(len(fields), dim, len(classes))
     tensors = [numpy_helper.from_array(value, name) for name, value in w.items() if value.size]
@@ -57,6 +61,9 @@ def tiny_model(
     if classes:
         nodes.append(helper.make_node("MatMul", ["embedding", "c"], ["logits"]))
         outputs.append(helper.make_tensor_value_info("logits", f, ["batch", len(classes)]))
+    if particle_embedding:
+        nodes.append(helper.make_node("Identity", ["tokens"], ["particle_embedding"]))
+        outputs.append(helper.make_tensor_value_info("particle_embedding", f, ["batch", "particle", dim]))
     inputs = [
         helper.make_tensor_value_info("particles", f, ["batch", "particle", len(fields)]),
         helper.make_tensor_value_info("mask", TensorProto.BOOL, ["batch", "particle"]),
@@ -72,6 +79,7 @@ def tiny_model(
         "max_particles": max_particles,
         "embedding_dim": dim,
         "class_names": classes,
+        "particle_embedding": particle_embedding,
         "training_data": "none: random weights",
         "provenance": PROVENANCE,
     }
@@ -93,6 +101,11 @@ def tiny_embedding(particles: np.ndarray, counts: np.ndarray, jets: np.ndarray, 
         tokens = np.tanh(rows @ w["w"].astype(float))
         out.append((tokens @ tokens.T @ tokens).mean(axis=0) + jet @ w["v"] if len(rows) else np.full(dim, np.nan))
     return np.array(out).reshape(len(counts), dim)
+
+
+def tiny_tokens(particles: np.ndarray, dim: int = 8) -> np.ndarray:
+    """The tiny model's particle embeddings."""
+    return np.tanh(particles.astype(float) @ weights(particles.shape[1], dim, 0)["w"].astype(float))
 
 
 def random_jets(

@@ -62,3 +62,10 @@ def test_photons_of_one_crystal_merge_and_others_do_not() -> None:
 def test_noise_alone_makes_no_candidate() -> None:
     neutrals, _ = flow(HCAL, 0.01)
     assert len(neutrals.energy) < 0.05 * N
+
+
+def test_a_deposit_of_no_energy_has_a_place() -> None:
+    neutrals, scale = flow(HCAL, 0.0)
+    assert np.isfinite(neutrals.eta).all()
+    assert np.isfinite(neutrals.phi).all()
+    assert (scale == 1).all()

@@ -71,12 +71,12 @@ def test_spectra_are_those_of_the_fit(config: HuntConfig, events: Events, output
     (expected,) = config.cwola().fit_sample(events.sample)
     edges = np.array(config.mass.build().edges)
     mass = events.sample.mass
-    everything = output["mjj"]["data", "W1", "all", :]
+    everything = output["mjj"]["data", "W1", "nominal", "all", :]
     np.testing.assert_allclose(everything.values(), np.histogram(mass, edges)[0])
     for efficiency in config.efficiencies:
         counted, _ = np.histogram(mass[expected.selected(efficiency)], edges)
         # Rounding: a chunk's matrix products are not those of the whole sample.
-        found = output["mjj"]["data", "W1", f"{efficiency:g}", :].values()
+        found = output["mjj"]["data", "W1", "nominal", f"{efficiency:g}", :].values()
         assert np.abs(found - counted).sum() <= 1
         assert counted.sum() > 10
 
@@ -85,7 +85,7 @@ def test_scores_by_region(output: dict[str, Any], events: Events, config: HuntCo
     (expected,) = config.cwola().fit_sample(events.sample)
     for code, name in ((-1, "low sideband"), (0, "window"), (1, "high sideband")):
         wanted = np.count_nonzero(expected.scored & (expected.region == code))
-        assert output["cwola"]["data", "W1", name, sum].value == pytest.approx(wanted)
+        assert output["cwola"]["data", "W1", "nominal", name, sum].value == pytest.approx(wanted)
 
 
 def test_cutflow_says_who_was_scored(output: dict[str, Any], events: Events, config: HuntConfig) -> None:

@@ -7,15 +7,17 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import uproot
-import vector
 from coffea.nanoevents import PFNanoAODSchema
 from coffea.processor import IterativeExecutor, Runner
 
 from jepa_coffea import JEPAEmbedder, constituents
-from jepa_coffea.dijets import DijetSelection
 from jepa_coffea.embedded import read_provenance
+from jepa_coffea.systematics import EnergyScale, Systematics
 from processors.embed import EmbedProcessor
 from tests.encoder.tiny import tiny_embedding
+from tests.processors.by_hand import by_hand
+
+SCALES = Systematics(jets={"jes_up": EnergyScale(1.05), "jes_down": EnergyScale(0.95)})
 
 
 def run(processor: EmbedProcessor, fileset: dict, chunksize: int = 25) -> dict:
@@ -31,38 +33,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def output(model: Path, files: list[str], folder: Path) -> dict:
     fileset = {"qcd": files[:2], "signal": {"files": files[2:], "metadata": {"weight": 0.5}}}
-    processor = EmbedProcessor(JEPAEmbedder(model), folder, variations={"jes_up": 1.05, "jes_down": 0.95})
+    processor = EmbedProcessor(JEPAEmbedder(model), folder, systematics=SCALES)
     return run(processor, fileset)
 
 
 @pytest.fixture(scope="module")
 def rows(output: dict, folder: Path) -> ak.Array:
     return ak.from_arrow(pq.read_table(folder).sort_by("event"))
-
-
-def by_hand(path: str, scale: float = 1.0) -> tuple[ak.Array, np.ndarray, np.ndarray]:
-    """The selected events of a file, their masses by the vector library, and positions of their two jets."""
-    with uproot.open(path) as file:
-        events = file["Events"].arrays()
-    jets = ak.zip({name: events[f"FatJet_{name}"] for name in ("pt", "eta", "phi", "mass")}, with_name="Momentum4D")
-    chosen, masses, places = [], [], []
-    for number, event in enumerate(jets):
-        good = [i for i, jet in enumerate(event) if jet.pt * scale > 200 and abs(jet.eta) < 2.5]
-        good = sorted(good, key=lambda i: -event[i].pt)[:2]
-        if len(good) < 2:
-            continue
-        mass = (
-            sum(
-                (vector.obj(**{k: float(event[i][k]) for k in ("pt", "eta", "phi", "mass")}) for i in good),
-                vector.obj(pt=0, eta=0, phi=0, mass=0),
-            ).mass
-            * scale
-        )
-        if mass > 2000:
-            chosen.append(number)
-            masses.append(mass)
-            places.append(good)
-    return events[chosen], np.array(masses), np.array(places)
 
 
 def test_rows_are_the_events_that_pass(rows: ak.Array, files: list[str]) -> None:
@@ -72,12 +49,7 @@ def test_rows_are_the_events_that_pass(rows: ak.Array, files: list[str]) -> None
     assert rows.truth_signal.to_list() == [truth for events, _, _ in expected for truth in events.truth_signal]
     for jet in (0, 1):
         pt = np.concatenate(
-            [
-                events.FatJet_pt.to_numpy()
-                if False
-                else ak.to_numpy(events.FatJet_pt[np.arange(len(events)), places[:, jet]])
-                for events, _, places in expected
-            ]
+            [ak.to_numpy(events.FatJet_pt[np.arange(len(events)), places[:, jet]]) for events, _, places in expected]
         )
         np.testing.assert_allclose(rows[f"jet{jet + 1}_pt"], pt, rtol=1e-6)
 
@@ -120,19 +92,6 @@ def test_histograms(output: dict, rows: ak.Array, files: list[str]) -> None:
         values = score[{"jet": jet - 1}].values()
         expected, _ = np.histogram(inside[f"jet{jet}_score_top"], bins=50, range=(0, 1), weights=inside.weight)
         np.testing.assert_allclose(values, expected)
-
-
-def test_variation_selects_the_events_that_pass_it(model: Path, files: list[str]) -> None:
-    cuts = DijetSelection(mjj=2600)
-    out = run(
-        EmbedProcessor(JEPAEmbedder(model), selection=cuts, variations={"up": 1.1, "down": 0.9}), {"d": files[:1]}
-    )
-    for name, scale in (("nominal", 1.0), ("up", 1.1), ("down", 0.9)):
-        events, masses, _ = by_hand(files[0], scale)
-        weights = events.genWeight[masses > 2600]
-        assert out["mjj"]["d", "inclusive", name, sum].value == pytest.approx(ak.sum(weights)), name
-        scored = out["score"]["d", "inclusive", name, "QCD", 0, sum].value
-        assert scored == pytest.approx(ak.sum(weights)), name
 
 
 def test_bookkeeping(output: dict) -> None:

@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 import torch
 
+from jepa_coffea.encoder import OnnxEncoder
 from jepa_coffea.encoder.card import ModelCard, read_card
 from training.export import ExportError, export_encoder, provenance, without_folders
 from training.models.encoder import Encoder, EncoderConfig
@@ -70,6 +71,16 @@ def test_same_as_the_module(exported: tuple[Path, ModelCard], encoder: Encoder, 
         mask = inputs[1].numpy()
         np.testing.assert_allclose(tokens[mask], expected.tokens.numpy()[mask], rtol=1e-4, atol=5e-5)
         assert (tokens[~mask] == 0).all()
+
+
+@torch.no_grad()
+def test_particle_embeddings_through_the_engine(exported: tuple[Path, ModelCard], encoder: Encoder) -> None:
+    counts = np.array([5, 64, 33, 1, 40])
+    particles, mask, jets = synthetic_jets(counts.tolist(), seed=200)
+    engine = OnnxEncoder(exported[0], provider="cpu", particle_embedding=True)
+    got = engine(particles[mask].numpy(), counts, jets.numpy())["particle_embedding"]
+    expected = encoder(particles, mask, jets).tokens[mask]
+    np.testing.assert_allclose(got, expected.numpy(), rtol=1e-4, atol=5e-5)
 
 
 def test_empty_batch(exported: tuple[Path, ModelCard]) -> None:

@@ -9,6 +9,7 @@ import torch
 
 from training import evaluate, finetune
 from training.config import RunConfig
+from training.export import export_run
 from training.loop.checkpoint import load_encoder, load_objective, read_checkpoint
 from training.loop.monitors import read_lines
 from training.objectives.supervised import Supervised
@@ -50,6 +51,21 @@ def test_encoder_learns_slower_than_its_head(pretrained: Path, tmp_path: Path) -
     rates = {group["lr_scale"]: group["lr"] for group in groups}
     assert rates[1 / 50] == pytest.approx(rates[1.0] / 50)
     assert {"val_loss", "val_accuracy"} <= set(read_lines(run / "metrics.jsonl")[-1])
+
+
+def test_the_card_tells_of_the_pretraining(pretrained: Path, tmp_path: Path) -> None:
+    first = classifier(pretrained, tmp_path / "a", "--mode", "finetune")
+    card = export_run(first, tmp_path / "a.onnx")
+    _, config = load_encoder(pretrained)
+    assert card.objective == "supervised"
+    assert card.pretraining["objective"]["name"] == config.objective["name"] == "pjepa"
+    assert card.pretraining["steps"] == read_checkpoint(sorted(pretrained.glob("checkpoint-*.pt"))[-1])["step"]
+    assert "/" not in str(card.pretraining["files"])
+    second = classifier(first, tmp_path / "b", "--mode", "freeze")
+    again = export_run(second, tmp_path / "b.onnx")
+    assert again.pretraining["objective"]["name"] == "supervised"
+    assert again.pretraining["pretraining"] == card.pretraining
+    assert export_run(pretrained, tmp_path / "c.onnx").pretraining == {}
 
 
 def test_scratch_starts_elsewhere_at_one_rate(pretrained: Path, tmp_path: Path) -> None:

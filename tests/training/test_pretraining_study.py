@@ -1,11 +1,12 @@
 """What the study prints and draws, from made-up results."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks.pretraining_study import OBJECTIVES, Study, draw, rows, table, validation_accuracy
+from benchmarks.pretraining_study import OBJECTIVES, Study, draw, reached, rows, table, validation_accuracy
 
 
 @pytest.fixture
@@ -28,8 +29,10 @@ def made_up() -> dict[str, object]:
         "winner": "both",
         "test": plans | {"random-freeze": scores(0.41), "random-scratch": scores(0.52), "both-finetune": scores(0.7)},
         "test_jets": 1000,
+        "labels_per_class": 50,
+        "seeds": [0, 1],
         "probes": {name: probe | {"boosting": {"accuracy": 0.55, "auc": 0.85}} for name in names},
-        "pretraining": {name: {"steps": 10, "jets": 5000.0} for name in names},
+        "pretraining": {name: {"steps": 10, "jets": 5000, "processor_minutes": 2.9} for name in names},
         "pretraining_minutes": 3.0,
         "device": "a device",
     }
@@ -46,9 +49,17 @@ def test_rows_end_with_the_best(study: Study) -> None:
 def test_table_and_picture(study: Study) -> None:
     text = table(study, made_up())
     assert "| both | finetune | 0.7000 +- 0.0100 | 0.9000 +- 0.0020 |" in text
-    assert "| random | 10 | 5e+03 | 0.5000 | 0.5000 |" in text
+    assert "| random | 10 | 5,000 | 2.9 | 0.5000 | 0.5000 |" in text
     draw(study, made_up())
     assert (study.output / "study.png").stat().st_size > 10_000
+
+
+def test_what_the_card_tells() -> None:
+    told = reached(made_up())
+    assert told["fine-tuned"] == {"accuracy": 0.7, "accuracy_spread": 0.01, "auc": 0.9, "auc_spread": 0.002}
+    assert told["same architecture from scratch"]["accuracy"] == 0.52
+    assert told["gradient boosting on high-level variables"] == {"accuracy": 0.55, "auc": 0.85}
+    assert (told["test_jets"], told["labels_per_class"], told["seeds"]) == (1000, 50, [0, 1])
 
 
 def test_validation_takes_the_lowest_loss(study: Study) -> None:
@@ -58,3 +69,8 @@ def test_validation_takes_the_lowest_loss(study: Study) -> None:
         lines = [{"val_loss": 2.0, "val_accuracy": 0.9}, {"val_loss": 1.0, "val_accuracy": accuracy}, {"loss": 0.1}]
         (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert validation_accuracy(study, "both-freeze") == pytest.approx((0.7, 0.1))
+
+
+@pytest.mark.parametrize(("jobs", "minutes"), [(1, 0.2), (2, 0.3), (3, 0.6), (8, 0.6)])
+def test_one_after_another_share_the_time(study: Study, jobs: int, minutes: float) -> None:
+    assert replace(study, jobs=jobs, minutes=1).minutes_each(0.6, 3) == pytest.approx(minutes)

@@ -14,9 +14,10 @@ from training.config import ConfigError, RunConfig, write_config
 from training.data.columns import BadFileError
 from training.loop.checkpoint import BEST, CheckpointError, Checkpoints
 from training.loop.distributed import Ranks
-from training.loop.loop import Outcome, TrainingError
+from training.loop.loop import Outcome
 from training.loop.monitors import JOURNAL
 from training.loop.signals import INTERRUPTED
+from training.loop.state import TrainingError
 from training.objectives.base import ObjectiveError
 
 EXPLAINED = (BadFileError, CheckpointError, ConfigError, LayoutError, ObjectiveError, TrainingError)

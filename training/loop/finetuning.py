@@ -14,13 +14,13 @@ from training.config import RunConfig, check, override
 from training.data.batch import Batch
 from training.data.loader import make_loader
 from training.loop.build import build
-from training.loop.checkpoint import load_encoder
+from training.loop.checkpoint import checkpoint_of, load_encoder, read_checkpoint
 from training.loop.distributed import Ranks, process_group
 from training.loop.entry import open_run, status_of
-from training.loop.loop import Extras, train
+from training.loop.loop import train
 from training.loop.memory import InMemory, labels_of, take
 from training.loop.randomness import make_deterministic, seed_everything
-from training.loop.state import Validation
+from training.loop.state import Extras, Validation
 from training.loop.stream import Loading
 from training.objectives.base import Objective
 from training.objectives.supervised import Supervised
@@ -46,6 +46,8 @@ def configure(args: argparse.Namespace, seed: int) -> RunConfig:
         content["data"]["files"] = list(args.data)
     content["objective"] = content.get("objective", {}) | {"name": "supervised", "head": args.head}
     content["finetune"] = content.get("finetune", {}) | {"encoder": str(args.encoder), "mode": args.mode}
+    if args.mode != "scratch":
+        content["finetune"]["pretraining"] = history_of(args.encoder, pretrained)
     content["seed"] = seed
     config = check(override(content, args.set), str(args.config))
     if args.mode != "scratch":
@@ -53,6 +55,19 @@ def configure(args: argparse.Namespace, seed: int) -> RunConfig:
     assert config.finetune is not None
     optimiser = config.optimiser.model_copy(update={"lr": config.finetune.scratch_lr})
     return config.model_copy(update={"optimiser": optimiser})
+
+
+def history_of(run: str | Path, config: RunConfig) -> dict[str, Any]:
+    """What the card of a classifier says of its encoder's past: that of the run that trained it, and of those before.
+
+    ``run`` is the run folder or checkpoint that the encoder comes from.
+    """
+    settings = config.model_dump(mode="json")
+    past = {"name": config.name, "objective": settings["objective"], "files": settings["data"]["files"]}
+    past["steps"] = read_checkpoint(checkpoint_of(run))["step"]
+    if config.finetune and config.finetune.pretraining:
+        past["pretraining"] = config.finetune.pretraining
+    return past
 
 
 def training_batches(config: RunConfig, ranks: Ranks) -> tuple[Loading, tuple[str, ...]]:

@@ -36,5 +36,4 @@ def make_optimiser(
     if not groups:
         msg = f"{type(module).__name__} has no parameter to train: every one has requires_grad=False"
         raise ValueError(msg)
-    fused = all(parameter.is_cuda for _, parameter in trained)
-    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=fused)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)

@@ -10,9 +10,10 @@ from training.data.loader import Loader, make_loader
 from training.loop.build import build
 from training.loop.distributed import Ranks, process_group
 from training.loop.entry import open_run, status_of
-from training.loop.loop import Extras, train
+from training.loop.loop import train
 from training.loop.memory import InMemory, take
 from training.loop.randomness import make_deterministic, seed_everything
+from training.loop.state import Extras
 from training.loop.stream import Loading
 from training.objectives.base import Objective
 

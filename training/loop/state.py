@@ -1,4 +1,4 @@
-"""All that changes while a run goes on, to and from a checkpoint."""
+"""What a run is given, and all that changes while it goes on, to and from a checkpoint."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from training.config import RunConfig
 from training.loop.checkpoint import Checkpoints, read_checkpoint, require_same, restore
@@ -16,6 +17,10 @@ from training.loop.monitors import Averages
 from training.loop.randomness import random_state, seed_everything, set_random_state
 from training.loop.stream import Stream
 from training.objectives.base import Objective
+
+
+class TrainingError(RuntimeError):
+    """A run that cannot go on: a loss that is no number, a collapsed representation, no memory left."""
 
 
 @dataclass(kw_only=True)
@@ -40,6 +45,21 @@ class Validation:
     def exhausted(self) -> bool:
         """Whether patience is over."""
         return self.since_best >= self.patience
+
+
+@dataclass(kw_only=True)
+class Extras:
+    """What a caller may add to a run."""
+
+    probe: Callable[[Objective], dict[str, float]] | None = None
+    """Called by the first process every ``config.probe_every`` steps."""
+    validation: Validation | None = None
+    slow: tuple[nn.Parameter, ...] = ()
+    """Parameters that learn at ``slow_scale`` times the rate."""
+    slow_scale: float = 1.0
+    max_minutes: float | None = None
+    """Wall-clock length of the training, resumed parts together; the schedules then end with it."""
+    stop_on_collapse: bool = False
 
 
 @dataclass(kw_only=True)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from training.data.batch import Batch
 from training.models.compiled import compile_regions
 from training.models.encoders import AnyEncoder
+from training.models.slices import slices
 
 
 class ObjectiveError(ValueError):
@@ -27,6 +28,8 @@ class Objective(nn.Module, ABC):
 
     needs_labels: bool = False
     """Whether a batch without labels is an error."""
+    compiled: bool = False
+    """Whether parts are compiled for the shapes of whole batches."""
     optional_fields: tuple[str, ...] = ()
     """Fields dropped at random in training, which events may therefore lack."""
 
@@ -46,6 +49,16 @@ class Objective(nn.Module, ABC):
     def flops(self, batch: Batch) -> float:
         """Floating-point operations of a training step on ``batch``, padding included: what the device computes."""
 
+    def whole(self, mask: Tensor) -> bool:
+        """Whether a batch of ``mask`` is computed as it comes, not in slices."""
+        return mask.is_cuda or self.compiled
+
+    def shapes(self, mask: Tensor) -> list[tuple[int, int]]:
+        """Jets and padded particles of what is computed at once."""
+        if self.whole(mask):
+            return [(mask.shape[0], mask.shape[1])]
+        return [(len(rows), length) for rows, length in slices(mask)]
+
     def monitors(self, batch: Batch) -> dict[str, float]:
         """Costly numbers computed now and then: whether the embeddings collapse."""
         return spread(self.exported(), batch)
@@ -53,6 +66,7 @@ class Objective(nn.Module, ABC):
     def compile(self) -> None:
         """Compile the repeated parts in place; names of parameters stay."""
         compile_regions(self)
+        self.compiled = True
 
 
 @torch.no_grad()

@@ -89,7 +89,7 @@ class JJEPA(TeacherStudent[SubjetEncoder]):
     @torch.no_grad()
     def draw(self, real: Tensor) -> Split:
         """This batch's split of the subjets bool [B, S] into visible and hidden ones."""
-        order = self.uniform(real.shape[0], real.shape[1], real.device)
+        order, _ = self.uniform(real.shape[0], real.shape[1], real.device)
         ratio = torch.full((real.shape[0],), self.config.hidden, device=real.device)
         return split(order, real, ratio, (self.config.hidden, self.config.hidden))
 

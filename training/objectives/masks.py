@@ -31,14 +31,19 @@ def lengths(n: int, limits: tuple[float, float]) -> tuple[int, int]:
     return min(n, round_up(n - int(limits[0] * n))), min(n, round_up(int(limits[1] * n + 0.5)))
 
 
-def draws(shape: tuple[int, ...], *, seed: int, step: int, rank: int, world_size: int, device: torch.device) -> Tensor:
-    """Uniform numbers for this rank's jets, the rows rank::world_size of the global batch.
+def draws(
+    shape: tuple[int, ...], *, seed: int, step: int, rank: int, world_size: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Uniform numbers f32 ``shape`` for this rank's jets, the rows rank::world_size of the global batch, and one f32 []
+    for all jets.
 
     The same for a jet whether one process holds the whole batch or many hold slices of it.
     """
     rng = torch.Generator(device).manual_seed((seed * 1_000_003 + step) % 2**63)
+    # First, because ranks may differ by a row in a batch that they cannot share evenly.
+    common = torch.rand((), generator=rng, device=device)
     rows, *rest = shape
-    return torch.rand(rows * world_size, *rest, generator=rng, device=device)[rank::world_size]
+    return torch.rand(rows * world_size, *rest, generator=rng, device=device)[rank::world_size], common
 
 
 def split(order: Tensor, mask: Tensor, ratio: Tensor, limits: tuple[float, float]) -> Split:
@@ -51,8 +56,8 @@ def split(order: Tensor, mask: Tensor, ratio: Tensor, limits: tuple[float, float
     mask
         bool [B, N].
     ratio
-        f32 [B], share of the particles to hide, rounded to whole particles; at least one, and at least one stays
-        (of a single particle none is hidden).
+        f32 [B] or [], share of the particles to hide, rounded to whole particles; at least one, and at least one
+        stays (of a single particle none is hidden).
     limits
         Lowest and highest ``ratio``; with N they set the lengths of both sides, which must not depend on data.
     """
@@ -76,3 +81,13 @@ def split(order: Tensor, mask: Tensor, ratio: Tensor, limits: tuple[float, float
 def take(x: Tensor, index: Tensor) -> Tensor:
     """Rows ``index`` [B, K] of ``x`` [B, N, C]."""
     return x.gather(1, index.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
+
+
+def neighbours(particles: Tensor, mask: Tensor, order: Tensor) -> Tensor:
+    """Minus the angular distance to one particle of each jet, the real one with the largest ``order`` [B, N]."""
+    px, py, pz, _ = particles[..., :4].unbind(-1)
+    eta = torch.asinh(pz / (px.square() + py.square()).clamp(min=1e-16).sqrt())
+    phi = torch.atan2(py, px)
+    centre = torch.where(mask, order, -1.0).argmax(1, keepdim=True)
+    dphi = (phi - phi.gather(1, centre) + torch.pi).remainder(2 * torch.pi) - torch.pi
+    return -((eta - eta.gather(1, centre)).square() + dphi.square())

@@ -9,7 +9,8 @@ the compute-matched control that learns observables only.
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Sequence
+from typing import NamedTuple, Self
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -17,11 +18,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from training.data.batch import Batch
-from training.models.encoder import Encoded, Encoder
+from training.models.encoder import Encoder
 from training.models.flops import block_macs, encoder_macs
 from training.models.preprocess import DISPLACEMENT, IDENTITY, KINEMATIC_FEATURES
+from training.models.slices import Slice, slices
 from training.objectives.base import ObjectiveError
-from training.objectives.masks import Split, lengths, split, take
+from training.objectives.identity import IDENTITIES, identity_loss
+from training.objectives.masks import Split, lengths, neighbours, split, take
 from training.objectives.observables import jet_observables, observable_names
 from training.objectives.predictor import JetPredictor, Predictor, PredictorConfig, normalise
 from training.objectives.ranks import RunningMoments, global_mean, moments
@@ -53,7 +56,8 @@ class PJEPAConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     hidden: tuple[float, float] = (0.3, 0.5)
-    """Lowest and highest share of a jet's particles that is hidden; uniform in between, jet by jet."""
+    """Lowest and highest share of a jet's particles that is hidden; uniform in between, batch by batch as in I-JEPA:
+    contexts of jets of like multiplicity then are of like length, and little of a batch is padding."""
     contiguous: bool = False
     """Hide the neighbours in angle of a random particle instead of particles at random."""
     predictor: PredictorConfig = PredictorConfig()
@@ -80,6 +84,34 @@ class PJEPAConfig(BaseModel):
             msg = "weights: jet and observables are both 0, nothing would train the jet embedding"
             raise ValueError(msg)
         return self
+
+
+class Seen(NamedTuple):
+    """What student, target and predictor make of a batch: R visible and M hidden particles, all jets in one row.
+
+    Empty where no loss asks for it.
+    """
+
+    jet: Tensor
+    """[B, D], the student's jet embeddings."""
+    real: Tensor
+    """bool [B], whether the jet has a particle."""
+    tokens: Tensor
+    """[R, D], the student's particle embeddings."""
+    token_mask: Tensor
+    """bool [R]."""
+    hidden: Tensor
+    """f32 [M, field], the hidden particles."""
+    hidden_mask: Tensor
+    """bool [M]."""
+    predicted: Tensor
+    """[M, d], the predictor's hidden states."""
+    wanted: Tensor
+    """[M, D], what the target makes of the hidden particles."""
+    target_jet: Tensor
+    """[B, D], the target's jet embeddings."""
+    observed: Tensor
+    """f32 [B, O], observables of the whole jets."""
 
 
 class PJEPA(TeacherStudent[Encoder]):
@@ -119,7 +151,12 @@ class PJEPA(TeacherStudent[Encoder]):
 
     def forward(self, batch: Batch, progress: float = 0.0) -> dict[str, Tensor]:  # noqa: ARG002
         """Each part of the loss unweighted, and ``loss``, their weighted sum."""
-        parts = self.parts(batch, *self.draw(batch))
+        masks, kept = self.draw(batch)
+        if self.whole(batch.mask):
+            seen = self.look(batch, masks, kept)
+        else:
+            seen = joined([self.look(*cut(batch, masks, kept, part)) for part in slices(batch.mask)])
+        parts = self.parts(seen)
         weights = self.config.weights.model_dump()
         return parts | {"loss": torch.stack([weights[name] * value for name, value in parts.items()]).sum()}
 
@@ -128,44 +165,64 @@ class PJEPA(TeacherStudent[Encoder]):
     def draw(self, batch: Batch) -> tuple[Split, Tensor]:
         """This batch's split into visible and hidden particles, and which jets keep their optional fields, [B, 2]."""
         b, n = batch.mask.shape
-        numbers = self.uniform(b, n + 3, batch.mask.device)
-        order, ratio, dropped = numbers[:, :n], numbers[:, n], numbers[:, n + 1 :]
+        numbers, ratio = self.uniform(b, n + 2, batch.mask.device)
+        order, dropped = numbers[:, :n], numbers[:, n:]
         low, high = self.config.hidden
         if self.config.contiguous:
             order = neighbours(batch.particles, batch.mask, order)
         kept = [dropped[:, 0] >= self.config.drop_identity, dropped[:, 1] >= self.config.drop_displacement]
         return split(order, batch.mask, low + (high - low) * ratio, self.config.hidden), torch.stack(kept, dim=1)
 
-    def parts(self, batch: Batch, masks: Split, kept: Tensor) -> dict[str, Tensor]:
-        """The parts of the loss whose weight is not 0."""
-        weights, losses = self.config.weights, {}
+    def look(self, batch: Batch, masks: Split, kept: Tensor) -> Seen:
+        """What the networks make of the jets of ``batch``, as far as a loss of weight above 0 needs it."""
+        weights, none = self.config.weights, batch.jets.new_zeros(0)
         student = self.encoder(
             self.without_dropped(take(batch.particles, masks.context), kept), masks.context_mask, batch.jets
         )
+        hidden, predicted, wanted, target_jet, observed = none, none, none, none, none
         if weights.particle or weights.jet:
             with torch.no_grad():
                 target = self.target(batch.particles, batch.mask, batch.jets, self.config.last_blocks)
+            target_jet, wanted = target.jet, take(target.tokens, masks.target).flatten(0, 1)
         if weights.particle or weights.identity:
             hidden = take(batch.particles, masks.target)
             hints = self.encoder.preprocess(hidden, masks.target_mask, batch.jets).features[
                 ..., : len(KINEMATIC_FEATURES)
             ]
-            predicted = self.predictor(student.tokens, masks.context_mask, hints, masks.target_mask)
-        if weights.particle:
-            wanted = self.standardised(self.token_moments, take(target.tokens, masks.target), masks.target_mask)
-            error = F.smooth_l1_loss(self.predictor.embedding(predicted).float(), wanted, reduction="none")
-            losses["particle"] = global_mean(error.mean(-1), masks.target_mask)
-        real = batch.mask.any(1)
-        if weights.jet:
-            wanted = self.standardised(self.jet_moments, target.jet, real)
-            error = F.smooth_l1_loss(self.jet_predictor(student.jet).float(), wanted, reduction="none")
-            losses["jet"] = global_mean(error.mean(-1), real)
+            predicted = self.predictor(student.tokens, masks.context_mask, hints, masks.target_mask).flatten(0, 1)
+            hidden = hidden.flatten(0, 1)
         if weights.observables:
-            losses["observables"] = self.observable_loss(batch, student)
+            observed = jet_observables(batch.particles, batch.mask, batch.jets, batch.observables, self.stored)
+        return Seen(
+            jet=student.jet,
+            real=batch.mask.any(1),
+            tokens=student.tokens.flatten(0, 1),
+            token_mask=masks.context_mask.flatten(),
+            hidden=hidden,
+            hidden_mask=masks.target_mask.flatten(),
+            predicted=predicted,
+            wanted=wanted,
+            target_jet=target_jet,
+            observed=observed,
+        )
+
+    def parts(self, seen: Seen) -> dict[str, Tensor]:
+        """The parts of the loss whose weight is not 0."""
+        weights, losses = self.config.weights, {}
+        if weights.particle:
+            wanted = self.standardised(self.token_moments, seen.wanted, seen.hidden_mask)
+            error = F.smooth_l1_loss(self.predictor.embedding(seen.predicted).float(), wanted, reduction="none")
+            losses["particle"] = global_mean(error.mean(-1), seen.hidden_mask)
+        if weights.jet:
+            wanted = self.standardised(self.jet_moments, seen.target_jet, seen.real)
+            error = F.smooth_l1_loss(self.jet_predictor(seen.jet).float(), wanted, reduction="none")
+            losses["jet"] = global_mean(error.mean(-1), seen.real)
+        if weights.observables:
+            losses["observables"] = self.observable_loss(seen)
         if weights.identity:
-            losses["identity"] = identity_loss(self.identity(predicted), hidden, masks.target_mask)
+            losses["identity"] = identity_loss(self.identity(seen.predicted), seen.hidden, seen.hidden_mask)
         if weights.variance or weights.covariance:
-            losses |= self.spread_losses(student, real)
+            losses |= self.spread_losses(seen)
         return losses
 
     def without_dropped(self, particles: Tensor, kept: Tensor) -> Tensor:
@@ -187,21 +244,20 @@ class PJEPA(TeacherStudent[Encoder]):
             running.update(x, weights)
         return running.standardise(x)
 
-    def observable_loss(self, batch: Batch, student: Encoded) -> Tensor:
+    def observable_loss(self, seen: Seen) -> Tensor:
         """Smooth L1 of standardised observables, over those that a jet has."""
-        observed = jet_observables(batch.particles, batch.mask, batch.jets, batch.observables, self.stored)
         if self.training:
-            self.observable_moments.update(observed, batch.mask.any(1))
-        wanted = self.observable_moments.standardise(observed)
+            self.observable_moments.update(seen.observed, seen.real)
+        wanted = self.observable_moments.standardise(seen.observed)
         present = wanted.isfinite()
         wanted = torch.where(present, wanted, 0.0).clamp(-5, 5)
-        error = F.smooth_l1_loss(self.observable_predictor(student.jet).float(), wanted, reduction="none")
+        error = F.smooth_l1_loss(self.observable_predictor(seen.jet).float(), wanted, reduction="none")
         return global_mean(error, present)
 
-    def spread_losses(self, student: Encoded, real: Tensor) -> dict[str, Tensor]:
+    def spread_losses(self, seen: Seen) -> dict[str, Tensor]:
         """Variance hinge and covariance of the student's jet and particle embeddings, half each."""
         variance, covariance = [], []
-        for x, weights in ((student.jet, real), (student.tokens, student.mask)):
+        for x, weights in ((seen.jet, seen.real), (seen.tokens, seen.token_mask)):
             _, _, matrix = moments(normalise(x), weights)
             diagonal = matrix.diagonal()
             variance.append(F.relu(1 - (diagonal.clamp(min=0) + 1e-4).sqrt()).mean())
@@ -221,8 +277,12 @@ class PJEPA(TeacherStudent[Encoder]):
 
     def flops(self, batch: Batch) -> float:
         """Student forward and backward on the visible particles, target forward on all, predictor on both sides."""
-        weights, (b, n) = self.config.weights, batch.mask.shape
-        visible, hidden = lengths(n, self.config.hidden)
+        return sum(jets * self.flops_each(n, whole=self.whole(batch.mask)) for jets, n in self.shapes(batch.mask))
+
+    def flops_each(self, n: int, *, whole: bool) -> float:
+        """Operations for one jet of ``n`` particles; a slice has no padding between what is visible and hidden."""
+        weights, share = self.config.weights, self.config.hidden
+        visible, hidden = lengths(n, share) if whole else (n - sum(share) / 2 * n, sum(share) / 2 * n)
         total = 6 * encoder_macs(self.encoder.config, visible)
         if weights.particle or weights.jet:
             total += 2 * encoder_macs(self.encoder.config, n)
@@ -230,29 +290,23 @@ class PJEPA(TeacherStudent[Encoder]):
             size, dim = self.config.predictor, self.encoder.config.dim
             ends = (visible + hidden) * dim * size.dim
             total += 6 * (size.blocks * block_macs(visible + hidden, size.dim) + ends)
-        return b * total
+        return total
 
 
-def neighbours(particles: Tensor, mask: Tensor, order: Tensor) -> Tensor:
-    """Minus the angular distance to one particle of each jet, the real one with the largest ``order`` [B, N]."""
-    px, py, pz, _ = particles[..., :4].unbind(-1)
-    eta = torch.asinh(pz / (px.square() + py.square()).clamp(min=1e-16).sqrt())
-    phi = torch.atan2(py, px)
-    centre = torch.where(mask, order, -1.0).argmax(1, keepdim=True)
-    dphi = (phi - phi.gather(1, centre) + torch.pi).remainder(2 * torch.pi) - torch.pi
-    return -((eta - eta.gather(1, centre)).square() + dphi.square())
+def cut(batch: Batch, masks: Split, kept: Tensor, part: Slice) -> tuple[Batch, Split, Tensor]:
+    """The jets of a slice, every side no longer than its longest."""
+    rows, n = part
+    seen, hidden = (int(mask[rows].sum(1).max().clamp(min=1)) for mask in (masks.context_mask, masks.target_mask))
+    stored = None if batch.observables is None else batch.observables[rows]
+    jets = Batch(
+        particles=batch.particles[rows, :n], mask=batch.mask[rows, :n], jets=batch.jets[rows], observables=stored
+    )
+    # Places of padding may lie beyond the cut.
+    context = masks.context[rows, :seen].clamp(max=n - 1), masks.context_mask[rows, :seen]
+    target = masks.target[rows, :hidden].clamp(max=n - 1), masks.target_mask[rows, :hidden]
+    return jets, Split(*context, *target), kept[rows]
 
 
-IDENTITIES = 8
-"""Charged hadron, electron and muon of either charge, neutral hadron, photon."""
-
-
-def identity_loss(logits: Tensor, particles: Tensor, mask: Tensor) -> Tensor:
-    """Cross-entropy of the kind of each particle [B, M]; one without a flag, or with several, is left out."""
-    charge = particles[..., 4]
-    charged_hadron, neutral_hadron, photon, electron, muon = (particles[..., 5:10] > 0).long().unbind(-1)
-    positive = (charge > 0) * (charged_hadron + electron + muon)
-    kind = 2 * neutral_hadron + 3 * photon + 4 * electron + 6 * muon + positive
-    known = (charged_hadron + neutral_hadron + photon + electron + muon) == 1
-    error = F.cross_entropy(logits.float().movedim(-1, 1), kind.clamp(max=IDENTITIES - 1), reduction="none")
-    return global_mean(error, mask & known)
+def joined(seen: Sequence[Seen]) -> Seen:
+    """All slices in one."""
+    return Seen(*(torch.cat(parts) for parts in zip(*seen, strict=True)))

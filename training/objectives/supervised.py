@@ -8,9 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from training.data.batch import Batch
+from training.models.encoder import Encoder
 from training.models.encoders import AnyEncoder
 from training.models.flops import encoder_macs
 from training.models.heads import HeadName, build_head
+from training.models.slices import slices
 from training.objectives.base import Objective, ObjectiveError
 from training.objectives.ranks import global_mean
 
@@ -40,7 +42,12 @@ class Supervised(Objective):
 
     def logits(self, batch: Batch) -> Tensor:
         """Logits f32 [B, class]."""
-        return self.head(self.encoder(batch.particles, batch.mask, batch.jets)).float()
+        if self.whole(batch.mask):
+            return self.head(self.encoder(batch.particles, batch.mask, batch.jets)).float()
+        parts = slices(batch.mask)
+        inputs = [(batch.particles[rows, :n], batch.mask[rows, :n], batch.jets[rows]) for rows, n in parts]
+        logits = torch.cat([self.head(self.encoder(*values)) for values in inputs])
+        return logits.index_select(0, torch.cat([rows for rows, _ in parts]).argsort()).float()
 
     def forward(self, batch: Batch, progress: float = 0.0) -> dict[str, Tensor]:  # noqa: ARG002
         """Cross-entropy and accuracy."""
@@ -53,10 +60,14 @@ class Supervised(Objective):
         accuracy = global_mean((logits.argmax(1) == batch.labels).float(), every)
         return {"loss": global_mean(error, every), "accuracy": accuracy}
 
+    def whole(self, mask: Tensor) -> bool:
+        """Subjets come in batches without padding."""
+        return super().whole(mask) or not isinstance(self.encoder, Encoder)
+
     def exported(self) -> AnyEncoder:
         """The encoder in training."""
         return self.encoder
 
     def flops(self, batch: Batch) -> float:
         """Forward and twice that backward."""
-        return 6 * len(batch) * encoder_macs(self.encoder.config, batch.mask.shape[1])
+        return sum(6 * jets * encoder_macs(self.encoder.config, n) for jets, n in self.shapes(batch.mask))

@@ -56,8 +56,8 @@ class TeacherStudent(Objective, Generic[E]):
         self.target.eval()
         return self
 
-    def uniform(self, jets: int, numbers: int, device: torch.device) -> Tensor:
-        """Numbers in [0, 1) for the masks of the next batch, f32 [jets, numbers]."""
+    def uniform(self, jets: int, numbers: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Numbers in [0, 1) for the masks of the next batch: f32 [jets, numbers], and one f32 [] for all of them."""
         rank, world_size = world()
         # Outside training always the same masks, so that two evaluations agree.
         step = self.seen if self.training else -1

@@ -16,10 +16,10 @@ from training.config import RunConfig, check
 from training.data.batch import Batch
 from training.loop.checkpoint import CheckpointError, Checkpoints, checkpoint_of, read_checkpoint
 from training.loop.distributed import Ranks
-from training.loop.loop import Extras, Outcome, TrainingError, train
+from training.loop.loop import Outcome, train
 from training.loop.memory import InMemory
 from training.loop.monitors import read_lines
-from training.loop.state import Validation
+from training.loop.state import Extras, TrainingError, Validation
 from training.models.encoder import Encoder, EncoderConfig
 from training.objectives.base import Objective
 

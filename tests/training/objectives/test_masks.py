@@ -43,12 +43,17 @@ def test_largest_order_is_hidden() -> None:
 
 
 def test_ranks_draw_slices_of_one_batch() -> None:
-    whole = draws((6, 5), seed=3, step=7, rank=0, world_size=1, device=CPU)
+    whole, common = draws((6, 5), seed=3, step=7, rank=0, world_size=1, device=CPU)
     for rank in range(2):
-        part = draws((3, 5), seed=3, step=7, rank=rank, world_size=2, device=CPU)
+        part, same = draws((3, 5), seed=3, step=7, rank=rank, world_size=2, device=CPU)
         assert torch.equal(part, whole[rank::2])
-    assert not torch.equal(whole, draws((6, 5), seed=3, step=8, rank=0, world_size=1, device=CPU))
-    assert not torch.equal(whole, draws((6, 5), seed=4, step=7, rank=0, world_size=1, device=CPU))
+        assert torch.equal(same, common)
+    _, uneven = draws((4, 5), seed=3, step=7, rank=0, world_size=2, device=CPU)
+    assert torch.equal(uneven, common)
+    for seed, step in ((3, 8), (4, 7)):
+        other, another = draws((6, 5), seed=seed, step=step, rank=0, world_size=1, device=CPU)
+        assert not torch.equal(whole, other)
+        assert common != another
 
 
 def test_take() -> None:

@@ -10,7 +10,8 @@ from training.models.preprocess import DISPLACEMENT, FIELDS, IDENTITY, KINEMATIC
 from training.models.synthetic import synthetic_jets
 from training.objectives import build_objective
 from training.objectives.base import ObjectiveError
-from training.objectives.pjepa import PJEPA, identity_loss
+from training.objectives.identity import identity_loss
+from training.objectives.pjepa import PJEPA
 
 TINY = EncoderConfig(embed_dims=(16,), pair_dims=(8,), heads=2, blocks=3, class_blocks=1)
 STORED = ("tau1", "tau2", "softdrop_mass")
@@ -43,6 +44,25 @@ def test_every_trained_parameter_gets_a_finite_gradient() -> None:
             assert parameter.grad.isfinite().all(), name
         else:
             assert name.startswith("target."), name
+
+
+def test_slices_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for whole in (True, False):
+        monkeypatch.setattr("training.models.slices.TOKENS", 40)
+        objective = pjepa(weights={"observables": 1.0}, drop_identity=0.5)
+        objective.compiled = whole  # batches stay whole then
+        losses = objective(batch())
+        losses["loss"].backward()
+        grads = {name: p.grad for name, p in objective.named_parameters() if p.grad is not None}
+        found.append((losses, grads, dict(objective.named_buffers())))
+    for mine, theirs in zip(*found, strict=True):
+        assert mine.keys() == theirs.keys()
+        for name in mine:
+            scale = float(theirs[name].detach().abs().max()) + 1e-6
+            torch.testing.assert_close(
+                mine[name], theirs[name], rtol=1e-4, atol=1e-5 * scale + 1e-7, msg=lambda m, n=name: f"{n}: {m}"
+            )
 
 
 def test_loss_is_the_weighted_sum() -> None:

@@ -1,0 +1,48 @@
+"""Dask for coffea's Runner, with chunks on the workers that have a GPU and everything else on others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coffea.processor.executor import DaskExecutor
+
+GPU, POOL = "GPU", "POOL"
+"""Dask resources: a worker with a GPU, and one for opening files and adding up results."""
+
+
+class PinnedExecutor(DaskExecutor):
+    """coffea's Dask executor with chunks only on the workers that have a resource, and reductions on others.
+
+    ``dask.annotate`` would tag all tasks alike.
+    """
+
+    client: Any = None
+
+    def __call__(self, items: Any, function: Any, accumulator: Any) -> Any:
+        client = self.client
+        self.client = _Pinned(client)
+        try:
+            return super().__call__(items, function, accumulator)
+        finally:
+            self.client = client
+
+
+class _Pinned:
+    """A Dask client whose first ``map`` asks for a GPU, where there is one; the later ones add up results."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._resources = [resource_on(client, GPU), resource_on(client, POOL)]
+
+    def map(self, *args: Any, **kwargs: Any) -> Any:
+        resources = self._resources.pop(0) if len(self._resources) > 1 else self._resources[0]
+        return self._client.map(*args, resources=resources, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+def resource_on(client: Any, resource: str) -> dict[str, float]:
+    """Ask for a resource if any worker has it."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    return {resource: 1} if any(resource in worker["resources"] for worker in workers) else {}

@@ -1,0 +1,31 @@
+"""On a CPU: a batch in slices of jets of like multiplicity, short enough for its caches and with little padding.
+
+Results do not depend on it: jets never look at one another inside an encoder. On a GPU, and where what runs is compiled
+for given shapes, a batch stays whole.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+TOKENS = 4096
+"""Particles in a slice, about: fewer cost more in calls than they save, more spill the activations out of the cache."""
+
+
+class Slice(NamedTuple):
+    """Some jets of a batch, cut to the longest of them."""
+
+    rows: Tensor
+    """int64 [b], which jets."""
+    length: int
+    """Particles of the longest."""
+
+
+def slices(mask: Tensor) -> list[Slice]:
+    """The jets of ``mask`` bool [B, N], whose real particles come first, in slices of ascending multiplicity."""
+    counts = mask.sum(1)
+    order = counts.argsort(stable=True)
+    number = max(1, min(len(order), int(counts.sum()) // TOKENS))
+    return [Slice(rows, max(1, int(counts[rows[-1:]].sum()))) for rows in order.tensor_split(number)]
