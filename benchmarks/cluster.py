@@ -2,6 +2,7 @@
 
 The work, done by 1 and by 2 workers in turns after a warm-up, is EmbedProcessor over copies of the given files:
 
+ceiling     the same by 1 and by 2 plain processes, without Dask: what the machine itself gives a second one
 scaling     events a second of 2 workers over 1, by two measures: wall time, and the time inside chunks alone
 overhead    seconds per chunk of a processor that only counts, in this process and through Dask
 chunk size  seconds of a chunk = fixed + per event * events, fitted to chunks of several sizes
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import platform
 import shutil
@@ -88,6 +90,36 @@ def scaling(model: Path, fileset: dict[str, list[str]], chunksize: int, rounds: 
     }
     efficiency = {name: pair[2] / (2 * pair[1]) for name, pair in speed.items()}
     return {"events per second": speed, "efficiency": efficiency, "loads after warm-up": max(loads)}
+
+
+def ceiling(model: Path, fileset: dict[str, list[str]], chunksize: int, rounds: int) -> dict[str, Any]:
+    """Events a second of 1 and of 2 processes that know nothing of one another, at the same time; medians.
+
+    They share memory, caches and the processor's clock, which no software gives back.
+    """
+    context = multiprocessing.get_context("spawn")
+    speed = {}
+    for number in (1, 2):
+        start, rates = context.Barrier(number), context.Queue()
+        workers = [
+            context.Process(target=_alone, args=(model, fileset, chunksize, rounds, start, rates))
+            for _ in range(number)
+        ]
+        for worker in workers:
+            worker.start()
+        found = [rates.get() for _ in range(number * rounds)]
+        for worker in workers:
+            worker.join()
+        speed[number] = number * median(found)
+    return {"events per second": speed, "efficiency": speed[2] / (2 * speed[1])}
+
+
+def _alone(model: Path, fileset: dict[str, list[str]], chunksize: int, rounds: int, start: Any, rates: Any) -> None:
+    embed(model, fileset, chunksize)
+    for _ in range(rounds):
+        start.wait()
+        found = embed(model, fileset, chunksize)
+        rates.put(found["events"] / found["seconds_run"])
 
 
 def overhead(fileset: dict[str, list[str]], events: int, chunks: int) -> dict[str, float]:
@@ -180,9 +212,13 @@ def main() -> None:
             for path in options.events
         ]
         one = {"events": copies[:1]}
+        result: dict[str, Any] = {}
         with console.status("scaling"):
-            result: dict[str, Any] = {
-                "scaling": scaling(options.model, {"events": copies}, options.chunksize, options.rounds)
+            for name, measure in (("ceiling", ceiling), ("scaling", scaling)):
+                result[name] = measure(options.model, {"events": copies}, options.chunksize, options.rounds)
+            most = result["ceiling"]["efficiency"]
+            result["scaling"]["of the ceiling"] = {
+                name: value / most for name, value in result["scaling"]["efficiency"].items()
             }
         with console.status("chunks"):
             events = embed(options.model, one, 10**9)["events"]
@@ -196,7 +232,7 @@ def main() -> None:
         result["chunk"],
         dask=result["overhead"]["of Dask"],
         gpu_jets=options.gpu_jets,
-        chunksize=100_000,
+        chunksize=50_000,
         open_seconds=slowest,
     )
     for name, values in result.items():

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", type=Path, required=True, metavar="ENCODER.onnx")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     parser.add_argument("--workers", type=int, help="processes (default: one per core)")
-    parser.add_argument("--chunksize", type=int, default=50_000, help="events a chunk")
+    parser.add_argument("--chunksize", type=int, default=20_000, help="events a chunk")
     parser.add_argument("--mjj", type=float, default=2000.0, help="smallest mass of the two leading jets, GeV")
     options = parser.parse_args(arguments)
     files: dict[str, list[str]] = {}

@@ -16,7 +16,7 @@ import cloudpickle
 import lz4.frame
 from coffea.processor import CheckpointerABC
 
-from jepa_coffea.embedded import present
+from jepa_coffea.embedded import present, versions
 
 CHUNK = ("dataset", "filename", "treename", "entrystart", "entrystop", "fileuuid", "version")
 """What coffea says of a chunk (``version``, of the schema, only once it is open); anything else is the user's."""
@@ -82,7 +82,7 @@ class Checkpointer(CheckpointerABC):
 
 
 def identity_hash(processor: Any) -> str:
-    """Short hash of what decides a processor's output besides the events: its code, its configuration, its model."""
+    """Short hash of what decides a processor's output besides the events: code, configuration, model, versions."""
     if not hasattr(processor, "identity"):
         msg = (
             f"{type(processor).__name__} has no identity(): a checkpoint must know the processor's configuration and "
@@ -90,5 +90,5 @@ def identity_hash(processor: Any) -> str:
         )
         raise TypeError(msg)
     code = [inspect.getsource(kind) for kind in type(processor).__mro__ if kind.__module__ != "builtins"]
-    text = json.dumps([processor.identity(), code], sort_keys=True, default=str)
+    text = json.dumps([processor.identity(), code, versions()], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -32,7 +32,7 @@ class Dijets(NamedTuple):
 
     events: NDArray[np.int64]
     """Positions of the selected events, ascending."""
-    index: NDArray[np.int64]
+    places: NDArray[np.int64]
     """Positions of their two leading jets among all jets of the event, [event, 2]."""
     jets: ak.Array
     """The two leading jets in pT of each, ``events * 2 * jet``."""
@@ -60,8 +60,8 @@ def select_dijets(jets: ak.Array, selection: DijetSelection) -> Dijets:
         kept &= passed
         flow[name] = two.copy()
         flow[name][two] = kept
-    index = np.asarray(ak.flatten(place), dtype=np.int64).reshape(-1, 2)
-    return Dijets(np.flatnonzero(flow["mjj"]), index[kept], pair[kept], mass[kept], flow)
+    places = np.asarray(ak.flatten(place), dtype=np.int64).reshape(-1, 2)
+    return Dijets(np.flatnonzero(flow["mjj"]), places[kept], pair[kept], mass[kept], flow)
 
 
 def invariant_mass(pair: ak.Array) -> Floats:

@@ -115,7 +115,7 @@ class DijetEmbedder(ProcessorABC):
         """
         counts = np.asarray(ak.num(jets, axis=1), dtype=np.int64)
         first = np.cumsum(counts) - counts
-        place = {name: (first[dijets.events, None] + dijets.index).ravel() for name, dijets in selected.items()}
+        place = {name: (first[dijets.events, None] + dijets.places).ravel() for name, dijets in selected.items()}
         wanted = np.unique(np.concatenate([*place.values()]))
         mask = np.zeros(int(counts.sum()), dtype=bool)
         mask[wanted] = True

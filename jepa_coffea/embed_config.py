@@ -46,7 +46,7 @@ class EmbedConfig(Section):
     collection: str = "FatJet"
     selection: DijetSelection = DijetSelection()
     provider: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
-    chunksize: int = Field(50_000, gt=0)
+    chunksize: int = Field(20_000, gt=0)
     skip_bad_files: bool = False
     checkpoints: Path | None = None
     """Folder that keeps finished chunks, so that an interrupted run goes on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import awkward as ak
 import numpy as np
@@ -60,6 +61,7 @@ class Systematics:
 
     def identity(self) -> dict[str, dict[str, str]]:
         """What tells these variations from others, for checkpoints and for the metadata of files."""
+        kinds: dict[str, Mapping[str, Callable[..., Any]]]
         kinds = {"jets": self.jets, "weights": self.weights, "constituents": self.constituents}
         return {kind: {name: fingerprint(vary) for name, vary in given.items()} for kind, given in kinds.items()}
 

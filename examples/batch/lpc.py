@@ -31,7 +31,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("output")
     parser.add_argument("files", nargs="+", metavar="DATASET=FILE")
     parser.add_argument("--jobs", type=int, default=50)
-    parser.add_argument("--chunksize", type=int, default=50_000)
+    parser.add_argument("--chunksize", type=int, default=20_000)
     return parser.parse_args(arguments)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
@@ -70,13 +71,15 @@ def delphes_jets(columns: Columns, collection: str) -> ak.Array:
     return nest_like(cartesian(flat(pt), flat(eta), flat(phi), flat(mass)), pt)
 
 
-@register(
-    "delphes",
-    recognise=lambda columns: columns.has("Jet", "Constituents", "PT") or columns.has("FatJet", "Constituents", "PT"),
-    jets=delphes_jets,
-)
+def is_delphes(columns: Columns) -> bool:
+    """Some collection has references to constituents; cards call their jets as they like (``JetPUPPIAK8``)."""
+    names = dict.fromkeys(re.split(r"[./]", field)[0] for field in ("Jet", "FatJet", *columns.events.fields))
+    return any(columns.has(name, "Constituents", "PT") for name in names if "Jet" in name)
+
+
+@register("delphes", recognise=is_delphes, jets=delphes_jets)
 def delphes(columns: Columns, collection: str, fields: Collection[str]) -> ak.Array:
-    """Delphes: references of Jet or FatJet resolved to energy-flow or particle-flow (PUPPI) objects."""
+    """Delphes: references of any jet collection resolved to energy-flow, particle-flow (PUPPI) or raw objects."""
     references = columns.get(collection, "Constituents.refs")
     per_event, per_jet = counts_of(references), counts_of(ak.flatten(references, axis=1))
     event = np.repeat(np.repeat(np.arange(len(per_event)), per_event), per_jet)

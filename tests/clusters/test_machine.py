@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import cloudpickle
+import pyarrow.parquet as pq
 import pytest
 
 from jepa_coffea import JEPAEmbedder, clusters
@@ -41,7 +42,7 @@ def test_same_answer_after_a_worker_was_killed(
 ) -> None:
     # The embedder's file is gone before the run: workers have what was shipped to them.
     path = Path(shutil.copy(model, tmp_path / model.name))
-    processor = slow.SlowProcessor(JEPAEmbedder(path))
+    processor = slow.SlowProcessor(JEPAEmbedder(path), tmp_path / "out")
     path.unlink()
     workers = {info["name"]: address for address, info in client.scheduler_info(n_workers=-1)["workers"].items()}
     pids = client.run(os.getpid)
@@ -61,6 +62,8 @@ def test_same_answer_after_a_worker_was_killed(
     assert killed
     assert_same(output, undisturbed)
     assert output["run"]["chunks"] == 4
+    rows = pq.read_table(tmp_path / "out")["event"].to_pylist()
+    assert len(rows) == len(set(rows)) == sum(book["selected"] for book in undisturbed["bookkeeping"].values())
     pool = pids[workers["pool-0"]]
     assert all(not name.endswith(f":{pool}") for name in output["metrics"])
     assert all(worker["loads"] <= 1 for worker in output["metrics"].values())

@@ -6,7 +6,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import uproot
 import yaml
+from dask.utils import parse_bytes
 from distributed import LocalCluster
 
 from jepa_coffea import clusters
@@ -25,8 +27,15 @@ def test_there_are_documents() -> None:
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
-def test_document_is_valid(path: Path) -> None:
-    assert read(path).chunksize >= 50_000
+def test_chunks_fit_into_memory(path: Path, shared_data: Path) -> None:
+    """Twice over, for all candidates of a real PFNano event and the eleven branches that are read of each."""
+    config = read(path)
+    assert config.chunksize >= 10_000
+    with uproot.open(shared_data / "pfnano.root") as file:
+        candidates = file["Events"]["nPFCands"].array(library="np").mean()
+    assert candidates == pytest.approx(1820, abs=1)
+    given = config.cluster.options.get("memory", "4 GB")
+    assert 2 * config.chunksize * candidates * 11 * 4 < parse_bytes(given)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 import awkward as ak
 import numpy as np
 import pytest
+import uproot
 from coffea.nanoevents import DelphesSchema, NanoEventsFactory
 
 from jepa_coffea.constituents import FIELDS, LayoutError, constituents_of, jets_of
@@ -25,11 +26,24 @@ def test_references_resolve(events: ak.Array) -> None:
     assert all(ak.all(np.isfinite(found[name]), axis=None) for name in FIELDS)
 
 
-def test_constituents_add_up(events: ak.Array) -> None:
-    found, jets = constituents_of(events, "Jet"), jets_of(events, "Jet")
+@pytest.mark.parametrize(
+    ("collection", "jets", "particles"),
+    [
+        ("Jet", 106, 1877),
+        ("ParticleFlowJet04", 113, 1907),
+        ("ParticleFlowJet08", 158, 4960),
+        ("ParticleFlowJet15", 154, 9799),
+        ("CaloJet08", 147, 4458),
+        ("TrackJet08", 76, 1092),
+    ],
+)
+def test_constituents_add_up(events: ak.Array, collection: str, jets: int, particles: int) -> None:
+    found, axes = constituents_of(events, collection), jets_of(events, collection)
+    assert ak.sum(ak.num(found)) == jets
+    assert ak.sum(ak.num(found, axis=2)) == particles
     for name in ("px", "py", "pz", "energy"):
         np.testing.assert_allclose(
-            ak.flatten(ak.sum(found[name], axis=2)), ak.flatten(jets[name]), atol=0.01 * ak.max(jets.energy), rtol=1e-3
+            ak.flatten(ak.sum(found[name], axis=2)), ak.flatten(axes[name]), atol=0.01 * ak.max(axes.energy), rtol=1e-3
         )
 
 
@@ -46,6 +60,25 @@ def test_identity_by_hand(events: ak.Array) -> None:
     np.testing.assert_allclose(np.sort(found.d0[found.charge != 0]), np.sort(tracks.D0[mine]), rtol=1e-5)
     photons = [number for number in events.EFlowPhoton[0].fUniqueID if number & 0xFFFFFF in wanted]
     assert ak.sum(found.is_photon) == len(photons)
+
+
+def test_reads_only_what_it_needs(shared_data: Path) -> None:
+    log: list = []
+    events = NanoEventsFactory.from_root(
+        {str(shared_data / "delphes.root"): "Delphes"}, schemaclass=DelphesSchema, mode="virtual", access_log=log
+    ).events()
+    constituents_of(events, "Jet", fields=("px", "py", "pz", "energy"))
+    assert {entry.branch.split("/")[0].split(".")[0].removesuffix("_size") for entry in log} == {
+        "Jet", "EFlowTrack", "EFlowPhoton", "EFlowNeutralHadron",
+    }  # fmt: skip
+    assert not any(entry.branch.endswith((".D0", ".PID", ".Charge")) for entry in log)
+
+
+def test_plain_arrays_give_the_same(events: ak.Array, shared_data: Path) -> None:
+    with uproot.open(shared_data / "delphes.root") as file:
+        plain = file["Delphes"].arrays(filter_name=r"/(ParticleFlowJet08|EFlow\w*)\..*/")
+    found, expected = constituents_of(plain, "ParticleFlowJet08"), constituents_of(events, "ParticleFlowJet08")
+    assert all(ak.all(found[name] == expected[name]) for name in FIELDS)
 
 
 def puppi(references: list[list[int]]) -> ak.Array:

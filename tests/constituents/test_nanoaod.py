@@ -6,9 +6,11 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
+from coffea.nanoevents import NanoEventsFactory
 
-from jepa_coffea.constituents import LayoutError, constituents_of
+from jepa_coffea.constituents import LayoutError, constituents_of, jets_of
 from jepa_coffea.constituents.record import IDENTITY, KINEMATICS
+from jepa_coffea.schemas import NanoAOD
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +57,31 @@ def test_displacement_cannot_be_had(events: ak.Array) -> None:
 def test_small_jets_have_no_table(events: ak.Array) -> None:
     with pytest.raises(LayoutError, match=r"'nanoaod': the events have no JetPFCand\.jetIdx"):
         constituents_of(events, "Jet")
+
+
+@pytest.mark.parametrize("mode", ["eager", "virtual"])
+def test_through_coffea(events: ak.Array, shared_data: Path, mode: str) -> None:
+    """coffea links nothing in these files; selections of jets find their candidates all the same."""
+    log: list = []
+    wanted = {"filter_name": "/(run|luminosityBlock|event|n?(FatJet|FatJetPFCand|PFCand)(_.*)?)/"}
+    nano = NanoEventsFactory.from_root(
+        {str(shared_data / "nano_tt_v15.root"): "Events"},
+        schemaclass=NanoAOD,
+        mode=mode,
+        access_log=log,
+        iteritems_options=wanted if mode == "eager" else {},
+    ).events()
+    found, expected = constituents_of(nano), constituents_of(events)
+    assert "?" not in str(found.type)
+    assert all(ak.all(found[name] == expected[name]) for name in expected.fields)
+    assert ak.all(jets_of(nano).energy == jets_of(events).energy)
+    if mode == "virtual":
+        assert {entry.branch for entry in log} == {
+            "nFatJet", "FatJet_pt", "FatJet_eta", "FatJet_phi", "FatJet_mass",
+            "nFatJetPFCand", "FatJetPFCand_jetIdx", "FatJetPFCand_pfCandIdx",
+            "nPFCand", "PFCand_pt", "PFCand_eta", "PFCand_phi", "PFCand_mass", "PFCand_pdgId",
+        }  # fmt: skip
+    chosen = nano.FatJet[nano.FatJet.pt > 250]
+    some = constituents_of(nano, jets=chosen)
+    assert ak.num(some).to_list() == ak.num(chosen).to_list()
+    assert ak.all(some.px == expected[nano.FatJet.pt > 250].px)

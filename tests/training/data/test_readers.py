@@ -4,6 +4,8 @@ from pathlib import Path
 
 import awkward as ak
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import uproot
 
@@ -12,6 +14,7 @@ from training.data.classes import JETCLASS, JETCLASS2
 from training.data.columns import OBSERVABLES, BadFileError, Columns
 from training.data.loader import DataConfig, make_loader
 from training.data.readers.base import LARGEST_BLOCK, SMALLEST_BLOCK, even_blocks
+from training.data.readers.jetclass_parquet import MOST_OPEN, JetClassParquet, RowGroup
 from training.data.sources import Reading, open_jets
 
 
@@ -54,13 +57,39 @@ def test_jetclass2_parquet_gives_what_the_layout_gives(jetclass: Path, tmp_path:
     assert file.jets == 40
     assert file.class_names == JETCLASS2
     stored = ak.from_parquet(path)
-    for start, stop in ((0, 40), (7, 33), (15, 30), (39, 40)):
+    for start, stop in ((0, 40), (7, 33), (15, 30), (39, 40), (3, 9), (9, 14), (2, 5)):
         columns = file.read(start, stop)
         assert_is(columns, constituents_of(stored[start:stop]), jets_of(stored[start:stop]))
         assert np.array_equal(columns.labels, np.arange(start, stop) * 4)
         for name, branch in {"softdrop_mass": "sdmass", "tau3": "tau3", "pt": "pt"}.items():
             column = columns.observables[:, OBSERVABLES.index(name)]
             assert np.array_equal(column, ak.to_numpy(events[f"jet_{branch}"][start:stop]))
+
+
+def test_large_row_group_is_read_in_pieces(tmp_path: Path) -> None:
+    rows = 2 * LARGEST_BLOCK + 100
+    table = pa.table({"a": pa.array(np.arange(rows)), "b": pa.array([[k] * (k % 3) for k in range(rows)])})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=rows)
+    group = RowGroup(str(tmp_path / "a.parquet"), 0, ["a", "b"])
+    for start, stop in ((0, 10), (5, LARGEST_BLOCK + 5), (LARGEST_BLOCK + 1, LARGEST_BLOCK + 2), (rows - 3, rows)):
+        assert group.rows(start, stop).equals(table.slice(start, stop - start))
+        assert sum(batch.num_rows for batch in group._kept) <= stop - start + 2 * LARGEST_BLOCK
+    assert group.first == 2 * LARGEST_BLOCK
+
+
+def test_few_row_groups_stay_open(jetclass: Path, tmp_path: Path) -> None:
+    """However many files are read in turns."""
+    entries = uproot.open(jetclass / "TTBar_000.root")["tree"].arrays(entry_stop=8)
+    second = {name: entries[name] for name in entries.fields if name.startswith(("part_", "jet_"))}
+    files = []
+    for number in range(MOST_OPEN + 3):
+        ak.to_parquet(ak.zip(second, depth_limit=1), tmp_path / f"{number}.parquet")
+        files.append(open_jets(str(tmp_path / f"{number}.parquet"), Reading()))
+    expected = files[0].read(0, 8)
+    for start, stop in ((0, 3), (3, 8), (1, 2)):
+        for file in files:
+            assert np.array_equal(file.read(start, stop).kinematics, expected.slice(start, stop).kinematics)
+    assert len(JetClassParquet._recent) == MOST_OPEN
 
 
 def test_events_of_pfnano(shared_data: Path) -> None:

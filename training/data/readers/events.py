@@ -18,8 +18,13 @@ from training.data.columns import GROUPS, OBSERVABLES, UNLABELLED, BadFileError,
 from training.data.readers.base import JetFile, even_blocks, naming
 from training.data.readers.trees import LazyTree
 
-WORTH_A_LOOK = r"((Fat|Ca|AK\d+)?Jet(PFCands?)?|PFCands?|EFlow\w*)[_.].*"
+WORTH_A_LOOK = (
+    r"((Fat|Ca|AK\d+|ParticleFlow)?Jet(PFCands?|PUPPI\w*|\d+)?|PFCands?|EFlow\w*|ParticleFlowCandidate)[_.].*"
+)
 """Branches that the known layouts read. If they do not do, all are looked at, which may take half a minute."""
+
+STEP = 50_000
+"""Events whose jets are counted at once."""
 
 EXTRA = {"softdrop_mass": ("msoftdrop",)} | {f"tau{n}": (f"tau{n}",) for n in (1, 2, 3, 4)}
 """Observable to the fields of the jet collection that may hold it."""
@@ -41,15 +46,22 @@ class EventFile(JetFile):
                 raise BadFileError(msg)
             self._find_branches(tree, layout)
             self.fields = self.layout.fields
-            jets = jets_of(self._events(tree, 0, entries), collection, layout=self.layout)
-            per_event = np.ones(entries, np.int64) if self.layout.depth == 2 else np.asarray(ak.num(jets, axis=1))
-            self._first = np.concatenate([[0], np.cumsum(per_event)]).astype(np.int64)
+            per_event = [
+                self._jets_per_event(tree, start, min(start + STEP, entries)) for start in range(0, entries, STEP)
+            ]
+            self._first = np.concatenate([[0], np.cumsum(np.concatenate(per_event))]).astype(np.int64)
             self.jets = int(self._first[-1])
             if self.jets == 0:
                 msg = f"{path}: no jets in {collection} of {entries} events"
                 raise BadFileError(msg)
             clusters = np.unique(np.append(self._first[tree.common_entry_offsets()], [0, self.jets]))
             self.boundaries = even_blocks(clusters)
+
+    def _jets_per_event(self, tree: Any, start: int, stop: int) -> NDArray[np.int64]:
+        if self.layout.depth == 2:
+            return np.ones(stop - start, np.int64)
+        jets = jets_of(self._events(tree, start, stop), self.collection, layout=self.layout)
+        return np.asarray(ak.num(jets, axis=1), dtype=np.int64)
 
     def _find_branches(self, tree: Any, layout: str | None) -> None:
         """Which collections the layout reads: files have a thousand branches, and each one opened costs time."""

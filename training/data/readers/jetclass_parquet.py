@@ -6,7 +6,8 @@ Schema: C. Li et al., arXiv:2405.12972.
 from __future__ import annotations
 
 import threading
-from typing import Any
+from collections import OrderedDict
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -15,19 +16,49 @@ from numpy.typing import NDArray
 
 from training.data.classes import JETCLASS2
 from training.data.columns import UNLABELLED, BadFileError, Columns, empty, order_by_pt
-from training.data.readers.base import JetFile, even_blocks, naming
+from training.data.readers.base import LARGEST_BLOCK, JetFile, even_blocks, naming
 from training.data.readers.jetclass_root import EXTRA, JET, PARTICLES, fill_jets
 
 LABEL = "jet_label"
 
 
+MOST_OPEN = 4
+"""Row groups that are kept open, of all files together."""
+
+
+class RowGroup:
+    """A row group read from front to back, some thousand rows at a time: it may be the whole of a large file."""
+
+    def __init__(self, path: str, number: int, columns: list[str]) -> None:
+        self.number = number
+        # Buffered, or every column would be read as a whole, though not decoded.
+        file = pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False)
+        options = {"batch_size": LARGEST_BLOCK, "columns": columns, "use_threads": False}
+        self._batches = file.iter_batches(row_groups=[number], **options)
+        self._kept: list[pa.RecordBatch] = []
+        self.first = 0
+        """First row that can still be had."""
+
+    def rows(self, start: int, stop: int) -> pa.Table:
+        """Rows ``start:stop`` of the group; ``start`` is not before ``first``."""
+        end = self.first + sum(batch.num_rows for batch in self._kept)
+        while end < stop:
+            self._kept.append(next(self._batches))
+            end += self._kept[-1].num_rows
+            while self.first + self._kept[0].num_rows <= start:
+                self.first += self._kept.pop(0).num_rows
+        return pa.Table.from_batches(self._kept).slice(start - self.first, stop - start)
+
+
 class JetClassParquet(JetFile):
-    """One parquet file; see `JetFile`. The row group read last is kept, as its blocks are mostly read in a row."""
+    """One parquet file; see `JetFile`. Blocks are mostly read in a row, so the row groups read last stay open."""
+
+    _recent: ClassVar[OrderedDict[JetClassParquet, RowGroup]] = OrderedDict()
+    _recent_lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, path: str) -> None:
         self.path = self.source = path
         self._lock = threading.Lock()
-        self._kept: tuple[int, pa.Table] | None = None
         with naming(path), pq.ParquetFile(path) as file:
             names = set(file.schema_arrow.names)
             missing = [b for b in (*(b for bs in PARTICLES.values() for b in bs), *JET) if b not in names]
@@ -47,22 +78,28 @@ class JetClassParquet(JetFile):
             self.class_names = JETCLASS2 if LABEL in names else ()
             self.boundaries = even_blocks(self._groups)
 
-    def _group(self, number: int) -> pa.Table:
+    def _rows(self, number: int, start: int, stop: int) -> pa.Table:
+        """Rows ``start:stop`` of a row group."""
         with self._lock:
-            if self._kept is None or self._kept[0] != number:
-                self._kept = None
-                with pq.ParquetFile(self.path) as file:
-                    self._kept = (number, file.read_row_group(number, columns=self._names, use_threads=False))
-            return self._kept[1]
+            with self._recent_lock:
+                group = self._recent.pop(self, None)
+            if group is None or group.number != number or group.first > start:
+                group = RowGroup(self.path, number, self._names)
+            table = group.rows(start, stop)
+            with self._recent_lock:
+                self._recent[self] = group
+                while len(self._recent) > MOST_OPEN:
+                    self._recent.popitem(last=False)
+            return table
 
     def _table(self, start: int, stop: int) -> pa.Table:
         first = int(np.searchsorted(self._groups, start, side="right")) - 1
         last = int(np.searchsorted(self._groups, stop, side="left"))
-        parts = []
-        for number in range(first, last):
-            begin = int(self._groups[number])
-            part = self._group(number)
-            parts.append(part.slice(max(start - begin, 0), min(stop - begin, part.num_rows) - max(start - begin, 0)))
+        edges = self._groups.tolist()
+        parts = [
+            self._rows(k, max(start, edges[k]) - edges[k], min(stop, edges[k + 1]) - edges[k])
+            for k in range(first, last)
+        ]
         return pa.concat_tables(parts)
 
     def read(self, start: int, stop: int) -> Columns:
