@@ -19,6 +19,7 @@ import argparse
 import json
 import platform
 import time
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -252,7 +253,9 @@ def main() -> None:
     arguments = parser.parse_args()
     experiments = arguments.experiments or {"searches": 1000, "coverage": 3000, "timing": 200}[arguments.what]
     kept = partial(searches, folder=arguments.output)
-    study = {"searches": kept, "coverage": coverage, "timing": timing}[arguments.what]
+    studies: dict[str, Callable[[int, Client | None], dict[str, Any]]]
+    studies = {"searches": kept, "coverage": coverage, "timing": timing}
+    study = studies[arguments.what]
     if arguments.workers > 1:
         with (
             LocalCluster(n_workers=arguments.workers, threads_per_worker=1, dashboard_address=":0") as cluster,
