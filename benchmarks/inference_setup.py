@@ -15,7 +15,7 @@ from training.models.encoder import Encoder, EncoderConfig
 from training.models.synthetic import synthetic_jets
 
 SIZES: dict[str, dict[str, Any]] = {
-    "mini": {"embed_dims": (128, 128), "pair_dims": (32, 32), "blocks": 4, "max_particles": 64},
+    "mini": {"embed_dims": (64, 64), "pair_dims": (16, 16), "heads": 4, "blocks": 4, "max_particles": 64},
     "small": {"embed_dims": (256, 256)},
     "published": {"embed_dims": (512, 512, 512), "blocks": 16},
 }

@@ -18,11 +18,16 @@ from jepa_coffea.encoder.providers import ProviderError
 from jepa_coffea.encoder.session import Model
 
 BUDGETS = {
-    "cpu": Budget(tokens=1024, pairs=131_072, step=4),
+    "cpu": Budget(tokens=1024, pairs=131_072, step=1),
     "cuda": Budget(tokens=65_536, pairs=4_194_304, step=16),
     "tensorrt": Budget(tokens=65_536, pairs=4_194_304, step=16),
 }
-"""Micro-batches per provider: on a CPU what fits its caches, on a GPU what fills it."""
+"""Micro-batches per provider: on a CPU what fits its caches, on a GPU what fills it.
+
+On a CPU no model needs one of its own: one core of an AMD EPYC (Zen 3) is as fast, within 10 %, with 512, 768 and 1024
+tokens, for encoders of width 128, 256 and 512 alike. With 2048 tokens it is up to a quarter slower, with 256 too.
+Lengths that are multiples of 4 gain nothing there: the products run over all tokens of a batch at once.
+"""
 
 THREADS = {"cpu": 1, "cuda": 2, "tensorrt": 2}
 """Micro-batches in flight: one worker, one core; on a GPU one is padded and copied while the other computes."""

@@ -25,19 +25,22 @@ def calibration_section(result: HuntResult) -> Section:
             corrected.null.failed,
             f"{corrected.null.mean:.3f} ± {corrected.null.mean_error:.3f}",
             f"{corrected.null.width:.3f} ± {corrected.null.width_error:.3f}",
+            corrected.null.gaussian_p,
         ]
         for c in result.calibrated
         for estimate, corrected in (("function", c.corrected), ("template", c.template))
         if not isinstance(corrected, str)
     ]
     columns = ["window", "efficiency", "background by", "experiments", "failed fits", "mean of Z", "width of Z"]
+    columns += ["Gaussian p"]
     caption = (
         "Background-only pseudo-experiments with their own folds, training, thresholds and fit, as counted; background "
         "by the fitted function."
     )
+    note = "Gaussian p: of the Shapiro-Wilk test. Where it is small, quote the p by rank instead of the corrected one."
     return Section(
         "Calibration of the whole pipeline",
-        tables=[Table("Z under the null", columns, rows), *search_table(result)],
+        tables=[Table("Z under the null", columns, rows, note), *search_table(result)],
         figures=[Figure("Null pseudo-experiments", plot_calibration(nulls), caption)],
     )
 

@@ -1,11 +1,14 @@
 """Counts, background estimates and spectra of a hunt, for the report."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from jepa_coffea.bumphunt.plots import plot_global, plot_scan, plot_spectra
 from jepa_coffea.bumphunt.report import Figure, Section, Table
+from jepa_coffea.bumphunt.scan import Scan
+from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.hunt.calibration import Calibrated
-from jepa_coffea.hunt.state import HuntResult, Selection
+from jepa_coffea.hunt.state import HuntResult
 from jepa_coffea.hunt.summary import AGREEMENT
 
 
@@ -81,7 +84,7 @@ def both_corrected(entry: Calibrated | None) -> list[str]:
     return ["uncalibrated" if isinstance(c, str) else f"{c.z:.2f} ± {c.z_error:.2f}" for c in corrected]
 
 
-def spectra_section(result: HuntResult) -> Section:
+def spectra_section(result: HuntResult, windows: Windows) -> Section:
     """Spectra with fits, and local p0 against mass."""
     figures = []
     for window in dict.fromkeys(s.counting.window for s in result.baseline):
@@ -92,9 +95,12 @@ def spectra_section(result: HuntResult) -> Section:
                 "Fit with the window masked, its sampled 68 and 95 % bands, and signed roots of each bin's deviance."
             )
             figures.append(Figure(f"Spectra of {window}", plot_spectra(fits), caption))
-    scans = {s.label: s.scan for s in _distinct((*result.baseline, *result.selections)) if s.scan is not None}
+    scans = local_scans(result, windows)
     if scans:
-        caption = "Signal-plus-background fits of the whole range, not corrected for the width of the null."
+        caption = (
+            "Signal-plus-background fits of the whole range, not corrected for the width of the null; after a "
+            "selection only at masses inside the window that its classifiers were trained for."
+        )
         figures.append(Figure("Local p0 against mass", plot_scan(scans), caption))
     if result.refitted is not None:
         caption = "Largest local significance in toys in which every fit is redone."
@@ -102,7 +108,26 @@ def spectra_section(result: HuntResult) -> Section:
     return Section("Spectra", figures=figures)
 
 
-def _distinct(selections: Sequence[Selection]) -> list[Selection]:
-    """One baseline is enough: without a selection all windows have the same spectrum."""
-    first = next((s for s in selections if s.counting.efficiency == 1), None)
-    return [s for s in selections if s is first or s.counting.efficiency < 1]
+def local_scans(result: HuntResult, windows: Windows) -> dict[str, Scan | Sequence[Scan]]:
+    """Local p0 of all events, and of each efficiency inside every window.
+
+    Elsewhere a selection by classifiers of a window means nothing: there they were trained to refuse.
+    """
+    scans: dict[str, Scan | Sequence[Scan]] = {}
+    if result.baseline and result.baseline[0].scan is not None:  # without a selection all windows have one spectrum
+        scans["all events"] = result.baseline[0].scan
+    ends = {window.name: (window.low, window.high) for window in windows.windows}
+    for efficiency in dict.fromkeys(s.counting.efficiency for s in result.selections):
+        here = [s for s in result.selections if s.counting.efficiency == efficiency and s.scan is not None]
+        pieces = [inside(s.scan, *ends[s.counting.window]) for s in here if s.scan is not None]
+        pieces = [piece for piece in pieces if len(piece.masses)]
+        if pieces:
+            scans[f"efficiency {efficiency:g}"] = pieces
+    return scans
+
+
+def inside(scan: Scan, low: float, high: float) -> Scan:
+    """The scan between two masses."""
+    kept = (scan.masses >= low) & (scan.masses <= high)
+    columns = ("masses", "z", "p0", "yields", "errors")
+    return replace(scan, **{name: getattr(scan, name)[kept] for name in columns})

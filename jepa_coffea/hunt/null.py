@@ -55,6 +55,11 @@ class Null:
         m4 = float(((self.toys - self.mean) ** 4).mean())
         return float(np.sqrt(max(m4 - self.width**4 * (n - 3) / (n - 1), 0) / n)) / (2 * self.width)
 
+    @property
+    def gaussian_p(self) -> float:
+        """p-value of the Shapiro-Wilk test: small where the toys are not Gaussian, which ``corrected`` supposes."""
+        return float(stats.shapiro(self.toys).pvalue)
+
     def corrected(self, z: npt.ArrayLike) -> Floats:
         """Corrected Z, of the shape of ``z``: the tail of Student's t of n - 1 degrees in Gaussian units."""
         n = len(self.toys)
@@ -99,6 +104,7 @@ class Corrected:
                 "mean_error": null.mean_error,
                 "width": null.width,
                 "width_error": null.width_error,
+                "gaussian_p": null.gaussian_p,
             },
         }
 

@@ -96,7 +96,8 @@ def hunt_events(run: Run) -> HuntResult:
     injection = injections(run, key, events, method)
     reasons = reasons_against(results, closure.gates, goodness_of(selections), config.statistics.goodness_minimum)
     reasons += disagreements(selections)
-    learned = [learning(s.window.name, *auc(s.score, s.scored & (s.region == WINDOW), s.sideband)) for s in scores]
+    aucs = [(s.window.name, *auc(s.score, s.scored & (s.region == WINDOW), s.sideband)) for s in scores]
+    learned = [learning(aucs)]
     if events.dropped:
         learned.append(f"{events.dropped} events were left out because a feature is not finite.")
     if events.unweighted:

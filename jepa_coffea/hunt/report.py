@@ -26,7 +26,7 @@ def write_hunt_report(run: Run, result: HuntResult) -> None:
         section
         for section in (
             excesses(result),
-            spectra_section(result),
+            spectra_section(result, run.config.mass.build()),
             functions_section(result.functions),
             classifiers(run, result),
             calibration_section(result),

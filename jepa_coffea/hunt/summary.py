@@ -7,13 +7,15 @@ from jepa_coffea.bumphunt import GlobalSignificance
 from jepa_coffea.cwola.gates import Gate
 from jepa_coffea.hunt.calibration import Calibrated
 from jepa_coffea.hunt.experiment import Counting
-from jepa_coffea.hunt.null import Corrected
+from jepa_coffea.hunt.null import Corrected, Null
 from jepa_coffea.hunt.search import GlobalP
 from jepa_coffea.hunt.state import Selection
 
 EVIDENCE = 0.00135
 """Three standard deviations."""
 
+NOT_GAUSSIAN = 0.01
+"""Shapiro-Wilk p-value of the pseudo-experiments below which corrected p-values are not to be trusted."""
 
 AGREEMENT = 3.0
 """Largest pull between the two background estimates."""
@@ -91,7 +93,7 @@ def describe(
             f"thresholds and fit, Z in window {counting.window} at efficiency {counting.efficiency:g} has the mean "
             f"{null.mean:.2f} ± {null.mean_error:.2f} and the width {null.width:.2f} ± {null.width_error:.2f}; "
             f"corrected, Z = {best_one.z:.2f} ± {best_one.z_error:.2f} (p = {best_one.p:.2g}; by rank "
-            f"{best_one.rank_p:.2g}). {second_opinion(calibrated[search.where].template)}"
+            f"{best_one.rank_p:.2g}). {not_gaussian(null)}{second_opinion(calibrated[search.where].template)}"
         )
         sentences.append(
             f"Over all {len(calibrated)} windows and efficiencies the global p-value is {search.p:.2g}"
@@ -115,8 +117,16 @@ def describe(
             "small by an unknown amount."
         )
     sentences += learned
-    sentences.append(verdict(results, search, refitted, reasons))
+    gaussian = search is None or calibrated[search.where].corrected.null.gaussian_p >= NOT_GAUSSIAN
+    sentences.append(verdict(results, search, refitted, reasons, gaussian=gaussian))
     return " ".join(sentences)
+
+
+def not_gaussian(null: Null) -> str:
+    """A warning where the corrected p rests on a law that the pseudo-experiments do not follow."""
+    if null.gaussian_p >= NOT_GAUSSIAN:
+        return ""
+    return f"These Z are not Gaussian (p = {null.gaussian_p:.2g}): quote the p by rank. "
 
 
 def second_opinion(template: Corrected | str) -> str:
@@ -132,7 +142,12 @@ def upper_bound(gross_vitells: float) -> str:
 
 
 def verdict(
-    results: Sequence[Counting], search: GlobalP | None, refitted: GlobalSignificance | None, reasons: Sequence[str]
+    results: Sequence[Counting],
+    search: GlobalP | None,
+    refitted: GlobalSignificance | None,
+    reasons: Sequence[str],
+    *,
+    gaussian: bool,
 ) -> str:
     """The last sentence: whether the number may be quoted, and what it is evidence of."""
     if reasons:
@@ -144,23 +159,35 @@ def verdict(
             if classified
             else "No toys were made: the p-value is that of one place looked at, not of the search."
         )
+    extrapolated = ""
     if search is not None:
-        p = search.p if search.exceeding else min(search.p, search.bound)
+        p = search.p
+        if not search.exceeding and gaussian and search.bound < min(EVIDENCE, p):
+            p = search.bound
+            extrapolated = (
+                f" Its p-value supposes that the null is Gaussian beyond the {search.experiments} pseudo-experiments; "
+                f"{math.ceil(1 / EVIDENCE)} of them would count three standard deviations."
+            )
     elif refitted is not None:
         p = refitted.p
     if p < EVIDENCE:
         return (
             "All checks are passed: an excess that this analysis cannot explain without a signal. Look at it by other "
-            "means before believing in a particle."
+            f"means before believing in a particle.{extrapolated}"
         )
     return "All checks are passed: the p-value may be believed. It is no evidence of a signal."
 
 
-def learning(window: str, value: float, error: float) -> str:
-    """One sentence on the out-of-fold AUC of window against sidebands."""
-    if value - 0.5 > 3 * error:
-        return f"The classifier of {window} tells window from sidebands (AUC {value:.3f} ± {error:.3f})."
-    return (
-        f"The classifier of {window} learned nothing that holds out of fold (AUC {value:.3f} ± {error:.3f} of window "
-        "against sidebands): its selection is close to random, as it should be without signal."
-    )
+def learning(aucs: Sequence[tuple[str, float, float]]) -> str:
+    """One sentence on the out-of-fold AUC (window, value, error) of each window against its sidebands."""
+    seen = [f"{name} ({value:.3f} ± {error:.3f})" for name, value, error in aucs if value - 0.5 > 3 * error]
+    rest = [f"{name} ({value:.3f} ± {error:.3f})" for name, value, error in aucs if value - 0.5 <= 3 * error]
+    sentences = []
+    if seen:
+        sentences.append(f"Out of fold the classifiers of {', '.join(seen)} tell window from sidebands (AUC).")
+    if rest:
+        sentences.append(
+            f"Over all events those of {', '.join(rest)} do so no better than chance (AUC), as expected without signal "
+            "or with little."
+        )
+    return " ".join(sentences)

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.inference_setup import SIZES
 from training.config import RunConfig, read_config
 from training.data.columns import OBSERVABLES
 from training.loop.build import build
+from training.models.encoder import EncoderConfig
 from training.objectives.pjepa import PJEPA
 
 CONFIGS = Path(__file__).parents[2] / "training" / "configs"
@@ -45,3 +47,9 @@ def test_sizes_suit_their_names() -> None:
     with torch.device("meta"):
         mini, small = (millions(build(read(f"pjepa_{size}")).exported()) for size in ("mini", "small"))
     assert mini < 2 < small < 15
+
+
+@pytest.mark.parametrize(("size", "config"), [("mini", "pjepa_mini"), ("small", "pjepa_small"), ("published", "pjepa")])
+def test_the_inference_benchmark_measures_these_encoders(size: str, config: str) -> None:
+    encoder = read(config).encoder.model_copy(update={"recompute_pairs": False})  # only matters in training
+    assert EncoderConfig(**SIZES[size]) == encoder

@@ -12,6 +12,9 @@ from scipy import stats
 from jepa_coffea.bumphunt.plots.style import COLOURS, Header, styled, write_header
 from jepa_coffea.bumphunt.significance import p_value
 
+LABELLED = 6
+"""Most distributions that are named in the picture; more would cover it."""
+
 
 @styled
 def plot_calibration(nulls: Mapping[str, npt.ArrayLike], *, header: Header | None = None) -> Figure:
@@ -28,19 +31,20 @@ def plot_calibration(nulls: Mapping[str, npt.ArrayLike], *, header: Header | Non
     step = bins[1] - bins[0]
     highest = 0.0
     samples = {label: np.asarray(z, dtype=float) for label, z in nulls.items()}
+    few = len(samples) <= LABELLED
     for index, (label, z) in enumerate(samples.items()):
         colour = COLOURS[index % len(COLOURS)]
         density = np.histogram(np.clip(z, -4.49, 4.49), bins)[0] / (len(z) * step)
         highest = max(highest, float(density.max()))
         width_error = z.std(ddof=1) / np.sqrt(2 * (len(z) - 1))
         text = f"{label}: mean {z.mean():.2f}, width {z.std(ddof=1):.3f} $\\pm$ {width_error:.3f}"
-        left.stairs(density, bins, color=colour, lw=2.2, label=text)
+        left.stairs(density, bins, color=colour, lw=2.2, label=text if few else None)
         alpha = np.geomspace(max(3 / len(z), 1e-4), 0.5, 60)
         share = np.array([(p_value(z) < a).mean() for a in alpha])
-        right.plot(alpha, share / alpha, color=colour, label=label)
+        right.plot(alpha, share / alpha, color=colour, label=label if few else None)
     grid = np.linspace(-4.5, 4.5, 200)
     left.plot(grid, stats.norm.pdf(grid), color="black", ls="--", label="Unit Gaussian")
-    left.set(xlim=(-4.5, 4.5), ylim=(0, max(highest, 0.4) * 1.25 + 0.045 * (len(samples) + 1)))
+    left.set(xlim=(-4.5, 4.5), ylim=(0, max(highest, 0.4) * 1.25 + 0.045 * (few * len(samples) + 1)))
     left.set_xlabel(r"$Z$ of background-only pseudo-data")
     left.set_ylabel("Probability density")
     left.legend(loc="upper left", fontsize=14)
@@ -58,6 +62,9 @@ def plot_calibration(nulls: Mapping[str, npt.ArrayLike], *, header: Header | Non
     right.set(xscale="log", xlim=(alpha[0], 0.5), ylim=(0, 3))
     right.set_xlabel(r"Threshold $\alpha$")
     right.set_ylabel(r"$P(p < \alpha)\,/\,\alpha$")
-    right.legend(loc="upper right", fontsize=14)
+    if few:
+        right.legend(loc="upper right", fontsize=14)
+    else:
+        right.text(0.97, 0.95, f"{len(samples)} distributions", transform=right.transAxes, ha="right", va="top")
     write_header(left, header or Header())
     return figure

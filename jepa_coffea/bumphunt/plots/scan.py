@@ -27,20 +27,27 @@ def sigma_lines(ax: Axes, smallest_p: float) -> None:
 
 @styled
 def plot_scan(
-    scans: Mapping[str, Scan],
+    scans: Mapping[str, Scan | Sequence[Scan]],
     *,
     global_p: float | None = None,
     xlabel: str = "Resonance mass [GeV]",
     header: Header | None = None,
 ) -> Figure:
-    """Local p0 against mass, a curve per label; fitted deficits are at p0 > 0.5, near the top of the picture."""
+    """Local p0 against mass, a colour per label; fitted deficits are at p0 > 0.5, near the top of the picture.
+
+    scans: several scans under one label, such as those of several windows, are curves of one colour.
+    """
     figure = Figure(figsize=(10, 7.4))
     ax = figure.subplots()
-    smallest = min(float(scan.p0.min()) for scan in scans.values())
+    groups = {label: [scan] if isinstance(scan, Scan) else list(scan) for label, scan in scans.items()}
+    flat = [scan for group in groups.values() for scan in group]
+    smallest = min(float(scan.p0.min()) for scan in flat)
     floor = min(smallest, float(p_value(3))) / 25
-    for index, (label, scan) in enumerate(scans.items()):
-        ax.plot(scan.masses, scan.p0, color=COLOURS[index % len(COLOURS)], label=label)
-    strongest = min(scans.values(), key=lambda scan: float(scan.p0.min()))
+    for index, (label, group) in enumerate(groups.items()):
+        for number, scan in enumerate(group):
+            colour = COLOURS[index % len(COLOURS)]
+            ax.plot(scan.masses, scan.p0, color=colour, label=label if number == 0 else None)
+    strongest = min(flat, key=lambda scan: float(scan.p0.min()))
     mass, p = strongest.masses[strongest.best], strongest.p0[strongest.best]
     ax.plot([mass], [p], "o", ms=9, mfc="none", mec="black", mew=1.6)
     note = rf"Largest excess: {mass:.0f} GeV, local $Z$ = {strongest.z[strongest.best]:.2f}"
@@ -48,7 +55,7 @@ def plot_scan(
         note += f"\nGlobal $p$ = {global_p:.2g}"
     ax.text(0.03, 0.035, note, transform=ax.transAxes, va="bottom", fontsize=16)
     sigma_lines(ax, floor * 1.5)
-    every = np.concatenate([scan.masses for scan in scans.values()])
+    every = np.concatenate([scan.masses for scan in flat])
     ax.set(yscale="log", ylim=(floor, 6), xlim=(every.min(), every.max()), xlabel=xlabel)
     ax.set_ylabel(r"Local $p_0$")
     ax.legend(loc="upper right", ncols=min(3, len(scans)))

@@ -36,7 +36,7 @@ STYLE: Any = {
 class Header:
     """The line above a picture: whose data on the left, how much of it at which energy on the right."""
 
-    left: str = "Simulation"
+    left: str = ""
     right: str = ""
 
 

@@ -54,6 +54,21 @@ def test_scan_and_global(truth: Truth) -> None:
     assert as_png(figure)
 
 
+def test_scans_of_several_windows_are_curves_of_one_colour_under_one_label(truth: Truth) -> None:
+    results = [scan((truth.observed(seed), truth.edges), toys=0) for seed in range(3)]
+    drawn = plot_scan({"all": results[0], "windows": results[1:]}).axes[0]
+    curves = [line for line in drawn.lines if len(line.get_xdata()) == len(results[0].masses)]
+    assert [text.get_text() for text in drawn.get_legend().get_texts()] == ["all", "windows"]
+    assert len(curves) == 3
+    assert curves[1].get_color() == curves[2].get_color() != curves[0].get_color()
+
+
+def test_many_null_distributions_are_not_named_one_by_one() -> None:
+    figure = plot_calibration({f"W{i}": RNG.normal(0, 1, 50) for i in range(12)})
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["Unit Gaussian"]
+    assert "12 distributions" in texts(figure)
+
+
 def test_limits() -> None:
     expected = np.array([20.0, 28.0, 40.0, 56.0, 80.0])
     limits = [Limit(0.95, 1.0, expected, events, expected, events / 10, expected / 10) for events in (35.0, 90.0, 41.0)]
