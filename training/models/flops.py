@@ -42,12 +42,16 @@ def encoder_macs(config: AnyEncoderConfig, n: float) -> float:
     return embedding + pairs + config.blocks * block_macs(n, dim) + class_blocks
 
 
-def subjet_macs(config: SubjetConfig, subjets: float) -> float:
-    """MACs of a forward pass of the subjet encoder for one jet of ``subjets`` subjets; their size is fixed."""
-    dim, heads, constituents = config.dim, config.heads, config.max_constituents
+def subjet_macs(config: SubjetConfig, subjets: float, constituents: float | None = None) -> float:
+    """MACs of a forward pass of the subjet encoder for one jet of ``subjets`` subjets.
+
+    Each has ``constituents``, by default as many as there are slots for.
+    """
+    dim, heads = config.dim, config.heads
+    constituents = config.max_constituents if constituents is None else constituents
     features = len(feature_names(FIELDS))
     if config.embedding == "flatten":
-        each = float(dense((features * constituents, 2 * dim, dim)))
+        each = float(dense((features * config.max_constituents, 2 * dim, dim)))
     else:
         each = (
             constituents * features * dim + block_macs(constituents, dim) + class_block_macs(constituents, dim, heads)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 TOKENS = 4096
@@ -23,9 +24,15 @@ class Slice(NamedTuple):
     """Particles of the longest."""
 
 
-def slices(mask: Tensor) -> list[Slice]:
-    """The jets of ``mask`` bool [B, N], whose real particles come first, in slices of ascending multiplicity."""
+def slices(mask: Tensor, tokens: int | None = None) -> list[Slice]:
+    """The rows of ``mask`` bool [B, N], whose real particles come first, in slices of ascending multiplicity.
+
+    Each has about ``tokens`` real particles, by default ``TOKENS``.
+    """
     counts = mask.sum(1)
     order = counts.argsort(stable=True)
-    number = max(1, min(len(order), int(counts.sum()) // TOKENS))
-    return [Slice(rows, max(1, int(counts[rows[-1:]].sum()))) for rows in order.tensor_split(number)]
+    spent = counts[order].cumsum(0)
+    total = int(spent[-1:].sum())
+    number = max(1, min(len(order), total // (tokens or TOKENS)))
+    parts = order.tensor_split(torch.searchsorted(spent, torch.arange(1, number) * total / number))
+    return [Slice(rows, max(1, int(counts[rows[-1:]].sum()))) for rows in parts if len(rows)]

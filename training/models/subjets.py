@@ -17,6 +17,10 @@ from torch import Tensor, nn
 from training.models.attention import Block, ClassBlock, padding_bias
 from training.models.encoder import Encoded, damp_residuals, initialise
 from training.models.preprocess import FIELDS, SUBJET, Preprocess
+from training.models.slices import slices
+
+CONSTITUENTS = 512
+"""Constituents in a slice of subjets, about."""
 
 
 class SubjetConfig(BaseModel):
@@ -107,6 +111,8 @@ class SubjetEncoder(nn.Module):
     def __init__(self, config: SubjetConfig) -> None:
         super().__init__()
         self.config = config
+        self.sliced = True
+        """Set to False for layers that are compiled for the shapes of whole batches."""
         self.preprocess = Preprocess(FIELDS, scale_to_jet_pt=config.scale_to_jet_pt)
         features = len(self.preprocess.names)
         kind = FlattenedEmbedding if config.embedding == "flatten" else AttentionEmbedding
@@ -149,7 +155,18 @@ class SubjetEncoder(nn.Module):
     def embed(self, features: Tensor, mask: Tensor) -> Tensor:
         """Tokens [B, S, D] of subjets [B, S, C, F] with constituents bool [B, S, C], each on its own."""
         b, s = features.shape[:2]
-        return self.embedding(features.flatten(0, 1), mask.flatten(0, 1)).reshape(b, s, self.config.dim)
+        features, mask = features.flatten(0, 1), mask.flatten(0, 1)
+        if not self.in_slices(mask):
+            return self.embedding(features, mask).reshape(b, s, self.config.dim)
+        parts = slices(mask, CONSTITUENTS)
+        tokens = torch.cat([self.embedding(features[rows, :n], mask[rows, :n]) for rows, n in parts])
+        order = torch.cat([rows for rows, _ in parts])
+        return tokens.index_select(0, order.argsort()).reshape(b, s, self.config.dim)
+
+    def in_slices(self, mask: Tensor) -> bool:
+        """Whether subjets are embedded in slices of like size: most slots for constituents are empty."""
+        whole = mask.is_cuda or torch.compiler.is_exporting() or not len(mask)
+        return self.sliced and not whole and self.config.embedding == "attention"
 
     def contextualise(self, x: Tensor, mask: Tensor, last: int = 1) -> Encoded:
         """Subjet tokens [B, S, D] that know of one another; the jet embedding is their layer-normed mean."""

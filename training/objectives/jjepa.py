@@ -85,6 +85,11 @@ class JJEPA(TeacherStudent[SubjetEncoder]):
             loss = loss + config.variance * losses["variance"]
         return losses | {"loss": loss}
 
+    def compile(self) -> None:
+        """As of every objective; the embedding then takes subjets as they come."""
+        super().compile()
+        self.encoder.sliced = self.target.sliced = False
+
     @torch.compiler.disable
     @torch.no_grad()
     def draw(self, real: Tensor) -> Split:
@@ -97,6 +102,7 @@ class JJEPA(TeacherStudent[SubjetEncoder]):
         """Student forward and backward on the visible subjets, target forward on all, predictor on both sides."""
         size, predictor = self.encoder.config, self.config.predictor
         visible, hidden = lengths(size.max_subjets, (self.config.hidden, self.config.hidden))
-        total = 6 * subjet_macs(size, visible) + 2 * subjet_macs(size, size.max_subjets)
+        each = float(batch.mask.sum()) / len(batch) / size.max_subjets if self.encoder.in_slices(batch.mask) else None
+        total = 6 * subjet_macs(size, visible, each) + 2 * subjet_macs(size, size.max_subjets, each)
         ends = (visible + hidden) * size.dim * predictor.dim
         return len(batch) * (total + 6 * (predictor.blocks * block_macs(visible + hidden, predictor.dim) + ends))

@@ -58,6 +58,24 @@ def test_order_of_subjets_does_not_matter(encoder: SubjetEncoder) -> None:
     torch.testing.assert_close(shuffled.tokens, straight.tokens, rtol=1e-4, atol=1e-5)
 
 
+def test_slices_change_nothing(encoder: SubjetEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.models.subjets.CONSTITUENTS", 6)
+    inputs = synthetic_jets([30, 1, 12, 0, 17], subjets=True)
+    found = []
+    for encoder.sliced in (True, False):
+        encoder.zero_grad()
+        encoded = encoder(*inputs)
+        (encoded.jet.square().sum() + encoded.tokens.sin().sum()).backward()
+        grads = {name: p.grad for name, p in encoder.named_parameters() if p.grad is not None}
+        found.append((encoded.jet, encoded.tokens, grads))
+    (jet, tokens, grads), (whole_jet, whole_tokens, whole_grads) = found
+    torch.testing.assert_close(jet, whole_jet)
+    torch.testing.assert_close(tokens, whole_tokens)
+    assert grads.keys() == whole_grads.keys()
+    for name, grad in grads.items():
+        torch.testing.assert_close(grad, whole_grads[name], rtol=1e-3, atol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
+
+
 def test_particles_carry_their_subjet(encoder: SubjetEncoder) -> None:
     particles, mask, jets = synthetic_jets([6], subjets=True)
     particles[0, :, -1] = torch.tensor([0, 1, 0, 1, 7, 0])
