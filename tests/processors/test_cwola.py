@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from jepa_coffea import JEPAEmbedder
@@ -11,6 +12,7 @@ from jepa_coffea.cwola.ensemble import Ensemble, train_ensembles
 from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.events import Events, read_events
 from jepa_coffea.run import run
+from jepa_coffea.systematics import EnergyScale, Systematics
 from processors.cwola import CWoLaProcessor, train
 from processors.embed import EmbedProcessor
 from tests.processors.synthetic import write_events
@@ -52,7 +54,11 @@ def ensembles(config: HuntConfig) -> list[Ensemble]:
 @pytest.fixture(scope="module")
 def output(config: HuntConfig, ensembles: list[Ensemble], model: Path, fileset: dict) -> dict[str, Any]:
     processor = CWoLaProcessor(
-        JEPAEmbedder(model), ensembles, features=config.features, mjj_edges=config.mass.build().edges
+        JEPAEmbedder(model),
+        ensembles,
+        features=config.features,
+        mjj_edges=config.mass.build().edges,
+        systematics=Systematics(jets={"up": EnergyScale(1.02)}, weights={"double": lambda events: 2}),
     )
     return run(processor, fileset, chunksize=300, progress=False)
 
@@ -79,6 +85,22 @@ def test_spectra_are_those_of_the_fit(config: HuntConfig, events: Events, output
         found = output["mjj"]["data", "W1", "nominal", f"{efficiency:g}", :].values()
         assert np.abs(found - counted).sum() <= 1
         assert counted.sum() > 10
+
+
+def test_variations(config: HuntConfig, output: dict[str, Any]) -> None:
+    for name in ("mjj", "cwola"):
+        nominal, double = (output[name]["data", "W1", systematic, ...] for systematic in ("nominal", "double"))
+        np.testing.assert_allclose(double.values(), 2 * nominal.values())
+        assert nominal.values().sum() > 0
+    edges = np.array(config.mass.build().edges)
+    (pattern,) = config.input.events
+    files = Path(pattern.partition("/**")[0]).rglob("*.parquet")
+    masses = np.concatenate([pq.read_table(path)["mjj"].to_numpy() for path in files])
+    expected, _ = np.histogram(masses * 1.02, edges)
+    found = output["mjj"]["data", "W1", "up", "all", :].values()
+    assert np.abs(found - expected).sum() <= 1
+    assert output["mjj"]["data", "W1", "up", "0.2", sum].value > 10
+    assert not np.array_equal(found, output["mjj"]["data", "W1", "nominal", "all", :].values())
 
 
 def test_scores_by_region(output: dict[str, Any], events: Events, config: HuntConfig) -> None:
