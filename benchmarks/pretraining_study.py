@@ -250,22 +250,26 @@ def draw(study: Study, result: Mapping[str, Any]) -> None:
     """What frozen and fine-tuned encoders reach, and how the probe and the spectrum went during pretraining."""
     figure = Figure(figsize=(15, 4.5), layout="constrained")
     bars, probe, rank = figure.subplots(1, 3)
-    for at, (label, mode, (accuracy, spread), _) in enumerate(rows(result)):
+    found = rows(result)
+    for at, (_, mode, (accuracy, spread), _) in enumerate(found):
         colour = {"finetune": "C0", "freeze": "C1", "scratch": "C7", "": "0.5"}[mode]
         bars.barh(at, accuracy, xerr=spread, color=colour)
-        bars.text(
-            0.01, at, label if label.startswith("none") else f"{label}, {mode}", va="center", fontsize=8, color="white"
-        )
-    low = min(row[2][0] for row in rows(result))
-    bars.set(yticks=[], xlabel=f"test accuracy, {study.labels} labels a class", xlim=(max(0, low - 0.15), None))
-    for text in bars.texts:
-        text.set_x(bars.get_xlim()[0] + 0.005)
+    names = [label if label.startswith("none") else f"{label}, {mode}" for label, mode, *_ in found]
+    bars.set_yticks(range(len(found)), names)
+    bars.set_xlabel(f"test accuracy, {study.labels} labels a class")
     for name in OBJECTIVES:
         lines = journal(study.output / name)
         for axes, key in ((probe, "probe_linear_accuracy"), (rank, "rankme")):
             seen = [(line["minutes"], line[key]) for line in lines if key in line and "minutes" in line]
             if seen:
-                axes.plot(*zip(*seen, strict=True), label=name)
+                axes.plot(*zip(*seen, strict=True), "o-", markersize=3, label=name)
+    for key, style, name in (
+        ("probe_random_linear_accuracy", ":", "random encoder"),
+        ("probe_boosting_accuracy", "--", "gradient boosting"),
+    ):
+        level = next((line[key] for line in lines if key in line), None)
+        if level is not None:
+            probe.axhline(level, color="0.4", linestyle=style, label=name)
     probe.set(
         xlabel="minutes of pretraining",
         ylabel="accuracy of the linear probe, validation",
