@@ -71,10 +71,13 @@ def test_large_row_group_is_read_in_pieces(tmp_path: Path) -> None:
     table = pa.table({"a": pa.array(np.arange(rows)), "b": pa.array([[k] * (k % 3) for k in range(rows)])})
     pq.write_table(table, tmp_path / "a.parquet", row_group_size=rows)
     group = RowGroup(str(tmp_path / "a.parquet"), 0, ["a", "b"])
-    for start, stop in ((0, 10), (5, LARGEST_BLOCK + 5), (LARGEST_BLOCK + 1, LARGEST_BLOCK + 2), (rows - 3, rows)):
+    edges = (LARGEST_BLOCK, LARGEST_BLOCK + 7)  # a batch of the reader ends where the next block begins
+    for start, stop in ((0, 10), (5, LARGEST_BLOCK), edges, (LARGEST_BLOCK + 1, LARGEST_BLOCK + 9), (rows - 3, rows)):
         assert group.rows(start, stop).equals(table.slice(start, stop - start))
         assert sum(batch.num_rows for batch in group._kept) <= stop - start + 2 * LARGEST_BLOCK
     assert group.first == 2 * LARGEST_BLOCK
+    late = RowGroup(str(tmp_path / "a.parquet"), 0, ["a"])
+    assert late.rows(2 * LARGEST_BLOCK, rows)["a"].to_pylist() == [*range(2 * LARGEST_BLOCK, rows)]
 
 
 def test_few_row_groups_stay_open(jetclass: Path, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ class RowGroup:
         while end < stop:
             self._kept.append(next(self._batches))
             end += self._kept[-1].num_rows
-            while self.first + self._kept[0].num_rows <= start:
+            while self._kept and self.first + self._kept[0].num_rows <= start:
                 self.first += self._kept.pop(0).num_rows
         return pa.Table.from_batches(self._kept).slice(start - self.first, stop - start)
 
