@@ -44,7 +44,7 @@ class DataConfig(BaseModel):
     the data, at about twice the particles and four times the pairs."""
     max_particles: int = Field(default=128, gt=0)
     """Of a jet with more particles the hardest are kept."""
-    window: int = Field(default=65536, gt=0)
+    window: int = Field(default=49152, gt=0)
     """Jets that are shuffled together, in memory: about 2 kB each, three windows at a time."""
 
     labels_per_class: int | None = Field(default=None, gt=0)
