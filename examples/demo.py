@@ -26,6 +26,9 @@ JEPA_COFFEA = str(Path(PYTHON).with_name("jepa-coffea"))
 BACKGROUND, SIGNAL = 24_000, 450
 """Simulated events with m_jj above 2 TeV: QCD dijets, and W' (3 TeV) -> W phi (400 GeV) -> WWW."""
 
+ENCODER = ROOT / "training/pretrained/pjepa-mini"
+"""The run of the encoder that comes with the project."""
+
 CLASSES = "QCD,H4q,Wqq,Tbqq"
 """Jets that the tagger tells apart."""
 
@@ -94,16 +97,16 @@ def simulate(demo: Demo, workers: int) -> tuple[Path, Path, Path]:
 
 
 def train(demo: Demo, jets: Path) -> Path:
-    """A short pretraining, and a tagger on top of the frozen encoder: one file with embeddings and scores."""
+    """A short pretraining to see one, and a tagger on the encoder of the project: a file with embeddings and scores."""
     data = f"{jets}/*.root"
-    run = demo.step(
-        "2. Pretrain: P-JEPA, without labels, for a minute and a half", "pretraining",
+    demo.step(
+        "2. Pretrain: P-JEPA, without labels, for half a minute", "pretraining",
         *script("training/pretrain.py"), "--config", "training/configs/pjepa_mini.yaml", "--data", data,
-        "--max-minutes", "1.5", "--output", demo.folder / "pretraining",
+        "--max-minutes", "0.5", "--output", demo.folder / "pretraining",
     )  # fmt: skip
     tagger = demo.step(
-        "3. A tagger on the frozen encoder: 100 labels a class", "tagger",
-        *script("training/finetune.py"), "--encoder", run, "--mode", "freeze", "--data", data,
+        "3. A tagger on the encoder of the project, which trained for longer: 100 labels a class", "tagger",
+        *script("training/finetune.py"), "--encoder", ENCODER, "--mode", "freeze", "--data", data,
         "--labels-per-class", "100", "--max-minutes", "0.5", "--output", demo.folder / "tagger",
     )  # fmt: skip
     model = demo.step(
