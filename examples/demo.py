@@ -107,7 +107,8 @@ def train(demo: Demo, jets: Path) -> Path:
     tagger = demo.step(
         "3. A tagger on the encoder of the project, which trained for longer: 100 labels a class", "tagger",
         *script("training/finetune.py"), "--encoder", ENCODER, "--mode", "freeze", "--data", data,
-        "--labels-per-class", "100", "--max-minutes", "0.5", "--output", demo.folder / "tagger",
+        "--labels-per-class", "100", "--max-minutes", "0.5", "--set", "data.batch_size=64",
+        "--output", demo.folder / "tagger",
     )  # fmt: skip
     model = demo.step(
         "4. Export: preprocessing, encoder, tagger and card in one ONNX file", "encoder.onnx",

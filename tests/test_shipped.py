@@ -1,0 +1,35 @@
+"""The encoder that comes with the package: it proves itself, and is the one that the checkout keeps for fine-tuning."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from jepa_coffea.encoder.files import shipped
+from jepa_coffea.encoder.onnx import OnnxEncoder
+from jepa_coffea.encoder.validate import validate
+from training.loop.checkpoint import load_encoder
+from training.models.synthetic import synthetic_jets
+
+PRETRAINED = Path(__file__).parents[1] / "training" / "pretrained"
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_it_does_what_its_card_says(name: str) -> None:
+    encoder = OnnxEncoder(shipped()[name], provider="cpu")
+    assert all(agreement.passed for agreement in validate(encoder))
+    assert encoder.card.name == name
+    assert encoder.card.results
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_the_checkout_has_its_weights(name: str) -> None:
+    encoder, config = load_encoder(PRETRAINED / name)
+    particles, mask, axes = synthetic_jets([3, 40, 64, 17])
+    with torch.no_grad():
+        expected = encoder.eval()(particles, mask, axes).jet.numpy()
+    counts = mask.sum(1).numpy().astype(np.int64)
+    here = OnnxEncoder(shipped()[name], provider="cpu")(particles[mask].numpy(), counts, axes.numpy())["embedding"]
+    assert np.abs(here - expected).max() < 1e-4 * np.abs(expected).max()
+    assert config.name == name
