@@ -135,8 +135,8 @@ def hunt(demo: Demo, name: str, title: str, datasets: Sequence[str], workers: in
             "input": {"events": [f"embedded/dataset={dataset}/*.parquet" for dataset in datasets]},
             "output": name,
             "mass": {
-                "windows": [{"window": [2500.0, 3100.0], "sidebands": [2200.0, 3400.0]}],
-                "fit_range": [2200.0, 4500.0],
+                "windows": [{"window": [2600.0, 3250.0], "sidebands": [2300.0, 3550.0]}],
+                "fit_range": [2300.0, 4500.0],
                 "bins": 24,
             },
             "features": {"use": "both", "components": 6},
