@@ -78,8 +78,8 @@ def describe(
     sentences = []
     usable = [result for result in results if not result.problem]
     if usable:
-        best = max(range(len(usable)), key=lambda i: usable[i].z)
-        result = usable[best]
+        # The raw number and what it is worth after calibration are of the same selection.
+        result = calibrated[search.where].counting if search is not None else max(usable, key=lambda found: found.z)
         what = "without a classifier" if result.efficiency == 1 else f"at sideband efficiency {result.efficiency:g}"
         sentences.append(
             f"The largest local excess is in window {result.window} {what}: {result.n} events where "
