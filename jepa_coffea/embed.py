@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from jepa_coffea import embedded
 from jepa_coffea.bookkeeping import Chunk
-from jepa_coffea.constituents import constituents_of
 from jepa_coffea.constituents.columns import Columns
 from jepa_coffea.dijets import Dijets, DijetSelection, select_dijets
 from jepa_coffea.embedder import JEPAEmbedder
@@ -122,16 +121,15 @@ class DijetEmbedder(ProcessorABC):
         chosen = ak.unflatten(mask, counts)
         rows = np.flatnonzero(ak.any(chosen, axis=1))
         some, these = events[rows], jets[chosen][rows]
-        layout = self.embedder.layout
-        particles = constituents_of(some, self.collection, jets=these, layout=layout, fields=["px"])
-        these = ak.with_field(these, ak.num(particles, axis=2), "n_constituents")
-        flat = ak.flatten(self.embedder(some, collection=self.collection, jets=these), axis=1)
-        new = [name for name in flat.fields if name not in jets.fields]
+        particles, momenta = self.embedder.inputs(some, collection=self.collection, jets=these)
+        columns = {f"{self.embedder.prefix}_{name}": c for name, c in self.embedder.embed(particles, momenta).items()}
+        columns["n_constituents"] = ak.num(particles, axis=2)
+        new = {name: ak.flatten(column, axis=1) for name, column in columns.items()}
         pairs = {}
         for name, dijets in selected.items():
-            values = flat[np.searchsorted(wanted, place[name])]
+            at = np.searchsorted(wanted, place[name])
             own = {column: dijets.jets[column] for column in jets.fields}
-            attached = {column: ak.unflatten(values[column], np.full(len(dijets.events), 2)) for column in new}
+            attached = {column: ak.unflatten(new[column][at], np.full(len(dijets.events), 2)) for column in new}
             pairs[name] = ak.zip(own | attached, depth_limit=2)
         return pairs
 

@@ -170,11 +170,36 @@ class JEPAEmbedder:
 
         Parameters and errors as for calling the embedder; not for dask arrays.
         """
+        return self.embed(*self.inputs(events, collection=collection, jets=jets))
+
+    def inputs(
+        self, events: ak.Array, *, collection: str = "FatJet", jets: ak.Array | None = None
+    ) -> tuple[ak.Array, ak.Array]:
+        """What the model is given: constituents (the fields that it takes) and four-momenta, nested as the jets are.
+
+        Parameters and errors as for calling the embedder; not for dask arrays.
+        """
         form = find_layout(events, self.layout)
+        fields = fields_to_read(self._interface(), form, self.path.name)
+        particles = constituents_of(events, collection, jets=jets, layout=form, fields=fields)
+        return particles, jets_of(events, collection, jets=jets, layout=form)
+
+    def embed(self, particles: ak.Array, momenta: ak.Array) -> dict[str, ak.Array]:
+        """Columns of jets given by their constituents and four-momenta, as :meth:`inputs` gives them.
+
+        Parameters
+        ----------
+        particles
+            ``... * jets * particles`` of canonical records; fields that they lack are 0 for the model.
+        momenta
+            ``... * jets`` of records ``px py pz energy`` in GeV.
+
+        Raises
+        ------
+        ModelError, ProviderError
+            If the model cannot run here.
+        """
         interface = self._interface()
-        present = fields_to_read(interface, form, self.path.name)
-        particles = constituents_of(events, collection, jets=jets, layout=form, fields=present)
-        momenta = jets_of(events, collection, jets=jets, layout=form)
         lazy = ak.backend(particles) == "typetracer"
         if lazy:
             particles, momenta = (ak.typetracer.length_zero_if_typetracer(array) for array in (particles, momenta))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from jepa_coffea.constituents.columns import Columns, counts_of, flat
 from jepa_coffea.constituents.layout import Layout, find_layout
 from jepa_coffea.constituents.nesting import nest
+from jepa_coffea.constituents.ordering import hardest_first, particles_of
 from jepa_coffea.constituents.record import FIELDS, KINEMATICS, SUBJET, LayoutError
 from jepa_coffea.constituents.selection import ETA, PHI, Directions, SelectedJets, match
 
@@ -61,16 +62,19 @@ def constituents_of(
     particles = form.particles(columns, collection, {*names, *KINEMATICS})
     per_event, counts, table = _flatten(particles, form, collection, {*names, *KINEMATICS})
     _check_axes(table, counts, form.jets(columns, collection), form, collection)
+    if selected is not None:
+        stored = _directions(columns, collection, np.repeat(np.arange(len(per_event)), per_event))
+        rows = match(_directions(selected, collection, selected.structure.event), stored, collection)
+        index, counts = particles_of(rows, counts)
+        table = {name: values[index] for name, values in table.items()}
     jet = np.repeat(np.arange(len(counts)), counts)
-    order = np.lexsort((-np.hypot(table["px"], table["py"]), jet))
+    order = hardest_first(jet, np.hypot(table["px"], table["py"]))
     given = {name: table[name][order] for name in names}
     if fields is not None and SUBJET in fields:
         given[SUBJET] = _subjets({name: table[name][order] for name in KINEMATICS}, counts)
     result = nest(given, counts)
     if selected is not None:
-        stored = _directions(columns, collection, np.repeat(np.arange(len(per_event)), per_event))
-        rows = match(_directions(selected, collection, selected.structure.event), stored, collection)
-        result = selected.structure.restore(ak.to_packed(result[rows]))
+        result = selected.structure.restore(result)
     elif form.depth == 3:
         result = ak.unflatten(result, per_event)
     return _as_given(result, events)
