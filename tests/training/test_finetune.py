@@ -12,6 +12,7 @@ from training.config import RunConfig
 from training.export import export_run
 from training.loop.checkpoint import load_encoder, load_objective, read_checkpoint
 from training.loop.monitors import read_lines
+from training.models.preprocess import DISPLACEMENT
 from training.objectives.supervised import Supervised
 
 SHORT = ("steps=6", "precision=fp32", "log_every=1", "data.batch_size=32", "finetune.validate_every=2")
@@ -58,6 +59,7 @@ def test_the_card_tells_of_the_pretraining(pretrained: Path, tmp_path: Path) -> 
     card = export_run(first, tmp_path / "a.onnx")
     _, config = load_encoder(pretrained)
     assert card.objective == "supervised"
+    assert card.optional_fields == DISPLACEMENT
     assert card.pretraining["objective"]["name"] == config.objective["name"] == "pjepa"
     assert card.pretraining["steps"] == read_checkpoint(sorted(pretrained.glob("checkpoint-*.pt"))[-1])["step"]
     assert "/" not in str(card.pretraining["files"])

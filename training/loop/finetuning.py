@@ -23,6 +23,7 @@ from training.loop.randomness import make_deterministic, seed_everything
 from training.loop.state import Extras, Validation
 from training.loop.stream import Loading
 from training.objectives.base import Objective
+from training.objectives.dropout import DropoutConfig
 from training.objectives.supervised import Supervised
 
 IN_MEMORY = 200_000
@@ -44,7 +45,9 @@ def configure(args: argparse.Namespace, seed: int) -> RunConfig:
     content["data"] = data | {"labels_per_class": args.labels_per_class, "subset_seed": seed}
     if args.data:
         content["data"]["files"] = list(args.data)
-    content["objective"] = content.get("objective", {}) | {"name": "supervised", "head": args.head}
+    # What the encoder learned to do without its classifier must do without too.
+    dropped = {name: pretrained.objective[name] for name in DropoutConfig.model_fields if name in pretrained.objective}
+    content["objective"] = dropped | content.get("objective", {}) | {"name": "supervised", "head": args.head}
     content["finetune"] = content.get("finetune", {}) | {"encoder": str(args.encoder), "mode": args.mode}
     if args.mode != "scratch":
         content["finetune"]["pretraining"] = history_of(args.encoder, pretrained)

@@ -20,9 +20,10 @@ from torch import Tensor
 from training.data.batch import Batch
 from training.models.encoder import Encoder
 from training.models.flops import block_macs, encoder_macs
-from training.models.preprocess import DISPLACEMENT, IDENTITY, KINEMATIC_FEATURES
+from training.models.preprocess import IDENTITY, KINEMATIC_FEATURES
 from training.models.slices import Slice, slices
 from training.objectives.base import ObjectiveError
+from training.objectives.dropout import DropoutConfig, FieldDropout
 from training.objectives.identity import IDENTITIES, identity_loss
 from training.objectives.masks import Split, lengths, neighbours, split, take
 from training.objectives.observables import jet_observables, observable_names
@@ -50,10 +51,8 @@ class Weights(BaseModel):
     """Squared covariances of different dimensions."""
 
 
-class PJEPAConfig(BaseModel):
-    """Options of the objective ``pjepa``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class PJEPAConfig(DropoutConfig):
+    """Options of the objective ``pjepa``; fields are dropped from what the student sees, never from its targets."""
 
     hidden: tuple[float, float] = (0.3, 0.5)
     """Lowest and highest share of a jet's particles that is hidden; uniform in between, batch by batch as in I-JEPA:
@@ -66,10 +65,6 @@ class PJEPAConfig(BaseModel):
     momentum: tuple[float, float] = (0.99, 0.9995)
     """Of the target encoder, at the beginning and at the end."""
     weights: Weights = Weights()
-    drop_identity: float = Field(default=0.0, ge=0, lt=1)
-    """Probability that a jet's context has no identity and charge; the card then calls these fields optional."""
-    drop_displacement: float = Field(default=0.0, ge=0, lt=1)
-    """The same for the impact parameters."""
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -122,18 +117,12 @@ class PJEPA(TeacherStudent[Encoder]):
     ) -> None:
         super().__init__(encoder, config.momentum, config.last_blocks, seed)
         size, weights = encoder.config, config.weights
-        for name, probability, group in (
-            ("weights.identity", weights.identity, IDENTITY),
-            ("drop_identity", config.drop_identity, IDENTITY),
-            ("drop_displacement", config.drop_displacement, DISPLACEMENT),
-        ):
-            if probability and group[0] not in size.fields:
-                msg = f"{name}: {probability}, but the encoder's fields have no {group[0]}; set it to 0"
-                raise ObjectiveError(msg)
+        if weights.identity and IDENTITY[0] not in size.fields:
+            msg = f"weights.identity: {weights.identity}, but the encoder's fields have no {IDENTITY[0]}; set it to 0"
+            raise ObjectiveError(msg)
         self.config, self.stored = config, observables
-        self.optional_fields = (IDENTITY if config.drop_identity else ()) + (
-            DISPLACEMENT if config.drop_displacement else ()
-        )
+        self.drop = FieldDropout(config, size.fields)
+        self.optional_fields = self.drop.optional_fields
         if weights.particle or weights.identity:
             self.predictor = Predictor(config.predictor, size.dim, len(KINEMATIC_FEATURES))
             self.predictor.embedding.requires_grad_(weights.particle > 0)
@@ -170,15 +159,13 @@ class PJEPA(TeacherStudent[Encoder]):
         low, high = self.config.hidden
         if self.config.contiguous:
             order = neighbours(batch.particles, batch.mask, order)
-        kept = [dropped[:, 0] >= self.config.drop_identity, dropped[:, 1] >= self.config.drop_displacement]
-        return split(order, batch.mask, low + (high - low) * ratio, self.config.hidden), torch.stack(kept, dim=1)
+        return split(order, batch.mask, low + (high - low) * ratio, self.config.hidden), self.drop.kept(dropped)
 
     def look(self, batch: Batch, masks: Split, kept: Tensor) -> Seen:
         """What the networks make of the jets of ``batch``, as far as a loss of weight above 0 needs it."""
         weights, none = self.config.weights, batch.jets.new_zeros(0)
-        student = self.encoder(
-            self.without_dropped(take(batch.particles, masks.context), kept), masks.context_mask, batch.jets
-        )
+        visible = self.drop(take(batch.particles, masks.context), kept)
+        student = self.encoder(visible, masks.context_mask, batch.jets)
         hidden, predicted, wanted, target_jet, observed = none, none, none, none, none
         if weights.particle or weights.jet:
             with torch.no_grad():
@@ -224,18 +211,6 @@ class PJEPA(TeacherStudent[Encoder]):
         if weights.variance or weights.covariance:
             losses |= self.spread_losses(seen)
         return losses
-
-    def without_dropped(self, particles: Tensor, kept: Tensor) -> Tensor:
-        """``particles`` with the optional fields of the jets that do not keep them set to 0."""
-        if not self.optional_fields:
-            return particles
-        end = len(IDENTITY) + 4
-        columns = [
-            particles[..., :4],
-            particles[..., 4:end] * kept[:, None, :1],
-            particles[..., end:] * kept[:, None, 1:],
-        ]
-        return torch.cat(columns, dim=-1)
 
     def standardised(self, running: RunningMoments, x: Tensor, weights: Tensor) -> Tensor:
         """Targets: layer-normed, then standardised over the last batches, or their spread would shrink unnoticed."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F  # noqa: N812
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
 from training.data.batch import Batch
@@ -14,13 +16,12 @@ from training.models.flops import encoder_macs
 from training.models.heads import HeadName, build_head
 from training.models.slices import slices
 from training.objectives.base import Objective, ObjectiveError
+from training.objectives.dropout import DropoutConfig, FieldDropout
 from training.objectives.ranks import global_mean
 
 
-class SupervisedConfig(BaseModel):
+class SupervisedConfig(DropoutConfig):
     """Options of the objective ``supervised``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     head: HeadName = "linear"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
@@ -38,6 +39,8 @@ class Supervised(Objective):
             raise ObjectiveError(msg)
         self.config, self.class_names, self.encoder = config, class_names, encoder
         size = encoder.config
+        self.drop = FieldDropout(config, size.fields)
+        self.optional_fields = self.drop.optional_fields
         self.head = build_head(config.head, dim=size.dim, classes=len(class_names), heads=size.heads)
 
     def logits(self, batch: Batch) -> Tensor:
@@ -54,6 +57,9 @@ class Supervised(Objective):
         if batch.labels is None:
             msg = "supervised: the batch has no labels; use data with labels or an objective without"
             raise ObjectiveError(msg)
+        if self.training and self.optional_fields:
+            kept = self.drop.kept(torch.rand(len(batch), 2, device=batch.mask.device))
+            batch = replace(batch, particles=self.drop(batch.particles, kept))
         logits = self.logits(batch)
         error = F.cross_entropy(logits, batch.labels, label_smoothing=self.config.label_smoothing, reduction="none")
         every = torch.ones_like(error)

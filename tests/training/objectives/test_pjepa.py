@@ -145,7 +145,7 @@ def test_dropped_fields_are_optional_and_zero() -> None:
     objective = pjepa(drop_identity=0.5)
     assert objective.optional_fields == IDENTITY
     particles, kept = batch().particles, torch.tensor([[True, True], [False, True]])
-    result = objective.without_dropped(particles[:2], kept)
+    result = objective.drop(particles[:2], kept)
     assert torch.equal(result[0], particles[0])
     assert torch.equal(result[1, :, :4], particles[1, :, :4])
     assert (result[1, :, 4:10] == 0).all()

@@ -1,0 +1,65 @@
+"""Fields that a model learns to do without, because not every format has them: whole groups are dropped at random."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from training.models.preprocess import DISPLACEMENT, IDENTITY
+from training.objectives.base import ObjectiveError
+
+
+class DropoutConfig(BaseModel):
+    """Options of every objective whose inputs may be dropped."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    drop_identity: float = Field(default=0.0, ge=0, lt=1)
+    """Probability that a jet in training has no identity and charge; the card then calls these fields optional."""
+    drop_displacement: float = Field(default=0.0, ge=0, lt=1)
+    """The same for the impact parameters."""
+
+
+class FieldDropout(nn.Module):
+    """Sets groups of fields of whole jets to 0, as they are for a model whose events lack them.
+
+    Parameters
+    ----------
+    fields
+        Of the encoder.
+
+    Raises
+    ------
+    ObjectiveError
+        If the encoder has no such fields.
+    """
+
+    probability: Tensor
+    group: Tensor
+
+    def __init__(self, config: DropoutConfig, fields: tuple[str, ...]) -> None:
+        super().__init__()
+        groups = (("drop_identity", IDENTITY), ("drop_displacement", DISPLACEMENT))
+        probabilities = [getattr(config, name) for name, _ in groups]
+        for (name, group), probability in zip(groups, probabilities, strict=True):
+            if probability and group[0] not in fields:
+                msg = f"{name}: {probability}, but the encoder's fields have no {group[0]}; set it to 0"
+                raise ObjectiveError(msg)
+        self.optional_fields = tuple(
+            field for (_, group), p in zip(groups, probabilities, strict=True) if p for field in group
+        )
+        self.register_buffer("probability", torch.tensor(probabilities), persistent=False)
+        membership = [[float(field in group) for field in fields] for _, group in groups]
+        self.register_buffer("group", torch.tensor(membership), persistent=False)
+
+    def kept(self, numbers: Tensor) -> Tensor:
+        """Which jets keep which group, bool [B, 2], from numbers in [0, 1), f32 [B, 2]."""
+        return numbers >= self.probability
+
+    def forward(self, particles: Tensor, kept: Tensor) -> Tensor:
+        """``particles`` [B, N, field] without what their jets do not keep."""
+        if not self.optional_fields:
+            return particles
+        dropped = (~kept).to(particles.dtype) @ self.group.to(particles.dtype)
+        return particles * (1 - dropped).unsqueeze(1)
