@@ -57,14 +57,18 @@ class Supervised(Objective):
         if batch.labels is None:
             msg = "supervised: the batch has no labels; use data with labels or an objective without"
             raise ObjectiveError(msg)
-        if self.training and self.optional_fields:
-            kept = self.drop.kept(torch.rand(len(batch), 2, device=batch.mask.device))
-            batch = replace(batch, particles=self.drop(batch.particles, kept))
-        logits = self.logits(batch)
+        logits = self.logits(self.without_dropped(batch))
         error = F.cross_entropy(logits, batch.labels, label_smoothing=self.config.label_smoothing, reduction="none")
         every = torch.ones_like(error)
         accuracy = global_mean((logits.argmax(1) == batch.labels).float(), every)
         return {"loss": global_mean(error, every), "accuracy": accuracy}
+
+    def without_dropped(self, batch: Batch) -> Batch:
+        """In training, the batch without the fields that its jets have to do without this time."""
+        if not (self.training and self.optional_fields):
+            return batch
+        kept = self.drop.kept(torch.rand(len(batch), 2, device=batch.mask.device))
+        return replace(batch, particles=self.drop(batch.particles, kept))
 
     def whole(self, mask: Tensor) -> bool:
         """Subjets come in batches without padding."""
