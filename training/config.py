@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from jepa_coffea.constituents.record import DISPLACEMENT, IDENTITY
 from training.data.config import DataConfig
 from training.models.encoders import KINDS, AnyEncoderConfig
 
@@ -104,12 +105,14 @@ class RunConfig(Part):
     @model_validator(mode="after")
     def _batches_hold_what_the_encoder_sees(self) -> Self:
         wanted, given = self.encoder.fields, self.data.fields
-        if given == wanted:
-            return self
-        if "fields" in self.data.model_fields_set:
+        if given != wanted and "fields" in self.data.model_fields_set:
             msg = f"data.fields {list(given)} are not encoder.fields {list(wanted)}; leave data.fields out"
             raise ValueError(msg)
-        object.__setattr__(self, "data", self.data.model_copy(update={"fields": wanted}))
+        dropped = [*self.data.optional_fields]
+        for option, group in (("drop_identity", IDENTITY), ("drop_displacement", DISPLACEMENT)):
+            dropped += group if self.objective.get(option) else ()
+        optional = tuple(name for name in wanted if name in dropped)
+        object.__setattr__(self, "data", self.data.model_copy(update={"fields": wanted, "optional_fields": optional}))
         return self
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,15 +71,24 @@ def delphes_jets(columns: Columns, collection: str) -> ak.Array:
     return nest_like(cartesian(flat(pt), flat(eta), flat(phi), flat(mass)), pt)
 
 
-def is_delphes(columns: Columns) -> bool:
-    """Some collection has references to constituents; cards call their jets as they like (``JetPUPPIAK8``)."""
+def with_constituents(columns: Columns) -> Iterator[str]:
+    """Collections that refer to constituents; cards call their jets as they like (``JetPUPPIAK8``)."""
     names = dict.fromkeys(re.split(r"[./]", field)[0] for field in ("Jet", "FatJet", *columns.events.fields))
-    return any(columns.has(name, "Constituents", "PT") for name in names if "Jet" in name)
+    return (name for name in names if "Jet" in name and columns.has(name, "Constituents", "PT"))
+
+
+def is_delphes(columns: Columns) -> bool:
+    """Some collection has references to constituents."""
+    return any(with_constituents(columns))
 
 
 @register("delphes", recognise=is_delphes, jets=delphes_jets)
 def delphes(columns: Columns, collection: str, fields: Collection[str]) -> ak.Array:
     """Delphes: references of any jet collection resolved to energy-flow, particle-flow (PUPPI) or raw objects."""
+    if not columns.has(collection, "Constituents", "PT"):
+        others = [*with_constituents(columns)]
+        msg = f"layout {columns.layout!r}: the events have no {collection} with constituents; those that do: {others}"
+        raise LayoutError(msg)
     references = columns.get(collection, "Constituents.refs")
     per_event, per_jet = counts_of(references), counts_of(ak.flatten(references, axis=1))
     event = np.repeat(np.repeat(np.arange(len(per_event)), per_event), per_jet)

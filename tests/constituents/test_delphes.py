@@ -26,6 +26,11 @@ def test_references_resolve(events: ak.Array) -> None:
     assert all(ak.all(np.isfinite(found[name]), axis=None) for name in FIELDS)
 
 
+def test_another_collection_is_named(events: ak.Array) -> None:
+    with pytest.raises(LayoutError, match=r"have no FatJet with constituents; those that do: \['Jet'"):
+        constituents_of(events)
+
+
 @pytest.mark.parametrize(
     ("collection", "jets", "particles"),
     [

@@ -51,6 +51,12 @@ def test_impossible_values_name_the_field(tmp_path: Path, change: str, message: 
     assert message in str(error.value)
 
 
+def test_files_may_lack_what_the_objective_drops() -> None:
+    assert check(MINIMAL, "test").data.optional_fields == ()
+    dropping = check(MINIMAL | {"objective": {"name": "supervised", "drop_displacement": 0.2}}, "test")
+    assert dropping.data.optional_fields == ("d0", "d0_err", "dz", "dz_err")
+
+
 def test_missing_field() -> None:
     with pytest.raises(ConfigError, match="test: field steps is missing"):
         check({name: value for name, value in MINIMAL.items() if name != "steps"}, "test")

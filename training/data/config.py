@@ -34,6 +34,8 @@ class DataConfig(BaseModel):
     """What batches hold of a particle: kinematics, and in this order identity, displacement and ``subjet``, each or
     not. A file that lacks one of them is an error. For ``subjet`` prepare the files with ``--subjets``: clustering is
     slow."""
+    optional_fields: tuple[str, ...] = ()
+    """Those of them that a file may lack, which are 0 then; a run adds what its objective drops at random."""
 
     batch_size: int = Field(default=1024, gt=0)
     """Jets in a batch, over all processes."""

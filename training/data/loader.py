@@ -207,12 +207,13 @@ def _identity(config: DataConfig, split: Split, seed: int, segments: list[Segmen
     return hashlib.blake2b(json.dumps(content).encode(), digest_size=8).hexdigest()
 
 
-def _check_fields(file: JetFile, fields: tuple[str, ...]) -> None:
-    lacking = [name for name in fields if name not in file.fields]
+def _check_fields(file: JetFile, config: DataConfig) -> None:
+    lacking = [name for name in config.fields if name not in (*file.fields, *config.optional_fields)]
     if lacking:
+        hint = "prepare it with --subjets" if SUBJET in lacking else "or train to do without: objective.drop_*"
         msg = (
-            f"{file.path}: knows no {', '.join(lacking)} of its particles. Set `fields` of the data to what it has, "
-            f"{', '.join(file.fields)}" + ("; prepare it with --subjets" if SUBJET in lacking else "")
+            f"{file.path}: knows no {', '.join(lacking)} of its particles. Set encoder.fields to what it has, "
+            f"[{', '.join(file.fields)}]; {hint}"
         )
         raise BadFileError(msg)
 
@@ -255,7 +256,7 @@ def make_loader(
             expand(source.files), lambda path: open_jets(path, reading), skip_bad=config.skip_bad, skipped=skipped.files
         )
         for file in opened:
-            _check_fields(file, config.fields)
+            _check_fields(file, config)
         if own is not None:
             found = [Segment(file, 0, file.jets) for file in opened]
         else:

@@ -10,6 +10,7 @@ import pytest
 import uproot
 
 from jepa_coffea.constituents import FIELDS, JET_FIELDS, constituents_of, jets_of
+from jepa_coffea.constituents.record import DISPLACEMENT
 from training.data.classes import JETCLASS, JETCLASS2
 from training.data.columns import OBSERVABLES, BadFileError, Columns
 from training.data.loader import DataConfig, make_loader
@@ -136,6 +137,8 @@ def test_nanoaod_has_no_displacement(shared_data: Path, tmp_path: Path) -> None:
         make_loader(DataConfig(**settings))
     loader = make_loader(DataConfig(**settings, fields=FIELDS[:10]))
     assert sum(map(len, loader)) == int((columns.counts > 0).sum())
+    without = make_loader(DataConfig(**settings, optional_fields=DISPLACEMENT))
+    assert all((batch.particles[..., 10:] == 0).all() for batch in without)
     assert {len(jets) for jets in loader.skipped.jets[str(path)].values()} == {int((columns.counts == 0).sum())}
 
 
