@@ -62,7 +62,9 @@ def train(
     trained = [parameter for parameter in objective.parameters() if parameter.requires_grad]
     checkpoints = Checkpoints(folder, config.keep_checkpoints)
     limit = None if extras.max_minutes is None else 60 * extras.max_minutes
-    progress = progress_of(state.step, config.steps, state.elapsed, limit)
+    # A run that early stopping ended stays ended when it is resumed.
+    ended = state.validation is not None and state.validation.exhausted
+    progress = 1.0 if ended else progress_of(state.step, config.steps, state.elapsed, limit)
     before, started, interrupted = state.elapsed, time.perf_counter(), False
 
     with ExitStack() as stack:

@@ -214,6 +214,17 @@ def test_early_stopping_keeps_the_best(tmp_path: Path) -> None:
     assert read_checkpoint(tmp_path / "a" / "best.pt")["step"] == 6
 
 
+def test_a_run_that_early_stopping_ended_stays_ended(tmp_path: Path) -> None:
+    def stopping(*curve: float) -> Extras:
+        left = iter(curve)
+        return Extras(validation=Validation(measure=lambda _: {"val_loss": next(left)}, every=2, patience=2))
+
+    assert run(tmp_path / "a", extras=stopping(1.0, 2.0, 3.0)).step == 6
+    newest = sorted((tmp_path / "a").glob("checkpoint-*.pt"))[-1]
+    assert run(tmp_path / "a", extras=stopping(0.1), resume=newest) == Outcome(6, None)
+    assert read_checkpoint(tmp_path / "a" / "best.pt")["step"] == 2
+
+
 def test_collapse_warns_or_stops(tmp_path: Path) -> None:
     class Collapsed(Regression):
         def monitors(self, batch: Batch) -> dict[str, float]:
