@@ -37,17 +37,17 @@ def plot_calibration(nulls: Mapping[str, npt.ArrayLike], *, header: Header | Non
         density = np.histogram(np.clip(z, -4.49, 4.49), bins)[0] / (len(z) * step)
         highest = max(highest, float(density.max()))
         width_error = z.std(ddof=1) / np.sqrt(2 * (len(z) - 1))
-        text = f"{label}: mean {z.mean():.2f}, width {z.std(ddof=1):.3f} $\\pm$ {width_error:.3f}"
+        text = f"{label}: {z.mean():.2f}, {z.std(ddof=1):.3f} $\\pm$ {width_error:.3f}"
         left.stairs(density, bins, color=colour, lw=2.2, label=text if few else None)
         alpha = np.geomspace(max(3 / len(z), 1e-4), 0.5, 60)
         share = np.array([(p_value(z) < a).mean() for a in alpha])
         right.plot(alpha, share / alpha, color=colour, label=label if few else None)
     grid = np.linspace(-4.5, 4.5, 200)
     left.plot(grid, stats.norm.pdf(grid), color="black", ls="--", label="Unit Gaussian")
-    left.set(xlim=(-4.5, 4.5), ylim=(0, max(highest, 0.4) * 1.25 + 0.045 * (few * len(samples) + 1)))
+    left.set(xlim=(-4.5, 4.5), ylim=(0, max(highest, 0.4) * 1.25 + 0.045 * (few * (len(samples) + 1) + 1)))
     left.set_xlabel(r"$Z$ of background-only pseudo-data")
     left.set_ylabel("Probability density")
-    left.legend(loc="upper left", fontsize=14)
+    left.legend(loc="upper left", fontsize=13, title="Mean, width" if few else None, alignment="left")
     n = len(next(iter(samples.values())))
     alpha = np.geomspace(max(3 / n, 1e-4), 0.5, 60)
     for level, shade in ((0.954, 0.9), (0.6827, 0.78)):
