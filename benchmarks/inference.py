@@ -1,6 +1,7 @@
 """Jets a second of an encoder: what users do today, what this package does, and what the hardware could do.
 
-One run, one machine, the same weights and jets; every way in a process of its own, for its peak memory:
+One run, one machine, the same weights and jets; every way in a process of its own, for its peak memory (on a CPU of
+the process with all that it imports, on a GPU of the device):
 
 torch       coffea.ml_tools.torch_wrapper with jets padded to 128 particles (plain torch where there is no coffea)
 ort         ONNX Runtime with jets padded to 128 particles, as users of weaver exports do
@@ -35,9 +36,12 @@ ROOT = Path(__file__).parent.parent
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)  # not this folder, where training.py would hide the package of that name
 
-from benchmarks.inference_setup import SIZES, file_jets, prepare, real_multiplicities  # noqa: E402
+from benchmarks.inference_setup import SIZES, chosen, file_jets, prepare, real_multiplicities  # noqa: E402
 
 REDUCED: dict[str, Literal["int8", "fp16"]] = {"cpu": "int8", "cuda": "fp16"}
+
+OVERHEAD = 10
+"""Seconds that starting a way takes, and its first, untimed call."""
 
 
 def main() -> None:
@@ -48,7 +52,7 @@ def main() -> None:
     parser.add_argument("--events", nargs="*", type=Path, default=[], help="files whose jets to take as well")
     parser.add_argument("--models", type=Path, default=ROOT / "build" / "benchmark-models")
     parser.add_argument("--prepare", action="store_true", help="only write the model files")
-    parser.add_argument("--seconds", type=float, default=10, help="time each way for at least this long")
+    parser.add_argument("--seconds", type=float, default=5, help="time each way for about this long")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of every way")
     parser.add_argument("--cuda-graphs", action="store_true", help="also this package with captured graphs")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
@@ -58,29 +62,37 @@ def main() -> None:
         prepare(size, options.models, (REDUCED[options.provider],))
     if options.prepare:
         return
-    results = []
+    results: list[dict[str, Any]] = []
+    about, target = machine(options), options.output / f"inference-{options.provider}.json"
+    ways = ["limit", "torch", "ort", "fp32", REDUCED[options.provider]]
+    if options.cuda_graphs:
+        ways.append(REDUCED[options.provider] + "-graphs")
+    timings = len(options.sizes) * (1 + len(options.events)) * len(ways)
+    print(f"{timings} timings, about {timings * (options.seconds + OVERHEAD) / 60:.0f} minutes", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         samples = {"PFNano multiplicities": real_multiplicities()} | {
             path.name: file_jets(path) for path in options.events
         }
         for size in options.sizes:
-            for name, arrays in samples.items():
-                path = Path(folder) / "jets.npz"
+            for name, sample in samples.items():
+                arrays, path = chosen(size, sample, options.provider), Path(folder) / "jets.npz"
                 np.savez(path, particles=arrays[0], counts=arrays[1], jets=arrays[2])
                 print(f"\n{size}, {name}, mean {arrays[1].mean():.1f} particles\n{HEADER}", flush=True)
-                rows = measure(size, path, options)
-                results.append({"size": size, "jets": name, "ways": rows})
-    options.output.mkdir(parents=True, exist_ok=True)
-    target = options.output / f"inference-{options.provider}.json"
-    target.write_text(json.dumps({"machine": machine(options), "results": results}, indent=2) + "\n")
+                results.append({"size": size, "jets": name, "ways": measure(size, path, ways, options)})
+                keep(target, {"machine": about, "results": results})
     print(f"\nwritten to {target}")
 
 
-def measure(size: str, jets: Path, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+def keep(path: Path, content: dict[str, Any]) -> None:
+    """Write all at once, so that a run that is cut off leaves what it has measured."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(json.dumps(content, indent=2) + "\n")
+    partial.replace(path)
+
+
+def measure(size: str, jets: Path, ways: list[str], options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Every way in a child process."""
-    ways = ["limit", "torch", "ort", "fp32", REDUCED[options.provider]]
-    if options.cuda_graphs:
-        ways.append(REDUCED[options.provider] + "-graphs")
     rows: dict[str, dict[str, Any]] = {}
     expected = np.zeros(0)
     for way in ways:

@@ -10,7 +10,6 @@ from unittest import mock
 
 import numpy as np
 import onnxruntime
-import torch
 
 from benchmarks.inference_measure import repeated
 from benchmarks.inference_setup import SHOWN, Arrays, encoder_of, model_file
@@ -31,6 +30,8 @@ def padded(arrays: Arrays, first: int, last: int) -> tuple[np.ndarray, np.ndarra
 
 def torch_padded(size: str, arrays: Arrays, provider: str, seconds: float) -> dict[str, Any]:
     """coffea's wrapper of a TorchScript file; plain torch on a GPU machine, where coffea need not be."""
+    import torch
+
     encoder = encoder_of(size)
     call: Callable[..., np.ndarray]
     if provider == "cpu":

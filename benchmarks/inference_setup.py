@@ -1,18 +1,18 @@
-"""The models and the jets that benchmarks/inference.py compares on."""
+"""The models and the jets that benchmarks/inference.py compares on.
+
+torch is imported where it is used: the ways that need none are measured without the memory that it takes.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import onnx
-import torch
 from numpy.typing import NDArray
 
-from jepa_coffea.encoder.card import ModelCard, Provenance, write_card
-from training.models.encoder import Encoder, EncoderConfig
-from training.models.synthetic import synthetic_jets
+if TYPE_CHECKING:
+    from training.models.encoder import Encoder
 
 SIZES: dict[str, dict[str, Any]] = {
     "mini": {"embed_dims": (64, 64), "pair_dims": (16, 16), "heads": 4, "blocks": 4, "max_particles": 64},
@@ -27,11 +27,18 @@ REAL = (43, 51, 31, 42, 41, 58, 27, 29, 45, 25, 72, 74, 38, 17, 52, 76, 25, 29, 
 SHOWN = 16
 """Jets whose embeddings are compared."""
 
+CHUNK = {"mini": 1024, "small": 256, "published": 32}
+"""Jets that a CPU takes a few seconds for; all ways get the same ones."""
+
 Arrays = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]
 
 
 def encoder_of(size: str) -> Encoder:
     """The encoder with random weights, always the same ones."""
+    import torch
+
+    from training.models.encoder import Encoder, EncoderConfig
+
     torch.manual_seed(0)
     return Encoder(EncoderConfig(**SIZES[size])).eval()
 
@@ -45,6 +52,9 @@ def prepare(size: str, folder: Path, reduced: tuple[Literal["int8", "fp16"], ...
     """Write the ONNX files of a size, unless they are there."""
     full = model_file(folder, size, "fp32")
     if not full.exists():
+        import onnx
+
+        from jepa_coffea.encoder.card import ModelCard, Provenance, write_card
         from training.onnx_graph import Exported, measure_parity, reference_jets, to_onnx
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -75,6 +85,8 @@ def prepare(size: str, folder: Path, reduced: tuple[Literal["int8", "fp16"], ...
 
 def real_multiplicities(jets: int = 2048) -> Arrays:
     """Made-up particles in jets with the multiplicities of real ones."""
+    from training.models.synthetic import synthetic_jets
+
     counts = np.random.default_rng(0).choice(REAL, jets)
     particles, mask, axes = synthetic_jets(counts.tolist())
     return particles[mask].numpy(), counts.astype(np.int64), axes.numpy()
@@ -98,3 +110,28 @@ def file_jets(path: Path, jets: int = 2048) -> Arrays:
     flat = np.stack([ak.to_numpy(ak.flatten(particles[name])) for name in FIELDS], axis=1)
     four = np.stack([ak.to_numpy(axes[name]) for name in JET_FIELDS], axis=1)
     return flat.astype(np.float32), ak.to_numpy(ak.num(particles)).astype(np.int64), four.astype(np.float32)
+
+
+def chosen(size: str, arrays: Arrays, provider: str) -> Arrays:
+    """The jets that all ways get, with their hardest particles, as many as the model takes."""
+    from training.models.encoder import EncoderConfig
+
+    flat, counts, axes = first(arrays, CHUNK[size] if provider == "cpu" else len(arrays[1]))
+    most = EncoderConfig(**SIZES[size]).max_particles
+    kept = np.concatenate([np.arange(count) < most for count in counts])
+    return flat[kept], np.minimum(counts, most), axes
+
+
+def first(arrays: Arrays, jets: int) -> Arrays:
+    """That many of the jets."""
+    flat, counts, axes = arrays
+    return flat[: counts[:jets].sum()], counts[:jets], axes[:jets]
+
+
+def macs(size: str, counts: NDArray[np.int64]) -> float:
+    """Multiply-accumulates of jets with ``counts`` particles, without padding."""
+    from training.models.encoder import EncoderConfig
+    from training.models.flops import encoder_macs
+
+    config = EncoderConfig(**SIZES[size])
+    return sum(encoder_macs(config, int(count)) for count in counts)

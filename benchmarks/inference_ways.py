@@ -11,33 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from benchmarks.inference_measure import device_memory, limit, repeated
 from benchmarks.inference_padded import ort_padded, torch_padded
 from benchmarks.inference_profile import profile
-from benchmarks.inference_setup import SHOWN, SIZES, Arrays, model_file
-from training.models.encoder import EncoderConfig
-from training.models.flops import encoder_macs
-
-CHUNK = {"mini": 1024, "small": 256, "published": 32}
-"""Jets that a CPU takes a few seconds for; all ways get the same ones."""
+from benchmarks.inference_setup import SHOWN, Arrays, first, macs, model_file
 
 PROFILED = 4
-"""One in so many of them is profiled."""
-
-
-def first(arrays: Arrays, jets: int) -> Arrays:
-    """That many of the jets."""
-    flat, counts, axes = arrays
-    return flat[: counts[:jets].sum()], counts[:jets], axes[:jets]
-
-
-def cut(arrays: Arrays, most: int) -> Arrays:
-    """The jets with their hardest particles, as many as the model takes, so that all ways do the same."""
-    flat, counts, axes = arrays
-    kept = np.concatenate([np.arange(count) < most for count in counts])
-    return flat[kept], np.minimum(counts, most), axes
+"""One in so many jets is profiled."""
 
 
 def ours(
@@ -54,7 +35,6 @@ def ours(
         many = 16
         flat, counts, axes = np.tile(flat, (many, 1)), np.tile(counts, many), np.tile(axes, (many, 1))
     shown = encoder(*first(arrays, SHOWN))["embedding"]
-    encoder(flat, counts, axes)
     before = encoder.metrics()
 
     def run() -> int:
@@ -73,13 +53,8 @@ def ours(
 def main() -> None:
     """Measure and print."""
     way, size, folder, jets, provider, threads, seconds = sys.argv[1:]
-    torch.set_num_threads(int(threads))
     with np.load(jets) as stored:
-        arrays = cut(
-            (stored["particles"], stored["counts"], stored["jets"]), EncoderConfig(**SIZES[size]).max_particles
-        )
-    if provider == "cpu":
-        arrays = first(arrays, CHUNK[size])
+        arrays = (stored["particles"], stored["counts"], stored["jets"])
     found: dict[str, float] = {}
     with device_memory(provider, found):
         if way == "limit":
@@ -94,8 +69,7 @@ def main() -> None:
         row |= found
     if way in ("fp32", "int8") and provider == "cpu":
         some = first(arrays, len(arrays[1]) // PROFILED)
-        work = sum(encoder_macs(EncoderConfig(**SIZES[size]), int(n)) for n in some[1])
-        row["profile"] = profile(model_file(Path(folder), size, way), some) | {"macs": work}
+        row["profile"] = profile(model_file(Path(folder), size, way), some) | {"macs": macs(size, some[1])}
     print(json.dumps(row))
 
 
