@@ -29,6 +29,19 @@ def test_inspect(model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: p
     assert (rows["d0"], rows["d0_err"], rows["px"]) == (["mm", "yes"], ["mm", ""], ["GeV", ""])
 
 
+def test_inspect_shows_results_in_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    results = {"frozen": {"accuracy": 0.47859999999999997, "auc": 0.5}, "seeds": [0, 1], "test [jets]": 100}
+    drift = {"max_relative": 0.0123, "min_cosine": 0.9995, "jets": 64}
+    path = write_tiny(tmp_path / "a.onnx", precision="int8", results=results, drift=drift)
+    assert main(["inspect", str(path)]) == 0
+    text = capsys.readouterr().out
+    for expected in ("accuracy 0.4786, auc 0.5", "0, 1", "test [jets]", "1.2e-02 relative", "0.999500, on 64 jets"):
+        assert expected in text
+
+
 def test_inspect_json(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", "--json", str(model)]) == 0
     assert json.loads(capsys.readouterr().out)["class_names"] == ["QCD", "Hbb"]

@@ -9,6 +9,7 @@ import torch
 from jepa_coffea.encoder.files import shipped
 from jepa_coffea.encoder.onnx import OnnxEncoder
 from jepa_coffea.encoder.validate import validate
+from tests.encoder.tiny import random_jets
 from training.loop.checkpoint import load_encoder
 from training.models.synthetic import synthetic_jets
 
@@ -21,6 +22,22 @@ def test_it_does_what_its_card_says(name: str) -> None:
     assert all(agreement.passed for agreement in validate(encoder))
     assert encoder.card.name == name
     assert encoder.card.results
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_company_and_threads_change_rounding_only(name: str) -> None:
+    rng = np.random.default_rng(0)
+    flat, counts, axes = random_jets(rng, rng.integers(0, 80, 120))
+    whole = OnnxEncoder(shipped()[name], provider="cpu")(flat, counts, axes)["embedding"]
+    assert np.isnan(whole).any(axis=1).tolist() == (counts == 0).tolist()
+    order = rng.permutation(len(counts))
+    rows = np.split(flat, np.cumsum(counts)[:-1])
+    threaded = OnnxEncoder(shipped()[name], provider="cpu", threads=3)
+    mixed = threaded(np.concatenate([rows[i] for i in order]), counts[order], axes[order])["embedding"]
+    alone = np.concatenate([threaded(rows[i], counts[i : i + 1], axes[i : i + 1])["embedding"] for i in order])
+    scale = np.nanmax(np.abs(whole))
+    np.testing.assert_allclose(mixed, whole[order], rtol=0, atol=1e-5 * scale)
+    np.testing.assert_allclose(alone, whole[order], rtol=0, atol=1e-5 * scale)
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import onnx
 from rich.console import Console
@@ -34,8 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     console.print(summary(path, model, card))
     console.print(particles(card))
     if card.results:
-        console.print("[bold]Results[/bold]")
-        console.print_json(json.dumps(card.results))
+        console.print(results(card))
     return 0
 
 
@@ -61,7 +61,8 @@ def summary(path: Path, model: onnx.ModelProto, card: ModelCard) -> Table:
         else f"{card.parity.max_relative:.1e} relative at most, on {card.parity.jets} jets",
         "drift from fp32": "none"
         if card.drift is None
-        else f"{card.drift.max_relative:.1e} relative at most, cosine at least {card.drift.min_cosine:.6f}",
+        else f"{card.drift.max_relative:.1e} relative at most, cosine at least {card.drift.min_cosine:.6f}, "
+        f"on {card.drift.jets} jets",
         "cost": ", ".join(f"{n} particles {macs / 1e6:,.1f} MMAC" for n, macs in sorted(card.macs_per_jet.items()))
         or "not given",
         "reference jets": "none" if card.reference is None else str(len(card.reference.counts)),
@@ -87,6 +88,25 @@ def particles(card: ModelCard) -> Table:
     for position, name in enumerate(card.fields):
         table.add_row(str(position), name, card.units.get(name, ""), "yes" if name in card.optional_fields else "")
     return table
+
+
+def results(card: ModelCard) -> Table:
+    """What it reaches, one result a line."""
+    table = Table(title="Results", show_header=False, title_style="bold", title_justify="left")
+    table.add_column(style="cyan")
+    table.add_column(overflow="fold")
+    for name, value in card.results.items():
+        table.add_row(escape(name), escape(words(value)))
+    return table
+
+
+def words(value: Any) -> str:
+    """A result on one line, ``accuracy 0.4786, auc 0.8541``."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {words(inner)}" for name, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(words(inner) for inner in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def weights(model: onnx.ModelProto) -> int:

@@ -182,21 +182,22 @@ def load_model(path: str | Path) -> onnx.ModelProto:
     if not model.graph.output:
         msg = f"{path}: not a readable ONNX file (it has no graph)"
         raise ModelError(msg)
-    outside = [tensor.name for tensor in _tensors(model.graph) if uses_external_data(tensor)]
+    outside = [tensor.name for tensor in tensors(model) if uses_external_data(tensor)]
     if outside:
         msg = f"{path}: keeps {len(outside)} tensors ({outside[0]!r}, ...) in other files; expected all in this one"
         raise ModelError(msg)
     return model
 
 
-def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor stored in a graph and its subgraphs."""
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            yield from (attribute.t, *attribute.tensors)
-            for inner in (attribute.g, *attribute.graphs):
-                yield from _tensors(inner)
+def tensors(message: Any) -> Iterator[onnx.TensorProto]:
+    """Every tensor stored anywhere in a model: weights, constants, those of branches, functions and sparse tensors."""
+    if isinstance(message, onnx.TensorProto):
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for part in (value,) if hasattr(value, "ListFields") else value:
+                yield from tensors(part)
 
 
 def read_card(path: str | Path) -> ModelCard:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +47,8 @@ class Work:
     outputs: tuple[str, ...]
     """Names of the outputs to fetch."""
     metrics: Metrics
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: threading.Lock
+    """Held while the numbers above change; other calls may add to the same."""
 
     def run(self, batch: MicroBatch, *, shrink: bool = False) -> None:
         """Run a micro-batch, in halves if the device has no memory for it; ``shrink`` gives memory back afterwards.
@@ -132,8 +133,12 @@ def run(work: Work, *, longest: int, shortest: int, threads: int | None) -> None
             work.run(batch, shrink=batch is last)
         return
     with ThreadPoolExecutor(workers, thread_name_prefix="jepa-coffea") as pool:
-        for done in [pool.submit(work.run, batch, shrink=batch is last) for batch in batches]:
-            done.result()
+        try:
+            for done in [pool.submit(work.run, batch, shrink=batch is last) for batch in batches]:
+                done.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def filled_up(inputs: Inputs, jets: int) -> Inputs:

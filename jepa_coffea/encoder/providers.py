@@ -138,11 +138,12 @@ def loads(library: str) -> bool:
 
 
 def session_providers(
-    provider: str, device_id: int, *, cuda_graphs: bool, exact: bool
+    provider: str, device_id: int, *, digest: str, cuda_graphs: bool, exact: bool
 ) -> list[tuple[str, dict[str, Any]]]:
     """The ``providers`` argument of an ``InferenceSession``, the one asked for first.
 
-    ``exact`` keeps single precision single: TensorFloat-32 has the mantissa of half precision.
+    ``digest`` is the SHA-256 of the model. ``exact`` keeps single precision single: TensorFloat-32 has the mantissa of
+    half precision.
     """
     cuda = {
         "device_id": device_id,
@@ -153,14 +154,17 @@ def session_providers(
         "enable_cuda_graph": "1" if cuda_graphs else "0",
         "use_tf32": "0" if exact else "1",
     }
-    # Building engines takes minutes; TensorRT names the cached ones by model and hardware.
-    engines = Path.home() / ".cache" / "jepa-coffea"
+    # Building engines takes minutes. ONNX Runtime tells cached ones apart by the file's name and its graph, not by the
+    # weights that are in them: each file has a folder of its own.
+    engines = Path.home() / ".cache" / "jepa-coffea" / digest
     tensorrt = {
         "device_id": device_id,
         "trt_engine_cache_enable": True,
         "trt_engine_cache_path": str(engines),
         "trt_timing_cache_enable": True,
     }
+    if provider == "tensorrt":
+        engines.mkdir(parents=True, exist_ok=True)  # ONNX Runtime makes the last folder only
     cpu: tuple[str, dict[str, Any]] = (EXECUTION["cpu"], {})
     chosen = {
         "cuda": [(EXECUTION["cuda"], cuda)],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -78,7 +80,7 @@ class RaggedEncoder(ABC):
         self.digest = digest or file_hash(path)
         self.threads = threads
         self.model, loaded = open_model(path, self.digest, options)
-        self._counted = Metrics(loads=int(loaded))
+        self._counted, self._lock = Metrics(loads=int(loaded)), threading.Lock()
 
     @abstractmethod
     def feed(self, batch: MicroBatch, lane: Lane, jets: Jets) -> Inputs:
@@ -95,6 +97,9 @@ class RaggedEncoder(ABC):
 
     def __call__(self, particles: ArrayLike, counts: ArrayLike, jets: ArrayLike) -> dict[str, NDArray[np.float32]]:
         """Embed jets; the result depends on nothing but the jet itself, beyond float rounding.
+
+        With an int8 file it depends on the other jets within the drift that its card names: activations are scaled
+        batch by batch.
 
         Parameters
         ----------
@@ -122,6 +127,10 @@ class RaggedEncoder(ABC):
             If the device has no memory for a single jet.
         """
         begin = time.perf_counter()
+        if self.model.pid != os.getpid():  # inherited through a fork
+            self.model, loaded = open_model(self.path, self.digest, self.model.options)
+            self._lock = threading.Lock()
+            self._counted = Metrics(loads=int(loaded))
         flat, number, axis = checked(particles, counts, jets, len(self.fields))
         good = finite_jets(flat, number, axis)
         truncated = good & (number > self.longest)
@@ -138,18 +147,20 @@ class RaggedEncoder(ABC):
             store=results.store,
             outputs=tuple(self.widths),
             metrics=self._counted,
+            lock=self._lock,
         )
         run(work, longest=self.longest, shortest=self.shortest, threads=self.threads)
         if keep is not None:
             for name in self.per_particle:
                 results.values[name] = spread(results.values[name], keep)
-        self._counted.add(
-            jets=len(number),
-            empty=int(np.count_nonzero(number == 0)),
-            non_finite=int(np.count_nonzero(~good)),
-            truncated=int(np.count_nonzero(truncated)),
-            seconds=time.perf_counter() - begin,
-        )
+        with self._lock:
+            self._counted.add(
+                jets=len(number),
+                empty=int(np.count_nonzero(number == 0)),
+                non_finite=int(np.count_nonzero(~good)),
+                truncated=int(np.count_nonzero(truncated)),
+                seconds=time.perf_counter() - begin,
+            )
         return results.values
 
     def _hardness(self, flat: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -35,6 +35,8 @@ class Model:
     """Pairs of the smallest micro-batch that the device had no memory for."""
     idle: list[Any] = field(default_factory=list)
     """Lanes (buffers and bindings) that no thread uses now."""
+    pid: int = field(default_factory=os.getpid)
+    """The process that opened it; a child must not use it."""
 
     @property
     def inputs(self) -> dict[str, tuple[str, list[Any]]]:
@@ -84,6 +86,20 @@ def file_hash(path: str | Path) -> str:
         raise ModelError(msg) from None
 
 
+def verify(path: str | Path, digest: str) -> None:
+    """Raise unless the file has that SHA-256.
+
+    Raises
+    ------
+    ModelError
+        If it has another one, or cannot be read.
+    """
+    found = file_hash(path)
+    if found != digest:
+        msg = f"{path}: expected SHA-256 {digest}, got {found}: the file changed since the encoder was made from it"
+        raise ModelError(msg)
+
+
 def open_model(path: str | Path, digest: str, options: Options) -> tuple[Model, bool]:
     """The one model of this process with that content and these options, and whether this call loaded it.
 
@@ -104,7 +120,10 @@ def open_model(path: str | Path, digest: str, options: Options) -> tuple[Model, 
 
 
 def release(digest: str | None = None) -> int:
-    """Forget this process's sessions of one file, or all of them; returns how many. Running calls finish first."""
+    """Forget this process's sessions of one file, or all of them; returns how many.
+
+    Running calls finish. The memory is given back when the last encoder of the model is gone.
+    """
     with _lock:
         keys = [key for key in _slots if key[0] == os.getpid() and digest in (None, key[1])]
         return sum(_slots.pop(key).model is not None for key in keys)
@@ -126,10 +145,7 @@ def session_options() -> Any:
 
 
 def _load(path: str | Path, digest: str, options: Options) -> Model:
-    found = file_hash(path)
-    if found != digest:
-        msg = f"{path}: expected SHA-256 {digest}, got {found}: the file changed since the encoder was made from it"
-        raise ModelError(msg)
+    verify(path, digest)
     proto = load_model(path)
     card = card_in(proto, str(path)) if has_card(proto) else None
     del proto
@@ -138,7 +154,9 @@ def _load(path: str | Path, digest: str, options: Options) -> Model:
     if options.provider != "cpu" and hasattr(ort, "preload_dlls"):
         ort.preload_dlls()
     exact = card is None or card.precision == "fp32"
-    providers = session_providers(options.provider, options.device_id, cuda_graphs=options.cuda_graphs, exact=exact)
+    providers = session_providers(
+        options.provider, options.device_id, digest=digest, cuda_graphs=options.cuda_graphs, exact=exact
+    )
     try:
         session = ort.InferenceSession(str(path), settings, providers=providers, enable_fallback=0)
     except Exception as error:  # noqa: BLE001  the bindings raise a dozen types without a common base
@@ -146,4 +164,5 @@ def _load(path: str | Path, digest: str, options: Options) -> Model:
         msg = f"{path}: ONNX Runtime {ort.__version__} cannot open it on {options.provider} ({error}).{hint}"
         raise ModelError(msg) from None
     confirm(session, options.provider)
+    verify(path, digest)  # what was read meanwhile was still that file
     return Model(session, options, card)

@@ -1,18 +1,17 @@
-"""OnnxEncoder: right numbers in the right order, whatever the batches, and bad input handled or refused."""
+"""OnnxEncoder: right numbers in the right order, whatever the batches, and bad jets handled or refused."""
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, external_data_helper, helper
 
-from jepa_coffea.constituents.record import FIELDS
 from jepa_coffea.encoder import OnnxEncoder, engine
 from jepa_coffea.encoder.batching import Budget
 from jepa_coffea.encoder.card import ModelError
 from jepa_coffea.encoder.providers import ProviderError
-from tests.encoder.tiny import random_jets, tiny_embedding, tiny_model, tiny_tokens, weights, write_tiny
+from tests.encoder.tiny import random_jets, tiny_embedding, tiny_tokens, weights, write_tiny
 
 Jets = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -204,63 +203,33 @@ def test_no_memory_for_one_jet(path: Path, jets: Jets, monkeypatch: pytest.Monke
         encoder(*jets)
 
 
-def test_missing_truncated_and_foreign_files(tmp_path: Path, path: Path) -> None:
-    with pytest.raises(ModelError, match="No such file"):
-        OnnxEncoder(tmp_path / "no.onnx", provider="cpu")
-    content = path.read_bytes()
-    (tmp_path / "cut.onnx").write_bytes(content[: len(content) // 2])
-    with pytest.raises(ModelError, match="not a readable ONNX file"):
-        OnnxEncoder(tmp_path / "cut.onnx", provider="cpu")
-    (tmp_path / "empty.onnx").write_bytes(b"")
-    with pytest.raises(ModelError, match="it has no graph"):
-        OnnxEncoder(tmp_path / "empty.onnx", provider="cpu")
-    (tmp_path / "text.onnx").write_text("not a model")
-    with pytest.raises(ModelError, match="not a readable ONNX file"):
-        OnnxEncoder(tmp_path / "text.onnx", provider="cpu")
-    foreign = tiny_model()
-    del foreign.metadata_props[:]
-    onnx.save(foreign, str(tmp_path / "foreign.onnx"))
-    with pytest.raises(ModelError, match="from_weaver"):
-        OnnxEncoder(tmp_path / "foreign.onnx", provider="cpu")
+def test_calls_of_one_encoder_at_the_same_time_are_all_counted(path: Path, jets: Jets) -> None:
+    encoder = OnnxEncoder(path, provider="cpu", threads=2)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            for out in pool.map(lambda _: encoder(*jets), range(40)):
+                close(out["embedding"], tiny_embedding(*jets))
+    finally:
+        sys.setswitchinterval(interval)
+    counted = encoder.metrics()
+    assert (counted["jets"], counted["particles"]) == (40 * len(jets[1]), 40 * jets[1].sum())
 
 
-def test_card_and_graph_must_agree(tmp_path: Path) -> None:
-    renamed = tiny_model()
-    renamed.graph.input[1].name = "valid"
-    renamed.graph.node[0].input[0] = "valid"
-    onnx.save(renamed, str(tmp_path / "inputs.onnx"))
-    with pytest.raises(ModelError, match=r"expected inputs \['jets', 'mask', 'particles'\], found"):
-        OnnxEncoder(tmp_path / "inputs.onnx", provider="cpu")
-    model = tiny_model()
-    model.metadata_props[0].value = tiny_model(classes=("a",)).metadata_props[0].value
-    onnx.save(model, str(tmp_path / "outputs.onnx"))
-    with pytest.raises(ModelError, match="promises the output 'logits'"):
-        OnnxEncoder(tmp_path / "outputs.onnx", provider="cpu")
-    model = tiny_model(fields=FIELDS[:4])
-    model.metadata_props[0].value = tiny_model().metadata_props[0].value
-    onnx.save(model, str(tmp_path / "fields.onnx"))
-    with pytest.raises(ModelError, match=r"'particles': expected tensor\(float\) with last axis 14"):
-        OnnxEncoder(tmp_path / "fields.onnx", provider="cpu")
+def test_an_error_in_a_thread_ends_the_call(path: Path, jets: Jets, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(engine.BUDGETS, "cpu", Budget(1, 1, 1))
+    encoder = OnnxEncoder(path, provider="cpu", device_id=3, threads=2)
+    ran = []
 
+    class Broken:
+        def run(self, *arguments: object) -> list[np.ndarray]:
+            ran.append(1)
+            msg = "this node is broken"
+            raise RuntimeError(msg)
 
-def test_external_data_is_refused(tmp_path: Path) -> None:
-    model = tiny_model()
-    external_data_helper.convert_model_to_external_data(model, location="../secret.bin", size_threshold=0)
-    for tensor in model.graph.initializer:
-        tensor.ClearField("raw_data")
-    (tmp_path / "outside.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(ModelError, match=r"keeps 4 tensors .* in other files"):
-        OnnxEncoder(tmp_path / "outside.onnx", provider="cpu")
-
-
-def test_external_data_in_a_subgraph_is_refused(tmp_path: Path) -> None:
-    model = tiny_model()
-    hidden = TensorProto(name="hidden", data_type=TensorProto.FLOAT, dims=[1], data_location=TensorProto.EXTERNAL)
-    hidden.external_data.add(key="location", value="/etc/passwd")
-    branch = helper.make_graph(
-        [], "branch", [], [helper.make_tensor_value_info("hidden", TensorProto.FLOAT, [1])], [hidden]
-    )
-    model.graph.node.append(helper.make_node("If", ["two"], ["x2"], then_branch=branch, else_branch=branch))
-    (tmp_path / "inner.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(ModelError, match="keeps 2 tensors"):
-        OnnxEncoder(tmp_path / "inner.onnx", provider="cpu")
+    monkeypatch.setattr(encoder.model, "session", Broken())
+    monkeypatch.setattr(encoder.model, "idle", [])
+    with pytest.raises(RuntimeError, match="this node is broken"):
+        encoder(*jets)
+    assert len(ran) < len(jets[1])

@@ -69,6 +69,17 @@ def test_both_packages_over_one_another(tmp_path: Path, monkeypatch: pytest.Monk
         providers.runtime()
 
 
+def test_engines_of_two_files_do_not_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    folders = []
+    for digest in ("a" * 64, "b" * 64):
+        wanted = providers.session_providers("tensorrt", 0, digest=digest, cuda_graphs=False, exact=True)
+        assert [name for name, _ in wanted] == [providers.EXECUTION[name] for name in ("tensorrt", "cuda", "cpu")]
+        folders.append(Path(wanted[0][1]["trt_engine_cache_path"]))
+    assert folders[0] != folders[1]
+    assert all(folder.is_dir() for folder in folders)
+
+
 class Driver:
     """What the CUDA driver answers: the code of cuInit and the number of devices."""
 

@@ -60,6 +60,20 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
         OnnxEncoder(path, provider="cpu", digest=digest)
 
 
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_tiny(tmp_path / "a.onnx", dim=17)
+    read = session.load_model
+
+    def replaced(place: Path) -> object:
+        model = read(place)
+        write_tiny(tmp_path / "b.onnx", dim=18).replace(path)
+        return model
+
+    monkeypatch.setattr(session, "load_model", replaced)
+    with pytest.raises(ModelError, match="the file changed"):
+        OnnxEncoder(path, provider="cpu")
+
+
 def test_a_failed_load_can_be_repeated(tmp_path: Path) -> None:
     path = tmp_path / "a.onnx"
     write_tiny(path, dim=12)
@@ -86,7 +100,9 @@ def test_a_forked_child_loads_its_own(tmp_path: Path) -> None:
         if child == 0:
             mine = OnnxEncoder({str(path)!r}, provider="cpu", threads=2)
             same = np.array_equal(mine(*jets)["embedding"], expected)
-            os._exit(0 if same and mine.metrics()["loads"] == 1 and mine.model is not parent.model else 1)
+            loaded = mine.metrics()["loads"] == 1 and mine.model is not parent.model
+            inherited = np.array_equal(parent(*jets)["embedding"], expected) and parent.model is mine.model
+            os._exit(0 if same and loaded and inherited else 1)
         sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], cwd=ROOT, timeout=60, check=False)

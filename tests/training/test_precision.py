@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto
 
@@ -62,6 +63,37 @@ def test_only_from_fp32(source: Path, tmp_path: Path) -> None:
     reduce(source, tmp_path / "half.onnx", "fp16")
     with pytest.raises(ValueError, match="expected an fp32 file, its card says fp16"):
         reduce(tmp_path / "half.onnx", tmp_path / "again.onnx", "fp16")
+
+
+def test_int8_products_do_not_saturate() -> None:
+    rng = np.random.default_rng(0)
+    x, w = rng.uniform(0.9, 1, (8, 64)).astype(np.float32), rng.uniform(0.9, 1, (64, 32)).astype(np.float32)
+    f = TensorProto.FLOAT
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("MatMul", ["x", "w"], ["y"], name="product")],
+        "product",
+        [onnx.helper.make_tensor_value_info("x", f, ["n", 64])],
+        [onnx.helper.make_tensor_value_info("y", f, ["n", 32])],
+        [onnx.numpy_helper.from_array(w, "w")],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=9)
+    session = onnxruntime.InferenceSession(precision.quantised(model, ["product"]).SerializeToString())
+    np.testing.assert_allclose(session.run(None, {"x": x})[0], x.astype(float) @ w, rtol=0.02)
+
+
+def test_int8_depends_on_other_jets_within_its_drift(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "NARROWEST", 8)
+    monkeypatch.setattr(precision, "LEAST_COSINE", 0.99)
+    card = reduce(source, tmp_path / "small.onnx", "int8")
+    small = OnnxEncoder(tmp_path / "small.onnx", provider="cpu")
+    flat, counts, axes = random_jets(np.random.default_rng(1), np.full(20, 30))
+    whole = small(flat, counts, axes)["embedding"]
+    alone = np.concatenate(
+        [small(flat[30 * i : 30 * i + 30], counts[:1], axes[i : i + 1])["embedding"] for i in range(20)]
+    )
+    assert np.abs(alone - whole).max() < 2 * card.drift.max_relative * np.abs(whole).max()
 
 
 def test_int8_that_would_drift_is_refused(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
