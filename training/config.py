@@ -103,6 +103,13 @@ class RunConfig(Part):
     """Jet observables that come with the data; read from the data when empty."""
 
     @model_validator(mode="after")
+    def _objective_is_named(self) -> Self:
+        if "name" not in self.objective:
+            msg = "objective: has no name; expected one, as in {name: pjepa}"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
     def _batches_hold_what_the_encoder_sees(self) -> Self:
         wanted, given = self.encoder.fields, self.data.fields
         if given != wanted and "fields" in self.data.model_fields_set:
@@ -116,14 +123,14 @@ class RunConfig(Part):
         return self
 
 
-def explain(error: ValidationError, model: type[BaseModel] | None, where: str) -> str:
+def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
     """One line a problem: the dotted field, what was wrong, what was given, and the nearest name for a typo."""
     lines = []
     for problem in error.errors():
         # The kind of encoder that pydantic chose is no field.
         field = ".".join(str(part) for part in problem["loc"] if part not in KINDS) or "(whole)"
         if problem["type"] == "extra_forbidden":
-            known = _known_fields(model, problem["loc"][:-1]) if model else []
+            known = _known_fields(model, problem["loc"][:-1])
             close = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}" if known else ""
             lines.append(f"{where}: unknown field {field}{hint}")
@@ -187,13 +194,13 @@ def check(content: Mapping[str, Any], where: str) -> RunConfig:
         raise ConfigError(explain(error, RunConfig, where)) from None
 
 
-def read_config(path: str | Path, assignments: Iterable[str] = (), *, data: Sequence[str] | None = None) -> RunConfig:
-    """Configuration from a YAML file, with ``field=value`` assignments on top, reading the files ``data``.
+def read_sections(path: str | Path) -> dict[str, Any]:
+    """What a YAML file says, unchecked.
 
     Raises
     ------
     ConfigError
-        If the file is missing, is not YAML with sections, or holds something that cannot be run.
+        If the file is missing, or is not YAML with sections.
     """
     path = Path(path)
     if not path.is_file():
@@ -207,6 +214,18 @@ def read_config(path: str | Path, assignments: Iterable[str] = (), *, data: Sequ
     if not isinstance(content, dict):
         msg = f"{path}: expected sections with fields, got {type(content).__name__}"
         raise ConfigError(msg)
+    return content
+
+
+def read_config(path: str | Path, assignments: Iterable[str] = (), *, data: Sequence[str] | None = None) -> RunConfig:
+    """Configuration from a YAML file, with ``field=value`` assignments on top, reading the files ``data``.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing, is not YAML with sections, or holds something that cannot be run.
+    """
+    content = read_sections(path)
     if data:
         content["data"] = (content.get("data") or {}) | {"files": list(data)}
     return check(override(content, assignments), str(path))

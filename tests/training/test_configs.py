@@ -39,6 +39,12 @@ def test_pjepa_has_the_published_size() -> None:
     with torch.device("meta"):
         objective = build(read("pjepa"))
     assert isinstance(objective, PJEPA)
+    size, predictor = objective.encoder.config, objective.config.predictor
+    assert (size.embed_dims, size.pair_dims) == ((512, 512, 512), (64, 64, 64))
+    assert (size.heads, size.blocks, size.class_blocks) == (8, 16, 2)
+    assert (predictor.dim, predictor.heads, predictor.blocks) == (192, 6, 4)
+    assert objective.config.hidden == (0.3, 0.5)
+    assert all(getattr(objective.config.weights, part) > 0 for part in ("particle", "jet", "identity"))
     assert millions(objective.encoder) == pytest.approx(57, rel=0.03)
     assert millions(objective.predictor) == pytest.approx(1.8, rel=0.15)
 

@@ -9,10 +9,15 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
+from benchmarks.synthetic import write_jetclass, write_tree
+from jepa_coffea.constituents.record import DISPLACEMENT
 from tests.training.conftest import pretraining
+from training import export
 from training.loop.checkpoint import load_encoder, load_objective, read_checkpoint
 from training.loop.monitors import read_lines
+from training.objectives.pjepa import PJEPA
 from training.pretrain import main
 
 ROOT = Path(__file__).parents[2]
@@ -94,8 +99,10 @@ def test_supervised_with_probe(jetclass: str, tmp_path: Path) -> None:
     ("change", "message"),
     [
         ("encoder.heads=3", "heads: 3 heads do not divide the width 16"),
+        ("objective.predictor={dim: 8, heads: 3}", "predictor: heads: 3 heads do not divide the predictor's width 8"),
         ("objective.name=pjepaa", "unknown 'pjepaa'"),
-        ("objective.hiden=0.1", "unknown field hiden"),
+        ("objective.hiden=0.1", "unknown field hiden; did you mean 'hidden'?"),
+        ("objective={hidden: 0.3}", "objective: has no name"),
         ("objective.hidden=[0.6, 0.2]", "hidden"),
         ("data.batch_sise=3", "unknown field data.batch_sise; did you mean 'batch_size'?"),
     ],
@@ -109,6 +116,72 @@ def test_wrong_settings_are_one_message(
     assert "Traceback" not in said
 
 
+def test_what_is_promised_is_logged(jetclass: str, tmp_path: Path) -> None:
+    assert main(pretraining(jetclass, tmp_path / "a", "steps=2", "monitor_every=2")) == 0
+    last = read_lines(tmp_path / "a" / "metrics.jsonl")[-1]
+    parts = {"particle", "jet", "observables", "identity", "variance", "covariance"}
+    rates = {"lr", "weight_decay", "ema", "grad_norm", "jets_per_s", "data_wait", "mfu"}
+    looks = {"rankme", "rankme_particles", "std", "std_min", "teacher_student_cosine", "target_variance"}
+    assert {"loss"} | parts | rates | looks <= set(last)
+    weights = read_checkpoint(tmp_path / "a" / "checkpoint-000000002.pt")["config"]["objective"]["weights"]
+    assert last["loss"] == pytest.approx(sum(weights[part] * last[part] for part in parts), rel=1e-4)
+
+
+def test_the_card_calls_dropped_fields_optional(jetclass: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(pretraining(jetclass, tmp_path / "a", "steps=1", "objective.drop_displacement=0.3")) == 0
+    told: dict[str, object] = {}
+    monkeypatch.setattr(export, "export_encoder", lambda *_, **options: told.update(options))
+    export.export_run(tmp_path / "a", tmp_path / "a.onnx")
+    assert told["optional_fields"] == DISPLACEMENT
+
+
+def test_deterministic_runs_are_the_same_to_the_bit(jetclass: str, tmp_path: Path) -> None:
+    try:
+        for name in ("a", "b"):
+            assert main(pretraining(jetclass, tmp_path / name, "steps=4", "deterministic=true")) == 0
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert losses(tmp_path / "a") == losses(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: 9 bytes"),
+    ],
+)
+def test_out_of_memory_is_one_message(
+    jetclass: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def greedy(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(PJEPA, "look", greedy)
+    assert main(pretraining(jetclass, tmp_path / "a")) == 2
+    said = capfd.readouterr().err
+    assert "out of memory on a batch of 32 jets x" in said
+    assert "lower the batch size" in said
+    assert "Traceback" not in said
+
+
+def test_labels_are_missing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "unlabelled_000.root"
+    arrays = write_jetclass(path, 300, seed=1)
+    write_tree(path, {name: values for name, values in arrays.items() if not name.startswith("label_")})
+    assert main(pretraining(str(path), tmp_path / "a", "objective={name: supervised}")) == 2
+    said = capfd.readouterr().err
+    assert "unlabelled_000.root: no labels in this file" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_no_such_device(jetclass: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    arguments = ["cuda" if word == "cpu" else word for word in pretraining(jetclass, tmp_path / "a")]
+    assert main(arguments) == 2
+    assert "torch sees no CUDA device" in capfd.readouterr().err
+
+
 def test_wrong_files_are_one_message(jetclass: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(pretraining(str(tmp_path / "*.root"), tmp_path / "a")) == 2
     assert "nothing matches" in capfd.readouterr().err
@@ -119,3 +192,9 @@ def test_wrong_files_are_one_message(jetclass: str, tmp_path: Path, capfd: pytes
     other = [*pretraining(jetclass, tmp_path / "b", "steps=2", "encoder.blocks=2"), "--resume", "auto"]
     assert main(other) == 2
     assert "another architecture: encoder.blocks is 1 in the checkpoint and 2 here" in capfd.readouterr().err
+    one = jetclass.replace("*", "HToBB_000")
+    names = "class_names=[QCD, Hbb]"
+    assert main([*pretraining(one, tmp_path / "b", "steps=3", names), "--resume", "auto"]) == 2
+    said = capfd.readouterr().err
+    assert "checkpoint-000000002.pt: the loader state was saved with other data" in said
+    assert "Traceback" not in said

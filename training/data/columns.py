@@ -29,7 +29,7 @@ assert sum((fields for fields, _ in GROUPS.values()), ()) == FIELDS
 
 
 class BadFileError(ValueError):
-    """A file, or jets in it, that cannot be used; the message names the file."""
+    """A file, or jets in it, that cannot be used as is asked for; the message names the file."""
 
 
 @dataclass(frozen=True, kw_only=True)

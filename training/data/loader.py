@@ -97,7 +97,7 @@ class Loader:
 
         Raises
         ------
-        ValueError
+        BadFileError
             If the state is of other files, splits, seeds or batch settings: the order would not be the same.
         """
         if state["data"] != self._identity:
@@ -105,7 +105,7 @@ class Loader:
                 "the loader state was saved with other data (files, number of jets, split, seed or batch settings) "
                 f"than now: {state['data']} is not {self._identity}; resume with the same, or start a new run"
             )
-            raise ValueError(msg)
+            raise BadFileError(msg)
         self._position = Position(state["epoch"], state["window"], state["batch"], state["carried"])
         self._resume = self._position
 
@@ -240,10 +240,10 @@ def make_loader(
     """
     if not 0 <= rank < world_size:
         msg = f"rank {rank} of world_size {world_size}: expected 0 <= rank < world_size"
-        raise ValueError(msg)
+        raise BadFileError(msg)
     if (config.tokens or config.batch_size) < world_size:
         msg = f"batch_size {config.batch_size}: less than one jet for each of {world_size} processes"
-        raise ValueError(msg)
+        raise BadFileError(msg)
     skipped = Skipped()
     own = {"train": None, "val": config.val_files, "test": config.test_files}[split]
     reading = Reading(config.layout, config.collection, SUBJET in config.fields)
@@ -273,8 +273,12 @@ def make_loader(
         files += [segment.file for segment in found]
         segments += found
     if not files:
-        msg = f"split {split!r} has no jets: {config.val_fraction=} {config.test_fraction=}"
-        raise ValueError(msg)
+        msg = f"split {split!r} has no jets: data.val_fraction is {config.val_fraction}, data.test_fraction "
+        msg += f"{config.test_fraction}, and there are no data.{split}_files"
+        raise BadFileError(msg)
+    if labels and not any(file.class_names for file in files):
+        msg = f"{files[0].path}: no labels in this file nor in the others; a supervised training needs some"
+        raise BadFileError(msg)
     plan = Plan(tuple(streams), max(config.window, 4 * config.batch_size), seed, least=config.batch_size)
     reader = WindowReader(
         config,

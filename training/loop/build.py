@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from training.config import ConfigError, RunConfig, explain
-from training.objectives import build_objective
+from training.objectives import OBJECTIVES, build_objective
 from training.objectives.base import Objective, ObjectiveError
 
 
@@ -29,7 +29,7 @@ def build(config: RunConfig) -> Objective:
             seed=config.seed,
         )
     except ValidationError as error:
-        raise ConfigError(explain(error, None, f"{config.name}: objective {name}")) from None
+        raise ConfigError(explain(error, OBJECTIVES[str(name)], f"{config.name}: objective {name}")) from None
     except ObjectiveError as error:
         msg = f"{config.name}: {error}"
         raise ConfigError(msg) from None

@@ -13,6 +13,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from training.config import ConfigError
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -73,6 +75,11 @@ def process_group(device: str = "auto") -> Iterator[Ranks]:
     """Join the processes that ``torchrun`` announced in the environment; alone when there is no ``WORLD_SIZE``.
 
     ``device`` is ``auto`` (CUDA where there is one), ``cpu`` or ``cuda``. NCCL speaks for CUDA, gloo for the CPU.
+
+    Raises
+    ------
+    ConfigError
+        If CUDA is asked for and there is none.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -81,7 +88,7 @@ def process_group(device: str = "auto") -> Iterator[Ranks]:
     if place.type == "cuda":
         if not torch.cuda.is_available():
             msg = "--device cuda: torch sees no CUDA device here; use --device cpu"
-            raise ValueError(msg)
+            raise ConfigError(msg)
         place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(place)
     if world_size == 1:

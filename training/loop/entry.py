@@ -17,7 +17,7 @@ from training.loop.distributed import Ranks
 from training.loop.loop import Outcome
 from training.loop.monitors import JOURNAL
 from training.loop.signals import INTERRUPTED
-from training.loop.state import TrainingError
+from training.loop.state import TrainingError, no_memory
 from training.objectives.base import ObjectiveError
 
 EXPLAINED = (BadFileError, CheckpointError, ConfigError, LayoutError, ObjectiveError, TrainingError)
@@ -42,8 +42,13 @@ def explained(main: Callable[[], int]) -> int:
     try:
         return main()
     except EXPLAINED as error:
-        Console(stderr=True).print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
-        return 2
+        message = str(error)
+    except (MemoryError, RuntimeError) as error:
+        if not no_memory(error):
+            raise
+        message = f"out of memory ({str(error).splitlines()[0]}); lower data.batch_size or data.window"
+    Console(stderr=True).print(f"error: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
+    return 2
 
 
 def status_of(outcome: Outcome, folder: Path, ranks: Ranks) -> int:

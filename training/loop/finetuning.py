@@ -8,9 +8,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-import yaml
 
-from training.config import RunConfig, check, override
+from training.config import RunConfig, check, override, read_sections
 from training.data.batch import Batch
 from training.data.loader import make_loader
 from training.loop.build import build
@@ -39,7 +38,7 @@ def configure(args: argparse.Namespace, seed: int) -> RunConfig:
         If the file or the encoder cannot be used.
     """
     _, pretrained = load_encoder(args.encoder)
-    content: dict[str, Any] = yaml.safe_load(Path(args.config).read_text())
+    content: dict[str, Any] = read_sections(args.config)
     content["encoder"] = pretrained.encoder.model_dump(mode="json") | content.get("encoder", {})
     data = pretrained.data.model_dump(mode="json") | content.get("data", {})
     content["data"] = data | {"labels_per_class": args.labels_per_class, "subset_seed": seed}

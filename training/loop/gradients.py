@@ -13,7 +13,7 @@ from training.data.batch import Batch
 from training.loop.distributed import Ranks
 from training.loop.monitors import Stopwatch
 from training.loop.precision import resolve
-from training.loop.state import State, TrainingError
+from training.loop.state import State, TrainingError, no_memory
 
 
 def accumulate(
@@ -41,10 +41,12 @@ def accumulate(
 
 @contextmanager
 def out_of_memory_explained(batch: Batch) -> Iterator[None]:
-    """Turn running out of GPU memory into a message that says what to change."""
+    """Turn running out of memory into a message that says what to change."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except (MemoryError, RuntimeError) as error:
+        if not no_memory(error):
+            raise
         jets, particles = batch.mask.shape
         reason = str(error).split(".", 1)[0]
         msg = f"out of memory on a batch of {jets} jets x {particles} particles ({reason}); "

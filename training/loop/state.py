@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from training.config import RunConfig
-from training.loop.checkpoint import Checkpoints, read_checkpoint, require_same, restore
+from training.data.columns import BadFileError
+from training.loop.checkpoint import CheckpointError, Checkpoints, read_checkpoint, require_same, restore
 from training.loop.distributed import Ranks
 from training.loop.monitors import Averages
 from training.loop.randomness import random_state, seed_everything, set_random_state
@@ -21,6 +22,11 @@ from training.objectives.base import Objective
 
 class TrainingError(RuntimeError):
     """A run that cannot go on: a loss that is no number, a collapsed representation, no memory left."""
+
+
+def no_memory(error: Exception) -> bool:
+    """Whether ``error`` says that memory ran out; torch has a class of its own for that on a GPU only."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 @dataclass(kw_only=True)
@@ -103,13 +109,17 @@ class State:
         Raises
         ------
         CheckpointError
-            If it is of another architecture, objective or optimiser.
+            If it is of another architecture, objective or optimiser, or of other data.
         """
         saved = read_checkpoint(path)
         require_same(saved["config"], config, path)
         restore(self.objective, saved["objective"], path)
         self.optimiser.load_state_dict(saved["optimiser"])
-        self.stream.restore(saved["stream"])
+        try:
+            self.stream.restore(saved["stream"])
+        except BadFileError as error:
+            msg = f"{path}: {error}"
+            raise CheckpointError(msg) from None
         self.averages.restore(saved["averages"], ranks.device)
         self.step, self.jets, self.elapsed = saved["step"], saved["jets"], saved["elapsed"]
         if self.validation and saved["validation"]:

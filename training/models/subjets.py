@@ -124,8 +124,8 @@ class SubjetEncoder(nn.Module):
     def group(self, particles: Tensor, mask: Tensor, jets: Tensor) -> Subjets:
         """Constituents by subjet. Particles in the input's order of pT keep it; a subjet index below 0 is none."""
         if particles.shape[-1] != len(self.config.fields):
-            msg = f"particles have {particles.shape[-1]} fields, expected {len(self.config.fields)} with subjet as the "
-            raise ValueError(msg + "last; in training set data.subjets to true")
+            msg = f"particles have {particles.shape[-1]} fields, expected {len(self.config.fields)}, subjet the last"
+            raise ValueError(msg)
         subjets, slots = self.config.max_subjets, self.config.max_constituents
         features, p4 = self.preprocess(particles[..., :-1], mask, jets)
         index = particles[..., -1]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import BaseModel
+
 from training.models.encoder import Encoder, EncoderConfig
 from training.models.encoders import AnyEncoderConfig, build_encoder
 from training.models.subjets import SubjetConfig, SubjetEncoder
@@ -13,7 +15,8 @@ from training.objectives.jjepa import JJEPA, JJEPAConfig
 from training.objectives.pjepa import PJEPA, PJEPAConfig
 from training.objectives.supervised import Supervised, SupervisedConfig
 
-OBJECTIVES = ("pjepa", "jjepa", "supervised")
+OBJECTIVES: dict[str, type[BaseModel]] = {"pjepa": PJEPAConfig, "jjepa": JJEPAConfig, "supervised": SupervisedConfig}
+"""Names of the objectives, and what their options are."""
 
 
 def build_objective(

@@ -11,11 +11,14 @@ from torch import Tensor
 
 from training.data.batch import Batch
 from training.models.encoder import EncoderConfig
+from training.models.subjets import SubjetConfig
 from training.models.synthetic import synthetic_jets
-from training.objectives import build_objective
+from training.objectives import OBJECTIVES, build_objective
 from training.objectives.base import Objective
+from training.objectives.jjepa import JJEPA
 from training.objectives.ranks import RunningMoments, global_mean, moments
 
+SUBJETS = SubjetConfig(dim=16, heads=2, blocks=2, max_subjets=8, max_constituents=4)
 TINY = EncoderConfig(embed_dims=(16,), pair_dims=(8,), heads=2, blocks=2, class_blocks=1)
 COUNTS = [3, 16, 1, 8, 12, 5, 16, 2]
 STEPS = 3
@@ -30,9 +33,11 @@ def objective(name: str) -> Objective:
             "weights": {"observables": 1.0},
             "drop_identity": 0.3,
         },
+        "jjepa": {"predictor": {"dim": 12, "heads": 2, "blocks": 1}, "variance": 1.0},
         "supervised": {"head": "mlp"},
     }
-    return build_objective(name, TINY, options[name], class_names=("a", "b", "c"), seed=5)
+    encoder = SUBJETS if name == "jjepa" else TINY
+    return build_objective(name, encoder, options[name], class_names=("a", "b", "c"), seed=5)
 
 
 def train(model: Objective, rank: int, world_size: int) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
@@ -41,7 +46,7 @@ def train(model: Objective, rank: int, world_size: int) -> tuple[list[dict[str, 
     optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.1)
     history = []
     for step in range(STEPS):
-        particles, mask, jets = synthetic_jets(COUNTS, seed=step)
+        particles, mask, jets = synthetic_jets(COUNTS, seed=step, subjets=isinstance(model, JJEPA))
         labels = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
         mine = slice(rank, None, world_size)
         losses = wrapped(Batch(particles=particles[mine], mask=mask[mine], jets=jets[mine], labels=labels[mine]))
@@ -55,7 +60,7 @@ def train(model: Objective, rank: int, world_size: int) -> tuple[list[dict[str, 
 
 def worker(rank: int, folder: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    for name in ("pjepa", "supervised"):
+    for name in OBJECTIVES:
         history, weights = train(objective(name), rank, 2)
         torch.save({"history": history, "weights": weights}, f"{folder}/{name}-{rank}.pt")
     dist.destroy_process_group()
@@ -68,7 +73,7 @@ def two_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["pjepa", "supervised"])
+@pytest.mark.parametrize("name", OBJECTIVES)
 def test_two_processes_train_like_one(two_processes: Path, name: str) -> None:
     history, weights = train(objective(name), 0, 1)
     ranks = [torch.load(two_processes / f"{name}-{rank}.pt", weights_only=True) for rank in range(2)]
