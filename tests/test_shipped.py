@@ -40,6 +40,18 @@ def test_company_and_threads_change_rounding_only(name: str) -> None:
     np.testing.assert_allclose(alone, whole[order], rtol=0, atol=1e-5 * scale)
 
 
+@pytest.mark.parametrize("value", [0.0, -1e3, 1e20, 3e38])
+def test_a_jet_of_absurd_numbers_is_its_own_matter(value: float) -> None:
+    encoder = OnnxEncoder(shipped()["pjepa-mini"], provider="cpu")
+    flat, counts, axes = random_jets(np.random.default_rng(1), np.array([20, 70, 20]))
+    before = encoder(flat, counts, axes)["embedding"]
+    flat[20:90, :4] = value
+    axes[1] *= 1e-3  # 3e38 GeV scaled to it is beyond single precision
+    after = encoder(flat, counts, axes)["embedding"]
+    np.testing.assert_allclose(after[[0, 2]], before[[0, 2]], rtol=0, atol=1e-5 * np.abs(before).max())
+    assert encoder.metrics()["non_finite"] == int(not np.isfinite(after[1]).all())
+
+
 @pytest.mark.parametrize("name", sorted(shipped()))
 def test_the_checkout_has_its_weights(name: str) -> None:
     encoder, config = load_encoder(PRETRAINED / name)

@@ -26,7 +26,7 @@ class Metrics:
     empty: int = 0
     """Jets without particles: NaN."""
     non_finite: int = 0
-    """Jets with a NaN or infinity among their inputs: NaN."""
+    """Jets with a NaN or infinity among their inputs, or numbers too large for the model to compute with: NaN."""
     truncated: int = 0
     """Jets with more particles than the model takes: the hardest were used."""
     retries: int = 0

@@ -153,11 +153,12 @@ class RaggedEncoder(ABC):
         if keep is not None:
             for name in self.per_particle:
                 results.values[name] = spread(results.values[name], keep)
+        lost = ~np.isfinite(results.values[next(iter(self.widths))]).all(axis=1) & (number > 0)
         with self._lock:
             self._counted.add(
                 jets=len(number),
                 empty=int(np.count_nonzero(number == 0)),
-                non_finite=int(np.count_nonzero(~good)),
+                non_finite=int(np.count_nonzero(~good | lost)),
                 truncated=int(np.count_nonzero(truncated)),
                 seconds=time.perf_counter() - begin,
             )
@@ -166,7 +167,8 @@ class RaggedEncoder(ABC):
     def _hardness(self, flat: NDArray[np.float32]) -> NDArray[np.float32]:
         """Transverse momentum of each particle."""
         px, py = (flat[:, self.fields.index(name)] for name in ("px", "py"))
-        return np.hypot(px, py)
+        with np.errstate(over="ignore"):
+            return np.hypot(px, py)
 
 
 def spread(rows: NDArray[np.float32], keep: NDArray[np.bool_]) -> NDArray[np.float32]:
