@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.synthetic import write_jetclass
 from training import evaluate, finetune
 from training.config import RunConfig
 from training.export import export_run
@@ -118,6 +119,13 @@ def test_jets_of_the_training_are_refused(pretrained: Path, jetclass: str, capfd
 def test_an_encoder_is_no_classifier(pretrained: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert evaluate.main([str(pretrained), "--device", "cpu"]) == 2
     assert "no classifier" in capfd.readouterr().err
+
+
+def test_jets_of_one_class_judge_nothing(pretrained: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run = classifier(pretrained, tmp_path / "a")
+    write_jetclass(tmp_path / "HToBB_110.root", 40, seed=50, label="Hbb")
+    assert evaluate.main([str(run), "--data", str(tmp_path / "HToBB_110.root"), "--device", "cpu"]) == 2
+    assert "all test jets are of class 'Hbb'" in capfd.readouterr().err
 
 
 def test_too_few_labels(pretrained: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

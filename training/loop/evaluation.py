@@ -142,6 +142,9 @@ def evaluate_run(run: Path, args: argparse.Namespace, device: torch.device, cons
     total = min(args.jets or loader.jets_per_epoch, loader.jets_per_epoch)
     batches = track(limited(loader, total), total, str(run), console)
     probabilities, labels = predict(classifier.to(device), batches, device)
+    if (labels == labels[0]).all():
+        msg = f"{run}: all test jets are of class {config.class_names[labels[0]]!r}; give jets of two classes or more"
+        raise BadFileError(msg)
     result = report(probabilities, labels, config.class_names, folder_of(run, args), args.background)
     print_metrics(result, console)
     return result
