@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import awkward as ak
 import numpy as np
 import pytest
 import torch
+from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 
+from jepa_coffea import JEPAEmbedder
+from jepa_coffea.constituents import constituents_of
 from jepa_coffea.encoder.files import shipped
 from jepa_coffea.encoder.onnx import OnnxEncoder
 from jepa_coffea.encoder.validate import validate
@@ -62,3 +66,16 @@ def test_the_checkout_has_its_weights(name: str) -> None:
     here = OnnxEncoder(shipped()[name], provider="cpu")(particles[mask].numpy(), counts, axes.numpy())["embedding"]
     assert np.abs(here - expected).max() < 1e-4 * np.abs(expected).max()
     assert config.name == name
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+@pytest.mark.parametrize("collection", ["FatJet", "Jet"])
+def test_it_works_on_nanoaod(name: str, collection: str, shared_data: Path) -> None:
+    """NanoAOD has no impact parameters; the encoder must have learned to do without."""
+    file = {str(shared_data / "nano_tt_v15.root"): "Events"}
+    events = NanoEventsFactory.from_root(file, schemaclass=NanoAODSchema, mode="virtual").events()
+    jets = JEPAEmbedder(name, provider="cpu")(events, collection=collection)
+    embedding = ak.to_numpy(ak.flatten(jets.jepa_embedding, axis=1))
+    particles = ak.flatten(ak.num(constituents_of(events, collection, fields=["px"]), axis=2))
+    assert len(embedding) == ak.sum(ak.num(events[collection]))
+    np.testing.assert_array_equal(np.isfinite(embedding).all(axis=1), particles > 0)
