@@ -69,13 +69,12 @@ def test_the_checkout_has_its_weights(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))
-@pytest.mark.parametrize("collection", ["FatJet", "Jet"])
-def test_it_works_on_nanoaod(name: str, collection: str, shared_data: Path) -> None:
+def test_it_works_on_nanoaod(name: str, shared_data: Path) -> None:
     """NanoAOD has no impact parameters; the encoder must have learned to do without."""
     file = {str(shared_data / "nano_tt_v15.root"): "Events"}
     events = NanoEventsFactory.from_root(file, schemaclass=NanoAODSchema, mode="virtual").events()
-    jets = JEPAEmbedder(name, provider="cpu")(events, collection=collection)
+    jets = JEPAEmbedder(name, provider="cpu")(events)
     embedding = ak.to_numpy(ak.flatten(jets.jepa_embedding, axis=1))
-    particles = ak.flatten(ak.num(constituents_of(events, collection, fields=["px"]), axis=2))
-    assert len(embedding) == ak.sum(ak.num(events[collection]))
+    particles = ak.flatten(ak.num(constituents_of(events, fields=["px"]), axis=2))
+    assert len(embedding) == ak.sum(ak.num(events.FatJet))
     np.testing.assert_array_equal(np.isfinite(embedding).all(axis=1), particles > 0)
