@@ -10,9 +10,9 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from jepa_coffea.constituents.record import DISPLACEMENT, IDENTITY
 from training.data.config import DataConfig
 from training.models.encoders import KINDS, AnyEncoderConfig
+from training.objectives.dropout import GROUPS
 
 
 class ConfigError(ValueError):
@@ -116,7 +116,7 @@ class RunConfig(Part):
             msg = f"data.fields {list(given)} are not encoder.fields {list(wanted)}; leave data.fields out"
             raise ValueError(msg)
         dropped = [*self.data.optional_fields]
-        for option, group in (("drop_identity", IDENTITY), ("drop_displacement", DISPLACEMENT)):
+        for option, group in GROUPS.items():
             dropped += group if self.objective.get(option) else ()
         optional = tuple(name for name in wanted if name in dropped)
         object.__setattr__(self, "data", self.data.model_copy(update={"fields": wanted, "optional_fields": optional}))

@@ -22,7 +22,7 @@ from training.loop.randomness import make_deterministic, seed_everything
 from training.loop.state import Extras, Validation
 from training.loop.stream import Loading
 from training.objectives.base import Objective
-from training.objectives.dropout import DropoutConfig
+from training.objectives.dropout import GROUPS
 from training.objectives.supervised import Supervised
 
 IN_MEMORY = 200_000
@@ -45,7 +45,7 @@ def configure(args: argparse.Namespace, seed: int) -> RunConfig:
     if args.data:
         content["data"]["files"] = list(args.data)
     # What the encoder learned to do without its classifier must do without too.
-    dropped = {name: pretrained.objective[name] for name in DropoutConfig.model_fields if name in pretrained.objective}
+    dropped = {name: pretrained.objective[name] for name in GROUPS if name in pretrained.objective}
     content["objective"] = dropped | content.get("objective", {}) | {"name": "supervised", "head": args.head}
     content["finetune"] = content.get("finetune", {}) | {"encoder": str(args.encoder), "mode": args.mode}
     if args.mode != "scratch":

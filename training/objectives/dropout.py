@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from training.models.preprocess import DISPLACEMENT, IDENTITY
 from training.objectives.base import ObjectiveError
 
+GROUPS = {"drop_identity": IDENTITY, "drop_displacement": DISPLACEMENT}
+"""Option to the fields that it drops together."""
+
 
 class DropoutConfig(BaseModel):
     """Options of every objective whose inputs may be dropped."""
@@ -40,17 +43,14 @@ class FieldDropout(nn.Module):
 
     def __init__(self, config: DropoutConfig, fields: tuple[str, ...]) -> None:
         super().__init__()
-        groups = (("drop_identity", IDENTITY), ("drop_displacement", DISPLACEMENT))
-        probabilities = [getattr(config, name) for name, _ in groups]
-        for (name, group), probability in zip(groups, probabilities, strict=True):
-            if probability and group[0] not in fields:
-                msg = f"{name}: {probability}, but the encoder's fields have no {group[0]}; set it to 0"
+        probabilities = {name: getattr(config, name) for name in GROUPS}
+        for name, probability in probabilities.items():
+            if probability and GROUPS[name][0] not in fields:
+                msg = f"{name}: {probability}, but the encoder's fields have no {GROUPS[name][0]}; set it to 0"
                 raise ObjectiveError(msg)
-        self.optional_fields = tuple(
-            field for (_, group), p in zip(groups, probabilities, strict=True) if p for field in group
-        )
-        self.register_buffer("probability", torch.tensor(probabilities), persistent=False)
-        membership = [[float(field in group) for field in fields] for _, group in groups]
+        self.optional_fields = tuple(field for name, group in GROUPS.items() if probabilities[name] for field in group)
+        self.register_buffer("probability", torch.tensor([*probabilities.values()]), persistent=False)
+        membership = [[float(field in group) for field in fields] for group in GROUPS.values()]
         self.register_buffer("group", torch.tensor(membership), persistent=False)
 
     def kept(self, numbers: Tensor) -> Tensor:
