@@ -1,9 +1,8 @@
 """Embedding on a cluster: what a second worker brings, what Dask and coffea cost per chunk, which chunk size to use.
 
-The work, done by 1 and by 2 workers in turns after a warm-up, is EmbedProcessor over copies of the given files:
+The work is EmbedProcessor over copies of the given files:
 
-ceiling     the same by 1 and by 2 plain processes, without Dask: what the machine itself gives a second one
-scaling     events a second of 2 workers over 1, by two measures: wall time, and the time inside chunks alone
+scaling     events a second of 2 workers over 1, beside 2 processes over 1 without Dask (benchmarks/cluster_scaling.py)
 overhead    seconds per chunk of a processor that only counts, in this process and through Dask
 chunk size  seconds of a chunk = fixed + per event * events, fitted to chunks of several sizes
 opening     seconds to open a file and build NanoEvents, simulated (few branches) and PFNano (1802), if that is given
@@ -16,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import platform
 import shutil
@@ -25,6 +23,7 @@ import sys
 import tempfile
 import time
 from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from statistics import median
@@ -40,6 +39,7 @@ ROOT = Path(__file__).parent.parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+from benchmarks.cluster_scaling import scaling  # noqa: E402
 from jepa_coffea import JEPAEmbedder, clusters  # noqa: E402
 from jepa_coffea.report import merged  # noqa: E402
 from jepa_coffea.run import run  # noqa: E402
@@ -70,56 +70,9 @@ def embed(model: Path, fileset: dict[str, list[str]], chunksize: int, client: An
     return {**output["run"], **merged(output["metrics"]), **whole}
 
 
-def scaling(model: Path, fileset: dict[str, list[str]], chunksize: int, rounds: int) -> dict[str, Any]:
-    """Events a second with 1 and 2 workers, in turns; medians."""
-    wall: dict[int, list[float]] = {1: [], 2: []}
-    inside: dict[int, list[float]] = {1: [], 2: []}
-    loads = []
-    with clusters.local(1) as one, clusters.local(2) as two:
-        for client in (one, two):
-            embed(model, fileset, chunksize, client)
-        for _ in range(rounds):
-            for number, client in ((1, one), (2, two)):
-                found = embed(model, fileset, chunksize, client)
-                wall[number].append(found["events"] / found["seconds_run"])
-                inside[number].append(found["events"] * number / found["seconds"]["total"])
-                loads.append(found["loads"])
-    speed = {
-        name: {n: median(values) for n, values in kept.items()}
-        for name, kept in (("wall", wall), ("in chunks", inside))
-    }
-    efficiency = {name: pair[2] / (2 * pair[1]) for name, pair in speed.items()}
-    return {"events per second": speed, "efficiency": efficiency, "loads after warm-up": max(loads)}
-
-
-def ceiling(model: Path, fileset: dict[str, list[str]], chunksize: int, rounds: int) -> dict[str, Any]:
-    """Events a second of 1 and of 2 processes that know nothing of one another, at the same time; medians.
-
-    They share memory, caches and the processor's clock, which no software gives back.
-    """
-    context = multiprocessing.get_context("spawn")
-    speed = {}
-    for number in (1, 2):
-        start, rates = context.Barrier(number), context.Queue()
-        workers = [
-            context.Process(target=_alone, args=(model, fileset, chunksize, rounds, start, rates))
-            for _ in range(number)
-        ]
-        for worker in workers:
-            worker.start()
-        found = [rates.get() for _ in range(number * rounds)]
-        for worker in workers:
-            worker.join()
-        speed[number] = number * median(found)
-    return {"events per second": speed, "efficiency": speed[2] / (2 * speed[1])}
-
-
-def _alone(model: Path, fileset: dict[str, list[str]], chunksize: int, rounds: int, start: Any, rates: Any) -> None:
-    embed(model, fileset, chunksize)
-    for _ in range(rounds):
-        start.wait()
-        found = embed(model, fileset, chunksize)
-        rates.put(found["events"] / found["seconds_run"])
+def embed_files(model: Path, chunksize: int, files: list[str], client: Any) -> dict[str, Any]:
+    """The same for :mod:`benchmarks.cluster_scaling`."""
+    return embed(model, {"events": files}, chunksize, client)
 
 
 def overhead(fileset: dict[str, list[str]], events: int, chunks: int) -> dict[str, float]:
@@ -198,8 +151,8 @@ def main() -> None:
     parser.add_argument("events", nargs="+", type=Path, help="PFNano files")
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--wide", type=Path, help="a PFNano file with all its branches")
-    parser.add_argument("--copies", type=int, default=4, help="of every file, for enough chunks")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--copies", type=int, default=4, help="of every file, an even number")
+    parser.add_argument("--rounds", type=int, default=6, help="of the scaling; half as many of the chunks")
     parser.add_argument("--chunksize", type=int, default=500, help="for the scaling")
     parser.add_argument("--gpu-jets", type=float, default=30_000, help="jets a second of one GPU, for the last table")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
@@ -214,15 +167,11 @@ def main() -> None:
         one = {"events": copies[:1]}
         result: dict[str, Any] = {}
         with console.status("scaling"):
-            for name, measure in (("ceiling", ceiling), ("scaling", scaling)):
-                result[name] = measure(options.model, {"events": copies}, options.chunksize, options.rounds)
-            most = result["ceiling"]["efficiency"]
-            result["scaling"]["of the ceiling"] = {
-                name: value / most for name, value in result["scaling"]["efficiency"].items()
-            }
+            work = partial(embed_files, options.model, options.chunksize)
+            result["scaling"] = scaling(work, copies, options.rounds)
         with console.status("chunks"):
             events = embed(options.model, one, 10**9)["events"]
-            result["chunk"] = chunk_cost(options.model, one, events, options.rounds)
+            result["chunk"] = chunk_cost(options.model, one, events, options.rounds // 2)
             result["overhead"] = overhead(one, events, 40)
         result["opening"] = {options.events[0].name: opening(Path(copies[0]))}
         if options.wide:

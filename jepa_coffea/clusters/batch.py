@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jepa_coffea.clusters.client import CAPS, ClusterClient, connect
+from jepa_coffea.clusters.client import ClusterClient, connect
+from jepa_coffea.clusters.settings import exports
 
 
 class BatchError(RuntimeError):
@@ -58,7 +60,8 @@ def slurm(
         If dask-jobqueue is missing.
     """
     gres = [f"--gres=gpu:{_one(gpus)}"] if gpus else []
-    cluster = _cluster("SLURMCluster")(
+    start = partial(
+        _cluster("SLURMCluster"),
         queue=partition,
         account=account,
         walltime=walltime,
@@ -66,7 +69,7 @@ def slurm(
         job_extra_directives=[*gres, *directives],
         **_worker(gpus, cores, memory, prologue, options),
     )
-    return _start(cluster, jobs, gpus, models, pool)
+    return _start(start, jobs, gpus, models, pool)
 
 
 def htcondor(
@@ -87,12 +90,13 @@ def htcondor(
     ``directives`` are entries of the submit description, such as ``{"+JobFlavour": '"workday"'}``.
     """
     request = {"request_gpus": str(_one(gpus)), "RequestCpus": str(cores)} if gpus else {}
-    cluster = _cluster("HTCondorCluster")(
+    start = partial(
+        _cluster("HTCondorCluster"),
         disk=disk,
         job_extra_directives={**request, **(directives or {})},
         **_worker(gpus, cores, memory, prologue, options),
     )
-    return _start(cluster, jobs, gpus, models, pool)
+    return _start(start, jobs, gpus, models, pool)
 
 
 def job_script(client: ClusterClient) -> str:
@@ -117,22 +121,23 @@ def _one(gpus: int) -> int:
 
 def _worker(gpus: int, cores: int, memory: str, prologue: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
     """What all batch systems have in common: processes of one thread, thread caps, the GPU as a Dask resource."""
-    caps = [f"export {name}={value}" for name, value in CAPS.items()]
     resources = ["--resources GPU=1"] if gpus else []
     return {
         "cores": 1 if gpus else cores,
         "processes": 1 if gpus else cores,
         "memory": memory,
-        "job_script_prologue": [*caps, *prologue],
+        "job_script_prologue": [*exports(), *prologue],
         **options,
         "worker_extra_args": [*resources, *options.get("worker_extra_args", [])],
         "scheduler_options": {"dashboard_address": ":0", **options.get("scheduler_options", {})},
     }
 
 
-def _start(cluster: Any, jobs: int, gpus: int, models: Iterable[str | Path], pool: int | None) -> ClusterClient:
-    client = connect(cluster, models, pool=(2 if gpus else 0) if pool is None else pool)
+def _start(
+    start: Callable[[], Any], jobs: int, gpus: int, models: Iterable[str | Path], pool: int | None
+) -> ClusterClient:
+    client = connect(start, models, pool=(2 if gpus else 0) if pool is None else pool)
     if jobs:
         # A fixed size by way of adapt(): unlike scale(), it replaces what was lost.
-        cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)
+        client.cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)
     return client

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from asyncio import gather
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from logging import WARNING
 from pathlib import Path
 from typing import Any
 
+import dask
 from distributed import Client, Nanny
 
 from jepa_coffea.clusters.models import ship_model
-
-CAPS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS"), "1")
-"""A worker is one thread; the libraries under it must not each start as many as the machine has cores."""
+from jepa_coffea.clusters.settings import CAPS, settings
 
 
 class ClusterClient(Client):
@@ -35,20 +34,21 @@ class ClusterClient(Client):
         return result
 
 
-def connect(cluster: Any, models: Iterable[str | Path], pool: int) -> ClusterClient:
-    """A client of ``cluster`` with the models shipped, and ``pool`` processes on this machine beside its workers.
+def connect(start: Callable[[], Any], models: Iterable[str | Path], pool: int) -> ClusterClient:
+    """A client of the cluster that ``start`` gives, with the models shipped, and ``pool`` processes on this machine.
 
     The pool opens files and adds up results; see :func:`jepa_coffea.run.run`.
     """
-    client = ClusterClient(cluster)
-    try:
-        for path in models:
-            ship_model(client, path)
-        if pool:
-            client.pool = client.sync(start_pool, cluster.scheduler_address, pool)
-    except BaseException:
-        client.close()
-        raise
+    with dask.config.set(settings()):
+        client = ClusterClient(start())
+        try:
+            for path in models:
+                ship_model(client, path)
+            if pool:
+                client.pool = client.sync(start_pool, client.cluster.scheduler_address, pool)
+        except BaseException:
+            client.close()
+            raise
     return client
 
 

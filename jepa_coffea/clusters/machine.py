@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from distributed import LocalCluster
 
-from jepa_coffea.clusters.client import CAPS, ClusterClient, connect
+from jepa_coffea.clusters.client import ClusterClient, connect
+from jepa_coffea.clusters.settings import CAPS
 from jepa_coffea.encoder.providers import ProviderError
 
 
@@ -26,12 +28,13 @@ def local(n_workers: int | None = None, *, models: Iterable[str | Path] = (), **
         For :class:`distributed.LocalCluster`, such as ``memory_limit``.
     """
     count = n_workers or len(os.sched_getaffinity(0))
-    cluster = LocalCluster(
+    start = partial(
+        LocalCluster,
         n_workers=count,
         threads_per_worker=1,
         **{"dashboard_address": ":0", "env": dict(CAPS), **options},
     )
-    return connect(cluster, models, pool=0)
+    return connect(start, models, pool=0)
 
 
 def cuda(
@@ -61,10 +64,11 @@ def cuda(
         msg = "clusters.cuda needs dask-cuda: pip install 'jepa-coffea[gpu,cuda]'"
         raise ProviderError(msg) from None
     # dask-cuda gives each worker its own CUDA_VISIBLE_DEVICES, but declares no resource.
-    cluster = LocalCUDACluster(
+    start = partial(
+        LocalCUDACluster,
         CUDA_VISIBLE_DEVICES=gpus,
         threads_per_worker=1,
         resources={"GPU": 1},
         **{"dashboard_address": ":0", **options},
     )
-    return connect(cluster, models, pool)
+    return connect(start, models, pool)
