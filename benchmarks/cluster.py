@@ -95,14 +95,13 @@ def chunk_cost(model: Path, fileset: dict[str, list[str]], events: int, rounds: 
     """Fixed seconds of a chunk and seconds per event, by least squares over chunks of different sizes."""
     sizes, seconds, steps = [], [], {}
     embed(model, fileset, events)
-    for parts in (1, 2, 4, 8):
-        for _ in range(rounds):
-            found = embed(model, fileset, max(events // parts, 1))
-            sizes.append(found["events"] / found["chunks"])
-            seconds.append(found["seconds_run"] / found["chunks"])
-            if parts == 1:
-                steps = {name: value / found["events"] for name, value in found["seconds"].items()}
-                jets = found["jets"] / found["events"]
+    for parts in (1, 2, 4, 8) * rounds:
+        found = embed(model, fileset, max(events // parts, 1))
+        sizes.append(found["events"] / found["chunks"])
+        seconds.append(found["seconds_run"] / found["chunks"])
+        if parts == 1:
+            steps = {name: value / found["events"] for name, value in found["seconds"].items()}
+            jets = found["jets"] / found["events"]
     slope, fixed = np.polyfit(sizes, seconds, 1)
     return {
         "fixed seconds per chunk": float(fixed),
