@@ -5,7 +5,7 @@ from scipy import stats
 from jepa_coffea.cwola import Windows
 from jepa_coffea.cwola.fits import make_sample
 from jepa_coffea.hunt.config import HuntError
-from jepa_coffea.hunt.pseudo import make_pseudo_data
+from jepa_coffea.hunt.pseudo import make_pseudo_data, trend_of
 from jepa_coffea.hunt.sections import StatisticsConfig
 from tests.cwola.toy import dijets
 
@@ -55,6 +55,52 @@ def test_matched_variables_follow_their_own_trend():
     draw = make_pseudo_data(data, WINDOWS, STATISTICS).draw(0)
     assert draw.match is not None
     assert (draw.match[:, 0] - draw.mass / 2).std() == pytest.approx(30, rel=0.15)
+
+
+def features(curvature, count=16, events=4000, seed=0):
+    """Correlated features; the first is curved in log(mass), by so much a unit of (log(mass) / .25)^2."""
+    rng = np.random.default_rng(seed)
+    mass = 2200 * np.exp(rng.uniform(0, 0.5, events))
+    X = rng.normal(size=(events, count)) + 0.5 * rng.normal(size=(events, 1))
+    X[:, 0] += curvature * (np.log(mass / 2800) / 0.25) ** 2
+    return X, mass
+
+
+def squared_pulls(trend, X, mass):
+    """All curvatures together in units of their errors, squared: what a classifier can find of them."""
+    design = np.stack([np.ones_like(mass), np.log(mass / 1000), np.log(mass / 1000) ** 2], axis=1)
+    residuals = X - design @ np.linalg.lstsq(design, X, rcond=None)[0]
+    variance = np.linalg.inv(design.T @ design)[2, 2] * np.cov(residuals, rowvar=False)
+    return float(trend[1] @ np.linalg.solve(variance, trend[1]))
+
+
+def test_curvature_that_is_noise_is_not_put_into_the_features():
+    found = [squared_pulls(trend_of(X, mass), X, mass) for X, mass in (features(0, seed=s) for s in range(60))]
+    # Sixteen as fitted; what is left of their fluctuation about 16, std sqrt(32), is its positive part.
+    assert np.median(found) < 1
+    assert np.mean(found) == pytest.approx(np.sqrt(32 / (2 * np.pi)), abs=1.5)
+
+
+@pytest.mark.parametrize("curvature", [0.2, 1.0])
+def test_true_curvature_stays(curvature):
+    true = np.zeros((2, 16))
+    true[1, 0] = curvature / 0.25**2
+    samples = [features(curvature, seed=s) for s in range(60)]
+    found = np.mean([squared_pulls(trend_of(X, mass), X, mass) for X, mass in samples])
+    expected = np.mean([squared_pulls(true, X, mass) for X, mass in samples])
+    assert expected > 10
+    # What stands out by three errors is kept with its noise: rather too much curvature than too little.
+    assert 0.95 * expected < found < 1.1 * expected + 5
+    one = np.mean([trend_of(X, mass)[1, 0] for X, mass in samples])
+    assert one == pytest.approx(true[1, 0], rel=0.5 if curvature < 1 else 0.05)
+
+
+def test_the_trend_does_not_depend_on_units_and_stands_constant_and_repeated_features():
+    X, mass = features(0.3)
+    X = np.concatenate([X, np.full((len(X), 1), 7.0), X[:, :1]], axis=1)
+    units = np.geomspace(1e-3, 1e3, X.shape[1])
+    np.testing.assert_allclose(trend_of(X * units, mass), trend_of(X, mass) * units, rtol=1e-6, atol=1e-9)
+    assert np.abs(trend_of(X, mass)[:, -2]).max() < 1e-9
 
 
 def test_background_events_of_their_own_are_the_donors():
