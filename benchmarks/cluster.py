@@ -156,6 +156,8 @@ def main() -> None:
     parser.add_argument("--gpu-jets", type=float, default=30_000, help="jets a second of one GPU, for the last table")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args()
+    if options.copies * len(options.events) % 2 or options.rounds < 2:
+        parser.error("expected an even number of copies, half for each worker, and two rounds or more")
     console = Console()
     with tempfile.TemporaryDirectory() as folder:
         copies = [
