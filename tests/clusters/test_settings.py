@@ -12,6 +12,12 @@ from jepa_coffea.clusters.settings import CAPS, INTERVALS, MALLOC, exports, sett
 
 TICK = "distributed.admin.tick.interval"
 
+SHOW = f"""
+import os, dask, distributed
+for key in {list(INTERVALS)}: print(dask.config.get(key))
+for name in {[*MALLOC, *CAPS]}: print(os.environ[name])
+""".replace("'", '"')
+
 
 def test_every_setting_differs_from_the_default_of_dask() -> None:
     found = settings()
@@ -30,13 +36,6 @@ def test_a_shell_sets_the_same() -> None:
     script = "\n".join([*exports(), f"{sys.executable} -c '{SHOW}'"])
     found = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert found == [*INTERVALS.values(), *MALLOC.values(), *CAPS.values()]
-
-
-SHOW = f"""
-import os, dask, distributed
-for key in {list(INTERVALS)}: print(dask.config.get(key))
-for name in {[*MALLOC, *CAPS]}: print(os.environ[name])
-""".replace("'", '"')
 
 
 @pytest.mark.parametrize("chosen", [None, "150ms"])

@@ -106,7 +106,7 @@ def test_block() -> None:
     compare(block(x, bias), slow_block(block, x, bias), block)
 
 
-def test_class_block_never_projects_particles_and_is_the_same() -> None:
+def test_class_block() -> None:
     rng = torch.Generator().manual_seed(1)
     block = scrambled(ClassBlock(6, 3))
     x = torch.randn(2, 5, 6, generator=rng, dtype=torch.float64)
