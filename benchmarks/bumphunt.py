@@ -44,9 +44,9 @@ from jepa_coffea.bumphunt import (
 )
 from jepa_coffea.bumphunt.functions import get_function, quadrature
 from jepa_coffea.bumphunt.likelihood import fit_batch
-from jepa_coffea.bumphunt.plots import plot_calibration, save
 from jepa_coffea.bumphunt.records import write_json
-from jepa_coffea.bumphunt.report import versions
+from jepa_coffea.plots import plot_calibration, save
+from jepa_coffea.report import versions
 
 Array = npt.NDArray[np.float64]
 

@@ -41,9 +41,9 @@ if str(ROOT) not in sys.path:
 
 from benchmarks.cluster_scaling import scaling  # noqa: E402
 from jepa_coffea import JEPAEmbedder, clusters  # noqa: E402
-from jepa_coffea.report import merged  # noqa: E402
-from jepa_coffea.run import run  # noqa: E402
-from jepa_coffea.schemas import PFNano  # noqa: E402
+from jepa_coffea.processing.run import run  # noqa: E402
+from jepa_coffea.processing.run_report import merged  # noqa: E402
+from jepa_coffea.processing.schemas import PFNano  # noqa: E402
 from processors.embed import EmbedProcessor  # noqa: E402
 
 GPUS, EVENTS = 100, 1e9

@@ -22,10 +22,12 @@ from typing import Any
 
 import torch
 
+from jepa_coffea.errors import JepaCoffeaError
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
-class StudyError(RuntimeError):
+class StudyError(JepaCoffeaError, RuntimeError):
     """A study that cannot go on; the message says why."""
 
 

@@ -19,9 +19,9 @@ from rich.console import Console
 
 from jepa_coffea import JEPAEmbedder
 from jepa_coffea.clusters import local
-from jepa_coffea.dijets import DijetSelection
-from jepa_coffea.report import report
-from jepa_coffea.run import run
+from jepa_coffea.processing.dijets import DijetSelection
+from jepa_coffea.processing.run import run
+from jepa_coffea.processing.run_report import report
 from processors.embed import EmbedProcessor
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from jepa_coffea.encoder.card import ModelCard, read_card
 
 if TYPE_CHECKING:
-    from jepa_coffea.embedder import JEPAEmbedder
+    from jepa_coffea.embedding.embedder import JEPAEmbedder
 
 __all__ = ["JEPAEmbedder", "ModelCard", "read_card"]
 
@@ -13,7 +13,7 @@ __all__ = ["JEPAEmbedder", "ModelCard", "read_card"]
 def __getattr__(name: str) -> Any:
     # The encoder room alone needs no awkward array: nodes that only run models import it without.
     if name == "JEPAEmbedder":
-        from jepa_coffea.embedder import JEPAEmbedder
+        from jepa_coffea.embedding.embedder import JEPAEmbedder
 
         return JEPAEmbedder
     msg = f"module {__name__!r} has no attribute {name!r}"

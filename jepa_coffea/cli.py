@@ -7,9 +7,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from jepa_coffea.constituents.record import LayoutError
-from jepa_coffea.encoder.card import ModelError
-from jepa_coffea.encoder.providers import ProviderError
+from jepa_coffea.errors import JepaCoffeaError
 
 COMMANDS = {
     "embed": ("embed the events that a YAML document names", "jepa_coffea.commands.embed"),
@@ -22,7 +20,7 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a subcommand; its exit status, or 2 for a model, provider or events that cannot be used."""
+    """Run a subcommand; its exit status, or 2 for a mistake that its message explains."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(prog="jepa-coffea", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
@@ -37,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     assert run is not None  # parse_args exits unless the first word is a command
     try:
         return int(run(parsed))
-    except (ModelError, ProviderError, LayoutError) as error:
+    except JepaCoffeaError as error:
         print(f"jepa-coffea {parsed.command}: {error}", file=sys.stderr)
         return 2
 

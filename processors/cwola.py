@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jepa_coffea import JEPAEmbedder, embedded
-from jepa_coffea.bookkeeping import Chunk
 from jepa_coffea.cwola.ensemble import Ensemble, train_ensembles
 from jepa_coffea.cwola.folds import event_hash
-from jepa_coffea.dijets import DijetSelection
-from jepa_coffea.embed import DijetEmbedder, EmbeddedDijets
 from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.events import feature_matrix, read_events
 from jepa_coffea.hunt.sections import FeatureConfig
-from jepa_coffea.systematics import NOMINAL, Systematics
+from jepa_coffea.processing.chunk import Chunk
+from jepa_coffea.processing.dijets import DijetSelection
+from jepa_coffea.processing.processor import DijetEmbedder, EmbeddedDijets
+from jepa_coffea.processing.systematics import NOMINAL, Systematics
 
 REGIONS = {-1: "low sideband", 0: "window", 1: "high sideband"}
 
@@ -50,7 +50,7 @@ class CWoLaProcessor(DijetEmbedder):
     Parameters
     ----------
     embedder, selection, collection
-        As for :class:`jepa_coffea.embed.DijetEmbedder`; the selection should be that of the training.
+        As for :class:`jepa_coffea.processing.processor.DijetEmbedder`; the selection should be that of the training.
     ensembles
         Trained classifiers, one ensemble a window; see :func:`train`.
     features

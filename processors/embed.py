@@ -11,10 +11,10 @@ import hist
 import numpy as np
 
 from jepa_coffea import JEPAEmbedder, embedded
-from jepa_coffea.bookkeeping import Chunk
-from jepa_coffea.dijets import DijetSelection
-from jepa_coffea.embed import DijetEmbedder, EmbeddedDijets
-from jepa_coffea.systematics import NOMINAL, Systematics
+from jepa_coffea.processing.chunk import Chunk
+from jepa_coffea.processing.dijets import DijetSelection
+from jepa_coffea.processing.processor import DijetEmbedder, EmbeddedDijets
+from jepa_coffea.processing.systematics import NOMINAL, Systematics
 
 WINDOW = {
     "inclusive": ((0.0, np.inf),),
@@ -30,7 +30,7 @@ class EmbedProcessor(DijetEmbedder):
     Parameters
     ----------
     embedder, output, selection, collection
-        As for :class:`jepa_coffea.embed.DijetEmbedder`.
+        As for :class:`jepa_coffea.processing.processor.DijetEmbedder`.
     systematics
         Variations of jets, weights and constituents, each with a bin of its own on the axis ``systematic``, filled with
         the events that pass then.

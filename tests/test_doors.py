@@ -13,20 +13,31 @@ SHUT = {
     "jepa_coffea": {"torch", "training", "processors", "examples", "benchmarks"},
     "jepa_coffea/constituents": {"coffea", "dask", "onnxruntime"},
     "jepa_coffea/encoder": {"coffea", "dask"},
-    "jepa_coffea/cwola": {"coffea", "jepa_coffea.encoder", "jepa_coffea.constituents", "jepa_coffea.embedder"},
+    "jepa_coffea/plots": {"coffea", "dask", "jepa_coffea.processing", "jepa_coffea.embedding"},
+    "jepa_coffea/report": {"coffea", "dask", "jepa_coffea.processing", "jepa_coffea.embedding"},
+    "jepa_coffea/cwola": {
+        "coffea",
+        "jepa_coffea.encoder",
+        "jepa_coffea.constituents",
+        "jepa_coffea.embedding",
+    },
     "jepa_coffea/bumphunt": {
         "coffea",
         "fastjet",
         "jepa_coffea.encoder",
         "jepa_coffea.constituents",
-        "jepa_coffea.embedder",
+        "jepa_coffea.embedding",
+        "jepa_coffea.cwola",
+        "jepa_coffea.hunt",
+        "jepa_coffea.plots",
+        "jepa_coffea.report",
     },
     "processors": {"torch", "training", "examples", "benchmarks"},
     "training": {"coffea", "processors", "examples", "benchmarks"},
 }
 
 # All that training may take from the plugin.
-TRAINING_MAY = ("jepa_coffea.constituents", "jepa_coffea.encoder.card")
+TRAINING_MAY = ("jepa_coffea.constituents", "jepa_coffea.encoder.card", "jepa_coffea.errors", "jepa_coffea.files")
 
 
 def imported(path: Path) -> set[str]:

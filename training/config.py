@@ -10,12 +10,13 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from jepa_coffea.errors import JepaCoffeaError
 from training.data.config import DataConfig
 from training.models.encoders import KINDS, AnyEncoderConfig
 from training.objectives.dropout import GROUPS
 
 
-class ConfigError(ValueError):
+class ConfigError(JepaCoffeaError, ValueError):
     """A configuration that cannot be run; the message names the field."""
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from jepa_coffea.encoder.card import Parity, Reference
+from jepa_coffea.errors import JepaCoffeaError
 from training.inference_form import InferenceEncoder
 from training.models.encoder import Encoder
 from training.models.encoders import AnyEncoder
@@ -36,7 +37,7 @@ REFERENCE_COUNTS = (40, 7, 1, 24)
 """Multiplicities of the reference jets in the card."""
 
 
-class ExportError(ValueError):
+class ExportError(JepaCoffeaError, ValueError):
     """An encoder that cannot be exported, or a file that does not do what the encoder does."""
 
 

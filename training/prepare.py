@@ -9,7 +9,7 @@ from pathlib import Path
 if __package__ in (None, ""):  # run as a script from a checkout
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from training.data.columns import BadFileError
+from jepa_coffea.errors import BadFileError
 from training.data.preparation import prepare
 from training.data.readers.base import OutputError
 from training.data.sources import Reading

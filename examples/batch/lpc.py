@@ -19,9 +19,9 @@ from rich.console import Console
 
 from jepa_coffea import JEPAEmbedder
 from jepa_coffea.clusters import ship_model
-from jepa_coffea.embed import DijetEmbedder
-from jepa_coffea.report import report
-from jepa_coffea.run import run
+from jepa_coffea.processing.processor import DijetEmbedder
+from jepa_coffea.processing.run import run
+from jepa_coffea.processing.run_report import report
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -24,12 +24,13 @@ from examples.simulation.parallel import Bars, run
 from examples.simulation.processes import JET_CLASSES, JET_ETA_MAX, JET_PT, jet_settings
 from examples.simulation.seeds import PYTHIA_SEED_MAX, shard_seed
 from examples.simulation.truth import CLASSES, match
+from jepa_coffea.errors import JepaCoffeaError
 
 MANIFEST = "manifest.json"
 Report = Callable[[int, int], None]
 
 
-class ManifestError(ValueError):
+class ManifestError(JepaCoffeaError, ValueError):
     """A folder whose jets were made differently from what is asked now."""
 
 

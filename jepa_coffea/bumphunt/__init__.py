@@ -1,18 +1,18 @@
 """The bump hunt on histograms: background fits, p-values, their calibration, exports and the report."""
 
 from jepa_coffea.bumphunt.background import BackgroundFit, Prediction
-from jepa_coffea.bumphunt.calibration import Calibration, calibration
-from jepa_coffea.bumphunt.choice import function_envelope, spurious_signal
-from jepa_coffea.bumphunt.errors import FitError, HistogramError
+from jepa_coffea.bumphunt.coverage import Calibration, calibration
+from jepa_coffea.bumphunt.envelope import function_envelope, spurious_signal
 from jepa_coffea.bumphunt.fit import fit_background
+from jepa_coffea.bumphunt.ftest import choose_order
 from jepa_coffea.bumphunt.global_significance import GlobalSignificance, global_significance
-from jepa_coffea.bumphunt.order import choose_order
+from jepa_coffea.bumphunt.pass_fail import fit_efficiency
 from jepa_coffea.bumphunt.scan import Scan, scan, shape_search
 from jepa_coffea.bumphunt.searches import ShapeSearch, WindowSearch
-from jepa_coffea.bumphunt.sideband_efficiency import fit_efficiency
 from jepa_coffea.bumphunt.signals import Gaussian, Template
 from jepa_coffea.bumphunt.significance import counting_significance, p_value, z_value
 from jepa_coffea.bumphunt.spectrum import Spectrum, as_spectrum
+from jepa_coffea.errors import FitError, HistogramError
 
 __all__ = [
     "BackgroundFit",

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from jepa_coffea.bumphunt.errors import HistogramError
 from jepa_coffea.bumphunt.functions import check_masses, get_function
 from jepa_coffea.bumphunt.likelihood import Array, Model, deviance
 from jepa_coffea.bumphunt.records import Record
 from jepa_coffea.bumphunt.spectrum import Spectrum, check_edges
+from jepa_coffea.errors import HistogramError
 
 
 @dataclass(frozen=True, eq=False)

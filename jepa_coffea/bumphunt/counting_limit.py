@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import optimize, special, stats
 
-from jepa_coffea.bumphunt.errors import HistogramError
+from jepa_coffea.errors import HistogramError
 
 
 def counting_limit(n: float, b: float, sigma_b: float, level: float = 0.95) -> float:

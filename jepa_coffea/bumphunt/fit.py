@@ -10,11 +10,11 @@ from iminuit import Minuit
 from scipy import stats
 
 from jepa_coffea.bumphunt.background import BackgroundFit
-from jepa_coffea.bumphunt.errors import FitError, HistogramError
 from jepa_coffea.bumphunt.functions import check_masses, get_function
 from jepa_coffea.bumphunt.likelihood import Array, Model, deviance, fit_batch
 from jepa_coffea.bumphunt.reference import reference_model
 from jepa_coffea.bumphunt.spectrum import Interval, Spectrum, SpectrumLike, as_spectrum
+from jepa_coffea.errors import FitError, HistogramError
 
 
 def fit_background(

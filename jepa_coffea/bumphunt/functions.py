@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from jepa_coffea.bumphunt.errors import HistogramError
+from jepa_coffea.errors import HistogramError
 
 Array = npt.NDArray[np.float64]
 Term = Callable[[Array], Array]

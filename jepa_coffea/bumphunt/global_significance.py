@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from jepa_coffea.bumphunt.errors import FitError
 from jepa_coffea.bumphunt.likelihood import Array
 from jepa_coffea.bumphunt.records import Record
 from jepa_coffea.bumphunt.significance import p_value, z_value
 from jepa_coffea.bumphunt.toys import Family, run_toys
+from jepa_coffea.errors import FitError
 
 LEVEL = 0.5
 """Significance at which Gross and Vitells' upcrossings are counted: low, so that few toys suffice."""

@@ -10,11 +10,11 @@ import numpy as np
 import pyhf
 from scipy import interpolate, optimize
 
-from jepa_coffea.bumphunt.errors import FitError, HistogramError
 from jepa_coffea.bumphunt.exports.workspace import numpy_backend, workspace
 from jepa_coffea.bumphunt.likelihood import Array
 from jepa_coffea.bumphunt.records import Record
-from jepa_coffea.bumphunt.template_model import TemplateModel
+from jepa_coffea.bumphunt.window_model import TemplateModel
+from jepa_coffea.errors import FitError, HistogramError
 
 
 @dataclass(frozen=True, eq=False)

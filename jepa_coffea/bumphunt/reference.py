@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from jepa_coffea.bumphunt.errors import FitError
 from jepa_coffea.bumphunt.functions import Function, quadrature
 from jepa_coffea.bumphunt.likelihood import Array, Model, fit_batch
+from jepa_coffea.errors import FitError
 
 
 def reference_model(

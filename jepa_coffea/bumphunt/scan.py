@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from jepa_coffea.bumphunt.errors import FitError, HistogramError
 from jepa_coffea.bumphunt.fit import fit_background
 from jepa_coffea.bumphunt.likelihood import Array
 from jepa_coffea.bumphunt.records import Record
@@ -15,6 +14,7 @@ from jepa_coffea.bumphunt.searches import ShapeSearch
 from jepa_coffea.bumphunt.signals import Gaussian, Signal, default_masses
 from jepa_coffea.bumphunt.significance import p_value
 from jepa_coffea.bumphunt.spectrum import Interval, SpectrumLike, as_spectrum
+from jepa_coffea.errors import FitError, HistogramError
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from jepa_coffea.bumphunt.background import BackgroundFit
-from jepa_coffea.bumphunt.errors import FitError
 from jepa_coffea.bumphunt.fit import check_sidebands, fit_background
+from jepa_coffea.bumphunt.ftest import OrderRule, richest
 from jepa_coffea.bumphunt.functions import get_function
 from jepa_coffea.bumphunt.likelihood import Array, BatchFit, Model, Start, fit_batch
-from jepa_coffea.bumphunt.order import OrderRule, richest
 from jepa_coffea.bumphunt.reference import reference_model
 from jepa_coffea.bumphunt.significance import counting_significance
 from jepa_coffea.bumphunt.spectrum import Interval, Spectrum
+from jepa_coffea.errors import FitError
 
 CHUNK = 1024
 """Fits done together: many enough to hide Python's overhead, few enough to stay in the processor's cache."""

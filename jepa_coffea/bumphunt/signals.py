@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from jepa_coffea.bumphunt.errors import HistogramError
 from jepa_coffea.bumphunt.spectrum import check_edges
+from jepa_coffea.errors import HistogramError
 
 Array = npt.NDArray[np.float64]
 

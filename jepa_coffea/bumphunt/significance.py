@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
-from jepa_coffea.bumphunt.errors import HistogramError
+from jepa_coffea.errors import HistogramError
 
 Array = npt.NDArray[np.float64]
 

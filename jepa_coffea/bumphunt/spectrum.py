@@ -9,7 +9,7 @@ import hist
 import numpy as np
 import numpy.typing as npt
 
-from jepa_coffea.bumphunt.errors import HistogramError
+from jepa_coffea.errors import HistogramError
 
 Array = npt.NDArray[np.float64]
 Interval = tuple[float, float]

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from rich.progress import Progress
 
-from jepa_coffea.bumphunt.errors import FitError, HistogramError
 from jepa_coffea.bumphunt.likelihood import Array
 from jepa_coffea.bumphunt.searches import Search
+from jepa_coffea.errors import FitError, HistogramError
 
 Family = Sequence[Search]
 """Searches on nested selections of the same events, loosest first; different families share no events."""

@@ -10,9 +10,10 @@ from typing import Any
 
 from jepa_coffea.clusters.client import ClusterClient, connect
 from jepa_coffea.clusters.settings import exports
+from jepa_coffea.errors import JepaCoffeaError
 
 
-class BatchError(RuntimeError):
+class BatchError(JepaCoffeaError, RuntimeError):
     """A batch system that cannot be used from here."""
 
 

@@ -37,7 +37,7 @@ class ClusterClient(Client):
 def connect(start: Callable[[], Any], models: Iterable[str | Path], pool: int) -> ClusterClient:
     """A client of the cluster that ``start`` gives, with the models shipped, and ``pool`` processes on this machine.
 
-    The pool opens files and adds up results; see :func:`jepa_coffea.run.run`.
+    The pool opens files and adds up results; see :func:`jepa_coffea.processing.run.run`.
     """
     with dask.config.set(settings()):
         client = ClusterClient(start())

@@ -9,14 +9,14 @@ from rich.console import Console
 
 from jepa_coffea.clusters.batch import BatchError
 from jepa_coffea.constituents.record import LayoutError, UnreadableError
-from jepa_coffea.embed_config import EmbedConfigError, read_embed_config
 from jepa_coffea.encoder.card import ModelError
 from jepa_coffea.encoder.providers import ProviderError
-from jepa_coffea.filesets import BadFileError
-from jepa_coffea.report import report
-from jepa_coffea.run import LostEventsError
-from jepa_coffea.run import run as run_processor
-from jepa_coffea.schemas import SCHEMAS
+from jepa_coffea.errors import BadFileError
+from jepa_coffea.processing.embed_config import EmbedConfigError, read_embed_config
+from jepa_coffea.processing.run import LostEventsError
+from jepa_coffea.processing.run import run as run_processor
+from jepa_coffea.processing.run_report import report
+from jepa_coffea.processing.schemas import SCHEMAS
 
 REFUSALS = (
     EmbedConfigError,

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from jepa_coffea.encoder.card import ModelCard, card_in, load_model
-from jepa_coffea.encoder.files import resolve
+from jepa_coffea.encoder.model_files import resolve
 from jepa_coffea.encoder.session import file_hash
 
 

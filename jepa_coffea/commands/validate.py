@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from jepa_coffea.constituents.record import LayoutError
-from jepa_coffea.encoder.files import resolve
+from jepa_coffea.encoder.model_files import resolve
 from jepa_coffea.encoder.onnx import OnnxEncoder
 from jepa_coffea.encoder.providers import Provider
-from jepa_coffea.encoder.validate import validate
+from jepa_coffea.encoder.self_test import validate
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +47,7 @@ def embed(arguments: argparse.Namespace, console: Console) -> bool:
     import awkward as ak
     import numpy as np
 
-    from jepa_coffea.embedder import JEPAEmbedder
+    from jepa_coffea.embedding.embedder import JEPAEmbedder
 
     embedder = JEPAEmbedder(arguments.model, provider=arguments.provider, device_id=arguments.device_id)
     events = open_events(arguments.events, arguments.most)

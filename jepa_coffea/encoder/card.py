@@ -12,6 +12,7 @@ from onnx.external_data_helper import uses_external_data
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from jepa_coffea.constituents.record import FIELDS, SUBJET, UNITS
+from jepa_coffea.errors import JepaCoffeaError
 
 KEY = "jepa_coffea.card"
 """Name of the entry of the ONNX metadata that holds the card."""
@@ -20,7 +21,7 @@ VERSION = 1
 """Version of the card's schema that this code writes, and the newest it reads."""
 
 
-class ModelError(ValueError):
+class ModelError(JepaCoffeaError, ValueError):
     """A file that is no usable model; never an OSError, so that no reader of events may skip it."""
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jepa_coffea.encoder.batching import MicroBatch, gather_index
-from jepa_coffea.encoder.lanes import Outputs
+from jepa_coffea.encoder.bindings import Outputs
 
 
 @dataclass(frozen=True)

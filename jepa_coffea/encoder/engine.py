@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jepa_coffea.encoder.batching import Budget, MicroBatch, plan
-from jepa_coffea.encoder.lanes import Inputs, Lane, Outputs, lane_for
+from jepa_coffea.encoder.bindings import Inputs, Lane, Outputs, lane_for
 from jepa_coffea.encoder.metrics import Metrics
 from jepa_coffea.encoder.providers import ProviderError
 from jepa_coffea.encoder.session import Model

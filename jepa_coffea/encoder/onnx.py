@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Unpack
 
 from jepa_coffea.encoder.batching import MicroBatch, pad
+from jepa_coffea.encoder.bindings import Inputs, Lane
 from jepa_coffea.encoder.card import KEY, ModelCard, ModelError
 from jepa_coffea.encoder.chunk import Jets
-from jepa_coffea.encoder.lanes import Inputs, Lane
 from jepa_coffea.encoder.ragged import Placement, RaggedEncoder
 from jepa_coffea.encoder.session import Model
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, get_args
 
+from jepa_coffea.errors import JepaCoffeaError
+
 Provider = Literal["auto", "cuda", "tensorrt", "cpu"]
 
 EXECUTION = {"cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider", "cpu": "CPUExecutionProvider"}
@@ -21,7 +23,7 @@ NOT_INITIALIZED = 3
 """CUDA_ERROR_NOT_INITIALIZED of the CUDA driver API."""
 
 
-class ProviderError(RuntimeError):
+class ProviderError(JepaCoffeaError, RuntimeError):
     """ONNX Runtime or the hardware asked for is missing or unusable; never an OSError, so that no reader skips it."""
 
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jepa_coffea.encoder.batching import MicroBatch, keep_hardest
+from jepa_coffea.encoder.bindings import Inputs, Lane
 from jepa_coffea.encoder.chunk import Jets, Results, checked, finite_jets
 from jepa_coffea.encoder.engine import Work, run
-from jepa_coffea.encoder.lanes import Inputs, Lane
 from jepa_coffea.encoder.metrics import Metrics
 from jepa_coffea.encoder.providers import Provider, choose
 from jepa_coffea.encoder.session import Options, file_hash, open_model

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from jepa_coffea.constituents.record import FIELDS
 from jepa_coffea.encoder.batching import MicroBatch
+from jepa_coffea.encoder.bindings import Inputs, Lane
 from jepa_coffea.encoder.card import ModelError, load_model
 from jepa_coffea.encoder.chunk import Jets
-from jepa_coffea.encoder.lanes import Inputs, Lane
 from jepa_coffea.encoder.ragged import Placement, RaggedEncoder
 from jepa_coffea.encoder.scores import softmax
 from jepa_coffea.encoder.weaver_inputs import Particles, Preprocess

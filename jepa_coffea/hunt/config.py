@@ -9,6 +9,7 @@ from jepa_coffea.cwola.classifiers import CLASSIFIERS
 from jepa_coffea.cwola.cwola import CWoLa
 from jepa_coffea.cwola.folds import Folds
 from jepa_coffea.documents import Section, read_document
+from jepa_coffea.errors import JepaCoffeaError
 from jepa_coffea.hunt.sections import (
     CalibrationConfig,
     ClassifierConfig,
@@ -22,7 +23,7 @@ from jepa_coffea.hunt.sections import (
 )
 
 
-class HuntError(ValueError):
+class HuntError(JepaCoffeaError, ValueError):
     """A hunt that cannot be done as described."""
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from jepa_coffea.bumphunt import BackgroundFit, FitError, HistogramError, counting_significance, fit_background, p_value
-from jepa_coffea.bumphunt.order import OrderRule, richest
-from jepa_coffea.bumphunt.sideband_efficiency import fit_efficiency
+from jepa_coffea.bumphunt.ftest import OrderRule, richest
+from jepa_coffea.bumphunt.pass_fail import fit_efficiency
 from jepa_coffea.cwola.cwola import CWoLa
 from jepa_coffea.cwola.fits import Sample
 from jepa_coffea.cwola.scores import WindowScores

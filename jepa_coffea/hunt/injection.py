@@ -29,7 +29,7 @@ from jepa_coffea.hunt.calibration import toy_seed
 from jepa_coffea.hunt.config import HuntError
 from jepa_coffea.hunt.experiment import Method, count
 from jepa_coffea.hunt.pseudo import PseudoData
-from jepa_coffea.hunt.rivals import idealised, supervised
+from jepa_coffea.hunt.reference_classifiers import idealised, supervised
 from jepa_coffea.hunt.store import Ledger
 
 Floats = npt.NDArray[np.float64]

@@ -15,11 +15,11 @@ from jepa_coffea.bumphunt.exports.hepdata import Column, Table, write_hepdata
 from jepa_coffea.bumphunt.exports.histograms import write_hists
 from jepa_coffea.bumphunt.exports.workspace import write_workspace
 from jepa_coffea.bumphunt.records import plain
-from jepa_coffea.bumphunt.report import versions
-from jepa_coffea.bumphunt.template_model import window_model
+from jepa_coffea.bumphunt.window_model import window_model
 from jepa_coffea.hunt.experiment import Floats
 from jepa_coffea.hunt.state import HuntResult, Run, Selection
 from jepa_coffea.hunt.store import write_text
+from jepa_coffea.report import versions
 
 
 def write_provenance(run: Run) -> None:

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from jepa_coffea.bumphunt.counting_limit import counting_limit
-from jepa_coffea.bumphunt.errors import HistogramError
 from jepa_coffea.bumphunt.limits import cls_limit
-from jepa_coffea.bumphunt.template_model import TemplateModel
+from jepa_coffea.bumphunt.window_model import TemplateModel
+from jepa_coffea.errors import HistogramError
 
 
 @pytest.mark.parametrize(("n", "b", "sigma"), [(8.0, 10.0, 2.0), (480.0, 500.0, 18.0), (60.0, 40.0, 5.0)])

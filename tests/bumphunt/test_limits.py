@@ -7,7 +7,7 @@ from scipy import optimize, stats
 
 from jepa_coffea.bumphunt import HistogramError, fit_background
 from jepa_coffea.bumphunt.limits import cls_limit
-from jepa_coffea.bumphunt.template_model import TemplateModel, window_model
+from jepa_coffea.bumphunt.window_model import TemplateModel, window_model
 from tests.bumphunt.conftest import Truth
 
 

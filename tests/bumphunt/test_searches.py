@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jepa_coffea.bumphunt import HistogramError, WindowSearch, as_spectrum, counting_significance, fit_background, scan
-from jepa_coffea.bumphunt.order import order_rule
+from jepa_coffea.bumphunt.ftest import order_rule
 from jepa_coffea.bumphunt.scan import shape_search
 from jepa_coffea.bumphunt.searches import chosen_anew
 from tests.bumphunt.conftest import Truth

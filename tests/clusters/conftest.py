@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from jepa_coffea import JEPAEmbedder
-from jepa_coffea.run import run
+from jepa_coffea.processing.run import run
 from processors.embed import EmbedProcessor
 from tests.encoder.tiny import write_tiny
 from tests.processors.synthetic import write_events

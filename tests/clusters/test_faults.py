@@ -16,7 +16,7 @@ import pytest
 from jepa_coffea import JEPAEmbedder, clusters
 from jepa_coffea.clusters.client import ClusterClient
 from jepa_coffea.encoder.providers import ProviderError
-from jepa_coffea.run import run
+from jepa_coffea.processing.run import run
 from processors.embed import EmbedProcessor
 from tests.clusters import slow
 from tests.processors.compare import assert_same
@@ -59,7 +59,7 @@ def test_cuda_fails_on_a_worker(client: ClusterClient, model: Path, fileset: dic
 CLIENT = """
 import sys
 from jepa_coffea import JEPAEmbedder, clusters
-from jepa_coffea.run import run
+from jepa_coffea.processing.run import run
 from tests.clusters.slow import SlowProcessor
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ from jepa_coffea.clusters.client import ClusterClient
 from jepa_coffea.encoder.card import ModelError
 from jepa_coffea.encoder.providers import ProviderError
 from jepa_coffea.encoder.session import file_hash
-from jepa_coffea.executor import PinnedExecutor
-from jepa_coffea.report import merged
-from jepa_coffea.run import run
+from jepa_coffea.processing.executor import PinnedExecutor
+from jepa_coffea.processing.run import run
+from jepa_coffea.processing.run_report import merged
 from processors.embed import EmbedProcessor
 from tests.clusters import slow
 from tests.encoder.tiny import write_tiny

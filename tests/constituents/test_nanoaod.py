@@ -10,7 +10,7 @@ from coffea.nanoevents import NanoEventsFactory
 
 from jepa_coffea.constituents import LayoutError, constituents_of, jets_of
 from jepa_coffea.constituents.record import IDENTITY, KINEMATICS
-from jepa_coffea.schemas import NanoAOD
+from jepa_coffea.processing.schemas import NanoAOD
 
 
 @pytest.fixture(scope="module")

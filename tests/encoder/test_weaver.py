@@ -16,8 +16,8 @@ from jepa_coffea import JEPAEmbedder
 from jepa_coffea.constituents import constituents_of, jets_of
 from jepa_coffea.constituents.record import FIELDS
 from jepa_coffea.encoder.batching import MicroBatch
+from jepa_coffea.encoder.bindings import Lane
 from jepa_coffea.encoder.card import ModelError
-from jepa_coffea.encoder.lanes import Lane
 from jepa_coffea.encoder.ragged import Jets
 from jepa_coffea.encoder.weaver import WeaverEncoder
 from jepa_coffea.encoder.weaver_inputs import parse_preprocess

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jepa_coffea.bumphunt import counting_significance, fit_background
-from jepa_coffea.bumphunt.order import order_rule
+from jepa_coffea.bumphunt.ftest import order_rule
 from jepa_coffea.cwola import CWoLa, Windows
 from jepa_coffea.cwola.classifiers import logistic
 from jepa_coffea.cwola.fits import make_sample

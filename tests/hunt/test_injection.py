@@ -10,11 +10,11 @@ from jepa_coffea.cwola.fits import make_sample
 from jepa_coffea.hunt.config import HuntError
 from jepa_coffea.hunt.experiment import Method
 from jepa_coffea.hunt.injection import GRID, METHODS, Study, inject, injection_study
-from jepa_coffea.hunt.injection_report import LABELS, injection_section
 from jepa_coffea.hunt.injection_summary import in_yields, summarised
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.sections import StatisticsConfig
 from jepa_coffea.hunt.state import HuntResult
+from jepa_coffea.report.injection_section import LABELS, injection_section
 from tests.cwola.toy import dijets
 
 WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=20)

@@ -11,8 +11,8 @@ from coffea.nanoevents import PFNanoAODSchema
 from coffea.processor import IterativeExecutor, Runner
 
 from jepa_coffea import JEPAEmbedder, constituents
-from jepa_coffea.embedded import read_provenance
-from jepa_coffea.systematics import EnergyScale, Systematics
+from jepa_coffea.processing.embedded_events import read_provenance
+from jepa_coffea.processing.systematics import EnergyScale, Systematics
 from processors.embed import EmbedProcessor
 from tests.encoder.tiny import tiny_embedding
 from tests.processors.by_hand import by_hand

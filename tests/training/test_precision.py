@@ -10,7 +10,7 @@ from onnx import TensorProto
 
 from jepa_coffea import read_card
 from jepa_coffea.encoder import OnnxEncoder
-from jepa_coffea.encoder.validate import validate
+from jepa_coffea.encoder.self_test import validate
 from tests.encoder.tiny import random_jets, tiny_embedding, write_tiny
 from training import precision
 from training.precision import learned, reduce

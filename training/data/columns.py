@@ -28,10 +28,6 @@ UNLABELLED = -1
 assert sum((fields for fields, _ in GROUPS.values()), ()) == FIELDS
 
 
-class BadFileError(ValueError):
-    """A file, or jets in it, that cannot be used as is asked for; the message names the file."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Columns:
     """Some jets. Particle columns hold all jets one after the other, in descending pT within a jet."""

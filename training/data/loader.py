@@ -17,8 +17,9 @@ from typing import Any
 import torch
 
 from jepa_coffea.constituents.record import SUBJET
+from jepa_coffea.errors import BadFileError
 from training.data.batch import Batch
-from training.data.columns import OBSERVABLES, BadFileError, Columns
+from training.data.columns import OBSERVABLES, Columns
 from training.data.config import DataConfig
 from training.data.plan import Plan, Stream, blocks_of
 from training.data.readers.base import JetFile

@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from jepa_coffea.errors import BadFileError
 from training.data.checksums import of_file
-from training.data.columns import OBSERVABLES, UNLABELLED, BadFileError
+from training.data.columns import OBSERVABLES, UNLABELLED
 from training.data.readers.base import JetFile, describe, naming, usable, writing
 from training.data.shards import SCHEMA, VERSION, Shard, ShardWriter, describe_shard, write_text
 from training.data.sources import MANIFEST, Reading, expand, merge_classes, open_jets

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from jepa_coffea.constituents.record import JET_FIELDS, SUBJET
+from jepa_coffea.errors import BadFileError
 from training.data.checksums import Checksum, of_array
-from training.data.columns import GROUPS, OBSERVABLES, BadFileError, Columns
+from training.data.columns import GROUPS, OBSERVABLES, Columns
 from training.data.readers.base import JetFile, even_blocks, naming
 
 _HEADERS = threading.Lock()

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 from rich.progress import track
 
-from training.data.columns import BadFileError
+from jepa_coffea.errors import BadFileError
 from training.data.readers.base import JetFile, naming
 from training.data.shards import DESCRIPTION, ShardFile
 

@@ -12,7 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.columns import UNLABELLED, BadFileError, Columns, concatenate
+from jepa_coffea.errors import BadFileError
+from training.data.columns import UNLABELLED, Columns, concatenate
 from training.data.readers.base import JetFile
 from training.data.shards import ShardFile
 

@@ -13,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 
 from jepa_coffea.constituents.record import DISPLACEMENT, IDENTITY, SUBJET
+from jepa_coffea.errors import BadFileError
 from training.data import kernels
 from training.data.batch import Batch
 from training.data.batching import carried_rows, cut_window
-from training.data.columns import REASONS, UNLABELLED, BadFileError, Columns, concatenate
+from training.data.columns import REASONS, UNLABELLED, Columns, concatenate
 from training.data.config import DataConfig
 from training.data.plan import Block
 from training.data.readers.base import JetFile, describe, usable

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from jepa_coffea.errors import JepaCoffeaError
 from training.config import ConfigError, RunConfig, check
 from training.loop.build import build
 from training.models.encoders import AnyEncoder
@@ -21,7 +22,7 @@ BEST = "best.pt"
 """Where a run that validates keeps the weights that did best; what users of the run then load."""
 
 
-class CheckpointError(ValueError):
+class CheckpointError(JepaCoffeaError, ValueError):
     """A checkpoint that is missing, unreadable, or of another architecture."""
 
 

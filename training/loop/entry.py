@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.console import Console
 
 from jepa_coffea.constituents.record import LayoutError
+from jepa_coffea.errors import BadFileError
 from training.config import ConfigError, RunConfig, write_config
-from training.data.columns import BadFileError
 from training.loop.checkpoint import BEST, CheckpointError, Checkpoints
 from training.loop.distributed import Ranks
 from training.loop.loop import Outcome

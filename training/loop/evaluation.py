@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from jepa_coffea.errors import BadFileError
 from training.config import RunConfig
 from training.data.batch import Batch
-from training.data.columns import BadFileError
 from training.data.config import DataConfig
 from training.data.loader import make_loader
 from training.data.sources import expand, named

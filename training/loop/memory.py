@@ -12,8 +12,8 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor
 
+from jepa_coffea.errors import BadFileError
 from training.data.batch import Batch
-from training.data.columns import BadFileError
 
 MULTIPLE = 16
 """Padded lengths are multiples of this."""

@@ -20,8 +20,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from jepa_coffea.errors import BadFileError
 from training.data.batch import Batch
-from training.data.columns import BadFileError
 from training.loop.memory import InMemory
 from training.loop.metrics import auc
 from training.models.encoders import AnyEncoder, build_encoder

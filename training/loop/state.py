@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from jepa_coffea.errors import BadFileError, JepaCoffeaError
 from training.config import RunConfig
-from training.data.columns import BadFileError
 from training.loop.checkpoint import CheckpointError, Checkpoints, read_checkpoint, require_same, restore
 from training.loop.distributed import Ranks
 from training.loop.monitors import Averages
@@ -20,7 +20,7 @@ from training.loop.stream import Stream
 from training.objectives.base import Objective
 
 
-class TrainingError(RuntimeError):
+class TrainingError(JepaCoffeaError, RuntimeError):
     """A run that cannot go on: a loss that is no number, a collapsed representation, no memory left."""
 
 

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import torch
 
+from jepa_coffea.errors import BadFileError
 from training.data.batch import Batch
-from training.data.columns import BadFileError
 
 
 class Loading(Protocol):

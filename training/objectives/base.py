@@ -7,13 +7,14 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from jepa_coffea.errors import JepaCoffeaError
 from training.data.batch import Batch
 from training.models.compiled import compile_regions
 from training.models.encoders import AnyEncoder
 from training.models.slices import slices
 
 
-class ObjectiveError(ValueError):
+class ObjectiveError(JepaCoffeaError, ValueError):
     """An objective that its options, its data or its encoder make impossible."""
 
 

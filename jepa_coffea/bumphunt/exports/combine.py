@@ -8,7 +8,7 @@ import hist
 import uproot
 
 from jepa_coffea.bumphunt.likelihood import Array
-from jepa_coffea.bumphunt.template_model import TemplateModel
+from jepa_coffea.bumphunt.window_model import TemplateModel
 
 
 def write_combine(folder: str | Path, model: TemplateModel) -> tuple[Path, Path]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from jepa_coffea.bumphunt.errors import HistogramError
+from jepa_coffea.errors import HistogramError
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import hist
 import uhi.io.json
 import uproot
 
-from jepa_coffea.bumphunt.errors import HistogramError
+from jepa_coffea.errors import HistogramError
 
 
 def write_hists(path: str | Path, histograms: Mapping[str, hist.Hist]) -> Path:

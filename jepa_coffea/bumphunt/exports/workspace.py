@@ -12,9 +12,9 @@ from typing import Any, Literal
 import numpy as np
 import pyhf
 
-from jepa_coffea.bumphunt.errors import FitError, HistogramError
 from jepa_coffea.bumphunt.significance import z_value
-from jepa_coffea.bumphunt.template_model import TemplateModel
+from jepa_coffea.bumphunt.window_model import TemplateModel
+from jepa_coffea.errors import FitError, HistogramError
 
 POI = "mu"
 

@@ -6,7 +6,7 @@ import uproot
 
 from jepa_coffea.bumphunt import fit_background
 from jepa_coffea.bumphunt.exports import pyhf_significance, workspace, write_combine
-from jepa_coffea.bumphunt.template_model import TemplateModel, window_model
+from jepa_coffea.bumphunt.window_model import TemplateModel, window_model
 from tests.bumphunt.conftest import Truth
 
 

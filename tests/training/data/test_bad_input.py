@@ -13,8 +13,8 @@ import pytest
 import uproot
 
 from benchmarks.synthetic import jet_arrays, write_jetclass, write_tree
+from jepa_coffea.errors import BadFileError
 from tests.training.data.conftest import jet_ids
-from training.data.columns import BadFileError
 from training.data.loader import DataConfig, make_loader
 from training.data.preparation import Manifest, prepare
 from training.data.readers.base import OutputError

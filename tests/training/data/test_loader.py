@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from jepa_coffea.constituents.record import DISPLACEMENT, FIELDS, IDENTITY, KINEMATICS, SUBJET
+from jepa_coffea.errors import BadFileError
 from tests.training.data.conftest import jet_ids
 from training.data.batch import Batch
-from training.data.columns import BadFileError
 from training.data.loader import DataConfig, make_loader
 from training.data.preparation import prepare
 from training.data.sources import Reading

@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from jepa_coffea.errors import BadFileError
 from tests.training.batches import random_jets as jets
-from training.data.columns import BadFileError
 from training.loop.memory import InMemory, concatenate, labels_of, shortened, take
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from jepa_coffea.errors import BadFileError
 from tests.training.batches import two_classes
-from training.data.columns import BadFileError
 from training.loop.probe import Probe, embed, linear, scores
 from training.models.encoder import Encoder, EncoderConfig
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jepa_coffea.constituents.record import FIELDS, LayoutError
-from training.data.columns import REASONS, BadFileError, Columns, faults
+from jepa_coffea.errors import BadFileError, JepaCoffeaError
+from training.data.columns import REASONS, Columns, faults
 
 SMALLEST_BLOCK = 1024
 """Blocks of jets that are read together have at least this many, where the file has."""
@@ -105,7 +106,7 @@ def naming(path: str) -> Iterator[None]:
         raise BadFileError(msg) from None
 
 
-class OutputError(ValueError):
+class OutputError(JepaCoffeaError, ValueError):
     """Shards that cannot be written; unlike bad input this is never skipped."""
 
 

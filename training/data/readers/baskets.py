@@ -8,8 +8,8 @@ import numpy as np
 import uproot
 from numpy.typing import NDArray
 
+from jepa_coffea.errors import BadFileError
 from training.data import kernels
-from training.data.columns import BadFileError
 
 
 def overlapping(branch: Any, start: int, stop: int) -> list[tuple[int, int, int]]:

@@ -14,7 +14,8 @@ from jepa_coffea.constituents import Layout, LayoutError, constituents_of, jets_
 from jepa_coffea.constituents.columns import Columns as EventColumns
 from jepa_coffea.constituents.layout import find_layout
 from jepa_coffea.constituents.record import JET_FIELDS
-from training.data.columns import GROUPS, OBSERVABLES, UNLABELLED, BadFileError, Columns, empty
+from jepa_coffea.errors import BadFileError
+from training.data.columns import GROUPS, OBSERVABLES, UNLABELLED, Columns, empty
 from training.data.readers.base import JetFile, even_blocks, naming
 from training.data.readers.trees import LazyTree
 

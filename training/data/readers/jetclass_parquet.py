@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from jepa_coffea.errors import BadFileError
 from training.data.classes import JETCLASS2
-from training.data.columns import UNLABELLED, BadFileError, Columns, empty, order_by_pt
+from training.data.columns import UNLABELLED, Columns, empty, order_by_pt
 from training.data.readers.base import LARGEST_BLOCK, JetFile, even_blocks, naming
 from training.data.readers.jetclass_root import EXTRA, JET, PARTICLES, fill_jets
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jepa_coffea.errors import BadFileError
 from training.data.classes import JETCLASS, JETCLASS2
-from training.data.columns import OBSERVABLES, UNLABELLED, BadFileError, Columns, empty, order_by_pt
+from training.data.columns import OBSERVABLES, UNLABELLED, Columns, empty, order_by_pt
 from training.data.readers.base import JetFile, even_blocks, naming
 from training.data.readers.baskets import Baskets, flat
 from training.data.readers.trees import LazyTree

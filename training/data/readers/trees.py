@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import uproot
 
-from training.data.columns import BadFileError
+from jepa_coffea.errors import BadFileError
 
 MOST_OPEN = 64
 """Trees that are kept open; the one that was not used for longest is let go."""

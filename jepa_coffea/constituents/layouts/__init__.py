@@ -1,0 +1,1 @@
+"""One file a format: its schema, tree name, spellings and links."""
