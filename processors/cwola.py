@@ -13,12 +13,13 @@ import hist
 import numpy as np
 from numpy.typing import NDArray
 
-from jepa_coffea import JEPAEmbedder, embedded
+from jepa_coffea import JEPAEmbedder
 from jepa_coffea.cwola.ensemble import Ensemble, train_ensembles
 from jepa_coffea.cwola.folds import event_hash
 from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.events import feature_matrix, read_events
 from jepa_coffea.hunt.sections import FeatureConfig
+from jepa_coffea.processing import embedded_events
 from jepa_coffea.processing.chunk import Chunk
 from jepa_coffea.processing.dijets import DijetSelection
 from jepa_coffea.processing.processor import DijetEmbedder, EmbeddedDijets
@@ -122,7 +123,7 @@ class CWoLaProcessor(DijetEmbedder):
         if not len(hashes):
             return np.zeros((0, 1), np.float32), hashes, np.zeros(0, bool)
         # The same function on the same columns as in training.
-        rows = embedded.table({"mjj": found.dijets.mjj}, found.pairs, {})
+        rows = embedded_events.table({"mjj": found.dijets.mjj}, found.pairs, {})
         X, _ = feature_matrix(rows, self.features, Path(chunk.metadata["filename"]))
         return X, hashes, np.asarray(np.isfinite(X).all(axis=1))
 

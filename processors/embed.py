@@ -10,7 +10,8 @@ import awkward as ak
 import hist
 import numpy as np
 
-from jepa_coffea import JEPAEmbedder, embedded
+from jepa_coffea import JEPAEmbedder
+from jepa_coffea.processing import embedded_events
 from jepa_coffea.processing.chunk import Chunk
 from jepa_coffea.processing.dijets import DijetSelection
 from jepa_coffea.processing.processor import DijetEmbedder, EmbeddedDijets
@@ -103,6 +104,8 @@ class EmbedProcessor(DijetEmbedder):
                     scores = pairs[f"jepa_score_{name}"][inside]
                     for jet in (1, 2):
                         # A score of exactly 1 belongs into the last bin, not beyond it.
-                        values = np.minimum(embedded.floats(scores[:, jet - 1]), np.nextafter(1, 0, dtype=np.float32))
+                        values = np.minimum(
+                            embedded_events.floats(scores[:, jet - 1]), np.nextafter(1, 0, dtype=np.float32)
+                        )
                         score.fill(**where, **{"class": name, "jet": jet}, score=values, weight=weight[inside])
         return {"mjj": mjj, "score": score} if classes else {"mjj": mjj}

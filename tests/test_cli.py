@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.encoder.test_validate import reference
 
 from jepa_coffea.cli import COMMANDS, main
+from tests.encoder.test_self_test import reference
 from tests.encoder.tiny import write_tiny
 
 
