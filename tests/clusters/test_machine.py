@@ -17,7 +17,6 @@ import pytest
 from jepa_coffea import JEPAEmbedder, clusters
 from jepa_coffea.clusters.client import ClusterClient
 from jepa_coffea.encoder.card import ModelError
-from jepa_coffea.encoder.providers import ProviderError
 from jepa_coffea.encoder.session import file_hash
 from jepa_coffea.processing.executor import PinnedExecutor
 from jepa_coffea.processing.run import run
@@ -119,5 +118,5 @@ def test_shipping_a_file_that_is_not_there(client: ClusterClient, tmp_path: Path
 
 def test_cuda_needs_dask_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dask_cuda", None)
-    with pytest.raises(ProviderError, match=r"pip install 'jepa-coffea\[gpu,cuda\]'"):
+    with pytest.raises(clusters.ClusterError, match=r"pip install 'jepa-coffea\[gpu,cuda\]'"):
         clusters.cuda()
