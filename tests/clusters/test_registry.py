@@ -8,6 +8,8 @@ from pydantic import ValidationError
 
 from jepa_coffea.clusters import ClusterConfig, ClusterError
 from jepa_coffea.clusters.registry import KINDS
+from jepa_coffea.encoder.model_files import shipped_folder
+from jepa_coffea.files import file_hash
 
 
 def test_this_process() -> None:
@@ -25,7 +27,7 @@ def test_a_running_scheduler_has_the_model_and_stays(model: Path) -> None:
         section = ClusterConfig(kind="scheduler", options={"address": cluster.scheduler_address})
         with section.connect([model]) as client:
             (folder,) = client.run(lambda dask_worker: dask_worker.local_directory).values()
-            assert (Path(folder) / model.name).read_bytes() == model.read_bytes()
+            assert (Path(folder) / shipped_folder(file_hash(model)) / model.name).read_bytes() == model.read_bytes()
         assert cluster.workers
 
 
