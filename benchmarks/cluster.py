@@ -41,9 +41,9 @@ if str(ROOT) not in sys.path:
 
 from benchmarks.cluster_scaling import scaling  # noqa: E402
 from jepa_coffea import JEPAEmbedder, clusters  # noqa: E402
+from jepa_coffea.constituents import layouts  # noqa: E402
 from jepa_coffea.processing.run import run  # noqa: E402
 from jepa_coffea.processing.run_report import merged  # noqa: E402
-from jepa_coffea.processing.schemas import PFNano  # noqa: E402
 from processors.embed import EmbedProcessor  # noqa: E402
 
 GPUS, EVENTS = 100, 1e9
@@ -117,7 +117,7 @@ def opening(path: Path, tree: str = "Events") -> float:
     found = []
     for _ in range(5):
         begin = time.perf_counter()
-        NanoEventsFactory.from_root({str(path): tree}, schemaclass=PFNano, mode="virtual").events()
+        NanoEventsFactory.from_root({str(path): tree}, schemaclass=layouts()["pfnano"].schema_class(), mode="virtual").events()
         found.append(time.perf_counter() - begin)
     return median(found)
 

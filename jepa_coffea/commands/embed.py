@@ -16,7 +16,6 @@ from jepa_coffea.processing.embed_config import EmbedConfigError, read_embed_con
 from jepa_coffea.processing.run import LostEventsError
 from jepa_coffea.processing.run import run as run_processor
 from jepa_coffea.processing.run_report import report
-from jepa_coffea.processing.schemas import SCHEMAS
 
 REFUSALS = (
     EmbedConfigError,
@@ -47,8 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
                 processor,
                 fileset,
                 client=client,
-                treename=config.treename,
-                schema=SCHEMAS[config.format],
+                treename=config.treename or config.layout.tree,
+                schema=config.layout.schema_class(),
                 chunksize=config.chunksize,
                 skipbadfiles=config.skip_bad_files,
                 checkpoints=config.checkpoints,

@@ -90,6 +90,9 @@ def open_events(path: Path, most: int) -> Any:
     """
     from coffea.nanoevents import BaseSchema, NanoEventsFactory
 
+    from jepa_coffea.constituents import layouts
+
+    trees = dict.fromkeys(layout.tree for layout in layouts().values())
     options = {"schemaclass": BaseSchema, "mode": "virtual", "entry_start": 0}
     try:
         if path.suffix == ".parquet":
@@ -100,7 +103,7 @@ def open_events(path: Path, most: int) -> Any:
         import uproot
 
         with uproot.open(path) as file:
-            names = [name for name in ("Events", "tree", "Delphes") if name in file]
+            names = [name for name in trees if name in file]
             stop = min(most, file[names[0]].num_entries) if names else 0
             found = file.keys(cycle=False)
         if names:
@@ -108,5 +111,5 @@ def open_events(path: Path, most: int) -> Any:
     except Exception as error:  # noqa: BLE001  readers raise what they like about broken files
         msg = f"{path}: cannot be read as events ({error})"
         raise LayoutError(msg) from None
-    msg = f"{path}: expected a tree Events, tree or Delphes, found {found}"
+    msg = f"{path}: expected a tree {' or '.join(trees)}, found {found}"
     raise LayoutError(msg)

@@ -7,9 +7,11 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from jepa_coffea import clusters
+from jepa_coffea.constituents.layout import Layout
+from jepa_coffea.constituents.layouts import layout_named
 from jepa_coffea.documents import Section, read_document
 from jepa_coffea.embedding.embedder import JEPAEmbedder
 from jepa_coffea.errors import JepaCoffeaError
@@ -41,9 +43,10 @@ class EmbedConfig(Section):
     """Folder for embedded events, or URL such as ``root://...``."""
     weights: dict[str, float] = {}
     """Dataset to a factor on its event weights: cross-section times luminosity over the sum of generator weights."""
-    treename: str = "Events"
-    format: Literal["pfnano", "nanoaod", "delphes"] = "pfnano"
-    """Of the files."""
+    format: str = "pfnano"
+    """Layout of the files: ``pfnano``, ``nanoaod``, ``delphes``, or one that an installed package brings."""
+    treename: str | None = None
+    """Tree in the files; default: that of their layout."""
     collection: str = "FatJet"
     selection: DijetSelection = DijetSelection()
     provider: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
@@ -52,6 +55,16 @@ class EmbedConfig(Section):
     checkpoints: Path | None = None
     """Folder that keeps finished chunks, so that an interrupted run goes on."""
     cluster: ClusterConfig = ClusterConfig()
+
+    @field_validator("format")
+    @classmethod
+    def _known_layout(cls, name: str) -> str:
+        return layout_named(name).name
+
+    @property
+    def layout(self) -> Layout:
+        """How the files hold their jets."""
+        return layout_named(self.format)
 
     def fileset(self) -> dict[str, Any]:
         """The files as coffea takes them.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jepa_coffea.constituents.ordering import hardest_first, particles_of
+from jepa_coffea.constituents.ragged import hardest_first, particles_of
 
 
 def test_hardest_first_is_sorting_by_jet_and_pt() -> None:

@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jepa_coffea.encoder.batching import MicroBatch, keep_hardest
-from jepa_coffea.encoder.bindings import Inputs, Lane
-from jepa_coffea.encoder.chunk import Jets, Results, checked, finite_jets
-from jepa_coffea.encoder.engine import Work, run
+from jepa_coffea.encoder.bindings import Inputs, Binding
+from jepa_coffea.encoder.engine import Jets, Results, Work, run
 from jepa_coffea.encoder.metrics import Metrics
 from jepa_coffea.encoder.providers import Provider, choose
 from jepa_coffea.encoder.session import Options, file_hash, open_model
@@ -83,8 +82,8 @@ class RaggedEncoder(ABC):
         self._counted, self._lock = Metrics(loads=int(loaded)), threading.Lock()
 
     @abstractmethod
-    def feed(self, batch: MicroBatch, lane: Lane, jets: Jets) -> Inputs:
-        """The model's inputs for a micro-batch, in the buffers of the lane."""
+    def feed(self, batch: MicroBatch, binding: Binding, jets: Jets) -> Inputs:
+        """The model's inputs for a micro-batch, in the buffers of the binding."""
 
     @property
     def provider(self) -> str:
@@ -131,8 +130,8 @@ class RaggedEncoder(ABC):
             self.model, loaded = open_model(self.path, self.digest, self.model.options)
             self._lock = threading.Lock()
             self._counted = Metrics(loads=int(loaded))
-        flat, number, axis = checked(particles, counts, jets, len(self.fields))
-        good = finite_jets(flat, number, axis)
+        flat, number, axis = _checked(particles, counts, jets, len(self.fields))
+        good = _finite_jets(flat, number, axis)
         truncated = good & (number > self.longest)
         keep = None
         if truncated.any():
@@ -143,7 +142,7 @@ class RaggedEncoder(ABC):
         work = Work(
             model=self.model,
             counts=chunk.counts,
-            feed=lambda batch, lane: self.feed(batch, lane, chunk),
+            feed=lambda batch, binding: self.feed(batch, binding, chunk),
             store=results.store,
             outputs=tuple(self.widths),
             metrics=self._counted,
@@ -152,7 +151,7 @@ class RaggedEncoder(ABC):
         run(work, longest=self.longest, shortest=self.shortest, threads=self.threads)
         if keep is not None:
             for name in self.per_particle:
-                results.values[name] = spread(results.values[name], keep)
+                results.values[name] = _spread(results.values[name], keep)
         lost = ~np.isfinite(results.values[next(iter(self.widths))]).all(axis=1) & (number > 0)
         with self._lock:
             self._counted.add(
@@ -171,8 +170,46 @@ class RaggedEncoder(ABC):
             return np.hypot(px, py)
 
 
-def spread(rows: NDArray[np.float32], keep: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _spread(rows: NDArray[np.float32], keep: NDArray[np.bool_]) -> NDArray[np.float32]:
     """The rows where ``keep`` is True, NaN elsewhere."""
     out = np.full((len(keep), rows.shape[1]), np.nan, dtype=np.float32)
     out[keep] = rows
     return out
+
+
+def _checked(
+    particles: ArrayLike, counts: ArrayLike, jets: ArrayLike, width: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
+    """The three arrays as contiguous float32, int64, float32, or a TypeError or ValueError that names what is wrong."""
+    flat, number, axis = np.asarray(particles), np.asarray(counts), np.asarray(jets)
+    for name, array in (("particles", flat), ("jets", axis)):
+        if array.dtype.kind not in "fiu":
+            msg = f"{name}: expected real numbers, got dtype {array.dtype}"
+            raise TypeError(msg)
+    if number.dtype.kind not in "iu" and number.size:
+        msg = f"counts: expected integers, got dtype {number.dtype}"
+        raise TypeError(msg)
+    if number.ndim != 1 or (number < 0).any():
+        msg = f"counts: expected one number >= 0 per jet, got shape {number.shape}, minimum {number.min(initial=0)}"
+        raise ValueError(msg)
+    total = int(number.sum())
+    if flat.shape != (total, width):
+        msg = f"particles: expected shape (sum(counts), fields) = {(total, width)}, got {flat.shape}"
+        raise ValueError(msg)
+    if axis.shape != (len(number), 4):
+        msg = f"jets: expected shape (jets, 4) = {(len(number), 4)}, got {axis.shape}"
+        raise ValueError(msg)
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, which is found and counted
+        return (
+            np.ascontiguousarray(flat, dtype=np.float32),
+            number.astype(np.int64),
+            np.ascontiguousarray(axis, dtype=np.float32),
+        )
+
+
+def _finite_jets(flat: NDArray[np.float32], counts: NDArray[np.int64], jets: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which jets have only finite inputs, their own four-momentum included."""
+    good: NDArray[np.bool_] = np.all(np.isfinite(jets), axis=1)
+    bad_rows = np.flatnonzero(~np.isfinite(flat).all(axis=1))
+    good[np.searchsorted(np.cumsum(counts), bad_rows, side="right")] = False
+    return good

@@ -1,8 +1,7 @@
-"""Which jets of the file a selection holds, and how to give results the selection's own structure."""
+"""Which jets of the file a selection of jets holds, and how the selection is nested."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import awkward as ak
@@ -10,48 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jepa_coffea.constituents.columns import Columns
+from jepa_coffea.constituents.ragged import Nesting
 from jepa_coffea.constituents.record import LayoutError
 
 ETA, PHI = ("eta", "Eta"), ("phi", "Phi")
-
-
-@dataclass(frozen=True)
-class Structure:
-    """Shape of a selection of jets: a list an event or one jet an event, with None where a mask left a gap."""
-
-    like: ak.Array
-    """A column of the selection."""
-
-    @property
-    def missing(self) -> NDArray[np.bool_]:
-        """Gaps, one entry a jet of the flattened selection."""
-        return np.asarray(ak.to_numpy(ak.is_none(self._flat(self.like))))
-
-    @property
-    def event(self) -> NDArray[np.int64]:
-        """Event of each jet that is there."""
-        counts = np.ones(len(self.like), np.int64) if self.like.ndim == 1 else np.asarray(ak.num(self.like, axis=1))
-        return np.repeat(np.arange(len(self.like)), counts)[~self.missing]
-
-    def values(self, column: ak.Array) -> ak.Array:
-        """Another column of the same selection, flat and without the gaps."""
-        return ak.drop_none(self._flat(column))
-
-    def restore(self, rows: ak.Array) -> ak.Array:
-        """One row a jet that is there, in the structure of the selection; None in the gaps."""
-        missing = self.missing
-        layout = self.like.layout if self.like.ndim == 1 else self.like.layout.to_ListOffsetArray64(True).content
-        if layout.is_option:
-            rows = rows[ak.mask(np.cumsum(~missing) - 1, ~missing)]
-        return rows if self.like.ndim == 1 else ak.unflatten(rows, ak.num(self.like, axis=1))
-
-    @staticmethod
-    def _flat(column: ak.Array) -> ak.Array:
-        return column if column.ndim == 1 else ak.flatten(column, axis=1)
+"""How files spell the angles of a jet."""
 
 
 class SelectedJets(Columns):
     """The jets of a selection, read as a layout reads the collection of a file: flat, without the gaps.
+
+    Parameters
+    ----------
+    jets
+        The selection: ``events * jets``, or one jet an event, with eta and phi; None where a mask left a gap.
+    events
+        The events that they are of.
+    layout
+        Name of the layout, for errors.
 
     Raises
     ------
@@ -72,7 +47,7 @@ class SelectedJets(Columns):
         if ak.backend(events) != "typetracer" and len(like) != len(events):
             msg = f"jets=: a selection of {len(like)} events for {len(events)} events; select jets and events alike"
             raise LayoutError(msg)
-        self.structure = Structure(like)
+        self.nesting = _nesting(like)
 
     @staticmethod
     def _memory(column: ak.Array) -> ak.Array:
@@ -82,7 +57,18 @@ class SelectedJets(Columns):
         return self.events[field] if field in self.events.fields else None
 
     def _concrete(self, column: ak.Array, name: str) -> ak.Array:  # noqa: ARG002
-        return self.structure.values(self._memory(column))
+        column = self._memory(column)
+        return ak.drop_none(column if column.ndim == 1 else ak.flatten(column, axis=1))
+
+
+def _nesting(like: ak.Array) -> Nesting:
+    """How a selection is nested, from one of its columns."""
+    single = like.ndim == 1
+    jets = like if single else ak.flatten(like, axis=1)
+    layout = like.layout if single else like.layout.to_ListOffsetArray64(True).content
+    gaps = np.asarray(ak.to_numpy(ak.is_none(jets))) if layout.is_option else None
+    per_event = np.ones(len(like), np.int64) if single else np.asarray(ak.num(like, axis=1), np.int64)
+    return Nesting(per_event, single, gaps)
 
 
 class Directions(NamedTuple):
@@ -93,7 +79,13 @@ class Directions(NamedTuple):
     phi: NDArray[np.float32]
 
     def code(self) -> NDArray[np.uint64]:
-        """Both angles as one number, bit by bit; adding 0 makes -0.0 and 0.0 the same."""
+        """Both angles as one number, bit by bit; adding 0 makes -0.0 and 0.0 the same.
+
+        Returns
+        -------
+        numpy.ndarray
+            One number a jet.
+        """
         eta, phi = ((angle.astype(np.float32) + np.float32(0)).view(np.uint32) for angle in (self.eta, self.phi))
         return (eta.astype(np.uint64) << np.uint64(32)) | phi
 
@@ -102,6 +94,18 @@ def match(selected: Directions, stored: Directions, collection: str) -> NDArray[
     """Position of each selected jet among the stored ones.
 
     The direction within the event identifies a jet: energy corrections, smearing and sorting leave it as it is.
+
+    Parameters
+    ----------
+    selected, stored
+        Directions of the jets of the selection, and of all jets of the collection.
+    collection
+        Name of the collection, for errors.
+
+    Returns
+    -------
+    numpy.ndarray
+        One position a selected jet.
 
     Raises
     ------
