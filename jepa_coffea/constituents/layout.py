@@ -32,7 +32,7 @@ class Layout:
     particles: ReadParticles
     """``(columns, collection, fields)`` to all particles of all jets, with (at least) these fields, in any order."""
     jets: ReadJets | None = None
-    """``(columns, collection)`` to ``px py pz energy`` of all jets in GeV, [jet]; None: from their pT, eta, phi, mass."""
+    """``(columns, collection)`` to ``px py pz energy`` of all jets in GeV, [jet]; None: from pT, eta, phi, mass."""
     single: bool = False
     """One jet an entry, instead of a list of jets an event."""
     tree: str = "Events"
