@@ -65,7 +65,7 @@ def concatenate(batches: Sequence[Batch]) -> Batch:
     """
     longest = max(batch.mask.shape[1] for batch in batches)
 
-    def padded(batch: Batch, name: str) -> Tensor | None:
+    def _padded(batch: Batch, name: str) -> Tensor | None:
         value: Tensor | None = getattr(batch, name)
         if value is None or name not in ("particles", "mask"):
             return value
@@ -74,7 +74,7 @@ def concatenate(batches: Sequence[Batch]) -> Batch:
 
     joined: dict[str, Any] = {}
     for name in (f.name for f in fields(Batch)):
-        values = [padded(batch, name) for batch in batches]
+        values = [_padded(batch, name) for batch in batches]
         tensors = [value for value in values if value is not None]
         joined[name] = torch.cat(tensors) if tensors else None
     return Batch(**joined)

@@ -27,25 +27,23 @@ STOPPED = 75
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those of the training; alone, every method is the identity.
-
-    Parameters
-    ----------
-    rank
-        Number of this process, from 0.
-    world_size
-        How many processes there are.
-    device
-        Where this process trains.
-    """
+    """This process among those of the training; alone, every method is the identity."""
 
     rank: int
+    """Number of this process, from 0."""
     world_size: int
+    """How many processes there are."""
     device: torch.device
+    """Where this process trains."""
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes files and talks to the user."""
+        """Whether this is the process that writes files and talks to the user.
+
+        Returns
+        -------
+        bool
+        """
         return self.rank == 0
 
     def wrap(self, module: nn.Module) -> nn.Module:
@@ -203,12 +201,12 @@ def stop_on_signals() -> Iterator[StopRequest]:
     """
     request = StopRequest()
 
-    def interrupted(number: int, frame: FrameType | None) -> None:
+    def _interrupted(number: int, frame: FrameType | None) -> None:
         if request.name:
             raise KeyboardInterrupt
         request(number, frame)
 
-    handlers = {signal.SIGTERM: request, signal.SIGUSR1: request, signal.SIGINT: interrupted}
+    handlers = {signal.SIGTERM: request, signal.SIGUSR1: request, signal.SIGINT: _interrupted}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield request

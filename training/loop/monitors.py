@@ -53,7 +53,12 @@ class Stopwatch:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Within, no time passes."""
+        """Within, no time passes.
+
+        Yields
+        ------
+        None
+        """
         start = time.perf_counter()
         yield
         self._started += time.perf_counter() - start

@@ -71,10 +71,10 @@ def scores(estimator: Any, X: Floats, y: NDArray[Any], X_test: Floats, y_test: N
     ----------
     estimator
         With ``fit`` and ``predict_proba``, as in scikit-learn.
-    X, X_test
-        Features [jet, feature] to fit to and to judge on.
-    y, y_test
-        Labels [jet]; they need not be consecutive.
+    X, y
+        Features [jet, feature] and labels [jet] to fit to; labels need not be consecutive.
+    X_test, y_test
+        Those to judge on.
 
     Returns
     -------

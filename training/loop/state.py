@@ -151,7 +151,12 @@ class Validation:
 
     @property
     def exhausted(self) -> bool:
-        """Whether patience is over."""
+        """Whether patience is over.
+
+        Returns
+        -------
+        bool
+        """
         return self.since_best >= self.patience
 
 
@@ -234,22 +239,22 @@ class State:
         """
         saved = read_checkpoint(path)
 
-        def stored(name: str, kind: type[T]) -> T:
+        def _stored(name: str, kind: type[T]) -> T:
             return value_of(saved, name, kind, path)
 
-        require_same(stored("config", dict), config, path)
-        restore(self.objective, stored("objective", dict), path)
+        require_same(_stored("config", dict), config, path)
+        restore(self.objective, _stored("objective", dict), path)
         try:
-            self.optimiser.load_state_dict(stored("optimiser", dict))
-            self.stream.restore(stored("stream", dict))
-            self.averages.restore(stored("averages", dict), ranks.device)
-            validated, random = saved["validation"], stored("random", list)
+            self.optimiser.load_state_dict(_stored("optimiser", dict))
+            self.stream.restore(_stored("stream", dict))
+            self.averages.restore(_stored("averages", dict), ranks.device)
+            validated, random = saved["validation"], _stored("random", list)
             if self.validation and validated:
                 self.validation.best, self.validation.since_best = validated
             if len(random) == ranks.world_size:
                 set_random_state(random[ranks.rank])
             else:
-                seed_everything(config.seed + ranks.rank + stored("step", int))
+                seed_everything(config.seed + ranks.rank + _stored("step", int))
         except CheckpointError:
             raise
         except BadFileError as error:
@@ -258,4 +263,4 @@ class State:
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             msg = f"{path}: not a state to resume ({type(error).__name__}: {error}); use another checkpoint of the run"
             raise CheckpointError(msg) from None
-        self.step, self.jets, self.elapsed = stored("step", int), stored("jets", int), stored("elapsed", float)
+        self.step, self.jets, self.elapsed = _stored("step", int), _stored("jets", int), _stored("elapsed", float)

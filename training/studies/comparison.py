@@ -55,7 +55,7 @@ def pretrain(study: Study) -> None:
         If a training fails.
     """
 
-    def job(name: str, *settings: str, minutes: float | None = None) -> Job:
+    def _job(name: str, *settings: str, minutes: float | None = None) -> Job:
         folder = study.output / name
         limit = [] if minutes is None else ["--max-minutes", f"{minutes:.3f}"]
         start = ["--config", study.config, "--data", *study.data, "--output", folder, "--resume", "auto", *limit]
@@ -65,16 +65,16 @@ def pretrain(study: Study) -> None:
     minutes = study.minutes_each(PRETRAINING, len(OBJECTIVES))
     settings = {name: [*watch, *changes, *study.settings] for name, changes in OBJECTIVES.items()}
     if _given_steps(study.settings):
-        jobs = [job(name, *those) for name, those in settings.items()]
+        jobs = [_job(name, *those) for name, those in settings.items()]
     elif study.on_cpu:
         left = {name: those for name, those in settings.items() if not finished("pretrain", study.output / name)}
-        steps = steps_of(study, {name: job(name, *those) for name, those in left.items()}, minutes)
-        jobs = [job(name, f"steps={steps[name]}", *those) for name, those in left.items()]
+        steps = steps_of(study, {name: _job(name, *those) for name, those in left.items()}, minutes)
+        jobs = [_job(name, f"steps={steps[name]}", *those) for name, those in left.items()]
     else:
         # Time ends a pretraining, not the number of steps.
-        jobs = [job(name, "steps=1000000000", *those, minutes=minutes) for name, those in settings.items()]
+        jobs = [_job(name, "steps=1000000000", *those, minutes=minutes) for name, those in settings.items()]
     still = ["steps=1", "optimiser.lr=1e-12", "optimiser.weight_decay=0", "probe_every=null"]
-    study.together([*jobs, job("random", *study.settings, *still)])
+    study.together([*jobs, _job("random", *study.settings, *still)])
 
 
 def finetune(study: Study) -> None:
@@ -94,7 +94,7 @@ def finetune(study: Study) -> None:
     plan += [("random", "freeze"), ("random", "scratch")]
     minutes = study.minutes_each(FINETUNING, len(plan)) / len(study.seeds)
 
-    def job(name: str, mode: str, *settings: str, limit: tuple[str, ...] = ()) -> Job:
+    def _job(name: str, mode: str, *settings: str, limit: tuple[str, ...] = ()) -> Job:
         folder = study.output / "classifiers" / f"{name}-{mode}"
         start = ["--encoder", study.output / name, "--mode", mode, "--output", folder, "--resume", "auto", *limit]
         labels = ["--data", *study.data, "--labels-per-class", study.labels, "--seeds", *study.seeds]
@@ -102,12 +102,12 @@ def finetune(study: Study) -> None:
         return Job("finetune", (folder,), (*start, *labels, "--set", *own, *settings))
 
     if _given_steps(study.finetune_settings):
-        jobs = [job(*which) for which in plan]
+        jobs = [_job(*which) for which in plan]
     elif study.on_cpu:
-        most = steps_of(study, {"finetune": job("random", "finetune")}, minutes)["finetune"]
-        jobs = [job(*which, f"steps={most}") for which in plan]
+        most = steps_of(study, {"finetune": _job("random", "finetune")}, minutes)["finetune"]
+        jobs = [_job(*which, f"steps={most}") for which in plan]
     else:
-        jobs = [job(*which, limit=("--max-minutes", f"{minutes:.3f}")) for which in plan]
+        jobs = [_job(*which, limit=("--max-minutes", f"{minutes:.3f}")) for which in plan]
     study.together(jobs)
 
 
@@ -185,16 +185,16 @@ def conduct(study: Study, console: Console | None = None) -> None:
     console = console or Console(stderr=True)
     started = time.monotonic()
 
-    def said(title: str, step: Callable[[Study], T]) -> T:
+    def _said(title: str, step: Callable[[Study], T]) -> T:
         with console.status(title):
             done = step(study)
         console.print(f"{(time.monotonic() - started) / 60:.1f} min: {title}: done")
         return done
 
     _same_as_before(study)
-    said("pretraining with each objective", pretrain)
-    said("fine-tuning each encoder", finetune)
-    result = said("choosing on validation jets, testing", _judge)
+    _said("pretraining with each objective", pretrain)
+    _said("fine-tuning each encoder", finetune)
+    result = _said("choosing on validation jets, testing", _judge)
     result |= {
         "device": device_name(study),
         "labels_per_class": study.labels,

@@ -44,7 +44,12 @@ class Job:
 
     @property
     def words(self) -> list[str]:
-        """Its command line."""
+        """Its command line.
+
+        Returns
+        -------
+        list of str
+        """
         return [str(argument) for argument in self.arguments]
 
 
@@ -77,12 +82,22 @@ class Study:
 
     @property
     def on_cpu(self) -> bool:
-        """Whether trainings run on the CPU."""
+        """Whether trainings run on the CPU.
+
+        Returns
+        -------
+        bool
+        """
         return self.device == "cpu" or not torch.cuda.is_available()
 
     @property
     def threads(self) -> int:
-        """Threads of each training."""
+        """Threads of each training.
+
+        Returns
+        -------
+        int
+        """
         return int(os.environ.get("OMP_NUM_THREADS") or max(1, (os.cpu_count() or 1) // self.jobs))
 
     def minutes_each(self, share: float, trainings: int) -> float:
@@ -186,11 +201,11 @@ _RUNNING: set[int] = set()
 def signals_passed_on() -> Iterator[None]:
     """Within, SIGTERM ends the running scripts, which save their state; the study then ends with their error."""
 
-    def pass_on(number: int, frame: object) -> None:  # noqa: ARG001
+    def _pass_on(number: int, frame: object) -> None:  # noqa: ARG001
         for process in list(_RUNNING):
             os.kill(process, number)
 
-    before = signal.signal(signal.SIGTERM, pass_on)
+    before = signal.signal(signal.SIGTERM, _pass_on)
     try:
         yield
     finally:
