@@ -1,15 +1,11 @@
 """From an exported fp32 encoder to a smaller, faster file, with its measured drift in the card.
 
-python training/precision.py encoder.onnx --precision fp16 --output encoder_fp16.onnx     (GPU)
-python training/precision.py encoder.onnx --precision int8 --output encoder_int8.onnx     (CPU)
-
-In both, everything before the first learned matrix product stays fp32: preprocessing and pair features take logarithms
-of small differences, which half precision cannot hold.
+fp16 is for GPUs, int8 for CPUs. In both, everything before the first learned matrix product stays fp32: preprocessing
+and pair features take logarithms of small differences, which half precision cannot hold.
 """
 
 from __future__ import annotations
 
-import argparse
 import logging
 import tempfile
 from pathlib import Path
@@ -22,7 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from jepa_coffea.encoder.card import Drift, ModelCard, card_in, load_model, write_card
-from training.onnx_graph import Session, example_jets, reference_jets
+from jepa_coffea.files import replacing
+from training.exporting.onnx_graph import ExportError, Session, example_jets, reference_jets
 
 NARROWEST = 32
 """Matrix products over fewer inputs than this stay fp32 in int8 files: rounding costs most there, and time least."""
@@ -34,53 +31,52 @@ DRIFT_SEEDS = 4
 """Batches of 16 jets that the drift is measured on."""
 
 
-def main() -> None:
-    """Convert a file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path, help="fp32 encoder, from training/export.py")
-    parser.add_argument("--precision", choices=("fp16", "int8"), required=True)
-    parser.add_argument("--output", type=Path, required=True)
-    arguments = parser.parse_args()
-    card = reduce(arguments.model, arguments.output, arguments.precision)
-    assert card.drift is not None
-    size = arguments.output.stat().st_size / arguments.model.stat().st_size
-    print(
-        f"{arguments.output}: {card.precision}, {size:.0%} of the size, embeddings drift by "
-        f"{card.drift.max_relative:.1e} at most, cosine at least {card.drift.min_cosine:.6f} on {card.drift.jets} jets"
-    )
+def reduce_precision(source: str | Path, output: str | Path, precision: Literal["fp16", "int8"]) -> ModelCard:
+    """Write an exported encoder in lower precision.
 
+    Parameters
+    ----------
+    source
+        Encoder file in fp32.
+    output
+        The file to write.
+    precision
+        fp16 for GPUs, int8 for CPUs.
 
-def reduce(source: Path, output: Path, precision: Literal["fp16", "int8"]) -> ModelCard:
-    """Write ``source`` in ``precision`` to ``output`` and return its card.
+    Returns
+    -------
+    ModelCard
+        The card of the new file, with the measured drift of its embeddings.
 
     Raises
     ------
     ModelError
         If the source is no encoder file.
-    ValueError
-        If it is not fp32.
+    ExportError
+        If it is not fp32, or does not bear int8.
     """
     original = load_model(source)
     card = card_in(original, str(source))
     if card.precision != "fp32":
         msg = f"{source}: expected an fp32 file, its card says {card.precision}"
-        raise ValueError(msg)
-    model = to_fp16(original) if precision == "fp16" else to_int8(original, card)
+        raise ExportError(msg)
+    model = _to_fp16(original) if precision == "fp16" else _to_int8(original, card)
     new = card.model_copy(
         update={
             "precision": precision,
             "parity": None,
-            "drift": measure_drift(original, model, card),
+            "drift": _measure_drift(original, model, card),
             "reference": reference_jets(model, fields=card.fields, max_particles=card.max_particles),
         }
     )
     write_card(model, new)
     onnx.checker.check_model(model)
-    onnx.save(model, str(output))
+    with replacing(Path(output)) as temporary:
+        onnx.save(model, str(temporary), format="protobuf")
     return new
 
 
-def learned(model: onnx.ModelProto) -> set[str]:
+def _learned(model: onnx.ModelProto) -> set[str]:
     """Names of all tensors that depend on a product with a weight matrix."""
     matrices = {tensor.name for tensor in model.graph.initializer if len(tensor.dims) == 2}
     found: set[str] = set()
@@ -91,13 +87,13 @@ def learned(model: onnx.ModelProto) -> set[str]:
     return found
 
 
-def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
+def _to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     """All that depends on learned matrix products in half precision, inputs and outputs as they were."""
     new = onnx.ModelProto()
     new.CopyFrom(model)
     graph = new.graph
-    half = learned(model)
-    floats = float_tensors(model)
+    half = _learned(model)
+    floats = _float_tensors(model)
     weights = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT}
     nodes: list[onnx.NodeProto] = []
     casts: dict[str, str] = {}
@@ -145,14 +141,14 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     return new
 
 
-def float_tensors(model: onnx.ModelProto) -> set[str]:
+def _float_tensors(model: onnx.ModelProto) -> set[str]:
     """Names of all fp32 tensors between nodes."""
     inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
     values = (*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output)
     return {value.name for value in values if value.type.tensor_type.elem_type == TensorProto.FLOAT}
 
 
-def to_int8(model: onnx.ModelProto, card: ModelCard) -> onnx.ModelProto:
+def _to_int8(model: onnx.ModelProto, card: ModelCard) -> onnx.ModelProto:
     """Weight matrices as int8, one scale a column; activations are scaled batch by batch at run time.
 
     Which matrices bear it is measured: those of one shape, the most harmful ones first, stay fp32 until the smallest
@@ -165,20 +161,20 @@ def to_int8(model: onnx.ModelProto, card: ModelCard) -> onnx.ModelProto:
             groups.setdefault(matrices[node.input[1]], []).append(node.name)
 
     def cosine(candidate: onnx.ModelProto) -> float:
-        return measure_drift(model, candidate, card).min_cosine
+        return _measure_drift(model, candidate, card).min_cosine
 
     alone: dict[tuple[int, ...], float] = {}
     while groups:
-        candidate = quantised(model, [name for names in groups.values() for name in names])
+        candidate = _quantised(model, [name for names in groups.values() for name in names])
         if cosine(candidate) >= LEAST_COSINE:
             return candidate
-        alone = alone or {shape: cosine(quantised(model, names)) for shape, names in groups.items()}
+        alone = alone or {shape: cosine(_quantised(model, names)) for shape, names in groups.items()}
         del groups[min(groups, key=alone.__getitem__)]
     msg = f"{card.name}: no matrices bear int8 with a cosine of {LEAST_COSINE}; keep fp32"
-    raise ValueError(msg)
+    raise ExportError(msg)
 
 
-def quantised(model: onnx.ModelProto, nodes: list[str]) -> onnx.ModelProto:
+def _quantised(model: onnx.ModelProto, nodes: list[str]) -> onnx.ModelProto:
     """The model with the weights of these matrix products in int8."""
     with tempfile.TemporaryDirectory() as folder:
         before, after = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
@@ -200,7 +196,7 @@ def quantised(model: onnx.ModelProto, nodes: list[str]) -> onnx.ModelProto:
         return onnx.load(str(after))
 
 
-def measure_drift(original: onnx.ModelProto, model: onnx.ModelProto, card: ModelCard) -> Drift:
+def _measure_drift(original: onnx.ModelProto, model: onnx.ModelProto, card: ModelCard) -> Drift:
     """How far the embeddings of ``model`` are from those of ``original``, on the CPU."""
     before, after = Session(original), Session(model)
     worst, cosine, jets = 0.0, 1.0, 0
@@ -213,7 +209,3 @@ def measure_drift(original: onnx.ModelProto, model: onnx.ModelProto, card: Model
         cosine = min(cosine, float(((x * y).sum(1) / np.linalg.norm(x, axis=1) / np.linalg.norm(y, axis=1)).min()))
         jets += len(counts)
     return Drift(max_relative=worst, min_cosine=cosine, jets=jets)
-
-
-if __name__ == "__main__":
-    main()

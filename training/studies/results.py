@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from collections.abc import Mapping
@@ -13,7 +12,8 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from benchmarks.study_jobs import Study, status_of
+from training.loop.progress import read_metrics
+from training.studies.jobs import Study, read_status
 
 OBJECTIVES: dict[str, list[str]] = {
     "jepa": ["objective.weights.observables=0"],
@@ -23,22 +23,41 @@ OBJECTIVES: dict[str, list[str]] = {
 """Name of a pretraining to what it changes in the configuration."""
 
 
-def journal(run: Path) -> list[dict[str, Any]]:
-    """Records of a run, oldest first."""
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-
-
 def validation_accuracy(study: Study, plan: str) -> tuple[float, float]:
-    """Mean and standard deviation over seeds of the accuracy on validation jets at the lowest validation loss."""
+    """Accuracy on validation jets at the lowest validation loss.
+
+    Parameters
+    ----------
+    study
+        What is compared.
+    plan
+        Encoder and mode, as in ``both-freeze``.
+
+    Returns
+    -------
+    tuple of float
+        Mean and standard deviation over seeds.
+    """
     best = []
     for seed in study.seeds:
-        lines = [line for line in journal(study.classifier(plan, seed)) if "val_loss" in line]
+        lines = [line for line in read_metrics(study.classifier(plan, seed)) if "val_loss" in line]
         best.append(min(lines, key=lambda line: line["val_loss"])["val_accuracy"])
     return float(np.mean(best)), float(np.std(best))
 
 
 def rows(result: Mapping[str, Any]) -> list[tuple[str, str, list[float], list[float]]]:
-    """Encoder, what was done with it, test accuracy and AUC (each mean and spread), best last."""
+    """What each encoder reached.
+
+    Parameters
+    ----------
+    result
+        What ``study.json`` holds.
+
+    Returns
+    -------
+    list of tuple
+        Encoder, what was done with it, test accuracy and AUC (each mean and spread), best last.
+    """
     found = []
     for plan, values in result["test"].items():
         name, mode = plan.split("-")
@@ -53,7 +72,17 @@ def rows(result: Mapping[str, Any]) -> list[tuple[str, str, list[float], list[fl
 
 
 def reached(result: Mapping[str, Any]) -> dict[str, Any]:
-    """What the winner reaches on the test jets beside what it has to beat, for its card: ``export.py --results``."""
+    """What the winner reaches on the test jets beside what it has to beat, for its card: ``export.py --results``.
+
+    Parameters
+    ----------
+    result
+        What ``study.json`` holds.
+
+    Returns
+    -------
+    dict
+    """
     plans = {
         "fine-tuned": f"{result['winner']}-finetune",
         "frozen": f"{result['winner']}-freeze",
@@ -72,7 +101,19 @@ def reached(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def table(study: Study, result: Mapping[str, Any]) -> str:
-    """The results as Markdown."""
+    """The results as Markdown.
+
+    Parameters
+    ----------
+    study
+        What is compared.
+    result
+        What ``study.json`` holds.
+
+    Returns
+    -------
+    str
+    """
     lines = [
         f"# {study.labels} labels a class, {len(study.seeds)} seeds, {result['test_jets']} test jets",
         "",
@@ -95,7 +136,15 @@ def table(study: Study, result: Mapping[str, Any]) -> str:
 
 
 def draw(study: Study, result: Mapping[str, Any]) -> None:
-    """What frozen and fine-tuned encoders reach, and how the probe and the spectrum went during pretraining."""
+    """Draw what frozen and fine-tuned encoders reach, and how probe and RankMe went during pretraining.
+
+    Parameters
+    ----------
+    study
+        What is compared; the picture is ``study.png`` in its folder.
+    result
+        What ``study.json`` holds.
+    """
     figure = Figure(figsize=(15, 4.5), layout="constrained")
     bars, probe, rank = figure.subplots(1, 3)
     found = rows(result)
@@ -106,7 +155,7 @@ def draw(study: Study, result: Mapping[str, Any]) -> None:
     bars.set_yticks(range(len(found)), names)
     bars.set_xlabel(f"test accuracy, {study.labels} labels a class")
     for name in OBJECTIVES:
-        lines = journal(study.output / name)
+        lines = read_metrics(study.output / name)
         for axes, key in ((probe, "probe_linear_accuracy"), (rank, "rankme")):
             seen = [(line["step"] / lines[-1]["step"], line[key]) for line in lines if key in line]
             if seen:
@@ -131,15 +180,37 @@ def draw(study: Study, result: Mapping[str, Any]) -> None:
 
 
 def pretraining_of(run: Path) -> dict[str, float]:
-    """Steps, jets, processor minutes and last loss of a pretraining."""
-    lines = [line for line in journal(run) if "loss" in line]
-    minutes = status_of("pretrain", run)["processor_minutes"]
+    """What a pretraining took.
+
+    Parameters
+    ----------
+    run
+        The run folder.
+
+    Returns
+    -------
+    dict
+        ``steps``, ``jets``, ``processor_minutes`` and the last ``loss``.
+    """
+    lines = [line for line in read_metrics(run) if "loss" in line]
+    minutes = read_status("pretrain", run)["processor_minutes"]
     last = {name: lines[-1][name] for name in ("jets", "loss")}
     return last | {"steps": lines[-1]["step"], "processor_minutes": minutes}
 
 
 def device_name(study: Study) -> str:
-    """Name of the GPU, or what the CPU is."""
+    """What the trainings run on.
+
+    Parameters
+    ----------
+    study
+        What is compared.
+
+    Returns
+    -------
+    str
+        Name of the GPU, or what the CPU is.
+    """
     if not study.on_cpu:
         return torch.cuda.get_device_name()
     return f"CPU ({platform.machine()}, {os.cpu_count()} cores)"

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from jepa_coffea.encoder.card import Parity, Reference
 from jepa_coffea.errors import JepaCoffeaError
-from training.inference_form import InferenceEncoder
+from training.exporting.inference_form import InferenceEncoder
 from training.models.encoder import Encoder
 from training.models.encoders import AnyEncoder
 from training.models.preprocess import FIELDS, SUBJET
@@ -42,7 +42,17 @@ class ExportError(JepaCoffeaError, ValueError):
 
 
 class Exported(nn.Module):
-    """The function that the file computes."""
+    """The function that the file computes.
+
+    Parameters
+    ----------
+    encoder
+        What gives the embedding.
+    head
+        From what the encoder gives to logits [batch, class]; None for a file without classes.
+    particle_embedding
+        Whether an embedding of each particle is an output, too.
+    """
 
     def __init__(
         self, encoder: AnyEncoder | InferenceEncoder, head: nn.Module | None, *, particle_embedding: bool
@@ -56,6 +66,22 @@ class Exported(nn.Module):
             self.names.append("particle_embedding")
 
     def forward(self, particles: Tensor, mask: Tensor, jets: Tensor) -> tuple[Tensor, ...]:
+        """Outputs of the file, in the order of ``names``.
+
+        Parameters
+        ----------
+        particles
+            Fields of each particle, float32 [B, N, field]; 0 where there is none.
+        mask
+            Which particles there are, bool [B, N].
+        jets
+            Four-momenta of the jets (px, py, pz, energy in GeV), float32 [B, 4].
+
+        Returns
+        -------
+        tuple of Tensor
+            Embedding [B, D]; logits [B, class] and particle embeddings [B, N, D] where the file has them.
+        """
         encoded = self.encoder(particles, mask, jets)
         outputs = [encoded.jet]
         if self.head is not None:
@@ -68,14 +94,44 @@ class Exported(nn.Module):
 def example_jets(
     counts: Sequence[int], fields: tuple[str, ...], *, seed: int = 0, width: int | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Made-up jets with the ``fields`` of a model: particles [B, N, field], mask bool [B, N], jets [B, 4]."""
+    """Made-up jets with the fields of a model.
+
+    Parameters
+    ----------
+    counts
+        Number of particles of each jet.
+    fields
+        What the model needs of a particle.
+    seed
+        Of the random numbers.
+    width
+        Padded length N; the largest count if None.
+
+    Returns
+    -------
+    tuple of Tensor
+        Particles float32 [B, N, field], mask bool [B, N], jets float32 [B, 4].
+    """
     particles, mask, jets = synthetic_jets(counts, seed=seed, width=width, subjets=True)
     columns = [(*FIELDS, SUBJET).index(field) for field in fields]
     return particles[..., columns], mask, jets
 
 
 def to_onnx(module: Exported, fields: tuple[str, ...]) -> onnx.ModelProto:
-    """The module as an ONNX graph with dynamic batch and particle axes, without anything that names this machine."""
+    """The module as an ONNX graph with dynamic batch and particle axes, without anything that names this machine.
+
+    Parameters
+    ----------
+    module
+        What the file shall compute, on the CPU and in evaluation mode.
+    fields
+        What the encoder needs of a particle.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Opset 20, no external data, no metadata.
+    """
     inputs = example_jets([5, 3, 4], fields)
     if isinstance(module.encoder, Encoder):
         each = "particle_embedding" in module.names
@@ -100,7 +156,7 @@ def to_onnx(module: Exported, fields: tuple[str, ...]) -> onnx.ModelProto:
         )
     assert program is not None
     model = program.model_proto
-    strip(model)
+    _strip(model)
     for values, axes in ((model.graph.input, INPUTS), (model.graph.output, OUTPUTS)):
         for value in values:
             for dim, axis in zip(value.type.tensor_type.shape.dim, axes[value.name], strict=True):
@@ -110,7 +166,7 @@ def to_onnx(module: Exported, fields: tuple[str, ...]) -> onnx.ModelProto:
     return model
 
 
-def strip(model: onnx.ModelProto) -> None:
+def _strip(model: onnx.ModelProto) -> None:
     """Remove source paths, stack traces and intermediate shapes, which no runtime needs."""
     del model.metadata_props[:]
     del model.graph.metadata_props[:]
@@ -126,13 +182,14 @@ def strip(model: onnx.ModelProto) -> None:
             node.doc_string = ""
 
 
-def run(model: onnx.ModelProto, inputs: tuple[Tensor, Tensor, Tensor]) -> dict[str, NDArray[np.float32]]:
-    """Outputs of ``model`` by name, by onnxruntime on the CPU."""
-    return Session(model)(inputs)
-
-
 class Session:
-    """onnxruntime on the CPU, called with the tensors that the module is called with."""
+    """ONNX Runtime on the CPU, called with the tensors that the module is called with.
+
+    Parameters
+    ----------
+    model
+        What to run.
+    """
 
     def __init__(self, model: onnx.ModelProto) -> None:
         options = onnxruntime.SessionOptions()
@@ -149,7 +206,27 @@ class Session:
 
 @torch.no_grad()
 def measure_parity(model: onnx.ModelProto, module: Exported, max_particles: int) -> Parity:
-    """Largest ``|onnx - torch| / max |torch|`` of any output over several batch sizes and lengths, one batch empty."""
+    """How far a file is from the module: largest ``|onnx - torch| / max |torch|`` of any output.
+
+    Parameters
+    ----------
+    model
+        The file.
+    module
+        What it was exported from.
+    max_particles
+        Most particles of a jet.
+
+    Returns
+    -------
+    Parity
+        Over several batch sizes and lengths, one batch empty.
+
+    Raises
+    ------
+    ExportError
+        If an output has another shape.
+    """
     session, fields = Session(model), module.encoder.config.fields
     worst, jets = 0.0, 0
     for seed, counts in enumerate(PARITY_BATCHES):
@@ -167,10 +244,25 @@ def measure_parity(model: onnx.ModelProto, module: Exported, max_particles: int)
 
 
 def reference_jets(model: onnx.ModelProto, *, fields: tuple[str, ...], max_particles: int) -> Reference:
-    """Jets of several lengths and what the file itself gives for them."""
+    """Jets of several lengths and what the file itself gives for them.
+
+    Parameters
+    ----------
+    model
+        The file.
+    fields
+        What it needs of a particle.
+    max_particles
+        Most particles of a jet.
+
+    Returns
+    -------
+    Reference
+        For the card, from which any machine can check that the file still does what it did.
+    """
     counts = [min(count, max_particles) for count in REFERENCE_COUNTS]
     particles, mask, jets = example_jets(counts, fields, seed=len(PARITY_BATCHES))
-    outputs = run(model, (particles, mask, jets))
+    outputs = Session(model)((particles, mask, jets))
     return Reference(
         counts=counts,
         particles=particles[mask].tolist(),

@@ -23,8 +23,9 @@ from typing import Any
 import torch
 
 from jepa_coffea.errors import JepaCoffeaError
+from jepa_coffea.files import write_text
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class StudyError(JepaCoffeaError, RuntimeError):
@@ -43,47 +44,104 @@ class Job:
 
     @property
     def words(self) -> list[str]:
-        """Its command line."""
+        """Its command line.
+
+        Returns
+        -------
+        list of str
+        """
         return [str(argument) for argument in self.arguments]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """What all steps need to know."""
+    """What all steps of a study need to know."""
 
     data: list[str]
+    """Globs of labelled jets."""
     test: list[str]
+    """Globs of test jets; none for a part of ``data``."""
     output: Path
+    """Folder of the study."""
     config: str
+    """Configuration file of the pretrainings."""
     minutes: float
+    """Length of the whole study."""
     labels: int
+    """Labelled jets of each class."""
     seeds: list[int]
+    """Of the fine-tunings."""
     jobs: int
+    """Trainings at a time."""
     device: str
+    """``auto``, ``cpu`` or ``cuda``."""
     settings: list[str]
+    """Changes to the configuration of the pretrainings, as ``field=value``."""
     finetune_settings: list[str]
+    """Changes to that of the fine-tunings."""
 
     @property
     def on_cpu(self) -> bool:
-        """Whether trainings run on the CPU."""
+        """Whether trainings run on the CPU.
+
+        Returns
+        -------
+        bool
+        """
         return self.device == "cpu" or not torch.cuda.is_available()
 
     @property
     def threads(self) -> int:
-        """Threads of each training."""
+        """Threads of each training.
+
+        Returns
+        -------
+        int
+        """
         return int(os.environ.get("OMP_NUM_THREADS") or max(1, (os.cpu_count() or 1) // self.jobs))
 
     def minutes_each(self, share: float, trainings: int) -> float:
-        """Minutes of one of ``trainings`` alike that together may take a ``share`` of the study."""
+        """Minutes of one of several trainings that are alike.
+
+        Parameters
+        ----------
+        share
+            Part of the study that they may take together.
+        trainings
+            How many they are.
+
+        Returns
+        -------
+        float
+        """
         return share * self.minutes / -(-trainings // self.jobs)
 
     def classifier(self, plan: str, seed: int) -> Path:
-        """Run folder of one fine-tuning."""
+        """Run folder of one fine-tuning.
+
+        Parameters
+        ----------
+        plan
+            Encoder and mode, as in ``both-freeze``.
+        seed
+            Of the fine-tuning.
+
+        Returns
+        -------
+        Path
+        """
         folder = self.output / "classifiers" / plan
         return folder / f"seed{seed}" if len(self.seeds) > 1 else folder
 
     def run(self, job: Job, failed: Event) -> None:
-        """Run a script, its output into a log beside the results, and note how it ended; ``failed``: start no more.
+        """Run a script, with its output in a log beside the results, and keep how it ended.
+
+        Parameters
+        ----------
+        job
+            What to run.
+        failed
+            Set when a script has failed; then nothing is started any more.
 
         Raises
         ------
@@ -101,13 +159,13 @@ class Study:
             file.write(" ".join(command) + "\n")
             file.flush()
             process = subprocess.Popen(command, stdout=file, stderr=file, env=environment)
-            RUNNING.add(process.pid)
+            _RUNNING.add(process.pid)
             _, status, used = os.wait4(process.pid, 0)
-            RUNNING.discard(process.pid)
+            _RUNNING.discard(process.pid)
             process.returncode = status = os.waitstatus_to_exitcode(status)
         minutes = (used.ru_utime + used.ru_stime) / 60 / len(job.folders)
         for folder in job.folders:
-            note(job.script, folder, status, minutes)
+            _write_status(job.script, folder, status, minutes)
         if status:
             failed.set()
             tail = "\n".join(log.read_text().splitlines()[-15:])
@@ -115,7 +173,18 @@ class Study:
             raise StudyError(msg)
 
     def together(self, jobs: Sequence[Job]) -> None:
-        """Run what is not finished of several scripts, ``self.jobs`` at a time."""
+        """Run what is not finished of several scripts, as many at a time as the study says.
+
+        Parameters
+        ----------
+        jobs
+            What to run.
+
+        Raises
+        ------
+        StudyError
+            If one fails.
+        """
         left = [job for job in jobs if not all(finished(job.script, folder) for folder in job.folders)]
         failed = Event()
         with ThreadPoolExecutor(self.jobs) as pool:
@@ -124,7 +193,7 @@ class Study:
             done.result()
 
 
-RUNNING: set[int] = set()
+_RUNNING: set[int] = set()
 """Process numbers of the scripts that run now."""
 
 
@@ -132,32 +201,57 @@ RUNNING: set[int] = set()
 def signals_passed_on() -> Iterator[None]:
     """Within, SIGTERM ends the running scripts, which save their state; the study then ends with their error."""
 
-    def pass_on(number: int, frame: object) -> None:  # noqa: ARG001
-        for process in list(RUNNING):
+    def _pass_on(number: int, frame: object) -> None:  # noqa: ARG001
+        for process in list(_RUNNING):
             os.kill(process, number)
 
-    before = signal.signal(signal.SIGTERM, pass_on)
+    before = signal.signal(signal.SIGTERM, _pass_on)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def status_of(script: str, folder: Path) -> dict[str, Any]:
-    """How ``script`` ended in ``folder``: ``status`` (None when it has not) and ``processor_minutes``."""
+def read_status(script: str, folder: Path) -> dict[str, Any]:
+    """How a script ended.
+
+    Parameters
+    ----------
+    script
+        Its name.
+    folder
+        What it filled.
+
+    Returns
+    -------
+    dict
+        ``status`` (None when it has not ended) and ``processor_minutes``.
+    """
     path = folder / f"{script}.status.json"
     found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     return {"status": None, "processor_minutes": 0.0} | found
 
 
 def finished(script: str, folder: Path) -> bool:
-    """Whether ``script`` has done all it had to do in ``folder``."""
-    return bool(status_of(script, folder)["status"] == 0)
+    """Whether a script has done all it had to do.
+
+    Parameters
+    ----------
+    script
+        Its name.
+    folder
+        What it fills.
+
+    Returns
+    -------
+    bool
+    """
+    return bool(read_status(script, folder)["status"] == 0)
 
 
-def note(script: str, folder: Path, status: int, minutes: float) -> None:
+def _write_status(script: str, folder: Path, status: int, minutes: float) -> None:
     """Write how ``script`` ended; its processor ``minutes`` add up over resumed parts."""
-    before = status_of(script, folder)["processor_minutes"]
+    before = read_status(script, folder)["processor_minutes"]
     if folder.is_dir():
         content = {"status": status, "processor_minutes": before + minutes}
-        (folder / f"{script}.status.json").write_text(json.dumps(content) + "\n")
+        write_text(folder / f"{script}.status.json", json.dumps(content) + "\n")

@@ -11,7 +11,7 @@ import uproot
 from jepa_coffea import JEPAEmbedder
 from jepa_coffea.constituents import constituents_of, jets_of
 from jepa_coffea.constituents.record import FIELDS, SUBJET
-from training.export import export_encoder, provenance
+from training.exporting.onnx_file import export_encoder, provenance
 from training.models.subjets import SubjetConfig, SubjetEncoder
 
 TINY = SubjetConfig(dim=16, heads=2, blocks=1, max_constituents=8)

@@ -11,13 +11,13 @@ import torch
 
 from jepa_coffea.encoder import OnnxEncoder
 from jepa_coffea.encoder.card import ModelCard, read_card
-from training.export import ExportError, export_encoder, provenance, without_folders
+from training.exporting.onnx_file import ExportError, export_encoder, provenance, without_folders
+from training.exporting.onnx_graph import Exported, Session, measure_parity
 from training.models.encoder import Encoder, EncoderConfig
 from training.models.flops import encoder_macs
 from training.models.heads import build_head
 from training.models.preprocess import FIELDS
 from training.models.synthetic import synthetic_jets
-from training.onnx_graph import Exported, Session, measure_parity
 
 TINY = EncoderConfig(embed_dims=(24, 16), pair_dims=(8,), heads=4, blocks=2, class_blocks=1, max_particles=64)
 CLASSES = ("QCD", "Hbb", "Tbqq")

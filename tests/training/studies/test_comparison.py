@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import study_jobs, study_steps
-from benchmarks.pretraining_study import finetune, main, pretrain
-from benchmarks.study_jobs import Job, Study, StudyError, finished, status_of
-from benchmarks.study_results import OBJECTIVES, draw, reached, rows, table, validation_accuracy
-from benchmarks.study_steps import processor_seconds, steps_of
 from tests.training.conftest import pretraining
 from training.config import RunConfig
+from training.studies import jobs as study_jobs
+from training.studies import steps as study_steps
+from training.studies.comparison import finetune, pretrain
+from training.studies.jobs import Job, Study, StudyError, finished, read_status
+from training.studies.pretraining_study import main
+from training.studies.results import OBJECTIVES, draw, reached, rows, table, validation_accuracy
+from training.studies.steps import processor_seconds, steps_of
 
 SCRIPT = """
 import sys
@@ -121,13 +123,13 @@ def test_what_is_finished_is_not_done_again(study: Study) -> None:
     with pytest.raises(StudyError, match=r"pretrain.py ended with status 2(.|\n)*no memory"):
         pretrain(replace(study, jobs=1))
     assert [len(calls(study.output / name)) for name in (*OBJECTIVES, "random")] == [0, 1, 1, 0]
-    assert status_of("pretrain", study.output / "both")["status"] == 2
+    assert read_status("pretrain", study.output / "both")["status"] == 2
     pretrain(study)
     assert [len(calls(study.output / name)) for name in (*OBJECTIVES, "random")] == [0, 1, 2, 1]
     assert all("--resume auto" in call and "steps=9" in call for call in calls(study.output / "both"))
     assert all(finished("pretrain", study.output / name) for name in (*OBJECTIVES, "random"))
-    assert status_of("pretrain", by_hand)["processor_minutes"] == 61.5
-    assert 0 < status_of("pretrain", study.output / "both")["processor_minutes"] < 1
+    assert read_status("pretrain", by_hand)["processor_minutes"] == 61.5
+    assert 0 < read_status("pretrain", study.output / "both")["processor_minutes"] < 1
 
 
 @pytest.mark.usefixtures("scripts")
@@ -179,5 +181,5 @@ def test_other_settings_need_another_folder(tmp_path: Path, scripts: None, capsy
     (tmp_path / "jepa").mkdir()
     for labels, said in ((10, "no memory"), (20, "labels 10, not 20")):
         (tmp_path / "jepa" / "broken").touch()
-        assert main([*arguments, "--labels", str(labels)]) == 1
+        assert main([*arguments, "--labels", str(labels)]) == 2
         assert said in capsys.readouterr().err

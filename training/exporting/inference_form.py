@@ -9,7 +9,7 @@ What takes the time besides the large matrix products are copies, short inner lo
   the bias of v goes through it unchanged into that of the output;
 - padding is added to the bias of the pairs once, not in every block.
 
-The export checks that the numbers are those of the encoder; see :func:`training.onnx_graph.measure_parity`.
+The export checks that the numbers are those of the encoder; see :func:`training.exporting.onnx_graph.measure_parity`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from training.models.encoder import Encoded, Encoder
 from training.models.pairs import PairBias, corner, pair_features, triangle
 
 
-class Product(nn.Module):
+class _Product(nn.Module):
     """Rows times a weight matrix [in, out], plus a bias: of a linear layer, or of what was folded into one."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
@@ -41,17 +41,17 @@ class Product(nn.Module):
         return y if self.bias is None else y + self.bias
 
 
-def with_products(module: nn.Module) -> nn.Module:
+def _with_products(module: nn.Module) -> nn.Module:
     """A copy of ``module`` with products for its linear layers."""
     new = copy.deepcopy(module)
     for parent in list(new.modules()):
         for name, layer in list(parent.named_children()):
             if isinstance(layer, nn.Linear):
-                setattr(parent, name, Product(layer.weight, layer.bias))
+                setattr(parent, name, _Product(layer.weight, layer.bias))
     return new
 
 
-class InferencePairs(nn.Module):
+class _InferencePairs(nn.Module):
     """Attention bias of every pair and head, padding included."""
 
     def __init__(self, pairs: PairBias) -> None:
@@ -59,10 +59,10 @@ class InferencePairs(nn.Module):
         first, *others = (layer for layer in pairs.layers if isinstance(layer, nn.Linear))
         weight, bias = first.weight.double(), first.bias.double()
         scaled = weight * pairs.multiply
-        layers = [Product(scaled, bias - scaled @ pairs.subtract.double())]
-        layers += [Product(layer.weight, layer.bias) for layer in others]
+        layers = [_Product(scaled, bias - scaled @ pairs.subtract.double())]
+        layers += [_Product(layer.weight, layer.bias) for layer in others]
         self.layers = nn.ModuleList(layers)
-        self.head = Product(pairs.head.weight)
+        self.head = _Product(pairs.head.weight)
 
     def forward(self, p4: Tensor, padding: Tensor) -> Tensor:
         """Bias [B * H, N, N] from ``p4`` [N, B, 4] and ``padding`` [N, B * H]."""
@@ -76,7 +76,7 @@ class InferencePairs(nn.Module):
         return (square + padding).permute(2, 0, 1)
 
 
-class InferenceBlock(nn.Module):
+class _InferenceBlock(nn.Module):
     """Self-attention block on tokens [N * B, D]."""
 
     def __init__(self, block: Block) -> None:
@@ -86,11 +86,11 @@ class InferenceBlock(nn.Module):
         q, k, v = block.qkv.weight.double().chunk(3)
         q_bias, _, v_bias = block.qkv.bias.double().chunk(3)
         scale = self.width**-0.5
-        self.q, self.k, self.v = Product(q * scale, q_bias * scale), Product(k), Product(v)
+        self.q, self.k, self.v = _Product(q * scale, q_bias * scale), _Product(k), _Product(v)
         out = block.out.weight.double() * block.head_scale.double().repeat_interleave(self.width)[:, None]
         out_bias = block.out.bias.double() * block.head_scale.double().repeat_interleave(self.width)
-        self.out = Product(out, out_bias + out @ v_bias)
-        self.feed_forward = with_products(block.feed_forward)
+        self.out = _Product(out, out_bias + out @ v_bias)
+        self.feed_forward = _with_products(block.feed_forward)
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         """Tokens [N * B, D] and bias [B * H, N or 1, N] to tokens."""
@@ -107,21 +107,41 @@ class InferenceEncoder(nn.Module):
     """:class:`training.models.encoder.Encoder` for inference, called the same way.
 
     Weights that something is folded into are copies, so that later changes of the original do not reach them.
+
+    Parameters
+    ----------
+    encoder
+        A trained encoder; it stays as it is.
     """
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
         self.config = encoder.config
         self.preprocess = encoder.preprocess
-        self.embedding = with_products(encoder.embedding)
-        self.pairs = InferencePairs(encoder.pairs) if encoder.pairs is not None else None
-        self.blocks = nn.ModuleList(InferenceBlock(block) for block in encoder.blocks if isinstance(block, Block))
+        self.embedding = _with_products(encoder.embedding)
+        self.pairs = _InferencePairs(encoder.pairs) if encoder.pairs is not None else None
+        self.blocks = nn.ModuleList(_InferenceBlock(block) for block in encoder.blocks if isinstance(block, Block))
         self.class_token = encoder.class_token
         self.class_blocks = encoder.class_blocks
         self.norm = encoder.norm
 
     def forward(self, particles: Tensor, mask: Tensor, jets: Tensor) -> Encoded:
-        """See :meth:`training.models.encoder.Encoder.forward`."""
+        """The numbers of :meth:`training.models.encoder.Encoder.forward`.
+
+        Parameters
+        ----------
+        particles
+            Fields of each particle, float32 [B, N, field]; 0 where there is none.
+        mask
+            Which particles there are, bool [B, N].
+        jets
+            Four-momenta of the jets (px, py, pz, energy in GeV), float32 [B, 4].
+
+        Returns
+        -------
+        Encoded
+            Embeddings of jets [B, D] and of particles [B, N, D], and the mask.
+        """
         (b, n), heads = mask.shape, self.config.heads
         features, p4 = self.preprocess(particles, mask, jets)
         outside = torch.where(mask, 0.0, MASKED)

@@ -5,7 +5,7 @@ import torch
 
 from jepa_coffea.errors import BadFileError
 from tests.training.batches import random_jets as jets
-from training.loop.memory import InMemory, concatenate, labels_of, shortened, take
+from training.loop.batches import InMemory, concatenate, labels_of, shortened, take
 
 
 def test_concatenate_pads_to_the_longest() -> None:

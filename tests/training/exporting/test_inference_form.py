@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from training.inference_form import InferenceEncoder
+from training.exporting.inference_form import InferenceEncoder
 from training.models.encoder import Encoder, EncoderConfig
 from training.models.preprocess import KINEMATICS
 from training.models.synthetic import synthetic_jets

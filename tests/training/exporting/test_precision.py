@@ -12,8 +12,9 @@ from jepa_coffea import read_card
 from jepa_coffea.encoder import OnnxEncoder
 from jepa_coffea.encoder.self_test import validate
 from tests.encoder.tiny import random_jets, tiny_embedding, write_tiny
-from training import precision
-from training.precision import learned, reduce
+from training.exporting import precision
+from training.exporting.onnx_graph import ExportError
+from training.exporting.precision import _learned, reduce_precision
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def test_close_and_measured(
 ) -> None:
     monkeypatch.setattr(precision, "NARROWEST", 8)
     monkeypatch.setattr(precision, "LEAST_COSINE", 0.99)
-    card = reduce(source, tmp_path / "small.onnx", kind)
+    card = reduce_precision(source, tmp_path / "small.onnx", kind)
     assert card == read_card(tmp_path / "small.onnx")
     assert (card.precision, card.parity) == (kind, None)
     assert card.drift is not None
@@ -48,9 +49,9 @@ def test_half_precision_begins_at_the_first_learned_product(source: Path) -> Non
     nodes[3].input[0] = "log"  # the matrix product takes a preprocessed input
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-    assert {"x", "t", "pairs", "embedding", "logits"} <= learned(model)
-    assert not {"log", "mask3", "number"} & learned(model)
-    half = precision.to_fp16(model)
+    assert {"x", "t", "pairs", "embedding", "logits"} <= _learned(model)
+    assert not {"log", "mask3", "number"} & _learned(model)
+    half = precision._to_fp16(model)
     onnx.checker.check_model(half, full_check=True)
     inferred = onnx.shape_inference.infer_shapes(half)
     kinds = {value.name: value.type.tensor_type.elem_type for value in inferred.graph.value_info}
@@ -60,9 +61,9 @@ def test_half_precision_begins_at_the_first_learned_product(source: Path) -> Non
 
 
 def test_only_from_fp32(source: Path, tmp_path: Path) -> None:
-    reduce(source, tmp_path / "half.onnx", "fp16")
-    with pytest.raises(ValueError, match="expected an fp32 file, its card says fp16"):
-        reduce(tmp_path / "half.onnx", tmp_path / "again.onnx", "fp16")
+    reduce_precision(source, tmp_path / "half.onnx", "fp16")
+    with pytest.raises(ExportError, match="expected an fp32 file, its card says fp16"):
+        reduce_precision(tmp_path / "half.onnx", tmp_path / "again.onnx", "fp16")
 
 
 def test_int8_products_do_not_saturate() -> None:
@@ -77,7 +78,7 @@ def test_int8_products_do_not_saturate() -> None:
         [onnx.numpy_helper.from_array(w, "w")],
     )
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=9)
-    session = onnxruntime.InferenceSession(precision.quantised(model, ["product"]).SerializeToString())
+    session = onnxruntime.InferenceSession(precision._quantised(model, ["product"]).SerializeToString())
     np.testing.assert_allclose(session.run(None, {"x": x})[0], x.astype(float) @ w, rtol=0.02)
 
 
@@ -86,7 +87,7 @@ def test_int8_depends_on_other_jets_within_its_drift(
 ) -> None:
     monkeypatch.setattr(precision, "NARROWEST", 8)
     monkeypatch.setattr(precision, "LEAST_COSINE", 0.99)
-    card = reduce(source, tmp_path / "small.onnx", "int8")
+    card = reduce_precision(source, tmp_path / "small.onnx", "int8")
     small = OnnxEncoder(tmp_path / "small.onnx", provider="cpu")
     flat, counts, axes = random_jets(np.random.default_rng(1), np.full(20, 30))
     whole = small(flat, counts, axes)["embedding"]
@@ -99,5 +100,5 @@ def test_int8_depends_on_other_jets_within_its_drift(
 def test_int8_that_would_drift_is_refused(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "NARROWEST", 8)
     monkeypatch.setattr(precision, "LEAST_COSINE", 1.0)
-    with pytest.raises(ValueError, match="no matrices bear int8"):
-        reduce(source, tmp_path / "small.onnx", "int8")
+    with pytest.raises(ExportError, match="no matrices bear int8"):
+        reduce_precision(source, tmp_path / "small.onnx", "int8")
