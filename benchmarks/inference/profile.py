@@ -11,7 +11,7 @@ from typing import Any
 
 import onnxruntime
 
-from benchmarks.inference_setup import Arrays
+from benchmarks.inference.setup import Arrays
 from jepa_coffea.encoder import OnnxEncoder
 from jepa_coffea.encoder.session import session_options
 

@@ -1,6 +1,6 @@
 """Training throughput: this project's encoder against weaver-core's ParticleTransformer, same jets, same run.
 
-    python benchmarks/training.py --output benchmarks/results/training.json
+    python -m benchmarks.training --output benchmarks/results/training.json
 
 Every variant trains on the same made-up jets with AdamW, in bf16 autocast on a GPU and fp32 on a CPU. weaver-core gets
 its standardised features ready made, as its data loader would; here the model computes them. "same batches": batches
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from dataclasses import asdict
 from functools import partial
@@ -23,13 +22,10 @@ from pathlib import Path
 
 import torch
 
-ROOT = Path(__file__).resolve().parent.parent
-if __name__ == "__main__":
-    sys.path[0] = str(ROOT)  # not this folder, where this file would hide the package of its name
-
-from benchmarks.timing import machine  # noqa: E402
-from benchmarks.training_cases import SIZES, batches, step_flops, variants  # noqa: E402
-from benchmarks.training_measure import Case, Result, matmul_rate, measure  # noqa: E402
+from benchmarks.machine import described, machine
+from benchmarks.products import product_rates
+from benchmarks.training.cases import SIZES, batches, step_flops, variants
+from benchmarks.training.measure import Case, Result, measure
 
 
 def table(results: list[Result]) -> str:
@@ -77,14 +73,14 @@ def main(argv: list[str] | None = None) -> None:
     torch.set_float32_matmul_precision("high")
     started = time.perf_counter()
     results: list[Result] = []
-    peak = matmul_rate(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
-    about = {
-        "machine": machine("torch", "weaver-core", "numpy").splitlines(),
+    rates = product_rates(device.type, "bfloat16" if device.type == "cuda" else "float32")
+    peak = max(rates.values())
+    about = machine("torch", "weaver-core", "numpy", "onnxruntime") | {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
         "threads": torch.get_num_threads(),
-        "matmul_tflops": peak / 1e12,
+        "matrix products, TFLOP/s": {library: round(rate / 1e12, 4) for library, rate in rates.items()},
     }
-    print("\n".join(f"{name}: {value}" for name, value in about.items()), flush=True)
+    print(described(about), flush=True)
     for name in args.sizes:
         size = SIZES[name]
         jets = 8 * size.batch

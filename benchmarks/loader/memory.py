@@ -1,6 +1,6 @@
 """Peak memory of preparing and of streaming, by kind of file and its size: it must not grow with the size.
 
-python benchmarks/memory.py --events EVENTS.root --megabytes 300
+python -m benchmarks.loader.memory --events EVENTS.root --megabytes 300
 
 Every file is made by writing the same jets (or the same events) again and again. Each measurement is a process of its
 own. ``anonymous`` is memory of the process's own; ``resident`` has the pages of mapped files in it as well, which the
@@ -27,11 +27,8 @@ import uproot
 from rich.console import Console
 from rich.table import Table
 
-ROOT = Path(__file__).parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-from benchmarks.synthetic import MULTIPLICITY, jet_arrays  # noqa: E402
+from benchmarks.machine import ROOT
+from benchmarks.synthetic import MULTIPLICITY, jet_arrays
 
 BRANCHES = "/(run|luminosityBlock|event|(FatJet|FatJetPFCands|PFCands)_.*)/"
 COLLECTIONS = ("FatJet", "FatJetPFCands", "PFCands")
@@ -140,7 +137,7 @@ def main() -> None:
                     command = [
                         sys.executable,
                         "-m",
-                        "benchmarks.memory",
+                        "benchmarks.loader.memory",
                         "--one",
                         work,
                         str(source),

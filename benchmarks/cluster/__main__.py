@@ -2,29 +2,23 @@
 
 The work is EmbedProcessor over copies of the given files:
 
-scaling     events a second of 2 workers over 1, beside 2 processes over 1 without Dask (benchmarks/cluster_scaling.py)
+scaling     events a second of 2 workers over 1, beside 2 processes over 1 without Dask (benchmarks/cluster/scaling.py)
 overhead    seconds per chunk of a processor that only counts, in this process and through Dask
 chunk size  seconds of a chunk = fixed + per event * events, fitted to chunks of several sizes
 opening     seconds to open a file and build NanoEvents, simulated (few branches) and PFNano (1802), if that is given
 at scale    10^9 events on 100 GPUs from these numbers
 
-python benchmarks/cluster.py EVENTS.root ... --model encoder.onnx [--wide pfnano.root] [--gpu-jets 30000]
+python -m benchmarks.cluster EVENTS.root ... --model encoder.onnx [--wide pfnano.root] [--gpu-jets 30000]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -35,18 +29,19 @@ from coffea.processor import ProcessorABC
 from rich.console import Console
 from rich.table import Table
 
-ROOT = Path(__file__).parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-from benchmarks.cluster_scaling import scaling  # noqa: E402
-from jepa_coffea import JEPAEmbedder, clusters  # noqa: E402
-from jepa_coffea.constituents import layouts  # noqa: E402
-from jepa_coffea.processing.run import run  # noqa: E402
-from jepa_coffea.processing.run_report import merged  # noqa: E402
-from processors.embed import EmbedProcessor  # noqa: E402
+from benchmarks.cluster.scaling import scaling
+from benchmarks.machine import ROOT, machine
+from jepa_coffea import JEPAEmbedder, clusters
+from jepa_coffea.constituents import layouts
+from jepa_coffea.files import write_text
+from jepa_coffea.processing.run import run
+from jepa_coffea.processing.run_report import merged
+from processors.embed import EmbedProcessor
 
 GPUS, EVENTS = 100, 1e9
+
+PACKAGES = ("awkward", "coffea", "dask", "distributed", "numpy", "onnxruntime", "uproot")
+"""Whose versions the results name."""
 
 
 class Counter(ProcessorABC):
@@ -71,7 +66,7 @@ def embed(model: Path, fileset: dict[str, list[str]], chunksize: int, client: An
 
 
 def embed_files(model: Path, chunksize: int, files: list[str], client: Any) -> dict[str, Any]:
-    """The same for :mod:`benchmarks.cluster_scaling`."""
+    """The same for :mod:`benchmarks.cluster.scaling`."""
     return embed(model, {"events": files}, chunksize, client)
 
 
@@ -189,7 +184,8 @@ def main() -> None:
         console.print(table(name, values))
     options.output.mkdir(parents=True, exist_ok=True)
     target = options.output / "cluster.json"
-    target.write_text(json.dumps({"machine": machine(options), "results": result}, indent=2) + "\n")
+    about = machine(*PACKAGES) | {"model": options.model.name, "gpu jets per second, assumed": options.gpu_jets}
+    write_text(target, json.dumps({"machine": about, "results": result}, indent=2) + "\n")
     console.print(f"written to {target}")
 
 
@@ -205,21 +201,6 @@ def table(title: str, values: dict[str, Any]) -> Table:
         else:
             found.add_row(name, f"{value:.4g}")
     return found
-
-
-def machine(options: argparse.Namespace) -> dict[str, Any]:
-    """Where, when and with what this was measured."""
-    packages = ("awkward", "coffea", "dask", "distributed", "numpy", "onnxruntime", "uproot")
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "processor": platform.processor() or platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
-        "commit": commit.stdout.strip(),
-        "packages": {name: metadata.version(name) for name in packages},
-        "model": options.model.name,
-        "gpu jets per second, assumed": options.gpu_jets,
-    }
 
 
 if __name__ == "__main__":

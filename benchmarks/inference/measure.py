@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.inference_setup import SIZES, Arrays, macs
+from benchmarks.inference.setup import SIZES, Arrays, macs
+from benchmarks.products import GPU_SHAPES, SHAPES, product_rates
 
 
 def repeated(run: Callable[[], int], seconds: float) -> float:
@@ -29,37 +30,41 @@ def repeated(run: Callable[[], int], seconds: float) -> float:
     return done / (time.perf_counter() - start)
 
 
-def limit(size: str, arrays: Arrays, provider: str, seconds: float) -> dict[str, Any]:
-    """The fastest product measured, in the precision that the hardware is built for, over the work of these jets."""
-    import torch
+def limit(size: str, arrays: Arrays, provider: str, threads: int, seconds: float) -> dict[str, Any]:
+    """Divide the fastest matrix product of any library by the work of these jets.
 
+    Parameters
+    ----------
+    size
+        Of the encoder, a key of ``SIZES``.
+    arrays
+        The jets.
+    provider
+        ``cpu`` (fp32) or ``cuda`` (fp16): the precision that the hardware is built for.
+    threads
+        CPU threads.
+    seconds
+        To measure for, about.
+
+    Returns
+    -------
+    dict
+        ``jets_per_second``, ``macs_per_jet``, ``gflops``, ``library`` (the fastest), ``gflops_by_library``, ``note``.
+    """
     work = macs(size, arrays[1]) / len(arrays[1])
     dim = SIZES[size]["embed_dims"][-1]
-    dtype, shapes = torch.float32, [(1024, dim, 4 * dim), (1024, 1024, 1024), (2048, 2048, 2048)]
     if provider == "cuda":
-        dtype, shapes = torch.float16, [(8192, 8192, 8192), (65536, dim, 4 * dim)]
-    best = 0.0
-    for m, k, n in shapes:
-        a = torch.randn(m, k, dtype=dtype, device=provider)
-        b = torch.randn(k, n, dtype=dtype, device=provider)
-
-        times = 10 if provider == "cuda" else max(1, 2**32 // (m * k * n))
-
-        def product(a: torch.Tensor = a, b: torch.Tensor = b, times: int = times) -> int:
-            for _ in range(times):
-                a @ b
-            if provider == "cuda":
-                torch.cuda.synchronize()
-            return times
-
-        # The best of several short stretches: others may use the machine.
-        rates = [repeated(product, seconds / 20) for _ in range(6)]
-        best = max(best, max(rates) * m * k * n)
+        rates = product_rates("cuda", "float16", shapes=[*GPU_SHAPES, (65536, dim, 4 * dim)], seconds=seconds)
+    else:
+        rates = product_rates(shapes=[*SHAPES, (1024, dim, 4 * dim)], threads=threads, seconds=seconds)
+    library = max(rates, key=lambda name: rates[name])
     return {
-        "jets_per_second": best / work,
+        "jets_per_second": rates[library] / (2 * work),
         "macs_per_jet": work,
-        "note": f"{2e-9 * best:,.0f} GFLOP/s",
-        "gflops": 2e-9 * best,
+        "note": f"{rates[library] / 1e9:,.0f} GFLOP/s by {library}",
+        "gflops": rates[library] / 1e9,
+        "library": library,
+        "gflops_by_library": {name: rate / 1e9 for name, rate in rates.items()},
     }
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 import uproot
 
+from benchmarks.loader.weaver import weaver_batches
 from benchmarks.timing import measure
-from benchmarks.weaver_loader import weaver_batches
 from training.data.loader import DataConfig, make_loader
 from training.data.preparation import prepare
 from training.data.readers.jetclass_root import JET, PARTICLES

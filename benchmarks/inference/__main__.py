@@ -7,11 +7,12 @@ torch       coffea.ml_tools.torch_wrapper with jets padded to 128 particles (pla
 ort         ONNX Runtime with jets padded to 128 particles, as users of weaver exports do
 fp32        this package
 int8 | fp16 this package with the reduced file that suits a CPU | a GPU
-limit       the fastest matrix product measured here, over the multiply-accumulates of these jets without padding
+limit       the fastest matrix product of PyTorch, NumPy and ONNX Runtime here, over the multiply-accumulates of these
+            jets without padding
 
 Under the ways of this package on a CPU stands what bounds them: the kinds of nodes that the session spends its time in.
 
-python benchmarks/inference.py [--provider cuda] [--sizes mini small published] [--events jets.root ...]
+python -m benchmarks.inference [--provider cuda] [--sizes mini small published] [--events jets.root ...]
 
 A machine without onnxscript takes files made elsewhere: --models FOLDER, filled by --prepare.
 """
@@ -21,24 +22,22 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-ROOT = Path(__file__).parent.parent
-if __name__ == "__main__":
-    sys.path[0] = str(ROOT)  # not this folder, where training.py would hide the package of that name
-
-from benchmarks.inference_setup import SIZES, chosen, file_jets, prepare, real_multiplicities  # noqa: E402
+from benchmarks.inference.setup import SIZES, chosen, file_jets, prepare, real_multiplicities
+from benchmarks.machine import ROOT, machine
+from jepa_coffea.files import write_text
 
 REDUCED: dict[str, Literal["int8", "fp16"]] = {"cpu": "int8", "cuda": "fp16"}
+
+PACKAGES = ("torch", "onnxruntime", "onnxruntime-gpu", "onnx", "numpy", "coffea")
+"""Whose versions the results name."""
 
 OVERHEAD = 10
 """Seconds that starting a way takes, and its first, untimed call."""
@@ -63,7 +62,8 @@ def main() -> None:
     if options.prepare:
         return
     results: list[dict[str, Any]] = []
-    about, target = machine(options), options.output / f"inference-{options.provider}.json"
+    about = machine(*PACKAGES) | {"threads": options.threads}
+    target = options.output / f"inference-{options.provider}.json"
     ways = ["limit", "torch", "ort", "fp32", REDUCED[options.provider]]
     if options.cuda_graphs:
         ways.append(REDUCED[options.provider] + "-graphs")
@@ -79,16 +79,9 @@ def main() -> None:
                 np.savez(path, particles=arrays[0], counts=arrays[1], jets=arrays[2])
                 print(f"\n{size}, {name}, mean {arrays[1].mean():.1f} particles\n{HEADER}", flush=True)
                 results.append({"size": size, "jets": name, "ways": measure(size, path, ways, options)})
-                keep(target, {"machine": about, "results": results})
+                target.parent.mkdir(parents=True, exist_ok=True)
+                write_text(target, json.dumps({"machine": about, "results": results}, indent=2) + "\n")
     print(f"\nwritten to {target}")
-
-
-def keep(path: Path, content: dict[str, Any]) -> None:
-    """Write all at once, so that a run that is cut off leaves what it has measured."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    partial.replace(path)
 
 
 def measure(size: str, jets: Path, ways: list[str], options: argparse.Namespace) -> dict[str, dict[str, Any]]:
@@ -96,7 +89,7 @@ def measure(size: str, jets: Path, ways: list[str], options: argparse.Namespace)
     rows: dict[str, dict[str, Any]] = {}
     expected = np.zeros(0)
     for way in ways:
-        words = [sys.executable, "-m", "benchmarks.inference_ways", way, size, str(options.models.absolute())]
+        words = [sys.executable, "-m", "benchmarks.inference.ways", way, size, str(options.models.absolute())]
         words += [str(jets), options.provider, str(options.threads), str(options.seconds)]
         threads = {
             name: str(options.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -146,35 +139,6 @@ def bound(profile: dict[str, Any], limit: dict[str, Any]) -> str:
         f"{'':12} {', '.join(kinds)}\n{'':12} matrix products {profile['products'] / total:.0%} of the nodes' time, "
         f"where they do {useful:,.0f} GFLOP/s of useful work, {useful / limit['gflops']:.0%} of the limit"
     )
-
-
-def machine(options: argparse.Namespace) -> dict[str, Any]:
-    """What the numbers depend on."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
-    packages = {}
-    for name in ("torch", "onnxruntime", "onnxruntime-gpu", "onnx", "numpy", "coffea"):
-        try:
-            packages[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    cpu = platform.processor()
-    if Path("/proc/cpuinfo").exists():
-        names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-        cpu = f"{len(names)} x {names[0].split(':')[1].strip()}" if names else cpu
-    gpu = ""
-    if options.provider == "cuda":
-        query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-        gpu = subprocess.run(query, capture_output=True, text=True, check=False).stdout.strip()
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    return {
-        "cpu": cpu,
-        "gpu": gpu,
-        "threads": options.threads,
-        "python": platform.python_version(),
-        "packages": packages,
-        "commit": commit.strip() or "unknown",
-        "date": now,
-    }
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ from unittest import mock
 import numpy as np
 import onnxruntime
 
-from benchmarks.inference_measure import repeated
-from benchmarks.inference_setup import SHOWN, Arrays, encoder_of, model_file
+from benchmarks.inference.measure import repeated
+from benchmarks.inference.setup import SHOWN, Arrays, encoder_of, model_file
 
 BATCH = {"cpu": 64, "cuda": 2048}
 """Jets that they run at a time."""

@@ -1,7 +1,7 @@
 """What the bump hunt's fits cost, and whether its p-values are right.
 
-    python benchmarks/bumphunt.py            # about five minutes on one core
-    python benchmarks/bumphunt.py --quick    # a tenth of it, to see that it runs
+    python -m benchmarks.statistics.bumphunt            # about five minutes on one core
+    python -m benchmarks.statistics.bumphunt --quick    # a tenth of it, to see that it runs
 
 Three tables, printed and written to benchmarks/results/bumphunt.json with machine, versions and commit:
 
@@ -15,12 +15,9 @@ Three tables, printed and written to benchmarks/results/bumphunt.json with machi
 
 import argparse
 import io
-import platform
-import subprocess
 import time
 import warnings
 from contextlib import redirect_stdout
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +27,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.machine import ROOT, machine
 from jepa_coffea.bumphunt import (
     BackgroundFit,
     FitError,
@@ -46,11 +44,13 @@ from jepa_coffea.bumphunt.functions import get_function, quadrature
 from jepa_coffea.bumphunt.likelihood import fit_batch
 from jepa_coffea.bumphunt.records import write_json
 from jepa_coffea.plots import plot_calibration, save
-from jepa_coffea.report import versions
 
 Array = npt.NDArray[np.float64]
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = ROOT / "benchmarks" / "results"
+PACKAGES = ("hist", "iminuit", "numpy", "scipy", "pyBumpHunter")
+"""Whose versions the results name."""
+
 EDGES = np.geomspace(1500, 6000, 41)
 WINDOW = (float(EDGES[15]), float(EDGES[19]))
 SQRT_S = 13000.0
@@ -190,9 +190,7 @@ def main() -> None:
     show("Global p without signal: perfect is a mean of 0.5", [{"code": name, **row} for name, row in hunters.items()])
     if scale == 1:
         return
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    machine = {"processor": platform.processor() or platform.machine(), "versions": versions()}
-    document: dict[str, Any] = {"machine": machine, "commit": commit.stdout.strip()}
+    document: dict[str, Any] = {"machine": machine(*PACKAGES)}
     document |= {"fits": fits, "calibration": table, "global_p": hunters}
     RESULTS.mkdir(exist_ok=True)
     write_json(RESULTS / "bumphunt.json", document)

@@ -1,4 +1,4 @@
-"""The cases of benchmarks/training.py: sizes, made-up jets in batches, and the models of both projects."""
+"""The cases of the training benchmark: sizes, made-up jets in batches, and the models of both projects."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.training_cases import Ours
-from benchmarks.training_profile import kernels
+from benchmarks.training.cases import Ours
+from benchmarks.training.profile import kernels
 from training.data.batch import Batch
 
 HOPPER_PEAK = 989e12
@@ -29,27 +29,13 @@ class Result:
     step_ms: float | None = None
     tflops: float | None = None
     mfu_measured: float | None = None
-    """Share of the matrix rate measured on this device in this run."""
+    """Share of the fastest matrix products measured on this device in this run."""
     mfu_datasheet: float | None = None
     memory_gib: float | None = None
     warmup_s: float | None = None
     error: str | None = None
     kernels: dict[str, float] = field(default_factory=dict)
     """Share of the device's time by kind of kernel."""
-
-
-def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """FLOP/s of a large matrix product, the best of a few."""
-    n = 8192 if device.type == "cuda" else 1024
-    a, b = torch.randn(n, n, device=device, dtype=dtype), torch.randn(n, n, device=device, dtype=dtype)
-    best = 0.0
-    for _ in range(4):
-        repeats = 20 if device.type == "cuda" else 2
-        start = now(device)
-        for _ in range(repeats):
-            a @ b
-        best = max(best, repeats * 2 * n**3 / (now(device) - start))
-    return best
 
 
 def now(device: torch.device) -> float:

@@ -1,4 +1,4 @@
-"""The models and the jets that benchmarks/inference.py compares on.
+"""The models and the jets that the inference benchmark compares on.
 
 torch is imported where it is used: the ways that need none are measured without the memory that it takes.
 """

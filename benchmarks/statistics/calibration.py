@@ -1,9 +1,9 @@
 """Are the p-values of the whole pipeline right, and what does it cost to find out?
 
-    python benchmarks/calibration.py searches       # a thousand whole searches, each calibrated by its own toys
-    python benchmarks/calibration.py coverage       # fast classifier, thousands of retrained pseudo-experiments
-    python benchmarks/calibration.py timing         # 200 with gradient boosting on 20 000 events x 64 features
-    python benchmarks/calibration.py coverage --experiments 300 --workers 1      # a quick look
+    python -m benchmarks.statistics.calibration searches   # a thousand whole searches, each calibrated by its own toys
+    python -m benchmarks.statistics.calibration coverage   # fast classifier, thousands of retrained pseudo-experiments
+    python -m benchmarks.statistics.calibration timing     # 200 with gradient boosting on 20 000 events x 64 features
+    python -m benchmarks.statistics.calibration coverage --experiments 300 --workers 1   # a quick look
 
 ``searches`` does what a hunt does, again and again: data without signal are generated, classifiers trained, events
 selected and counted, pseudo-data made of these data alone, and the count corrected by some tens of retrained
@@ -17,11 +17,9 @@ Results go to benchmarks/results/calibration_*.json and .png.
 
 import argparse
 import json
-import platform
 import time
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +30,7 @@ from distributed import Client, LocalCluster
 from scipy import stats
 from sklearn.naive_bayes import GaussianNB
 
+from benchmarks.machine import ROOT, machine
 from jepa_coffea.cwola import CWoLa, Folds, Windows
 from jepa_coffea.cwola.classifiers import gradient_boosting, logistic
 from jepa_coffea.cwola.fits import Sample, make_sample
@@ -45,7 +44,10 @@ from jepa_coffea.hunt.store import Ledger
 
 Floats = npt.NDArray[np.float64]
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = ROOT / "benchmarks" / "results"
+PACKAGES = ("numpy", "scikit-learn", "iminuit", "distributed")
+"""Whose versions the results name."""
+
 WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2200, 3600), bins=28)
 STATISTICS = StatisticsConfig(function="dijet2", goodness_toys=0)
 NOMINAL = float(stats.norm.sf(2))
@@ -269,9 +271,8 @@ def main() -> None:
     if arguments.what == "coverage":
         draw(result, where.with_suffix(".png"))
         result |= {order: without_lists(result[order]) for order in ("cross", "forward")}
-    machine = {"workers": arguments.workers, "processor": platform.processor() or platform.machine()}
-    versions = {name: version(name) for name in ("numpy", "scikit-learn", "iminuit", "distributed")}
-    where.with_suffix(".json").write_text(json.dumps({**result, "machine": machine, "versions": versions}, indent=1))
+    about = machine(*PACKAGES) | {"workers": arguments.workers}
+    where.with_suffix(".json").write_text(json.dumps({**result, "machine": about}, indent=1))
     print(f"written: {where}.json")
 
 

@@ -1,6 +1,6 @@
 """Jets per second from files into padded training batches, beside weaver-core's loader on the same files.
 
-    python benchmarks/loader.py --jets 100000 --output benchmarks/results/loader.txt
+    python -m benchmarks.loader --jets 100000 --output benchmarks/results/loader.txt
 
 Makes JetClass files of made-up jets, prepares shards of them, and times each loader in a process of its own: once to
 warm up (compilation, page cache), then for the record. "per core" is jets per second of processor time, of the process
@@ -22,13 +22,11 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-if __package__ in (None, ""):  # run as a script from a checkout
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from rich.progress import track
 
+from benchmarks.machine import ROOT, described, machine
 from benchmarks.synthetic import PROCESSES, write_jetclass
-from benchmarks.timing import machine, measure
+from benchmarks.timing import measure
 
 GOALS = {"shards": (150e3, 10.0), "ROOT": (0.0, 3.0)}
 """Jets/s in one process, and times weaver's per core, to reach."""
@@ -36,10 +34,20 @@ GOALS = {"shards": (150e3, 10.0), "ROOT": (0.0, 3.0)}
 
 def child(folder: Path, name: str, epochs: int, **settings: int) -> subprocess.Popen[str]:
     """This program, measuring one case in a process of its own."""
-    command = [sys.executable, __file__, "--folder", str(folder), "--case", name, "--epochs", str(epochs)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.loader",
+        "--folder",
+        str(folder.absolute()),
+        "--case",
+        name,
+        "--epochs",
+        str(epochs),
+    ]
     command += [part for key, value in settings.items() for part in (f"--{key}", str(value))]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT)
 
 
 def finished(process: subprocess.Popen[str]) -> dict[str, float]:
@@ -108,7 +116,7 @@ def main() -> None:
     parser.add_argument("--rank", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--ranks", type=int, default=1, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    from benchmarks.loader_cases import OTHERS, cases, training_step
+    from benchmarks.loader.cases import OTHERS, cases, training_step
 
     if given.case in OTHERS:
         print(json.dumps(OTHERS[given.case](given.folder)))
@@ -127,7 +135,7 @@ def main() -> None:
             found[f"{case}, two processes"] = two_ranks(folder, case, given.epochs)
         step = training_step(folder, given.device)
     packages = ("numba", "numpy", "torch", "uproot", "weaver-core")
-    text = f"{given.jets} jets, {given.epochs} epochs\n{machine(*packages)}\n\n{report(found, step)}"
+    text = f"{given.jets} jets, {given.epochs} epochs\n{described(machine(*packages))}\n\n{report(found, step)}"
     print(text)
     if given.output is not None:
         given.output.parent.mkdir(parents=True, exist_ok=True)

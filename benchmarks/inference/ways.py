@@ -1,6 +1,6 @@
-"""One way of benchmarks/inference.py, in a process of its own: prints its numbers as JSON.
+"""One way of the inference benchmark, in a process of its own: prints its numbers as JSON.
 
-python -m benchmarks.inference_ways WAY SIZE MODELS JETS.npz PROVIDER THREADS SECONDS
+python -m benchmarks.inference.ways WAY SIZE MODELS JETS.npz PROVIDER THREADS SECONDS
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.inference_measure import device_memory, limit, repeated
-from benchmarks.inference_padded import ort_padded, torch_padded
-from benchmarks.inference_profile import profile
-from benchmarks.inference_setup import SHOWN, Arrays, first, macs, model_file
+from benchmarks.inference.measure import device_memory, limit, repeated
+from benchmarks.inference.padded import ort_padded, torch_padded
+from benchmarks.inference.profile import profile
+from benchmarks.inference.setup import SHOWN, Arrays, first, macs, model_file
 
 PROFILED = 4
 """One in so many jets is profiled."""
@@ -58,7 +58,7 @@ def main() -> None:
     found: dict[str, float] = {}
     with device_memory(provider, found):
         if way == "limit":
-            row = limit(size, arrays, provider, float(seconds))
+            row = limit(size, arrays, provider, int(threads), float(seconds))
         elif way == "torch":
             row = torch_padded(size, arrays, provider, float(seconds))
         elif way == "ort":
