@@ -112,7 +112,9 @@ def opening(path: Path, tree: str = "Events") -> float:
     found = []
     for _ in range(5):
         begin = time.perf_counter()
-        NanoEventsFactory.from_root({str(path): tree}, schemaclass=layouts()["pfnano"].schema_class(), mode="virtual").events()
+        NanoEventsFactory.from_root(
+            {str(path): tree}, schemaclass=layouts()["pfnano"].schema_class(), mode="virtual"
+        ).events()
         found.append(time.perf_counter() - begin)
     return median(found)
 

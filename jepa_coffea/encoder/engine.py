@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jepa_coffea.encoder.batching import Budget, MicroBatch, gather_index, plan
-from jepa_coffea.encoder.bindings import Inputs, Binding, Outputs, binding_for
+from jepa_coffea.encoder.bindings import Binding, Inputs, Outputs, binding_for
 from jepa_coffea.encoder.metrics import Metrics
 from jepa_coffea.encoder.providers import ProviderError
 from jepa_coffea.encoder.session import OpenModel

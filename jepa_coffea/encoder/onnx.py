@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Unpack
 
 from jepa_coffea.encoder.batching import MicroBatch, pad
-from jepa_coffea.encoder.bindings import Inputs, Binding
+from jepa_coffea.encoder.bindings import Binding, Inputs
 from jepa_coffea.encoder.card import KEY, ModelCard, ModelError
 from jepa_coffea.encoder.engine import Jets
 from jepa_coffea.encoder.ragged_encoder import Placement, RaggedEncoder

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jepa_coffea.encoder.batching import MicroBatch, keep_hardest
-from jepa_coffea.encoder.bindings import Inputs, Binding
+from jepa_coffea.encoder.bindings import Binding, Inputs
 from jepa_coffea.encoder.engine import Jets, Results, Work, run
 from jepa_coffea.encoder.metrics import Metrics
 from jepa_coffea.encoder.providers import Provider, choose
