@@ -267,15 +267,15 @@ class JEPAEmbedder:
         return self._encoder(*arrays)
 
     def _open(self) -> RaggedEncoder:
-        path = locate(self.path)
+        path = locate(self.path, self.digest)
         if self._weaver is None:
             return OnnxEncoder(path, digest=self.digest, **self._options)
         return WeaverEncoder(path, parse_preprocess(self._weaver, str(path)), digest=self.digest, **self._options)
 
     def _interface(self) -> Interface:
         if self._weaver is None:
-            return card_interface(locate(self.path), self.digest)
-        return weaver_interface(locate(self.path), self.digest, self._weaver)
+            return card_interface(locate(self.path, self.digest), self.digest)
+        return weaver_interface(locate(self.path, self.digest), self.digest, self._weaver)
 
 
 def _read_text(path: str | Path) -> str:

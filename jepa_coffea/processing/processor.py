@@ -122,8 +122,8 @@ class DijetEmbedder(ProcessorABC):
         rows = np.flatnonzero(ak.any(chosen, axis=1))
         some, these = events[rows], jets[chosen][rows]
         table = self.embedder.inputs(some, collection=self.collection, jets=these)
-        rows = self.embedder.embed(table) | {"n_constituents": table.counts}
-        new = {name: ak.from_numpy(row, regulararray=True) for name, row in rows.items()}
+        columns = self.embedder.embed(table) | {"n_constituents": table.counts}
+        new = {name: ak.from_numpy(column, regulararray=True) for name, column in columns.items()}
         pairs = {}
         for name, dijets in selected.items():
             at = np.searchsorted(wanted, place[name])
