@@ -13,7 +13,7 @@ import numpy as np
 from jepa_coffea import JEPAEmbedder
 from jepa_coffea.processing import embedded_events
 from jepa_coffea.processing.chunk import Chunk
-from jepa_coffea.processing.dijets import DijetSelection
+from jepa_coffea.processing import DijetSelection
 from jepa_coffea.processing.processor import DijetEmbedder, EmbeddedDijets
 from jepa_coffea.processing.systematics import NOMINAL, Systematics
 
