@@ -74,7 +74,7 @@ class Section(BaseModel):
             kind = "unknown_word"
             close = difflib.get_close_matches(error["input"], re.findall(r"'([^']*)'", error["ctx"]["expected"]), n=1)
             text += f", got {error['input']!r}" + (f"; did you mean {close[0]!r}?" if close else "")
-        custom = PydanticCustomError(kind, "{text}", {"text": text})  # type: ignore[type-var]
+        custom = PydanticCustomError(kind, "{text}", {"text": text})
         return InitErrorDetails(type=custom, loc=place, input=error["input"])
 
 

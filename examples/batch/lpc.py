@@ -19,7 +19,7 @@ from rich.console import Console
 
 from jepa_coffea import JEPAEmbedder
 from jepa_coffea.clusters import ship_model
-from jepa_coffea.processing.processor import DijetEmbedder
+from jepa_coffea.processing import DijetEmbedder
 from jepa_coffea.processing.run import run
 from jepa_coffea.processing.run_report import report
 

@@ -9,7 +9,6 @@ from rich.console import Console
 from jepa_coffea.processing.embed_config import read_embed_config
 from jepa_coffea.processing.run import run as run_processor
 from jepa_coffea.processing.run_report import report
-from jepa_coffea.processing.schemas import SCHEMAS
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -50,8 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
             processor,
             fileset,
             client=client,
-            treename=config.treename,
-            schema=SCHEMAS[config.format],
+            treename=config.treename or config.layout.tree,
+            schema=config.layout.schema_class(),
             chunksize=config.chunksize,
             skipbadfiles=config.skip_bad_files,
             checkpoints=config.checkpoints,

@@ -75,7 +75,7 @@ def _embed(arguments: argparse.Namespace, console: Console) -> bool:
     from jepa_coffea.embedding.embedder import JEPAEmbedder
 
     embedder = JEPAEmbedder(arguments.model, provider=arguments.provider, device_id=arguments.device_id)
-    events = _open_events(arguments.events, arguments.most)
+    events = open_events(arguments.events, arguments.most)
     try:
         embedding = embedder.columns(events, collection=arguments.collection)["embedding"]
     except LayoutError as error:
@@ -105,7 +105,7 @@ def _embed(arguments: argparse.Namespace, console: Console) -> bool:
     return len(good) > 0 or counted["jets"] == counted["empty"]
 
 
-def _open_events(path: Path, most: int) -> Any:
+def open_events(path: Path, most: int) -> Any:
     """The first entries of a file, with columns read when they are used.
 
     Raises
@@ -115,6 +115,9 @@ def _open_events(path: Path, most: int) -> Any:
     """
     from coffea.nanoevents import BaseSchema, NanoEventsFactory
 
+    from jepa_coffea.constituents import layouts
+
+    trees = dict.fromkeys(layout.tree for layout in layouts().values())
     options = {"schemaclass": BaseSchema, "mode": "virtual", "entry_start": 0}
     try:
         if path.suffix == ".parquet":
@@ -125,7 +128,7 @@ def _open_events(path: Path, most: int) -> Any:
         import uproot
 
         with uproot.open(path) as file:
-            names = [name for name in ("Events", "tree", "Delphes") if name in file]
+            names = [name for name in trees if name in file]
             stop = min(most, file[names[0]].num_entries) if names else 0
             found = file.keys(cycle=False)
         if names:
@@ -133,5 +136,5 @@ def _open_events(path: Path, most: int) -> Any:
     except Exception as error:  # noqa: BLE001  readers raise what they like about broken files
         msg = f"{path}: cannot be read as events ({error})"
         raise LayoutError(msg) from None
-    msg = f"{path}: expected a tree Events, tree or Delphes, found {found}"
+    msg = f"{path}: expected a tree {' or '.join(trees)}, found {found}"
     raise LayoutError(msg)

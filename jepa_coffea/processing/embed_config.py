@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from jepa_coffea.clusters.registry import ClusterConfig
+from jepa_coffea.constituents.layout import Layout
+from jepa_coffea.constituents.layouts import layout_named
 from jepa_coffea.documents import LocalPath, Location, Section, anchored, did_you_mean, read_document
 from jepa_coffea.embedding.embedder import JEPAEmbedder
 from jepa_coffea.errors import JepaCoffeaError
@@ -40,9 +42,10 @@ class EmbedConfig(Section):
     """Folder for embedded events, or URL such as ``root://...``."""
     weights: dict[str, float] = {}
     """Dataset to a factor on its event weights: cross-section times luminosity over the sum of generator weights."""
-    treename: str = "Events"
-    format: Literal["pfnano", "nanoaod", "delphes"] = "pfnano"
-    """Of the files."""
+    format: str = "pfnano"
+    """Layout of the files: ``pfnano``, ``nanoaod``, ``delphes``, or one that an installed package brings."""
+    treename: str | None = None
+    """Tree in the files; default: that of their layout."""
     collection: str = "FatJet"
     selection: DijetSelection = DijetSelection()
     provider: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
@@ -51,6 +54,16 @@ class EmbedConfig(Section):
     checkpoints: LocalPath | None = None
     """Folder that keeps finished chunks, so that an interrupted run goes on."""
     cluster: ClusterConfig = ClusterConfig()
+
+    @field_validator("format")
+    @classmethod
+    def _known_layout(cls, name: str) -> str:
+        return layout_named(name).name
+
+    @property
+    def layout(self) -> Layout:
+        """How the files hold their jets."""
+        return layout_named(self.format)
 
     def fileset(self) -> dict[str, Any]:
         """The files as coffea takes them.

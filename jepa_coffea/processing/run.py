@@ -11,6 +11,7 @@ from typing import Any
 from coffea.processor import Runner
 from coffea.processor.executor import WorkItem
 
+from jepa_coffea.constituents.layouts import layout_named
 from jepa_coffea.folders import working_in
 from jepa_coffea.processing.accounts import (
     account,
@@ -31,7 +32,6 @@ from jepa_coffea.processing.filesets import (
     require_readable,
 )
 from jepa_coffea.processing.input_faults import place
-from jepa_coffea.processing.schemas import PFNano
 
 KIND = "embedded events"
 """What output folders are marked as."""
@@ -43,7 +43,7 @@ def run(
     *,
     client: Any = None,
     treename: str = "Events",
-    schema: Any = PFNano,
+    schema: Any = None,
     chunksize: int = 20_000,
     skipbadfiles: bool = False,
     checkpoints: str | Path | None = None,
@@ -115,6 +115,7 @@ def run(
         executor: Any = HereExecutor(status=progress, retries=0, skip=skipbadfiles)
     else:
         executor = PinnedExecutor(client=client, status=progress, skip=skipbadfiles)
+    schema = schema or layout_named("pfnano").schema_class()
     with _output_folder(processor):
         refuse_strangers(processor, chunks)
         output, done, skipped = _process(Runner(executor, schema=schema, checkpointer=keeper), chunks, processor)
