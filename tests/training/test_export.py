@@ -32,7 +32,7 @@ def encoder() -> Encoder:
 @pytest.fixture(scope="module")
 def head() -> torch.nn.Module:
     torch.manual_seed(1)
-    return build_head("class_attention", dim=16, classes=3, heads=4).eval()
+    return build_head("class_attention", TINY, 3).eval()
 
 
 @pytest.fixture(scope="module")

@@ -66,6 +66,8 @@ class Extras:
     max_minutes: float | None = None
     """Wall-clock length of the training, resumed parts together; the schedules then end with it."""
     stop_on_collapse: bool = False
+    other_data: bool = False
+    """Resume with other data than the checkpoint's (a sample that has grown), from the beginning of a new epoch."""
 
 
 @dataclass(kw_only=True)
@@ -101,7 +103,7 @@ class State:
             checkpoints.save(self.step, content)
         ranks.barrier()
 
-    def resume(self, path: Path, config: RunConfig, ranks: Ranks) -> None:
+    def resume(self, path: Path, config: RunConfig, ranks: Ranks, *, other_data: bool = False) -> None:
         """Go back to a checkpoint.
 
         With another number of processes than wrote it, the random generators start anew from the seed and the step.
@@ -116,9 +118,12 @@ class State:
         restore(self.objective, saved["objective"], path)
         self.optimiser.load_state_dict(saved["optimiser"])
         try:
-            self.stream.restore(saved["stream"])
+            if other_data:
+                self.stream.restart(saved["stream"]["epoch"] + 1)
+            else:
+                self.stream.restore(saved["stream"])
         except BadFileError as error:
-            msg = f"{path}: {error}"
+            msg = f"{path}: {error}; for a sample that has grown add --other-data"
             raise CheckpointError(msg) from None
         self.averages.restore(saved["averages"], ranks.device)
         self.step, self.jets, self.elapsed = saved["step"], saved["jets"], saved["elapsed"]

@@ -62,6 +62,12 @@ class Stream:
         """For a checkpoint: the batches that were handed out, whatever the loader has read ahead."""
         return {"epoch": self.epoch, "loader": self._loader.state_dict()}
 
+    def restart(self, epoch: int) -> None:
+        """Go on with the first batch of an epoch."""
+        self.epoch = epoch
+        self._loader.set_epoch(epoch)
+        self._batches = None
+
     def restore(self, state: dict[str, Any]) -> None:
         """Undo to the moment of :meth:`state`."""
         self.epoch = state["epoch"]

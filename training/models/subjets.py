@@ -47,6 +47,11 @@ class SubjetConfig(BaseModel):
         """Fields of a particle, in order."""
         return (*FIELDS, SUBJET)
 
+    @property
+    def embedding_dim(self) -> int:
+        """Size of a jet's embedding."""
+        return self.dim
+
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if self.dim % self.heads:
@@ -175,7 +180,11 @@ class SubjetEncoder(nn.Module):
         for block in self.blocks:
             x = block(x, bias)
             outputs.append(x)
-        tokens = x if last == 1 else torch.stack(outputs[-last:]).mean(0)
+        tokens = (
+            x
+            if last == 1
+            else torch.stack([nn.functional.layer_norm(y, y.shape[-1:]) for y in outputs[-last:]]).mean(0)
+        )
         weights = mask.to(x.dtype)
         total = torch.matmul(weights.unsqueeze(1), x).squeeze(1)
         count = torch.matmul(weights, weights.new_ones(mask.shape[1], 1))

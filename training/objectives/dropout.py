@@ -1,4 +1,4 @@
-"""Fields that a model learns to do without, because not every format has them: whole groups are dropped at random."""
+"""What a model learns to do without: groups of fields, as not every format has them, and the scale of the jet."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ class DropoutConfig(BaseModel):
     """Probability that a jet in training has no identity and charge; the card then calls these fields optional."""
     drop_displacement: float = Field(default=0.0, ge=0, lt=1)
     """The same for the impact parameters."""
+    drop_scale: float = Field(default=0.5, ge=0, le=1)
+    """Probability that an encoder with ``scale_input`` is not shown the pT of a jet. At 0 it can only be used with the
+    scale seen, at 1 only blind to it, in between either way."""
 
 
 class FieldDropout(nn.Module):
@@ -49,6 +52,7 @@ class FieldDropout(nn.Module):
                 msg = f"{name}: {probability}, but the encoder's fields have no {GROUPS[name][0]}; set it to 0"
                 raise ObjectiveError(msg)
         self.optional_fields = tuple(field for name, group in GROUPS.items() if probabilities[name] for field in group)
+        self.drop_scale = config.drop_scale
         self.register_buffer("probability", torch.tensor([*probabilities.values()]), persistent=False)
         membership = [[float(field in group) for field in fields] for group in GROUPS.values()]
         self.register_buffer("group", torch.tensor(membership), persistent=False)
@@ -63,3 +67,7 @@ class FieldDropout(nn.Module):
             return particles
         dropped = (~kept).to(particles.dtype) @ self.group.to(particles.dtype)
         return particles * (1 - dropped).unsqueeze(1)
+
+    def shown(self, numbers: Tensor) -> Tensor:
+        """Which jets show their scale, bool [B], from numbers in [0, 1), f32 [B]."""
+        return numbers >= self.drop_scale

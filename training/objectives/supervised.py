@@ -25,6 +25,8 @@ class SupervisedConfig(DropoutConfig):
 
     head: HeadName = "linear"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    drop_scale: float = Field(default=0.0, ge=0, le=1)
+    """As in every objective, but tagging wants the scale: by default it is always seen."""
 
 
 class Supervised(Objective):
@@ -41,7 +43,9 @@ class Supervised(Objective):
         size = encoder.config
         self.drop = FieldDropout(config, size.fields)
         self.optional_fields = self.drop.optional_fields
-        self.head = build_head(config.head, dim=size.dim, classes=len(class_names), heads=size.heads)
+        self.head = build_head(config.head, size, len(class_names))
+        if isinstance(encoder, Encoder) and config.drop_scale < 1:
+            encoder.scale = "seen"
 
     def logits(self, batch: Batch) -> Tensor:
         """Logits f32 [B, class]."""
