@@ -22,6 +22,7 @@ from torch import nn
 from jepa_coffea.constituents.record import UNITS
 from jepa_coffea.encoder.card import ModelCard, Provenance, write_card
 from training.loop.checkpoint import CheckpointError, load_objective
+from training.models.encoder import Scale
 from training.models.encoders import AnyEncoder
 from training.models.flops import encoder_macs
 from training.objectives.supervised import Supervised
@@ -76,10 +77,10 @@ def export_encoder(
         optional_fields=optional_fields,
         units={field: UNITS[field] for field in config.fields},
         max_particles=config.max_particles,
-        embedding_dim=config.dim,
+        embedding_dim=config.embedding_dim,
         class_names=class_names,
         particle_embedding=particle_embedding,
-        scaled_to_jet_pt=config.scale_to_jet_pt,
+        scaled_to_jet_pt=encoder.scale == "blind",
         macs_per_jet={n: encoder_macs(config, n) for n in (16, 32, 64, 128) if n <= config.max_particles},
         training_data=training_data,
         provenance=provenance,
@@ -122,21 +123,30 @@ def export_run(
     training_data: str | None = None,
     particle_embedding: bool = False,
     results: dict[str, Any] | None = None,
+    scale: Scale | None = None,
 ) -> ModelCard:
     """Export what the run folder (or checkpoint) ``run`` trained; see :func:`export_encoder`.
+
+    ``scale`` chooses whether an encoder that was trained for both is blind to the jets' scale (the default) or sees it.
 
     Raises
     ------
     CheckpointError
         If there is no such run.
     ExportError
-        If the file does not do what the encoder does.
+        If the file does not do what the encoder does, or the encoder was not trained for the ``scale`` asked for.
     """
     objective, config = load_objective(run)
+    encoder = objective.exported()
+    trained = objective.scales or (encoder.scale,)
+    if scale is not None and scale not in trained:
+        msg = f"{run}: asked for scale {scale}, but it was trained for {' and '.join(trained)} only"
+        raise ExportError(msg)
+    encoder.scale = scale or encoder.scale
     settings = without_folders(config.model_dump(mode="json"))
     classifier = objective if isinstance(objective, Supervised) else None
     return export_encoder(
-        objective.exported(),
+        encoder,
         path,
         name=name or config.name,
         objective=config.objective["name"],
@@ -170,6 +180,9 @@ def parser() -> argparse.ArgumentParser:
         "--training-data", metavar="TEXT", help="what it was trained on, in words; default: file names"
     )
     options.add_argument("--particle-embedding", action="store_true", help="also give an embedding of each particle")
+    options.add_argument(
+        "--scale", choices=("blind", "seen"), help="blind to the scale of the jets, for searches, or not, for tagging"
+    )
     options.add_argument("--results", type=Path, metavar="JSON", help="what it reaches on test sets, for the card")
     options.add_argument("--precision", choices=("fp32", "fp16", "int8"), default="fp32")
     return options
@@ -196,7 +209,12 @@ def export_to(
     precision: Literal["fp32", "fp16", "int8"], args: argparse.Namespace, results: dict[str, Any] | None
 ) -> ModelCard:
     """Export in fp32 and, where asked, convert that."""
-    options = {"name": args.name, "training_data": args.training_data, "particle_embedding": args.particle_embedding}
+    options = {
+        "name": args.name,
+        "training_data": args.training_data,
+        "particle_embedding": args.particle_embedding,
+        "scale": args.scale,
+    }
     if precision == "fp32":
         return export_run(args.run, args.output, results=results, **options)
     from training.precision import reduce  # it needs this module

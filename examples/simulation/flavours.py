@@ -1,6 +1,6 @@
 """Truth of jets of any resonance or none, in the 188 classes of JetClass-II (arXiv 2405.12972).
 
-A jet of a resonance is named after the decay products in it: ``X_bb`` of two, ``X_YY_bcs`` of three and ``X_YY_bbgg`` of
+A jet of a resonance is named after the decay products in it: ``X_bb`` of two, ``X_YY_bcs`` of three, ``X_YY_bbgg`` of
 four; q is a down or up quark, v a neutrino, tauhtaue a pair of tau leptons of which one decays to hadrons and one to an
 electron. Of four one may be outside the jet, which is then one of three. A QCD jet is named after the b, c and s quarks
 in it, two of each at most.

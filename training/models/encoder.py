@@ -128,12 +128,13 @@ class ScaleInput(nn.Module):
 class Encoder(nn.Module):
     """Raw jets to one embedding a jet and one a particle."""
 
-    scale: Scale = "blind"
-    """Whether an encoder with ``scale_input`` sees the scale of the jets where the call does not say; no weight."""
+    scale: Scale
+    """Whether it sees the scale of the jets. No weight: with ``scale_input`` it may be set, for calls that do not say."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
+        self.scale = "blind" if config.scale_to_jet_pt else "seen"
         dim, heads = config.dim, config.heads
         self.preprocess = Preprocess(config.fields, scale_to_jet_pt=config.scale_to_jet_pt)
         self.embedding = ParticleEmbedding(len(self.preprocess.names), config.embed_dims)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from training.models.attention import Block, ClassBlock, padding_bias
-from training.models.encoder import Encoded, damp_residuals, initialise
+from training.models.encoder import Encoded, Scale, damp_residuals, initialise
 from training.models.preprocess import FIELDS, SUBJET, Preprocess
 from training.models.slices import slices
 
@@ -116,6 +116,8 @@ class SubjetEncoder(nn.Module):
     def __init__(self, config: SubjetConfig) -> None:
         super().__init__()
         self.config = config
+        self.scale: Scale = "blind" if config.scale_to_jet_pt else "seen"
+        """Whether it sees the scale of the jets."""
         self.sliced = True
         """Set to False for layers that are compiled for the shapes of whole batches."""
         self.preprocess = Preprocess(FIELDS, scale_to_jet_pt=config.scale_to_jet_pt)

@@ -6,6 +6,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from training.models.encoder import EncoderConfig, Scale
+from training.models.encoders import AnyEncoderConfig
 from training.models.preprocess import DISPLACEMENT, IDENTITY
 from training.objectives.base import ObjectiveError
 
@@ -25,6 +27,15 @@ class DropoutConfig(BaseModel):
     drop_scale: float = Field(default=0.5, ge=0, le=1)
     """Probability that an encoder with ``scale_input`` is not shown the pT of a jet. At 0 it can only be used with the
     scale seen, at 1 only blind to it, in between either way."""
+
+
+def scales_of(config: DropoutConfig, encoder: AnyEncoderConfig) -> tuple[Scale, ...]:
+    """Which scales an encoder trained with ``config`` can be used with, the default first."""
+    if not (isinstance(encoder, EncoderConfig) and encoder.scale_input):
+        return ("blind",) if encoder.scale_to_jet_pt else ("seen",)
+    if config.drop_scale in (0, 1):
+        return ("blind",) if config.drop_scale else ("seen",)
+    return ("blind", "seen")
 
 
 class FieldDropout(nn.Module):

@@ -73,7 +73,7 @@ def jet_observables(
     (arXiv 1305.0007) and D2 = e3 / e2^3 (arXiv 1409.6298); shares of pT of each kind of particle, charged particles,
     jet charge sum q z^(1/2) (arXiv 1209.2421); the three largest significances |d0| / error, number, share of pT and
     mass of displaced tracks; N-subjettiness ratios and the soft-drop mass where stored. All of these stay as they are
-    when the jet's pT scale changes, but for what concerns tracks; jets that show their scale also have log pT and log m.
+    when the jet's pT scale changes, but for those of tracks; jets that show their scale also have log pT and log m.
 
     Parameters
     ----------

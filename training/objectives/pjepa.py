@@ -1,11 +1,11 @@
 """P-JEPA: predict the embeddings of hidden particles, and of the jet, from the visible ones (ML4Jets 2024).
 
-Of each jet several views are made (rotated, reflected, smeared), in each of which the context encoder sees 50-70 % of the
-particles. A predictor, told the kinematics of the hidden ones, predicts what a target encoder, the moving average of the
-context encoder that sees the whole jet, makes of them (Liu, Wang, Li, Qu). The loss has a part for particles, one for
-the identity of the hidden ones, and aggregated ones for the jet: the target's embedding of the jet, the agreement of
-the views of it, and label-free observables. With the particle, jet and identity weights at 0 neither target nor
-predictor is computed.
+Of each jet several views are made (rotated, reflected, smeared), in each of which the context encoder sees 50-70 % of
+the particles. A predictor, told the kinematics of the hidden ones, predicts what a target encoder, the moving average
+of the context encoder that sees the whole jet, makes of them (Liu, Wang, Li, Qu). The loss has a part for particles,
+one for the identity of the hidden ones, and aggregated ones for the jet: the target's embedding of the jet, the
+agreement of the views of it, and label-free observables. With the particle, jet and identity weights at 0 neither
+target nor predictor is computed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from training.objectives.augmentations import (
     visible_sum,
 )
 from training.objectives.base import ObjectiveError
-from training.objectives.dropout import GROUPS, DropoutConfig, FieldDropout
+from training.objectives.dropout import GROUPS, DropoutConfig, FieldDropout, scales_of
 from training.objectives.identity import IDENTITIES, identity_loss
 from training.objectives.masks import lengths, neighbours, split, take
 from training.objectives.observables import jet_observables, observable_names
@@ -73,8 +73,8 @@ class PJEPAConfig(DropoutConfig):
     views: int = Field(default=1, gt=0)
     """Views of a jet in a step."""
     predicted: float = Field(default=1.0, gt=0, le=1)
-    """Share of a batch's jets of which, in their first view, the target's embeddings are predicted: target and predictor
-    together cost about as much as the student does."""
+    """Share of a batch's jets of which, in their first view, the target's embeddings are predicted: target and
+    predictor together cost about as much as the student does."""
     augmentations: AugmentationConfig = AugmentationConfig()
     predictor: PredictorConfig = PredictorConfig()
     last_blocks: int = Field(default=3, gt=0)
@@ -96,7 +96,7 @@ class PJEPAConfig(DropoutConfig):
             msg = "weights: jet, agreement and observables are all 0, nothing would train the jet embedding"
             raise ValueError(msg)
         if self.weights.agreement and self.views < 2:
-            msg = f"views: {self.views}, but weights.agreement is {self.weights.agreement}; two views can agree, one cannot"
+            msg = f"views: {self.views}, but weights.agreement is {self.weights.agreement}; at least two can agree"
             raise ValueError(msg)
         return self
 
@@ -136,6 +136,8 @@ class PJEPA(TeacherStudent[Encoder]):
             raise ObjectiveError(msg)
         self.config, self.stored = config, observables
         self.drop = FieldDropout(config, size.fields)
+        self.scales = scales_of(config, size)
+        self.encoder.scale = self.target.scale = self.scales[0]
         self.optional_fields = self.drop.optional_fields
         if weights.particle or weights.identity:
             self.predictor = Predictor(config.predictor, size.dim, len(KINEMATIC_FEATURES))
