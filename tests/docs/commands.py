@@ -19,7 +19,20 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-OTHERS = {"apptainer", "cd", "conda", "curl", "export", "git", "module", "pre-commit", "sbatch", "source", "ssh", "tensorboard"}
+OTHERS = {
+    "apptainer",
+    "cd",
+    "conda",
+    "curl",
+    "export",
+    "git",
+    "module",
+    "pre-commit",
+    "sbatch",
+    "source",
+    "ssh",
+    "tensorboard",
+}
 """Programs that are not the project's; their words are not looked at."""
 
 

@@ -1,4 +1,7 @@
-"""Every code block of the README and of the documentation does what it says there."""
+"""Every code block of the README and of the documentation does what it says there.
+
+``REFRESH_OUTPUTS=1 pytest tests/docs/test_blocks.py`` writes what Python printed into the pages, where it is something else.
+"""
 
 from __future__ import annotations
 
@@ -43,16 +46,30 @@ def workplace(tmp_path: Path, sample: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_blocks(page: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     namespace: dict[str, Any] = {"__name__": "__main__"}
     printed: str | None = None
-    problems = []
+    problems, fresh = [], {}
     for block in blocks_of(page):
         try:
             if block.language == "text" and block.directly and printed is not None:
-                assert CHECK.check_output(block.code, printed, LIKE), f"expected\n{block.code}\ngot\n{printed}"
+                if not CHECK.check_output(block.code, printed, LIKE):
+                    fresh[block] = printed
                 continue
             printed = do(block, namespace, monkeypatch)
         except Exception as error:  # noqa: BLE001  every block of the page is reported
             problems.append(f"{block.place}: {type(error).__name__}: {error}")
+    if os.environ.get("REFRESH_OUTPUTS"):
+        replace(page, fresh)
+    else:
+        problems += [f"{block.place}: expected\n{block.code}\ngot\n{text}" for block, text in fresh.items()]
     assert not problems, "\n\n".join(problems)
+
+
+def replace(page: Path, fresh: dict[Block, str]) -> None:
+    """Write outputs into a page."""
+    lines = page.read_text().split("\n")
+    for block, printed in reversed(fresh.items()):
+        start = block.line - 1
+        lines[start : start + block.code.count("\n")] = printed.rstrip("\n").split("\n")
+    page.write_text("\n".join(lines))
 
 
 def do(block: Block, namespace: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> str | None:
