@@ -26,21 +26,21 @@ SUBSTRUCTURE = ("msoftdrop", "tau1", "tau2", "tau3", "tau4")
 """Written where the jets have them."""
 
 
-def jet_columns(jets: ak.Array, position: int, prefix: str = "jepa") -> dict[str, pa.Array]:
+def jet_columns(jets: ak.Array, position: int) -> dict[str, pa.Array]:
     """Columns ``jet<n>_*`` of one of the two jets of each event.
 
     Parameters
     ----------
     jets
-        ``events * 2 * jet`` with kinematics, and ``<prefix>_embedding`` and ``<prefix>_score_<class>``.
+        ``events * 2 * jet`` with kinematics, ``embedding`` and ``score_<class>``.
     position
         0 or 1; columns are called jet1 and jet2.
     """
     jet = jets[:, position]
-    names = {name: name for name in (*KINEMATICS, *SUBSTRUCTURE, "n_constituents") if name in jet.fields}
-    names |= {field: field.removeprefix(f"{prefix}_") for field in jet.fields if field.startswith(f"{prefix}_score_")}
-    columns = {f"jet{position + 1}_{ours}": pa.array(floats(jet[field])) for field, ours in names.items()}
-    embedding = floats(jet[f"{prefix}_embedding"])
+    names = [name for name in (*KINEMATICS, *SUBSTRUCTURE, "n_constituents") if name in jet.fields]
+    names += [name for name in jet.fields if name.startswith("score_")]
+    columns = {f"jet{position + 1}_{name}": pa.array(floats(jet[name])) for name in names}
+    embedding = floats(jet.embedding)
     size = embedding.shape[1]
     columns[f"jet{position + 1}_embedding"] = pa.FixedSizeListArray.from_arrays(pa.array(embedding.ravel()), size)
     return columns

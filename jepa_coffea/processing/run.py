@@ -13,6 +13,7 @@ from typing import Any
 from coffea.processor import IterativeExecutor, Runner
 from coffea.processor.executor import WorkItem
 
+from jepa_coffea.constituents.layouts import layout_named
 from jepa_coffea.constituents.record import LayoutError, UnreadableError
 from jepa_coffea.encoder.card import ModelError
 from jepa_coffea.encoder.providers import ProviderError
@@ -21,7 +22,6 @@ from jepa_coffea.processing.checkpoints import Checkpointer
 from jepa_coffea.processing.embedded_events import chunk_name, present
 from jepa_coffea.processing.executor import POOL, PinnedExecutor, resource_on
 from jepa_coffea.processing.filesets import File, look_at_all, plan_chunks, require_readable
-from jepa_coffea.processing.schemas import PFNano
 from jepa_coffea.processing.systematics import SystematicError
 
 DAMAGED = (OSError, UnreadableError)
@@ -41,7 +41,7 @@ def run(
     *,
     client: Any = None,
     treename: str = "Events",
-    schema: Any = PFNano,
+    schema: Any = None,
     chunksize: int = 20_000,
     skipbadfiles: bool = False,
     checkpoints: str | Path | None = None,
@@ -93,7 +93,7 @@ def run(
     here = IterativeExecutor(status=progress, retries=0)
     runner = Runner(
         here if client is None else PinnedExecutor(client=client, status=progress),
-        schema=schema,
+        schema=schema or layout_named("pfnano").schema_class(),
         skipbadfiles=DAMAGED if skipbadfiles else False,
         checkpointer=None if checkpoints is None else Checkpointer(checkpoints, processor),
     )

@@ -27,8 +27,6 @@ class Objective(nn.Module, ABC):
     ranks is the loss that one process would have on the global batch.
     """
 
-    needs_labels: bool = False
-    """Whether a batch without labels is an error."""
     compiled: bool = False
     """Whether parts are compiled for the shapes of whole batches."""
     optional_fields: tuple[str, ...] = ()
