@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,7 +22,7 @@ from training.data.columns import OBSERVABLES, Columns
 from training.data.config import DataConfig
 from training.data.plan import Plan, Stream, blocks_of
 from training.data.readers.base import JetFile
-from training.data.sources import Reading, expand, merge_classes, named, open_all, open_jets
+from training.data.sources import Reading, expand, fingerprint, merge_classes, named, open_all, open_jets
 from training.data.splits import Picked, Segment, Split, pick_per_class, split_files
 from training.data.window import Skipped, WindowReader
 
@@ -103,7 +102,7 @@ class Loader:
         """
         if state["data"] != self._identity:
             msg = (
-                "the loader state was saved with other data (files, number of jets, split, seed or batch settings) "
+                "the loader state was saved with other data (content of the files, split, seed or batch settings) "
                 f"than now: {state['data']} is not {self._identity}; resume with the same, or start a new run"
             )
             raise BadFileError(msg)
@@ -197,13 +196,16 @@ class _Producer:
 
 
 def _identity(config: DataConfig, split: Split, seed: int, segments: list[Segment]) -> str:
-    """Changes when the order of jets would."""
+    """Changes when the jets or their order would."""
     relevant = {"batch_size", "tokens", "bucketed", "max_particles", "window", "labels_per_class", "subset_seed"}
+    paths = list(dict.fromkeys(segment.file.path for segment in segments))
+    with ThreadPoolExecutor(8) as pool:
+        contents = dict(zip(paths, pool.map(fingerprint, paths), strict=True))
     content = {
         "config": {name: getattr(config, name) for name in sorted(relevant)},
         "split": split,
         "seed": seed,
-        "jets": [(Path(s.file.source).name, s.file.jets, s.start, s.stop) for s in segments],
+        "jets": [(contents[s.file.path], s.file.jets, s.start, s.stop) for s in segments],
     }
     return hashlib.blake2b(json.dumps(content).encode(), digest_size=8).hexdigest()
 

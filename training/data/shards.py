@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from jepa_coffea.constituents.record import JET_FIELDS, SUBJET
 from jepa_coffea.errors import BadFileError
+from jepa_coffea.files import synchronise_folder, write_text
 from training.data.checksums import Checksum, of_array
 from training.data.columns import GROUPS, OBSERVABLES, Columns
 from training.data.readers.base import JetFile, even_blocks, naming
@@ -112,6 +113,7 @@ class ShardWriter:
         write_text(self.partial / DESCRIPTION, shard.model_dump_json(indent=1))
         shutil.rmtree(self.folder, ignore_errors=True)
         self.partial.rename(self.folder)
+        synchronise_folder(self.folder.parent)
         return shard
 
     def __exit__(
@@ -147,19 +149,6 @@ class ShardWriter:
 
 HEADER_BYTES = 128
 """Size of the header of every column; the content follows."""
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write ``path`` in one go: it is either the old file or the whole new one, also after a crash."""
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        with partial.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def describe_shard(folder: Path) -> Shard:

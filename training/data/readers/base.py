@@ -21,6 +21,10 @@ LARGEST_BLOCK = 16384
 """Blocks are not larger than this, so that a few of them fit in memory at once."""
 
 
+class EmptyFileError(BadFileError):
+    """A file of the right form without a jet in it; left out beside files that have some."""
+
+
 class JetFile(ABC):
     """An open file with jets in it. Reading is safe from several threads."""
 

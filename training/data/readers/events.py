@@ -14,9 +14,8 @@ from jepa_coffea.constituents import Layout, LayoutError, constituents_of, jets_
 from jepa_coffea.constituents.columns import Columns as EventColumns
 from jepa_coffea.constituents.layout import find_layout
 from jepa_coffea.constituents.record import JET_FIELDS
-from jepa_coffea.errors import BadFileError
 from training.data.columns import GROUPS, OBSERVABLES, UNLABELLED, Columns, empty
-from training.data.readers.base import JetFile, even_blocks, naming
+from training.data.readers.base import EmptyFileError, JetFile, even_blocks, naming
 from training.data.readers.trees import LazyTree
 
 WORTH_A_LOOK = (
@@ -44,7 +43,7 @@ class EventFile(JetFile):
             entries = int(tree.num_entries)
             if entries == 0:
                 msg = f"{path}: tree {tree.name!r} has no events"
-                raise BadFileError(msg)
+                raise EmptyFileError(msg)
             self._find_branches(tree, layout)
             self.fields = self.layout.fields
             per_event = [
@@ -54,7 +53,7 @@ class EventFile(JetFile):
             self.jets = int(self._first[-1])
             if self.jets == 0:
                 msg = f"{path}: no jets in {collection} of {entries} events"
-                raise BadFileError(msg)
+                raise EmptyFileError(msg)
             clusters = np.unique(np.append(self._first[tree.common_entry_offsets()], [0, self.jets]))
             self.boundaries = even_blocks(clusters)
 

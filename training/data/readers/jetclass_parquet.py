@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from jepa_coffea.errors import BadFileError
 from training.data.classes import JETCLASS2
 from training.data.columns import UNLABELLED, Columns, empty, order_by_pt
-from training.data.readers.base import LARGEST_BLOCK, JetFile, even_blocks, naming
+from training.data.readers.base import LARGEST_BLOCK, EmptyFileError, JetFile, even_blocks, naming
 from training.data.readers.jetclass_root import EXTRA, JET, PARTICLES, fill_jets
 
 LABEL = "jet_label"
@@ -70,7 +70,7 @@ class JetClassParquet(JetFile):
             self.jets = int(meta.num_rows)
             if self.jets == 0:
                 msg = f"{path}: no rows"
-                raise BadFileError(msg)
+                raise EmptyFileError(msg)
             sizes = [meta.row_group(k).num_rows for k in range(meta.num_row_groups)]
             self._groups = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
             self._names = [name for name in names if name in {*(b for bs in PARTICLES.values() for b in bs), *JET}]

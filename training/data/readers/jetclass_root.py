@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from jepa_coffea.errors import BadFileError
 from training.data.classes import JETCLASS, JETCLASS2
 from training.data.columns import OBSERVABLES, UNLABELLED, Columns, empty, order_by_pt
-from training.data.readers.base import JetFile, even_blocks, naming
+from training.data.readers.base import EmptyFileError, JetFile, even_blocks, naming
 from training.data.readers.baskets import Baskets, flat
 from training.data.readers.trees import LazyTree
 
@@ -54,7 +54,7 @@ class JetClassRoot(JetFile):
             self.jets = int(tree.num_entries)
             if self.jets == 0:
                 msg = f"{path}: tree {TREE!r} has no entries"
-                raise BadFileError(msg)
+                raise EmptyFileError(msg)
             self._labels = [f"label_{name}" for name in JETCLASS if f"label_{name}" in keys]
             if "jet_label" in keys:
                 self.class_names, self._labels = JETCLASS2, ["jet_label"]
