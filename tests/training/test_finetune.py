@@ -139,13 +139,20 @@ def test_an_encoder_from_elsewhere(
 ) -> None:
     """An encoder whose files are not on this machine, as the one that comes with the package."""
     content = read_checkpoint(checkpoint_of(pretrained))
-    content["config"]["data"] |= {"files": ["gone/jets/*.root"], "test_files": ["gone/test/*.root"]}
+    gone = {"files": ["gone/jets/*.root"], "test_files": ["gone/test/*.root"]}
+    content["config"]["data"] |= gone
     (tmp_path / "shipped").mkdir()
     save_checkpoint(content, tmp_path / "shipped" / "checkpoint-000000004.pt")
     run = classifier(tmp_path / "shipped", tmp_path / "a", "--data", jetclass)
     assert load_objective(run)[1].data.test_files is None
     assert evaluate.main([str(run), "--device", "cpu"]) == 0
     assert json.loads((run / "evaluation.json").read_text())["jets"] == 90
+    # Their name may be that of the jets that are here.
+    content["config"]["data"]["files"] = [jetclass]
+    save_checkpoint(content, tmp_path / "shipped" / "checkpoint-000000005.pt")
+    again = classifier(tmp_path / "shipped", tmp_path / "again", "--data", jetclass)
+    assert load_objective(again)[1].data.test_files is None
+    (tmp_path / "shipped" / "checkpoint-000000005.pt").unlink()
     capfd.readouterr()
     assert finetune.main(["--encoder", str(tmp_path / "shipped"), "--output", str(tmp_path / "b")]) == 2
     assert "jets: nothing matches gone/jets/*.root" in (said := capfd.readouterr().err)
