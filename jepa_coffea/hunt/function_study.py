@@ -11,8 +11,8 @@ import numpy as np
 
 from jepa_coffea.bumphunt import FitError, HistogramError
 from jepa_coffea.bumphunt.envelope import function_envelope, spurious_signal
-from jepa_coffea.bumphunt.ftest import THRESHOLD, OrderChoice, OrderRule, choose_order, order_rule
-from jepa_coffea.bumphunt.functions import ALTERNATES, ORDERS
+from jepa_coffea.bumphunt.ftest import THRESHOLD, FTest, FTestRule, f_test, f_test_rule
+from jepa_coffea.bumphunt.functions import ALTERNATES, DIJET_FAMILY
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.hunt.experiment import Floats
 from jepa_coffea.hunt.state import FunctionStudy, Run
@@ -21,7 +21,7 @@ from jepa_coffea.report import Section, Table
 T = TypeVar("T")
 
 
-def with_function(run: Run, counts: Floats, windows: Windows) -> tuple[Run, FunctionStudy, tuple[OrderRule, ...]]:
+def with_function(run: Run, counts: Floats, windows: Windows) -> tuple[Run, FunctionStudy, tuple[FTestRule, ...]]:
     """The run with ``auto`` replaced by the chosen function, what there is to say about it, and how toys choose theirs.
 
     counts: the inclusive spectrum. With several windows the richest of the orders chosen with each one masked is taken.
@@ -29,14 +29,14 @@ def with_function(run: Run, counts: Floats, windows: Windows) -> tuple[Run, Func
     Raises FitError when not even the stiffest function can be fitted and one has to be chosen.
     """
     statistics, data = run.config.statistics, (counts, np.asarray(windows.edges))
-    choices: dict[str, OrderChoice] = {}
-    rules: tuple[OrderRule, ...] = ()
+    choices: dict[str, FTest] = {}
+    rules: tuple[FTestRule, ...] = ()
     if statistics.function == "auto":
         for window in windows.windows:
             how: dict[str, Any] = {"window": (window.low, window.high), "seed": run.config.seed}
-            choices[window.name] = choose_order(data, sqrt_s=statistics.sqrt_s, **how)
-            rules += (order_rule(data, sqrt_s=statistics.sqrt_s, **how),)
-        function = max((choice.function for choice in choices.values()), key=ORDERS.index)
+            choices[window.name] = f_test(data, sqrt_s=statistics.sqrt_s, **how)
+            rules += (f_test_rule(data, sqrt_s=statistics.sqrt_s, **how),)
+        function = max((choice.function for choice in choices.values()), key=DIJET_FAMILY.index)
         statistics = statistics.model_copy(update={"function": function})
         run = replace(run, config=run.config.model_copy(update={"statistics": statistics}))
     envelopes, spurious = {}, {}

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from jepa_coffea.bumphunt import BackgroundFit, GlobalSignificance, Scan
 from jepa_coffea.bumphunt.envelope import Envelope, SpuriousSignal
-from jepa_coffea.bumphunt.ftest import OrderChoice
+from jepa_coffea.bumphunt.ftest import FTest
 from jepa_coffea.bumphunt.limits import Limit
 from jepa_coffea.cwola.gates import Gate
 from jepa_coffea.cwola.scores import WindowScores
@@ -68,7 +68,7 @@ class FunctionStudy:
 
     function: str
     """The one that is used."""
-    choices: dict[str, OrderChoice]
+    choices: dict[str, FTest]
     """Empty when the document names the function."""
     envelopes: dict[str, Envelope | str]
     spurious: dict[str, SpuriousSignal | str]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.inference_setup import SIZES
+from benchmarks.inference.setup import SIZES
 from training.config import RunConfig, read_config
 from training.data.columns import OBSERVABLES
 from training.loop.checkpoint import new_objective

@@ -206,7 +206,11 @@ def stop_on_signals() -> Iterator[StopRequest]:
             raise KeyboardInterrupt
         request(number, frame)
 
-    handlers = {signal.SIGTERM: request, signal.SIGUSR1: request, signal.SIGINT: _interrupted}
+    handlers: dict[signal.Signals, Any] = {
+        signal.SIGTERM: request,
+        signal.SIGUSR1: request,
+        signal.SIGINT: _interrupted,
+    }
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield request
