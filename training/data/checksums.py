@@ -21,14 +21,39 @@ class Checksum:
         self._value = 0
 
     def update(self, data: bytes | memoryview) -> None:
+        """Take more bytes in.
+
+        Parameters
+        ----------
+        data
+            What follows.
+        """
         self._value = zlib.crc32(data, self._value)
 
     def hex(self) -> str:
+        """The checksum of all bytes so far.
+
+        Returns
+        -------
+        str
+            As in ``crc32:0a1b2c3d``.
+        """
         return f"crc32:{self._value:08x}"
 
 
 def of_file(path: Path) -> str:
-    """Checksum of a file."""
+    """Checksum of a file.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    str
+        As in ``crc32:0a1b2c3d``.
+    """
     checksum = Checksum()
     with path.open("rb") as file:
         while data := file.read(STEP):
@@ -64,7 +89,18 @@ def of_samples(path: Path) -> str:
 
 
 def of_array(array: NDArray[Any]) -> str:
-    """Checksum of the content of an array in C order."""
+    """Checksum of the content of an array, in C order.
+
+    Parameters
+    ----------
+    array
+        Of any type and shape.
+
+    Returns
+    -------
+    str
+        As in ``crc32:0a1b2c3d``.
+    """
     checksum = Checksum()
     flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
     for start in range(0, len(flat), STEP):

@@ -36,14 +36,34 @@ Files = str | tuple[str, ...] | dict[str, str | tuple[str, ...] | Source]
 
 
 def named(files: Files) -> dict[str, Source]:
-    """Sources by name; files given without a name are one source, ``data``."""
+    """Sources by name.
+
+    Parameters
+    ----------
+    files
+        What a configuration says; without a name they are one source, ``data``.
+
+    Returns
+    -------
+    dict
+    """
     if isinstance(files, str | tuple):
         return {"data": Source(files=files)}
     return {name: given if isinstance(given, Source) else Source(files=given) for name, given in files.items()}
 
 
 def expand(files: str | Iterable[str]) -> list[str]:
-    """Paths that the globs match, sorted within a glob, each once. A folder of shards stands for the shards in it.
+    """Paths of files, each once.
+
+    Parameters
+    ----------
+    files
+        Globs; a folder of shards, or its manifest, stands for the shards in it.
+
+    Returns
+    -------
+    list of str
+        Sorted within a glob.
 
     Raises
     ------
@@ -89,6 +109,17 @@ class Reading:
 
 def open_jets(path: str, reading: Reading) -> JetFile:
     """Open a file of jets of whatever kind.
+
+    Parameters
+    ----------
+    path
+        The file, or the folder of a shard.
+    reading
+        How files of events are read.
+
+    Returns
+    -------
+    JetFile
 
     Raises
     ------
@@ -152,7 +183,7 @@ def open_all(
         If a file cannot be opened or is a copy of another and ``skip_bad`` is False, or if none is left.
     """
 
-    def attempt(path: str) -> JetFile | BadFileError:
+    def _attempt(path: str) -> JetFile | BadFileError:
         try:
             return opener(path)
         except BadFileError as error:
@@ -160,7 +191,7 @@ def open_all(
 
     opened: list[JetFile] = []
     with ThreadPoolExecutor(4) as pool:
-        results: Iterable[JetFile | BadFileError] = pool.map(attempt, paths)
+        results: Iterable[JetFile | BadFileError] = pool.map(_attempt, paths)
         if len(paths) > 100:
             results = track(results, f"opening {len(paths)} files", total=len(paths), transient=True)
         for path, result in zip(paths, results, strict=True):
@@ -217,5 +248,15 @@ def fingerprint(path: str) -> str:
 
 
 def merge_classes(names: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
-    """All class names, in the order in which they first appear."""
+    """All class names, in the order in which they first appear.
+
+    Parameters
+    ----------
+    names
+        Those of each file.
+
+    Returns
+    -------
+    tuple of str
+    """
     return tuple(dict.fromkeys(name for some in names for name in some))
