@@ -150,7 +150,7 @@ def _begin(
         validation=extras.validation,
     )
     if resume:
-        state.resume(resume, config, ranks)
+        state.resume(resume, config, ranks, other_data=extras.other_data)
     if config.compile:
         objective.compile()
     return state

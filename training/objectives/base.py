@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from jepa_coffea.errors import JepaCoffeaError
 from training.data.batch import Batch
 from training.models.compiled import compile_regions
+from training.models.encoder import Scale
 from training.models.encoders import AnyEncoder
 from training.models.slices import slices
 
@@ -31,6 +32,8 @@ class Objective(nn.Module, ABC):
     """Whether parts are compiled for the shapes of whole batches."""
     optional_fields: tuple[str, ...] = ()
     """Fields dropped at random in training, which events may therefore lack."""
+    scales: tuple[Scale, ...] = ()
+    """Whether the exported encoder may be blind to the scale of the jets, see it, or either; empty: as it is built."""
 
     @abstractmethod
     def forward(self, batch: Batch, progress: float = 0.0) -> dict[str, Tensor]:
