@@ -47,7 +47,10 @@ class ZCalibration(Record):
         )
 
 
-UNCALIBRATED = "Not calibrated: no pseudo-experiments of the whole analysis say how Z is distributed without a signal. Significances and limits from these numbers may be too strong."
+UNCALIBRATED = (
+    "Not calibrated: no pseudo-experiments of the whole analysis say how Z is distributed without a signal. "
+    "Significances and limits from these numbers may be too strong."
+)
 """What an export says where there is no calibration."""
 
 

@@ -98,8 +98,13 @@ def crossings(curves: Curves, grid: Array, alpha: float) -> tuple[float, Array]:
         if below:
             more = grid[0] * np.array([0.5, 0.75])
             grid, values = np.append(more, grid), np.vstack([curves(more), values])
-    found = [crossing(grid, curve, target) for curve in values.T]
-    return found[0], np.array(found[1:])
+    found = np.array([crossing(grid, curve, target) for curve in values.T])
+    # Where the background that fits best reaches 0 the curves have kinks: once more, close by.
+    near = np.unique(np.concatenate([0.97 * found, found, 1.03 * found]))
+    grid, values = np.append(grid, near), np.vstack([values, curves(near)])
+    order = np.unique(grid, return_index=True)[1]
+    found = np.array([crossing(grid[order], curve, target) for curve in values[order].T])
+    return float(found[0]), found[1:]
 
 
 def crossing(grid: Array, curve: Array, target: float) -> float:
