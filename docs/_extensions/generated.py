@@ -13,7 +13,7 @@ import yaml_pages
 
 def setup(app: Any) -> dict[str, bool]:
     """Make them before Sphinx looks for pages."""
-    app.connect("config-inited", lambda app, config: make(Path(app.srcdir)))
+    app.connect("config-inited", lambda app, _: make(Path(app.srcdir)))
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 

@@ -7,6 +7,7 @@ import inspect
 import re
 import textwrap
 import types
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -22,20 +23,17 @@ INTRODUCTION = {
     "yaml-hunt.md": (
         "Hunt document",
         HuntConfig,
-        "What `jepa-coffea hunt hunt.yaml` reads. Relative paths are relative to the document. An unknown key is an "
-        "error that names it.",
+        "What `jepa-coffea hunt hunt.yaml` reads. Paths are relative to the document. Unknown keys are errors.",
     ),
     "yaml-embed.md": (
         "Embed document",
         EmbedConfig,
-        "What `jepa-coffea embed hunt.yaml` reads: the section `embed` of a document, so that one file can say both "
-        "what to embed and what to hunt. The keys below stand under `embed:`.",
+        "What `jepa-coffea embed hunt.yaml` reads: the section `embed` of a document. These keys stand under `embed:`.",
     ),
     "yaml-training.md": (
         "Training configuration",
         RunConfig,
-        "What `training/pretrain.py --config` reads, and what `--set section.key=value` changes. The configurations in "
-        "`training/configs` are examples.",
+        "What `pretrain.py --config` reads, and `--set section.key=value` changes. Examples: `training/configs`.",
     ),
 }
 
@@ -86,7 +84,7 @@ def attribute_docstrings(model: type[BaseModel]) -> dict[str, str]:
     found: dict[str, str] = {}
     for cls in reversed([base for base in model.__mro__ if issubclass(base, BaseModel) and base is not BaseModel]):
         body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0].body  # type: ignore[attr-defined]
-        for statement, following in zip(body, body[1:], strict=False):
+        for statement, following in pairwise(body):
             if not (isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)):
                 continue
             if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):

@@ -85,6 +85,7 @@ def main(cluster: Any, options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
+    words = parse()
     from lpcjobqueue import LPCCondorCluster
 
-    main(LPCCondorCluster(ship_env=True, memory="4GB"), parse())
+    main(LPCCondorCluster(ship_env=True, memory="4GB"), words)

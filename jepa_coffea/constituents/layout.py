@@ -151,13 +151,13 @@ def register(name: str, *, recognise: Recognise, fields: Collection[str] = FIELD
     [[[5.0]]]
     """
 
-    def decorate(particles: ReadParticles) -> ReadParticles:
+    def _decorate(particles: ReadParticles) -> ReadParticles:
         _LAYOUTS.pop(name, None)
         summary = (particles.__doc__ or "").strip().split("\n")[0]
         _LAYOUTS[name] = Layout(name, tuple(fields), recognise, particles, description=summary, **more)
         return particles
 
-    return decorate
+    return _decorate
 
 
 def registered() -> dict[str, Layout]:

@@ -36,6 +36,10 @@ def jet_columns(jets: ak.Array, position: int) -> dict[str, pa.Array]:
         ``events * 2 * jet`` with kinematics, ``embedding`` and ``score_<class>``.
     position
         0 or 1; columns are called jet1 and jet2.
+
+    Returns
+    -------
+    dict of pyarrow.Array
     """
     jet = jets[:, position]
     names = [name for name in (*KINEMATICS, *SUBSTRUCTURE, "n_constituents") if name in jet.fields]
@@ -48,12 +52,36 @@ def jet_columns(jets: ak.Array, position: int) -> dict[str, pa.Array]:
 
 
 def floats(column: ak.Array) -> NDArray[np.float32]:
-    """A column as float32, [event] or [event, dim]."""
+    """A column as float32, [event] or [event, dim].
+
+    Parameters
+    ----------
+    column
+        Numbers, or vectors of one length, one an event.
+
+    Returns
+    -------
+    numpy.ndarray
+    """
     return np.asarray(ak.to_numpy(ak.to_regular(column, axis=None)), dtype=np.float32)
 
 
 def table(event_columns: Mapping[str, ArrayLike], jets: ak.Array, provenance: Mapping[str, Any]) -> pa.Table:
-    """One row an event: the columns given, and those of both jets; ``provenance`` goes into the metadata."""
+    """One row an event: the columns given, and those of both jets; ``provenance`` goes into the metadata.
+
+    Parameters
+    ----------
+    event_columns
+        Name to values, [event].
+    jets
+        ``events * 2 * jet``, see :func:`jet_columns`.
+    provenance
+        What JSON can write.
+
+    Returns
+    -------
+    pyarrow.Table
+    """
     columns = {name: pa.array(np.asarray(values)) for name, values in event_columns.items()}
     for position in (0, 1):
         columns |= jet_columns(jets, position)
@@ -63,12 +91,27 @@ def table(event_columns: Mapping[str, ArrayLike], jets: ak.Array, provenance: Ma
 
 @lru_cache
 def versions() -> dict[str, str]:
-    """Versions of what decides the numbers in a file."""
+    """Versions of what decides the numbers in a file.
+
+    Returns
+    -------
+    dict of str
+    """
     return {name: version(name) for name in ("jepa-coffea", "coffea", "awkward", "numpy")}
 
 
 def chunk_name(metadata: Mapping[str, Any]) -> str:
-    """File name of a chunk from coffea's metadata: the same for every attempt, different for every range of entries."""
+    """File name of a chunk from coffea's metadata: the same for every attempt, different for every range of entries.
+
+    Parameters
+    ----------
+    metadata
+        With ``fileuuid``, ``entrystart`` and ``entrystop``.
+
+    Returns
+    -------
+    str
+    """
     return f"{metadata['fileuuid']}-{metadata['entrystart']}-{metadata['entrystop']}.parquet"
 
 
@@ -152,6 +195,15 @@ def present(folder: str | Path, dataset: str) -> set[str]:
 
 def read_provenance(path: str | Path) -> dict[str, Any]:
     """What a file of embedded events says of where it came from: model and its hash, dataset, configuration, versions.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+
+    Returns
+    -------
+    dict
 
     Raises
     ------

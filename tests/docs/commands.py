@@ -19,39 +19,28 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-OTHERS = {
-    "apptainer",
-    "cd",
-    "conda",
-    "curl",
-    "export",
-    "git",
-    "module",
-    "pre-commit",
-    "sbatch",
-    "source",
-    "ssh",
-    "tensorboard",
-}
+OTHERS = {"cd", "conda", "export", "git", "pre-commit", "sbatch", "source"}
 """Programs that are not the project's; their words are not looked at."""
 
 
-class Parsed(Exception):
+class ParsedError(Exception):
     """The command line was understood."""
 
 
 def lines_of(code: str) -> Iterator[list[str]]:
     """The commands of a block as words; comments and continued lines are no commands of their own."""
-    joined = code.replace("\\\n", " ")
     checked = subprocess.run(["bash", "-n"], input=code, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
-    for line in joined.split("\n"):
-        for command in re.split(r"&&|\|\||;|\|(?!auto|FILE)", line):
-            words = shlex.split(command, comments=True)
-            while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
-                words = words[1:]
-            if words:
+    for line in code.replace("\\\n", " ").split("\n"):
+        tokens = shlex.shlex(line, posix=True, punctuation_chars=True)
+        tokens.whitespace_split = True
+        words: list[str] = []
+        for word in [*tokens, ";"]:
+            if word not in (";", "&&", "||", "|"):
+                words += [] if not words and re.fullmatch(r"[A-Z_]+=\S*", word) else [word]
+            elif words:
                 yield words
+                words = []
 
 
 def check(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +50,7 @@ def check(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         return
     if program == "make":
         targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M)
-        assert [word for word in arguments if "=" not in word][0] in targets
+        assert next(word for word in arguments if "=" not in word) in targets
     elif program == "pip" or words[:3] == ["python", "-m", "pip"]:
         for extra in re.findall(r"\[([\w,-]+)\]", " ".join(arguments)):
             known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -93,17 +82,16 @@ def understood(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def parse(self: argparse.ArgumentParser, *given: Any, **options: Any) -> NoReturn:
         original(self, *given, **options)
-        raise Parsed
+        raise ParsedError
 
     complaint = io.StringIO()
     with monkeypatch.context() as patch, contextlib.redirect_stderr(complaint), contextlib.redirect_stdout(complaint):
         patch.setattr(argparse.ArgumentParser, "parse_args", parse)
         try:
             command()
-        except Parsed:
+        except ParsedError:
             return
         except SystemExit as left:
-            assert left.code in (0, None), complaint.getvalue()
-            return
-    msg = "the command did not parse its arguments"
-    raise AssertionError(msg)
+            if left.code in (0, None):
+                return
+    raise AssertionError(complaint.getvalue() or "the command did not parse its arguments")

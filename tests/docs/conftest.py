@@ -17,7 +17,7 @@ SIMULATE = [sys.executable, str(ROOT / "examples/simulate.py"), "--mpi", "off", 
 
 @pytest.fixture(scope="session")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ``qcd.root`` and ``wprime.root``, made once for all processes of a test run."""
+    """A folder with ``qcd.root``, ``wprime.root`` and ``events.root``, made once for all processes of a test run."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "documented-samples"
     folder.mkdir(exist_ok=True)
@@ -28,4 +28,6 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
             if not file.exists():
                 command = [*SIMULATE, "--process", name, *options, "--events", "200", "--output", str(file)]
                 subprocess.run(command, check=True, capture_output=True)
+        if not (folder / "events.root").exists():
+            (folder / "events.root").symlink_to("wprime.root")
     return folder

@@ -1,4 +1,7 @@
-"""Every code block of the README and of the documentation does what it says there."""
+"""Every code block of the README and of the documentation does what it says there.
+
+``REFRESH_OUTPUTS=1 pytest tests/docs/test_blocks.py`` writes into the pages what Python printed where it has changed.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -43,16 +47,30 @@ def workplace(tmp_path: Path, sample: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_blocks(page: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     namespace: dict[str, Any] = {"__name__": "__main__"}
     printed: str | None = None
-    problems = []
+    problems, fresh = [], {}
     for block in blocks_of(page):
         try:
             if block.language == "text" and block.directly and printed is not None:
-                assert CHECK.check_output(block.code, printed, LIKE), f"expected\n{block.code}\ngot\n{printed}"
+                if not CHECK.check_output(block.code, printed, LIKE):
+                    fresh[block] = printed
                 continue
             printed = do(block, namespace, monkeypatch)
         except Exception as error:  # noqa: BLE001  every block of the page is reported
             problems.append(f"{block.place}: {type(error).__name__}: {error}")
+    if os.environ.get("REFRESH_OUTPUTS"):
+        replace(page, fresh)
+    else:
+        problems += [f"{block.place}: expected\n{block.code}\ngot\n{text}" for block, text in fresh.items()]
     assert not problems, "\n\n".join(problems)
+
+
+def replace(page: Path, fresh: dict[Block, str]) -> None:
+    """Write outputs into a page."""
+    lines = page.read_text().split("\n")
+    for block, printed in reversed(fresh.items()):
+        start = block.line - 1
+        lines[start : start + block.code.count("\n")] = printed.rstrip("\n").split("\n")
+    page.write_text("\n".join(lines))
 
 
 def do(block: Block, namespace: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> str | None:
@@ -73,7 +91,9 @@ def do(block: Block, namespace: dict[str, Any], monkeypatch: pytest.MonkeyPatch)
             documents.check(block.code)
         case "json":
             json.loads(block.code)
-        case "text" | "bibtex" | "cpp":
+        case "toml":
+            tomllib.loads(block.code)
+        case "text":
             pass
         case name if name.startswith("{"):  # a directive of MyST
             pass
@@ -89,7 +109,7 @@ def run(sources: list[str], block: Block, namespace: dict[str, Any]) -> str:
     with contextlib.redirect_stdout(output), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the libraries; a reader sees them, and they fail other tests
         for source in sources:
-            exec(compile(source, block.place, "exec"), namespace)  # noqa: S102
+            exec(compile(source, block.place, "exec"), namespace)
     return output.getvalue()
 
 
