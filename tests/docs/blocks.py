@@ -17,12 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FENCE = re.compile(
-<<<<<<< HEAD
-    r"^(?P<indent> *)(?P<ticks>```+|~~~+)(?P<info>[^\n]*)\n(?P<body>.*?)^(?P=indent)(?P=ticks) *$", re.M | re.S
-=======
     r"^(?P<indent> *)(?P<ticks>```+|~~~+)(?P<info>[^\n]*)\n(?P<body>.*?)^(?P=indent)(?P=ticks) *$",
     re.MULTILINE | re.DOTALL,
->>>>>>> main
 )
 COMMENT = re.compile(r"<!--\s*(?P<text>[^>]*?)\s*-->\s*\Z")
 
