@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import queue
 import threading
 from collections.abc import Iterator
@@ -27,8 +26,6 @@ from training.data.splits import Picked, Segment, Split, pick_per_class, split_f
 from training.data.window import Skipped, WindowReader
 
 __all__ = ["DataConfig", "Loader", "make_loader"]
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -165,7 +162,7 @@ class Loader:
                 self._position = after
                 yield batch
             self._position = Position(start.epoch + 1)
-            self.skipped.report(log)
+            self.skipped.report()
         finally:
             producer.close()
 
@@ -332,6 +329,7 @@ def make_loader(
             streams.append(Stream(tuple(blocks), weight, number))
         files += [segment.file for segment in found]
         segments += found
+    skipped.report_files()
     if not files:
         msg = f"split {split!r} has no jets: data.val_fraction is {config.val_fraction}, data.test_fraction "
         msg += f"{config.test_fraction}, and there are no data.{split}_files"

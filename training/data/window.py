@@ -23,19 +23,23 @@ from training.data.plan import Block
 from training.data.readers.base import JetFile, describe, usable
 from training.data.shards import ShardFile
 
+log = logging.getLogger(__name__)
+
 
 @dataclass
 class Skipped:
     """What was left out because it could not be used; filled by several threads."""
 
     files: dict[str, str] = field(default_factory=dict)
-    """Path to the reason, for whole files and for stretches of files that cannot be read."""
+    """Path to the reason, for whole files."""
     jets: dict[str, dict[str, set[int]]] = field(default_factory=dict)
     """Path to reason to positions of single jets."""
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _told: dict[tuple[str, str], int] = field(default_factory=dict, repr=False)
+    """How many jets of a file were said to be left out for a reason."""
 
     def add(self, path: str, left_out: dict[str, list[int]]) -> None:
-        """Note jets that were left out.
+        """Note jets that were left out; what is new of a file is said at once, further jets by :meth:`report`.
 
         Parameters
         ----------
@@ -46,21 +50,27 @@ class Skipped:
         """
         with self.lock:
             for why, where in left_out.items():
-                self.jets.setdefault(path, {}).setdefault(why, set()).update(where)
+                positions = self.jets.setdefault(path, {}).setdefault(why, set())
+                positions.update(where)
+                if (path, why) not in self._told:
+                    self._tell(path, why, len(positions))
 
-    def report(self, log: logging.Logger) -> None:
-        """Say what was left out, if anything.
-
-        Parameters
-        ----------
-        log
-            Where to say it.
-        """
+    def report_files(self) -> None:
+        """Say which files were left out, if any."""
         for path, why in self.files.items():
             log.warning("left out: %s", why if path in why else f"{path}: {why}")
-        for path, reasons in self.jets.items():
-            for why, where in reasons.items():
-                log.warning("left out: %s: %d jets with %s", path, len(where), why)
+
+    def report(self) -> None:
+        """Say how many jets were left out, where it is more than was said before."""
+        with self.lock:
+            for path, reasons in self.jets.items():
+                for why, where in reasons.items():
+                    if len(where) > self._told[path, why]:
+                        self._tell(path, why, len(where))
+
+    def _tell(self, path: str, why: str, jets: int) -> None:
+        self._told[path, why] = jets
+        log.warning("left out: %s: %d jets with %s", path, jets, why)
 
 
 class WindowReader:
