@@ -65,14 +65,16 @@ class CWoLaProcessor(DijetEmbedder):
 
     Parameters
     ----------
-    embedder, selection, collection
-        As for :class:`jepa_coffea.processing.processor.DijetEmbedder`; the selection should be that of the training.
+    embedder
+        As for :class:`jepa_coffea.processing.processor.DijetEmbedder`.
     ensembles
         Trained classifiers, one ensemble a window; see :func:`train`.
     features
         The features that they were trained on.
     mjj_edges
         Bin edges of m_jj, GeV: those of the background fit.
+    selection, collection
+        As for :class:`jepa_coffea.processing.processor.DijetEmbedder`; the selection should be that of the training.
     systematics
         Variations, each a category of the axis ``systematic``; events are scored with the momenta that it gives them.
 

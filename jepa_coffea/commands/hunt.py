@@ -16,6 +16,7 @@ from jepa_coffea.hunt.config import HuntConfig, read_config
 from jepa_coffea.hunt.counting import FUNCTION
 from jepa_coffea.hunt.pipeline import run_hunt
 from jepa_coffea.hunt.state import HuntResult, Run
+from jepa_coffea.report.html import with_error
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -109,10 +110,10 @@ def _table(result: HuntResult) -> Table:
             selection.window,
             "all" if selection.efficiency == 1 else f"{selection.efficiency:g}",
             str(selection.n),
-            f"{estimate.b:.1f} ± {estimate.sigma_b:.1f}",
-            f"{estimate.z:.2f}",
-            f"{estimate.p:.2g}",
-            f"{corrected.z:.2f} ± {corrected.z_error:.2f}" if corrected else "",
+            with_error(estimate.b, estimate.sigma_b, 1),
+            "-" if estimate.problem else f"{estimate.z:.2f}",
+            "-" if estimate.problem else f"{estimate.p:.2g}",
+            with_error(corrected.z, corrected.z_error) if corrected else "",
             f"{corrected.p:.2g}" if corrected else "",
         )
     return table

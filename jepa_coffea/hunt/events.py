@@ -150,10 +150,12 @@ def column(table: pa.Table, name: str, file: Path) -> Floats:
 
     Parameters
     ----------
-    table, file
+    table
         Where it stands.
     name
         Its name.
+    file
+        Of the table, for messages.
 
     Returns
     -------
@@ -181,33 +183,38 @@ def per_jet(table: pa.Table, name: str, file: Path) -> npt.NDArray[np.float64]:
 
     Parameters
     ----------
-    table, file
+    table
         Where its columns stand.
     name
         A column without ``jet1_`` or ``jet2_`` before it. Made here are ``log_mass_over_pt`` and ratios ``tauNM`` =
         tau_N / tau_M; a jet with tau_M = 0 has ratio 0.
+    file
+        Of the table, for messages.
 
     Returns
     -------
     array of float, (events, 2)
     """
 
-    def of(jet: str, what: str) -> Floats:
-        return column(table, f"{jet}_{what}", file).astype(float)
-
-    def value(jet: str) -> Floats:
-        ratio = re.fullmatch(r"tau(\d)(\d)", name)
-        if ratio:
-            over, under = of(jet, f"tau{ratio[1]}"), of(jet, f"tau{ratio[2]}")
-            return np.divide(over, under, out=np.zeros_like(over), where=under > 0)
-        if name == "log_mass_over_pt":
-            return np.log(np.maximum(of(jet, "mass"), 0.1) / of(jet, "pt"))
-        return of(jet, name)
-
-    both = np.stack([value("jet1"), value("jet2")], axis=1)
-    swap = of("jet2", "mass") > of("jet1", "mass")
+    both = np.stack([_of_jet(table, jet, name, file) for jet in ("jet1", "jet2")], axis=1)
+    swap = column(table, "jet2_mass", file) > column(table, "jet1_mass", file)
     both[swap] = both[swap, ::-1]
     return both
+
+
+def _of_jet(table: pa.Table, jet: str, name: str, file: Path) -> Floats:
+    """An observable of one jet, (events,); see :func:`per_jet`."""
+
+    def read(what: str) -> Floats:
+        return column(table, f"{jet}_{what}", file).astype(float)
+
+    ratio = re.fullmatch(r"tau(\d)(\d)", name)
+    if ratio:
+        over, under = read(f"tau{ratio[1]}"), read(f"tau{ratio[2]}")
+        return np.divide(over, under, out=np.zeros_like(over), where=under > 0)
+    if name == "log_mass_over_pt":
+        return np.log(np.maximum(read("mass"), 0.1) / read("pt"))
+    return read(name)
 
 
 def feature_matrix(
@@ -217,10 +224,12 @@ def feature_matrix(
 
     Parameters
     ----------
-    table, file
+    table
         Where their columns stand.
     features
         Which ones.
+    file
+        Of the table, for messages.
 
     Returns
     -------

@@ -62,10 +62,14 @@ def out_of_fold_scores(run: Run, key: str, events: Events, method: Method) -> Se
 
     Parameters
     ----------
-    run, events, method
+    run
         The hunt.
     key
         Of the input and of everything that decides the classifiers.
+    events
+        Of the data.
+    method
+        What is done to them.
 
     Returns
     -------
@@ -85,10 +89,12 @@ def all_gates(run: Run, key: str, events: Events, scores: Sequence[WindowScores]
 
     Parameters
     ----------
-    run, key, events, method
+    run, key, events
         As for :func:`out_of_fold_scores`.
     scores
         One a window; those without scores have no gates.
+    method
+        What is done to the data.
 
     Returns
     -------

@@ -6,7 +6,7 @@ from jepa_coffea.hunt.counting import ESTIMATES, FUNCTION
 from jepa_coffea.hunt.global_p import GlobalP
 from jepa_coffea.hunt.state import HuntResult
 from jepa_coffea.plots import plot_calibration
-from jepa_coffea.report.html import ReportFigure, ReportSection, ReportTable
+from jepa_coffea.report.html import ReportFigure, ReportSection, ReportTable, with_error
 
 NAMES = {"function": "function", "transfer_factor": "transfer factor"}
 
@@ -39,12 +39,9 @@ def calibration_section(result: HuntResult) -> ReportSection:
             if corrected is None:
                 continue
             null = corrected.null
-            mean, width = (
-                f"{value:.3f} ± {error:.3f}"
-                for value, error in ((null.mean, null.mean_error), (null.width, null.width_error))
-            )
             where = [one.selection.window, one.selection.efficiency, NAMES[estimate]]
-            rows.append([*where, len(null.toys), null.failed, mean, width, null.gaussian_p])
+            moments = [with_error(null.mean, null.mean_error, 3), with_error(null.width, null.width_error, 3)]
+            rows.append([*where, len(null.toys), null.failed, *moments, null.gaussian_p])
     columns = ["window", "efficiency", "background by", "experiments", "failed fits", "mean of Z", "width of Z"]
     columns += ["Gaussian p"]
     caption = (

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from jepa_coffea.hunt.counting import ESTIMATES, FUNCTION
 from jepa_coffea.hunt.state import Finding, HuntResult
 from jepa_coffea.hunt.verdict import AGREEMENT
-from jepa_coffea.report.html import ReportSection, ReportTable
+from jepa_coffea.report.html import ReportSection, ReportTable, with_error
 
 
 def excess_section(result: HuntResult) -> ReportSection:
@@ -41,10 +41,10 @@ def _row(finding: Finding) -> list[object]:
         selection.window,
         selection.efficiency,
         selection.n,
-        f"{estimate.b:.1f} ± {estimate.sigma_b:.1f}",
+        with_error(estimate.b, estimate.sigma_b, 1),
         estimate.z,
         estimate.p,
-        None if corrected is None else f"{corrected.z:.2f} ± {corrected.z_error:.2f}",
+        None if corrected is None else with_error(corrected.z, corrected.z_error),
         None if corrected is None else corrected.p,
         None if corrected is None else corrected.rank_p,
         None if estimate.problem else estimate.fit_p,
@@ -64,8 +64,8 @@ def _estimates(findings: Sequence[Finding]) -> list[ReportTable]:
             [
                 s.window,
                 s.efficiency,
-                f"{one.b:.1f} ± {one.sigma_b:.1f}",
-                f"{other.b:.1f} ± {other.sigma_b:.1f}",
+                with_error(one.b, one.sigma_b, 1),
+                with_error(other.b, other.sigma_b, 1),
                 one.z,
                 other.z,
                 *(_corrected(finding, name) for name in ESTIMATES),
@@ -87,4 +87,4 @@ def _estimates(findings: Sequence[Finding]) -> list[ReportTable]:
 
 def _corrected(finding: Finding, estimate: str) -> str:
     corrected = finding.calibrated(estimate)
-    return "uncalibrated" if corrected is None else f"{corrected.z:.2f} ± {corrected.z_error:.2f}"
+    return "uncalibrated" if corrected is None else with_error(corrected.z, corrected.z_error)

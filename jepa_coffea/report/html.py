@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import platform
 import struct
 from collections.abc import Mapping, Sequence
@@ -136,6 +137,24 @@ def write_report(path: str | Path, report: Report) -> Path:
     return target
 
 
+def with_error(value: float, error: float, digits: int = 2) -> str:
+    """A number with its error, as tables show it.
+
+    Parameters
+    ----------
+    value, error
+        The number and its error.
+    digits
+        After the decimal point.
+
+    Returns
+    -------
+    str
+        A dash where there is no number.
+    """
+    return "-" if math.isnan(value) else f"{value:.{digits}f} ± {error:.{digits}f}"
+
+
 def _numeric(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
@@ -146,6 +165,8 @@ def _cell(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
+        if not math.isfinite(value):
+            return "-" if math.isnan(value) else str(value)
         return f"{value:.0f}" if value == round(value) and abs(value) < 1e6 else f"{value:.4g}"
     return str(value)
 

@@ -2,10 +2,13 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
+import pytest
 from matplotlib.figure import Figure
 
 from jepa_coffea.plots import save
 from jepa_coffea.report import Check, Report, ReportFigure, ReportSection, ReportTable, write_report
+from jepa_coffea.report.html import with_error
 
 CHECKS = [
     Check("AUC low/high", True, "0.503 +- 0.006", "0.5 within 3 sigma", "The classifier sees the mass."),
@@ -40,6 +43,7 @@ def picture() -> Figure:
 
 def test_self_contained_and_complete(tmp_path: Path) -> None:
     file = save(picture(), tmp_path / "a.png")
+    rows = [["2.5-3.1", 3.21456, 150, True], ["none", np.nan, -np.inf, None]]
     report = Report(
         title="A <hunt>",
         summary="An excess.",
@@ -48,7 +52,7 @@ def test_self_contained_and_complete(tmp_path: Path) -> None:
             ReportSection(
                 "Fits",
                 "Masked & fitted.",
-                [ReportTable("Windows", ["window", "Z", "n", "ok"], [["2.5-3.1", 3.21456, 150, True]], "Local.")],
+                [ReportTable("Windows", ["window", "Z", "n", "ok"], rows, "Local.")],
                 [ReportFigure("Spectrum", picture()), ReportFigure("Again", file, "From a file.")],
             )
         ],
@@ -66,6 +70,7 @@ def test_self_contained_and_complete(tmp_path: Path) -> None:
         "A <hunt>",
         "3.215",
         "150",
+        "-inf",
         "yes",
         "seed: 1\nfit: <dijet3>",
         "✗ failed",
@@ -88,3 +93,8 @@ def test_wide_pictures_get_the_whole_width(tmp_path: Path) -> None:
         (' class="wide-picture"', "2"),
         ("", "3"),
     ]
+
+
+@pytest.mark.parametrize(("value", "shown"), [(1.234, "1.2 ± 0.5"), (np.nan, "-")])
+def test_a_number_has_an_error_and_nothing_has_a_dash(value: float, shown: str) -> None:
+    assert with_error(value, 0.52, 1) == shown
