@@ -19,7 +19,7 @@ from rich.console import Console
 
 from jepa_coffea import JEPAEmbedder
 from jepa_coffea.clusters import local
-from jepa_coffea.processing.dijets import DijetSelection
+from jepa_coffea.processing import DijetSelection
 from jepa_coffea.processing.run import run
 from jepa_coffea.processing.run_report import report
 from processors.embed import EmbedProcessor

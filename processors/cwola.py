@@ -19,9 +19,8 @@ from jepa_coffea.cwola.folds import event_hash
 from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.events import feature_matrix, read_events
 from jepa_coffea.hunt.sections import FeatureConfig
-from jepa_coffea.processing import embedded_events
+from jepa_coffea.processing import DijetSelection, embedded_events
 from jepa_coffea.processing.chunk import Chunk
-from jepa_coffea.processing.dijets import DijetSelection
 from jepa_coffea.processing.processor import DijetEmbedder, EmbeddedDijets
 from jepa_coffea.processing.systematics import NOMINAL, Systematics
 

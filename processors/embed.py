@@ -11,9 +11,8 @@ import hist
 import numpy as np
 
 from jepa_coffea import JEPAEmbedder
-from jepa_coffea.processing import embedded_events
+from jepa_coffea.processing import DijetSelection, embedded_events
 from jepa_coffea.processing.chunk import Chunk
-from jepa_coffea.processing.dijets import DijetSelection
 from jepa_coffea.processing.processor import DijetEmbedder, EmbeddedDijets
 from jepa_coffea.processing.systematics import NOMINAL, Systematics
 
@@ -94,14 +93,14 @@ class EmbedProcessor(DijetEmbedder):
             storage=hist.storage.Weight(),
         )
         fields = found[NOMINAL].pairs.fields
-        classes = [name.removeprefix("jepa_score_") for name in fields if name.startswith("jepa_score_")]
+        classes = [name.removeprefix("score_") for name in fields if name.startswith("score_")]
         for systematic, (dijets, pairs, weight) in found.items():
             for region, ranges in self.regions.items():
                 inside = np.any([(dijets.mjj >= low) & (dijets.mjj < high) for low, high in ranges], axis=0)
                 where = {"dataset": dataset, "region": region, "systematic": systematic}
                 mjj.fill(**where, mjj=dijets.mjj[inside], weight=weight[inside])
                 for name in classes:
-                    scores = pairs[f"jepa_score_{name}"][inside]
+                    scores = pairs[f"score_{name}"][inside]
                     for jet in (1, 2):
                         # A score of exactly 1 belongs into the last bin, not beyond it.
                         values = np.minimum(

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from jepa_coffea import JEPAEmbedder
 from jepa_coffea.clusters import ship_model
-from jepa_coffea.processing.processor import DijetEmbedder
+from jepa_coffea.processing import DijetEmbedder
 from jepa_coffea.processing.run import run
 from jepa_coffea.processing.run_report import report
 
@@ -56,6 +56,7 @@ def main(cluster: Any, options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
+    words = parse()
     from lpcjobqueue import LPCCondorCluster
 
-    main(LPCCondorCluster(ship_env=True, memory="4GB"), parse())
+    main(LPCCondorCluster(ship_env=True, memory="4GB"), words)

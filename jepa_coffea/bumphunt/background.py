@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jepa_coffea.bumphunt.functions import check_masses, get_function
-from jepa_coffea.bumphunt.likelihood import Array, Model, deviance
+from jepa_coffea.bumphunt.likelihood import Array, BackgroundModel, deviance
 from jepa_coffea.bumphunt.records import Record
 from jepa_coffea.bumphunt.spectrum import Spectrum, check_edges
 from jepa_coffea.errors import HistogramError
@@ -84,9 +84,11 @@ class BackgroundFit(Record):
         return Spectrum(self.counts, self.edges)
 
     @property
-    def model(self) -> Model:
+    def model(self) -> BackgroundModel:
         """The fit as a likelihood model on its own bins, phi = 0 being the fit."""
-        return Model.build(get_function(self.function), self.sqrt_s, self.edges, self.parameters, self.transform)
+        return BackgroundModel.build(
+            get_function(self.function), self.sqrt_s, self.edges, self.parameters, self.transform
+        )
 
     def prediction(self, edges: npt.ArrayLike | None = None) -> Prediction:
         """Background events and their full covariance in bins of ``edges`` (by default the bins of the window).

@@ -17,7 +17,7 @@ THRESHOLDS = np.array([0.5, 0.1587, 0.0228, 0.00135])
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration(Record):
+class Coverage(Record):
     """P-values of background-only pseudo-experiments against the uniform distribution they should follow."""
 
     experiments: int
@@ -35,13 +35,13 @@ class Calibration(Record):
         return np.asarray((self.shares - self.thresholds) / self.errors)
 
 
-def calibration(p_values: npt.ArrayLike, thresholds: npt.ArrayLike = THRESHOLDS) -> Calibration:
+def check_coverage(p_values: npt.ArrayLike, thresholds: npt.ArrayLike = THRESHOLDS) -> Coverage:
     """Compare p-values of background-only pseudo-experiments with uniform ones."""
     p, alpha = np.asarray(p_values, dtype=float), np.asarray(thresholds, dtype=float)
     if p.ndim != 1 or not len(p) or not ((p >= 0) & (p <= 1)).all():
         msg = f"calibration needs a row of p-values between 0 and 1, got shape {p.shape}"
         raise HistogramError(msg)
-    return Calibration(
+    return Coverage(
         experiments=len(p),
         thresholds=alpha,
         shares=np.array([(p <= a).mean() for a in alpha]),

@@ -11,7 +11,7 @@ from scipy import stats
 
 from jepa_coffea.bumphunt.background import BackgroundFit
 from jepa_coffea.bumphunt.functions import check_masses, get_function
-from jepa_coffea.bumphunt.likelihood import Array, Model, deviance, fit_batch
+from jepa_coffea.bumphunt.likelihood import Array, BackgroundModel, deviance, fit_batch
 from jepa_coffea.bumphunt.reference import reference_model
 from jepa_coffea.bumphunt.spectrum import Interval, Spectrum, SpectrumLike, as_spectrum
 from jepa_coffea.errors import FitError, HistogramError
@@ -76,7 +76,9 @@ def _check_template(template: Array, spectrum: Spectrum) -> Array:
     return template
 
 
-def _minuit(pilot: Model, spectrum: Spectrum, used: npt.NDArray[np.bool_], template: Array | None) -> BackgroundFit:
+def _minuit(
+    pilot: BackgroundModel, spectrum: Spectrum, used: npt.NDArray[np.bool_], template: Array | None
+) -> BackgroundFit:
     """The final fit by Minuit, from the Newton solution, in uncorrelated coordinates."""
     n, model = spectrum.counts[used], pilot.bins(used)
     n_phi = pilot.design.shape[-1]
@@ -118,7 +120,7 @@ def _minuit(pilot: Model, spectrum: Spectrum, used: npt.NDArray[np.bool_], templ
     values, covariance = np.asarray(minuit.values), np.asarray(minuit.covariance)
     phi = values[:n_phi]
     theta = pilot.theta + pilot.transform @ phi
-    final = Model.build(pilot.function, pilot.sqrt_s, pilot.edges, theta, pilot.transform)
+    final = BackgroundModel.build(pilot.function, pilot.sqrt_s, pilot.edges, theta, pilot.transform)
     ndof = len(n) - len(values)
     return BackgroundFit(
         function=pilot.function.name,

@@ -92,7 +92,7 @@ FUNCTIONS: dict[str, Function] = {
 }
 """By name. The digit counts the shape parameters; the normalisation comes on top. Add your own under its name."""
 
-ORDERS = ("dijet2", "dijet3", "dijet4", "dijet5")
+DIJET_FAMILY = ("dijet2", "dijet3", "dijet4", "dijet5")
 """The nested family, from stiff to flexible."""
 
 ALTERNATES = ("expdijet2", "expdijet3", "powexp3")

@@ -28,7 +28,7 @@ LARGEST_STEP = 8.0
 
 
 @dataclass(frozen=True, eq=False)
-class Model:
+class BackgroundModel:
     """A function, a reference point ``theta`` and the coordinates ``phi`` around it, on fixed bins."""
 
     function: Function
@@ -44,17 +44,17 @@ class Model:
     """[bin, node, parameter]: derivative of the log density with respect to phi."""
 
     @classmethod
-    def build(cls, function: Function, sqrt_s: float, edges: Array, theta: Array, transform: Array) -> Model:
+    def build(cls, function: Function, sqrt_s: float, edges: Array, theta: Array, transform: Array) -> BackgroundModel:
         mass, weights = quadrature(edges)
         terms = function.design(mass / sqrt_s)
         with np.errstate(over="ignore", under="ignore"):
             return cls(function, sqrt_s, edges, theta, transform, weights * np.exp(terms @ theta), terms @ transform)
 
-    def at(self, edges: Array) -> Model:
+    def at(self, edges: Array) -> BackgroundModel:
         """The same function and coordinates on other bins."""
-        return Model.build(self.function, self.sqrt_s, edges, self.theta, self.transform)
+        return BackgroundModel.build(self.function, self.sqrt_s, edges, self.theta, self.transform)
 
-    def bins(self, chosen: npt.NDArray[np.bool_]) -> Model:
+    def bins(self, chosen: npt.NDArray[np.bool_]) -> BackgroundModel:
         """Only some of the bins; ``edges`` then no longer describes them."""
         return replace(self, base=self.base[chosen], design=self.design[chosen])
 
@@ -104,7 +104,9 @@ class Start(NamedTuple):
     signal: Array
 
 
-def fit_batch(model: Model, counts: Array, template: Array | None = None, start: Start | None = None) -> BatchFit:
+def fit_batch(
+    model: BackgroundModel, counts: Array, template: Array | None = None, start: Start | None = None
+) -> BatchFit:
     """Fit ``counts`` [row, bin] with the function, plus a signal yield times ``template`` when there is one.
 
     template: [bin] or [row, bin], signal events per bin for a yield of 1. The yield may become negative as long as the
@@ -147,7 +149,7 @@ def fit_batch(model: Model, counts: Array, template: Array | None = None, start:
     return BatchFit(phi, signal, error, value, information, converged)
 
 
-def _with_signal(model: Model, phi: Array, signal: Array, template: Array | None) -> tuple[Array, Array]:
+def _with_signal(model: BackgroundModel, phi: Array, signal: Array, template: Array | None) -> tuple[Array, Array]:
     mu, slope = model.expected_and_slope(phi)
     if template is None:
         return mu, slope
@@ -170,7 +172,7 @@ def _solve(matrix: Array, vector: Array) -> Array:
 
 
 def _advance(
-    model: Model,
+    model: BackgroundModel,
     counts: Array,
     shape: Array | None,
     active: npt.NDArray[np.intp],

@@ -13,7 +13,7 @@ from scipy import interpolate, optimize
 from jepa_coffea.bumphunt.exports.workspace import numpy_backend, workspace
 from jepa_coffea.bumphunt.likelihood import Array
 from jepa_coffea.bumphunt.records import Record
-from jepa_coffea.bumphunt.window_model import TemplateModel
+from jepa_coffea.bumphunt.window_model import WindowModel
 from jepa_coffea.errors import FitError, HistogramError
 
 
@@ -37,7 +37,7 @@ class Limit(Record):
 
 
 def cls_limit(
-    model: TemplateModel, *, level: float = 0.95, luminosity: float | None = None, efficiency: float = 1.0
+    model: WindowModel, *, level: float = 0.95, luminosity: float | None = None, efficiency: float = 1.0
 ) -> Limit:
     """CLs upper limit (asymptotic q-tilde; Read, J. Phys. G 28 (2002) 2693, Cowan et al., EPJC 71 (2011) 1554).
 
@@ -79,7 +79,7 @@ def _cls(mu: float, data: Any, pdf: Any) -> Array:
     return np.array([float(observed), *(float(value) for value in expected)])
 
 
-def _grid(model: TemplateModel) -> Array:
+def _grid(model: WindowModel) -> Array:
     """Signal strengths around the limits, from the Gaussian estimate of the strength and its error."""
     shifts = (model.up - model.down) / 2
     inverse = np.linalg.inv(np.diag(model.background) + shifts.T @ shifts)

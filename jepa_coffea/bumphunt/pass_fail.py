@@ -20,8 +20,8 @@ from jepa_coffea.errors import FitError, HistogramError
 
 
 @dataclass(frozen=True, eq=False)
-class EfficiencyFit(Record):
-    """Efficiency against mass, fitted in the sidebands; made by :func:`fit_efficiency`."""
+class TransferFactorFit(Record):
+    """Efficiency against mass, fitted in the sidebands; made by :func:`fit_transfer_factor`."""
 
     edges: Array
     window: Array
@@ -49,13 +49,13 @@ class EfficiencyFit(Record):
         return Prediction(edges, self.expected[chosen], self.expected_covariance[np.ix_(chosen, chosen)])
 
 
-def fit_efficiency(
+def fit_transfer_factor(
     passed: SpectrumLike,
     total: SpectrumLike,
     *,
     window: Interval,
     degree: int = 1,
-) -> EfficiencyFit:
+) -> TransferFactorFit:
     """Fit the odds of passing in the sidebands (binomial likelihood) and predict the window.
 
     passed, total: spectra after and before the selection, same edges. degree: of the polynomial of the log odds.
@@ -81,7 +81,7 @@ def fit_efficiency(
     expected = odds * failing
     slope = expected[:, None] * design
     deviance, ndof = _binomial_deviance(after.counts[side], before.counts[side], efficiency[side], degree + 1)
-    return EfficiencyFit(
+    return TransferFactorFit(
         edges=after.edges,
         window=np.asarray(window, dtype=float),
         efficiency=efficiency,

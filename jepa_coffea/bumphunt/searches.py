@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from jepa_coffea.bumphunt.background import BackgroundFit
 from jepa_coffea.bumphunt.fit import check_sidebands, fit_background
-from jepa_coffea.bumphunt.ftest import OrderRule, richest
+from jepa_coffea.bumphunt.ftest import FTestRule, richest
 from jepa_coffea.bumphunt.functions import get_function
-from jepa_coffea.bumphunt.likelihood import Array, BatchFit, Model, Start, fit_batch
+from jepa_coffea.bumphunt.likelihood import Array, BackgroundModel, BatchFit, Start, fit_batch
 from jepa_coffea.bumphunt.reference import reference_model
 from jepa_coffea.bumphunt.significance import counting_significance
 from jepa_coffea.bumphunt.spectrum import Interval, Spectrum
@@ -78,7 +78,7 @@ class ShapeSearch(_Search):
         return tuple(f"m = {mass:.4g}" for mass in self.masses)
 
     @cached_property
-    def _model(self) -> Model:
+    def _model(self) -> BackgroundModel:
         return self.null.model
 
     def fits(self, counts: Array) -> ShapeFits:
@@ -113,7 +113,7 @@ class ShapeFits(NamedTuple):
     errors: Array
 
 
-def _score(model: Model, counts: Array, alone: BatchFit, templates: Array) -> tuple[Array, Array, Array]:
+def _score(model: BackgroundModel, counts: Array, alone: BatchFit, templates: Array) -> tuple[Array, Array, Array]:
     """Score statistic, one-step yield and its error [toy, mass], the background parameters profiled."""
     mu, slope = model.expected_and_slope(alone.phi)
     # Rows whose fit failed are thrown away by the caller; a singular matrix in them must not stop the others.
@@ -144,7 +144,7 @@ class WindowSearch(_Search):
         return tuple(f"{low:g} to {high:g}" for low, high in self.windows)
 
     @cached_property
-    def _models(self) -> list[tuple[npt.NDArray[np.bool_], Model]]:
+    def _models(self) -> list[tuple[npt.NDArray[np.bool_], BackgroundModel]]:
         masks = [self.spectrum.inside(window) for window in self.windows]
         n, function = self.spectrum, get_function(self.function)
         return [(mask, reference_model(function, self.sqrt_s, n.edges, n.counts, ~mask)) for mask in masks]
@@ -153,7 +153,7 @@ class WindowSearch(_Search):
         return np.stack([self._window_z(counts, mask, model) for mask, model in self._models], axis=1)
 
     @staticmethod
-    def _window_z(counts: Array, mask: npt.NDArray[np.bool_], model: Model) -> Array:
+    def _window_z(counts: Array, mask: npt.NDArray[np.bool_], model: BackgroundModel) -> Array:
         fit = fit_batch(model.bins(~mask), counts[:, ~mask])
         # A toy whose data leave a direction of the parameters open has no background uncertainty: a failed fit.
         good = fit.converged.copy()
@@ -173,7 +173,7 @@ class ChosenSearch:
 
     searches: dict[str, ShapeSearch | WindowSearch]
     """The same search with each function."""
-    rules: tuple[OrderRule, ...]
+    rules: tuple[FTestRule, ...]
 
     @property
     def ordered(self) -> bool:
@@ -211,7 +211,7 @@ class ChosenSearch:
         return z
 
 
-def chosen_anew(search: ShapeSearch | WindowSearch, rules: Sequence[OrderRule]) -> ChosenSearch:
+def chosen_anew(search: ShapeSearch | WindowSearch, rules: Sequence[FTestRule]) -> ChosenSearch:
     """``search`` with its function chosen in every spectrum: the richest of what the rules, one a window, choose."""
     names = max((rule.functions for rule in rules), key=len)
     return ChosenSearch({name: replace(search, function=name) for name in names}, tuple(rules))

@@ -42,7 +42,7 @@ class Gaussian:
 
 
 @dataclass(frozen=True, eq=False)
-class Template:
+class SignalTemplate:
     """A simulated peak at one mass, moved to others by stretching its mass axis in proportion."""
 
     counts: Array

@@ -23,7 +23,7 @@ FLOOR = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class TemplateModel(Record):
+class WindowModel(Record):
     """One channel: signal strength ``mu`` times signal, plus background with one nuisance per eigenvector."""
 
     name: str
@@ -42,7 +42,7 @@ class TemplateModel(Record):
 
 def window_model(
     fit: BackgroundFit, signal: npt.ArrayLike | None = None, edges: npt.ArrayLike | None = None, name: str = "window"
-) -> TemplateModel:
+) -> WindowModel:
     """The window's bins against what the masked fit predicts there.
 
     signal: [bin] of the fit range, events at signal strength 1. Without it the window is one bin with one signal
@@ -61,7 +61,7 @@ def window_model(
     kept = values > 1e-10 * values.max()
     shifts = (vectors[:, kept] * np.sqrt(values[kept])).T
     up, down = prediction.yields + shifts, prediction.yields - shifts
-    return TemplateModel(
+    return WindowModel(
         name, prediction.edges, observed, prediction.yields, shape, np.maximum(up, FLOOR), np.maximum(down, FLOOR)
     )
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from jepa_coffea.hunt.config import HuntConfig, read_config
+from jepa_coffea.hunt.config import read_config
 from jepa_coffea.hunt.counting import FUNCTION
 from jepa_coffea.hunt.pipeline import run_hunt
 from jepa_coffea.hunt.state import HuntResult, Run
@@ -71,7 +68,7 @@ def hunt(document: str | Path, *, progress: bool = True, console: Console | None
     """
     config = read_config(document)
     console = console or Console()
-    with _computing(config) as client:
+    with config.cluster.connect() as client:
         result = run_hunt(Run(config, client, console, progress))
     console.print(_table(result))
     console.print(result.paragraph, style="bold" if not result.reasons else "bold red", highlight=False)
@@ -79,31 +76,12 @@ def hunt(document: str | Path, *, progress: bool = True, console: Console | None
     return result
 
 
-@contextmanager
-def _computing(config: HuntConfig) -> Iterator[Any]:
-    """A Dask client as the document says: a running scheduler, local processes, or none for a single one."""
-    if config.scheduler is None and config.workers == 1:
-        yield None
-        return
-    from distributed import Client, LocalCluster
-
-    if config.scheduler is not None:
-        with Client(config.scheduler) as client:
-            yield client
-        return
-    with (
-        LocalCluster(n_workers=config.workers, threads_per_worker=1, dashboard_address=":0") as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
-
-
 def _table(result: HuntResult) -> Table:
     """All selections: counted, expected, Z and p, before and after calibration."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in ("window", "eff.", "observed", "expected", "Z", "p", "corrected Z", "p"):
         table.add_column(name, justify="left" if name == "window" else "right", no_wrap=True)
-    for finding in result.findings:
+    for finding in result.everything:
         selection, estimate = finding.selection, finding.selection.function
         corrected = finding.calibrated(FUNCTION)
         table.add_row(

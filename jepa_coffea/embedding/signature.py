@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from jepa_coffea.constituents.layout import Layout
 from jepa_coffea.constituents.record import FIELDS, SUBJET, LayoutError
 from jepa_coffea.encoder.card import load_model, read_card
-from jepa_coffea.encoder.scores import softmax
+from jepa_coffea.encoder.outputs import softmax
 from jepa_coffea.encoder.weaver import outputs, slots
 from jepa_coffea.encoder.weaver_inputs import parse_preprocess
 

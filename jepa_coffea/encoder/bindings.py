@@ -1,4 +1,4 @@
-"""A lane runs one micro-batch at a time on a shared session, with buffers that it uses again."""
+"""Bindings: each runs one micro-batch at a time on a shared session, with buffers that it uses again."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from numpy.typing import NDArray
 
 from jepa_coffea.encoder.pinned import pinned_floats
 from jepa_coffea.encoder.providers import runtime
-from jepa_coffea.encoder.session import Model
+from jepa_coffea.encoder.session import OpenModel
 
 Inputs = dict[str, NDArray[np.generic]]
 Outputs = dict[str, NDArray[np.float32]]
 Names = tuple[str, ...]
 
 
-class Lane:
+class Binding:
     """Runs on the CPU: arrays in, arrays out, without copies."""
 
     arena = "cpu:0"
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: OpenModel) -> None:
         self.session = model.session
         self.buffers: dict[str, NDArray[np.float32]] = {}
 
@@ -48,43 +48,43 @@ class Lane:
         return options
 
 
-class BoundLane(Lane):
-    """Runs on a GPU: inputs in page-locked memory, copied by the device while another lane computes."""
+class PinnedBinding(Binding):
+    """Runs on a GPU: inputs in page-locked memory, copied by the device while another binding computes."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: OpenModel) -> None:
         super().__init__(model)
         self.device_id = model.options.device_id
         self.arena = f"gpu:{self.device_id}"
-        self.binding = self.session.io_binding()
+        self.io = self.session.io_binding()
 
     def allocate(self, size: int) -> NDArray[np.float32]:
         """Page-locked memory where CUDA gives it."""
         return pinned_floats(size, self.device_id)
 
     def run(self, inputs: Inputs, names: Names, *, shrink: bool) -> Outputs:
-        """See :meth:`Lane.run`."""
-        self.binding.clear_binding_inputs()
-        self.binding.clear_binding_outputs()
+        """See :meth:`Binding.run`."""
+        self.io.clear_binding_inputs()
+        self.io.clear_binding_outputs()
         for name, array in inputs.items():
-            self.binding.bind_cpu_input(name, np.ascontiguousarray(array))
+            self.io.bind_cpu_input(name, np.ascontiguousarray(array))
         for name in names:
-            self.binding.bind_output(name, "cpu")
-        self.session.run_with_iobinding(self.binding, self.settings(shrink))
-        return dict(zip(names, self.binding.copy_outputs_to_cpu(), strict=True))
+            self.io.bind_output(name, "cpu")
+        self.session.run_with_iobinding(self.io, self.settings(shrink))
+        return dict(zip(names, self.io.copy_outputs_to_cpu(), strict=True))
 
 
-class GraphLane(Lane):
+class GraphBinding(Binding):
     """Runs captured CUDA graphs: one per padded length, each with a fixed number of jets and fixed device memory."""
 
     device = "cuda"
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: OpenModel) -> None:
         super().__init__(model)
         self.device_id = model.options.device_id
         self.captured: dict[Any, tuple[Any, dict[str, Any], dict[str, Any]]] = {}
 
     def run(self, inputs: Inputs, names: Names, *, shrink: bool) -> Outputs:  # noqa: ARG002  graphs keep their memory
-        """See :meth:`Lane.run`; the number of jets must be the same for all batches of a length."""
+        """See :meth:`Binding.run`; the number of jets must be the same for all batches of a length."""
         key = (names, *(array.shape for array in inputs.values()))
         if key not in self.captured:
             self.captured[key] = self._bind(inputs, names)
@@ -116,11 +116,11 @@ class GraphLane(Lane):
         return binding, device_inputs, device_outputs
 
 
-def lane_for(model: Model) -> Lane:
-    """An idle lane of the model, or a new one; append it to ``model.idle`` after use."""
+def binding_for(model: OpenModel) -> Binding:
+    """An idle binding of the model, or a new one; append it to ``model.idle`` after use."""
     try:
         return model.idle.pop()
     except IndexError:
         if model.options.cuda_graphs:
-            return GraphLane(model)
-        return Lane(model) if model.options.provider == "cpu" else BoundLane(model)
+            return GraphBinding(model)
+        return Binding(model) if model.options.provider == "cpu" else PinnedBinding(model)

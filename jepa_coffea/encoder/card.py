@@ -98,7 +98,7 @@ class ModelCard(_Part):
     particle_embedding: bool = False
     """Whether the file also has the output ``particle_embedding`` [batch, particle, dim]."""
     scaled_to_jet_pt: bool = False
-    """Whether the momenta are divided by the jet's pT inside the file, so that the embedding does not see the scale."""
+    """Whether momenta are divided by the jet's pT inside the file and nothing else shows that; see :attr:`scale`."""
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
     macs_per_jet: dict[int, float] = Field(default_factory=dict)
     """Multiply-accumulates of one jet at a few multiplicities."""
@@ -112,6 +112,11 @@ class ModelCard(_Part):
     reference: Reference | None = None
     results: dict[str, Any] = Field(default_factory=dict)
     """What the encoder reaches on named test sets."""
+
+    @property
+    def scale(self) -> Literal["blind", "seen"]:
+        """Whether the embedding is blind to the scale of the jets, as searches in a mass want it, or sees it."""
+        return "blind" if self.scaled_to_jet_pt else "seen"
 
     @model_validator(mode="after")
     def _known_fields(self) -> ModelCard:

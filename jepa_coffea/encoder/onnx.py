@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Unpack
 
 from jepa_coffea.encoder.batching import MicroBatch, pad
-from jepa_coffea.encoder.bindings import Inputs, Lane
+from jepa_coffea.encoder.bindings import Binding, Inputs
 from jepa_coffea.encoder.card import KEY, ModelCard, ModelError
-from jepa_coffea.encoder.chunk import Jets
-from jepa_coffea.encoder.ragged import Placement, RaggedEncoder
-from jepa_coffea.encoder.session import Model
+from jepa_coffea.encoder.engine import Jets
+from jepa_coffea.encoder.ragged_encoder import Placement, RaggedEncoder
+from jepa_coffea.encoder.session import OpenModel
 
 PARTICLE = "particle_embedding"
 
@@ -26,7 +26,7 @@ class OnnxEncoder(RaggedEncoder):
         Also give the embedding of every particle: ``particle_embedding``, float32 [sum(counts), dim].
     placement
         ``provider``, ``device_id``, ``threads``, ``digest``, ``cuda_graphs``: see
-        :class:`jepa_coffea.encoder.ragged.Placement`.
+        :class:`jepa_coffea.encoder.ragged_encoder.Placement`.
 
     Raises
     ------
@@ -50,14 +50,14 @@ class OnnxEncoder(RaggedEncoder):
         self.per_particle = (PARTICLE,) if particle_embedding else ()
         self.widths = contract(self.model, self.card, str(path), *self.per_particle)
 
-    def feed(self, batch: MicroBatch, lane: Lane, jets: Jets) -> Inputs:
+    def feed(self, batch: MicroBatch, binding: Binding, jets: Jets) -> Inputs:
         """Particles, mask and jets of a micro-batch."""
         index, mask = jets.index(batch)
-        buffer = lane.buffer("particles", index.size * jets.particles.shape[1])
+        buffer = binding.buffer("particles", index.size * jets.particles.shape[1])
         return {"particles": pad(jets.particles, index, mask, buffer), "mask": mask, "jets": jets.axes[batch.jets]}
 
 
-def contract(model: Model, card: ModelCard, where: str, *others: str) -> dict[str, int]:
+def contract(model: OpenModel, card: ModelCard, where: str, *others: str) -> dict[str, int]:
     """The outputs to fetch and their widths, after checking that the graph is what its card says.
 
     ``others`` are outputs as wide as the embedding that are wanted as well.

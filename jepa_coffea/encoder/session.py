@@ -24,7 +24,7 @@ class Options:
 
 
 @dataclass
-class Model:
+class OpenModel:
     """A loaded file."""
 
     session: Any
@@ -34,7 +34,7 @@ class Model:
     ceiling: float = float("inf")
     """Pairs of the smallest micro-batch that the device had no memory for."""
     idle: list[Any] = field(default_factory=list)
-    """Lanes (buffers and bindings) that no thread uses now."""
+    """Bindings, with their buffers, that no thread uses now."""
     pid: int = field(default_factory=os.getpid)
     """The process that opened it; a child must not use it."""
 
@@ -52,7 +52,7 @@ class Model:
 class _Slot:
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.model: Model | None = None
+        self.model: OpenModel | None = None
 
 
 _lock = threading.Lock()
@@ -100,7 +100,7 @@ def verify(path: str | Path, digest: str) -> None:
         raise ModelError(msg)
 
 
-def open_model(path: str | Path, digest: str, options: Options) -> tuple[Model, bool]:
+def open_model(path: str | Path, digest: str, options: Options) -> tuple[OpenModel, bool]:
     """The one model of this process with that content and these options, and whether this call loaded it.
 
     Raises
@@ -144,7 +144,7 @@ def session_options() -> Any:
     return settings
 
 
-def _load(path: str | Path, digest: str, options: Options) -> Model:
+def _load(path: str | Path, digest: str, options: Options) -> OpenModel:
     verify(path, digest)
     proto = load_model(path)
     card = card_in(proto, str(path)) if has_card(proto) else None
@@ -165,4 +165,4 @@ def _load(path: str | Path, digest: str, options: Options) -> Model:
         raise ModelError(msg) from None
     confirm(session, options.provider)
     verify(path, digest)  # what was read meanwhile was still that file
-    return Model(session, options, card)
+    return OpenModel(session, options, card)

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from jepa_coffea.constituents.record import FIELDS
 from jepa_coffea.encoder.batching import MicroBatch
-from jepa_coffea.encoder.bindings import Inputs, Lane
+from jepa_coffea.encoder.bindings import Binding, Inputs
 from jepa_coffea.encoder.card import ModelError, load_model
-from jepa_coffea.encoder.chunk import Jets
-from jepa_coffea.encoder.ragged import Placement, RaggedEncoder
-from jepa_coffea.encoder.scores import softmax
+from jepa_coffea.encoder.engine import Jets
+from jepa_coffea.encoder.outputs import softmax
+from jepa_coffea.encoder.ragged_encoder import Placement, RaggedEncoder
 from jepa_coffea.encoder.weaver_inputs import Particles, Preprocess
 
 SHORTEST = 32
@@ -66,7 +66,7 @@ class WeaverEncoder(RaggedEncoder):
             out["scores"] = softmax(out["scores"])
         return out
 
-    def feed(self, batch: MicroBatch, lane: Lane, jets: Jets) -> Inputs:
+    def feed(self, batch: MicroBatch, binding: Binding, jets: Jets) -> Inputs:
         """Every input group of a micro-batch."""
         counts = jets.counts[batch.jets]
         slot = np.arange(batch.length)
@@ -83,7 +83,7 @@ class WeaverEncoder(RaggedEncoder):
             if group.pad_mode == "wrap":
                 padded = values[first[:, None] + slot % counts[:, None]]
             else:
-                padded = lane.buffer(name, int(np.prod(shape)))[: np.prod(shape)].reshape(shape)
+                padded = binding.buffer(name, int(np.prod(shape)))[: np.prod(shape)].reshape(shape)
                 padded[...] = group.pads
                 padded[mask] = values
             inputs[name] = np.ascontiguousarray(padded.transpose(0, 2, 1))

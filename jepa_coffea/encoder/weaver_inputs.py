@@ -109,11 +109,11 @@ EMPTY = {"part_px": 1e-10, "part_px_scale": 1e-10}
 spread through the attention of the whole jet, however well the slot is masked."""
 
 
-class _Part(BaseModel):
+class _Section(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class VarInfo(_Part):
+class VarInfo(_Section):
     """``clip((x - median) * norm_factor, lower_bound, upper_bound)``, and what stands in empty slots."""
 
     median: float = 0.0
@@ -123,7 +123,7 @@ class VarInfo(_Part):
     pad: float = 0.0
 
 
-class Group(_Part):
+class Group(_Section):
     """One input of the model, [jet, variable, slot]."""
 
     var_names: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -161,7 +161,7 @@ class Group(_Part):
         return np.array([pad or EMPTY.get(name, 0.0) for name, pad in pads.items()], dtype=np.float32)
 
 
-class Preprocess(_Part):
+class Preprocess(_Section):
     """A whole preprocess.json."""
 
     output_names: tuple[str, ...]

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jepa_coffea.bumphunt import BackgroundFit, Prediction, counting_significance, fit_background, p_value
-from jepa_coffea.bumphunt.pass_fail import fit_efficiency
+from jepa_coffea.bumphunt.pass_fail import fit_transfer_factor
 from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.cwola.windows import Window, Windows
 from jepa_coffea.errors import FitError, HistogramError
@@ -241,7 +241,7 @@ def by_transfer_factor(
     """
     try:
         edges = np.asarray(windows.edges)
-        fit = fit_efficiency((counts, edges), (total, edges), window=(window.low, window.high))
+        fit = fit_transfer_factor((counts, edges), (total, edges), window=(window.low, window.high))
     except (FitError, HistogramError) as error:
         return Estimate(problem=str(error))
     return _judged(counts, windows, window, fit.prediction(), fit.p_value, statistics)

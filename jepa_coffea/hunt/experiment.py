@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jepa_coffea.bumphunt.ftest import OrderRule, richest
+from jepa_coffea.bumphunt.ftest import FTestRule, richest
 from jepa_coffea.cwola.efficiency import WindowScores, without_scores
 from jepa_coffea.cwola.recipe import Recipe
 from jepa_coffea.cwola.sample import Sample
@@ -30,7 +30,7 @@ class Method:
     recipe: Recipe
     efficiencies: tuple[float, ...]
     statistics: StatisticsConfig
-    rules: tuple[OrderRule, ...] = ()
+    rules: tuple[FTestRule, ...] = ()
     """How the order of the background function is chosen, one for each window masked; empty for a named function. Every
     experiment chooses on its own inclusive spectrum."""
 

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from jepa_coffea.bumphunt.envelope import function_envelope, spurious_signal
-from jepa_coffea.bumphunt.ftest import OrderChoice, OrderRule, choose_order, order_rule
-from jepa_coffea.bumphunt.functions import ALTERNATES, ORDERS
+from jepa_coffea.bumphunt.ftest import FTest, FTestRule, f_test, f_test_rule
+from jepa_coffea.bumphunt.functions import ALTERNATES, DIJET_FAMILY
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.errors import FitError, HistogramError
 from jepa_coffea.hunt.counting import Floats
@@ -20,7 +20,7 @@ from jepa_coffea.hunt.state import FunctionStudy, Run
 T = TypeVar("T")
 
 
-def with_function(run: Run, counts: Floats, windows: Windows) -> tuple[Run, FunctionStudy, tuple[OrderRule, ...]]:
+def with_function(run: Run, counts: Floats, windows: Windows) -> tuple[Run, FunctionStudy, tuple[FTestRule, ...]]:
     """Study the background function, and choose its order where the document says ``auto``.
 
     With several windows the richest of the orders chosen with each one masked is taken; where no order can be chosen,
@@ -41,20 +41,22 @@ def with_function(run: Run, counts: Floats, windows: Windows) -> tuple[Run, Func
         With ``auto`` replaced by the chosen function.
     study : FunctionStudy
         What there is to say about it.
-    rules : tuple of OrderRule
+    rules : tuple of FTestRule
         How pseudo-experiments choose theirs, one for each window; empty when the document names the function.
     """
     statistics, data = run.config.statistics, (counts, np.asarray(windows.edges))
-    choices: dict[str, OrderChoice | str] = {}
-    rules: list[OrderRule] = []
+    choices: dict[str, FTest | str] = {}
+    rules: list[FTestRule] = []
     if statistics.function == "auto":
         for window in windows.windows:
             how: dict[str, Any] = {"window": (window.low, window.high), "seed": run.config.seed}
-            choices[window.name] = _attempt(choose_order, data, sqrt_s=statistics.sqrt_s, **how)
+            choices[window.name] = _attempt(f_test, data, sqrt_s=statistics.sqrt_s, **how)
             if not isinstance(choices[window.name], str):
-                rules.append(order_rule(data, sqrt_s=statistics.sqrt_s, **how))
-        chosen = [choice.function for choice in choices.values() if isinstance(choice, OrderChoice)]
-        statistics = statistics.model_copy(update={"function": max(chosen, key=ORDERS.index, default=ORDERS[0])})
+                rules.append(f_test_rule(data, sqrt_s=statistics.sqrt_s, **how))
+        chosen = [choice.function for choice in choices.values() if isinstance(choice, FTest)]
+        statistics = statistics.model_copy(
+            update={"function": max(chosen, key=DIJET_FAMILY.index, default=DIJET_FAMILY[0])}
+        )
         run = replace(run, config=run.config.model_copy(update={"statistics": statistics}))
     envelopes, spurious = {}, {}
     others = [name for name in ALTERNATES if name != statistics.function]

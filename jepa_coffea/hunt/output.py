@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 
 from jepa_coffea.bumphunt.exports.combine import write_combine
-from jepa_coffea.bumphunt.exports.hepdata import Column, Table, write_hepdata
+from jepa_coffea.bumphunt.exports.hepdata import HEPDataColumn, HEPDataTable, write_hepdata
 from jepa_coffea.bumphunt.exports.histograms import write_hists
 from jepa_coffea.bumphunt.exports.workspace import write_workspace
 from jepa_coffea.bumphunt.records import plain
@@ -56,7 +56,7 @@ def write_result(run: Run, result: HuntResult) -> None:
         "gates": [gate.record() for gate in result.closure.gates],
     }
     write_text(run.output / "results.json", json.dumps(plain(document), indent=1, allow_nan=False))
-    everything = [finding.selection for finding in result.findings]
+    everything = [finding.selection for finding in result.everything]
     spectra = [
         {"window": s.window, "efficiency": s.efficiency, "counts": s.counts, "fit": s.function.fit} for s in everything
     ]
@@ -119,13 +119,13 @@ def write_exports(
         write_combine(folder, model)
         prediction = fit.prediction(edges)
         tables.append(
-            Table(
+            HEPDataTable(
                 name,
                 f"Observed events and fitted background, {selection.label}; the window is not part of the fit",
-                [Column("mass", np.stack([edges[:-1], edges[1:]], axis=1), "GeV")],
+                [HEPDataColumn("mass", np.stack([edges[:-1], edges[1:]], axis=1), "GeV")],
                 [
-                    Column("observed", selection.counts),
-                    Column("background", prediction.yields, errors={"fit": prediction.errors}),
+                    HEPDataColumn("observed", selection.counts),
+                    HEPDataColumn("background", prediction.yields, errors={"fit": prediction.errors}),
                 ],
             )
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from jepa_coffea.bumphunt import GlobalSignificance, ShapeSearch, WindowSearch, global_significance, shape_search
-from jepa_coffea.bumphunt.ftest import OrderRule
+from jepa_coffea.bumphunt.ftest import FTestRule
 from jepa_coffea.bumphunt.searches import chosen_anew
 from jepa_coffea.cwola.closure import Closure
 from jepa_coffea.cwola.efficiency import WindowScores
@@ -20,7 +20,7 @@ from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.function_study import with_function
 from jepa_coffea.hunt.histogram import read_histogram
 from jepa_coffea.hunt.output import write_provenance, write_result
-from jepa_coffea.hunt.stages import all_gates, calibration, findings, injections, out_of_fold_scores
+from jepa_coffea.hunt.stages import all_gates, calibration, injections, out_of_fold_scores, selection_results
 from jepa_coffea.hunt.state import HuntResult, Run
 from jepa_coffea.hunt.store import input_stamp
 from jepa_coffea.hunt.verdict import describe, disagreements, learning, reasons_against
@@ -61,14 +61,14 @@ def _hunt_histogram(run: Run, histogram: Path) -> HuntResult:
     run, functions, rules = with_function(run, counts, windows)
     statistics = run.config.statistics
     selections = count_inclusive(counts, windows, statistics, statistics.goodness_toys)
-    found = HuntResult(run.output, findings(selections, windows, statistics), functions=functions)
+    found = HuntResult(run.output, selection_results(selections, windows, statistics), functions=functions)
     if statistics.global_toys and not any(selection.function.problem for selection in selections):
         found = replace(found, refitted=_refitted(run, counts, windows, rules))
     reasons = reasons_against(found, statistics.goodness_minimum)
     return replace(found, reasons=reasons, paragraph=describe(found, [], reasons))
 
 
-def _refitted(run: Run, counts: Floats, windows: Windows, rules: Sequence[OrderRule]) -> GlobalSignificance:
+def _refitted(run: Run, counts: Floats, windows: Windows, rules: Sequence[FTestRule]) -> GlobalSignificance:
     """The global significance of all windows and a mass scan of one spectrum."""
     statistics = run.config.statistics
     masses: ShapeSearch = shape_search(
@@ -108,13 +108,13 @@ def _hunt_events(run: Run) -> HuntResult:
     data = run_experiment(events.sample, method, scores, inclusive=True, goodness_toys=config.statistics.goodness_toys)
     closure = all_gates(run, key, events, scores, method)
     calibrated = calibration(run, key, events, method, data.selections)
-    selections = findings(data.selections, windows, data.statistics)
+    selections = selection_results(data.selections, windows, data.statistics)
     if calibrated.corrected:
         pairs = zip(selections, calibrated.corrected, strict=True)
         selections = [replace(finding, corrected=corrected) for finding, corrected in pairs]
     found = HuntResult(
         run.output,
-        findings(data.inclusive, windows, data.statistics),
+        selection_results(data.inclusive, windows, data.statistics),
         selections,
         calibrated,
         closure=closure,

@@ -27,11 +27,13 @@ from jepa_coffea.hunt.injection import GRID, Study, injection_study
 from jepa_coffea.hunt.injection_summary import summarised
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.sections import StatisticsConfig
-from jepa_coffea.hunt.state import CalibrationResult, Finding, InjectionResult, Run
+from jepa_coffea.hunt.state import CalibrationResult, InjectionResult, Run, SelectionResult
 from jepa_coffea.hunt.store import input_stamp, read_scores, write_scores
 
 
-def findings(selections: Sequence[Selection], windows: Windows, statistics: StatisticsConfig) -> list[Finding]:
+def selection_results(
+    selections: Sequence[Selection], windows: Windows, statistics: StatisticsConfig
+) -> list[SelectionResult]:
     """Selections with their limits and their scans in mass.
 
     Parameters
@@ -45,7 +47,7 @@ def findings(selections: Sequence[Selection], windows: Windows, statistics: Stat
 
     Returns
     -------
-    list of Finding
+    list of SelectionResult
     """
     scans: dict[bytes, Scan | None] = {}
     found = []
@@ -53,7 +55,7 @@ def findings(selections: Sequence[Selection], windows: Windows, statistics: Stat
         spectrum = selection.counts.tobytes()  # without a selection all windows have one spectrum
         if spectrum not in scans:
             scans[spectrum] = _local_scan(selection, windows, statistics)
-        found.append(Finding(selection, scan=scans[spectrum], limit=_upper_limit(selection.function.fit)))
+        found.append(SelectionResult(selection, scan=scans[spectrum], limit=_upper_limit(selection.function.fit)))
     return found
 
 

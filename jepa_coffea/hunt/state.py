@@ -9,7 +9,7 @@ from rich.console import Console
 
 from jepa_coffea.bumphunt import GlobalSignificance, Scan
 from jepa_coffea.bumphunt.envelope import Envelope, SpuriousSignal
-from jepa_coffea.bumphunt.ftest import OrderChoice
+from jepa_coffea.bumphunt.ftest import FTest
 from jepa_coffea.bumphunt.limits import Limit
 from jepa_coffea.cwola.closure import Closure
 from jepa_coffea.cwola.efficiency import WindowScores
@@ -63,7 +63,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Finding:
+class SelectionResult:
     """A selection of the data and all that is said of it."""
 
     selection: Selection
@@ -109,7 +109,7 @@ class FunctionStudy:
 
     function: str
     """The one that is used."""
-    choices: dict[str, OrderChoice | str]
+    choices: dict[str, FTest | str]
     """Orders by F-test; empty when the document names the function."""
     envelopes: dict[str, Envelope | str]
     spurious: dict[str, SpuriousSignal | str]
@@ -120,7 +120,7 @@ class CalibrationResult:
     """What the pseudo-experiments without signal say of the selections."""
 
     corrected: Sequence[Mapping[str, Corrected | str]] = ()
-    """For each selection; see :class:`Finding`."""
+    """For each selection; see :class:`SelectionResult`."""
     search: GlobalP | None = None
     """The p-value of the whole search."""
     null: Floats | None = None
@@ -158,9 +158,9 @@ class HuntResult:
     """What a hunt found."""
 
     output: Path
-    inclusive: Sequence[Finding]
+    inclusive: Sequence[SelectionResult]
     """Every window without a selection."""
-    selections: Sequence[Finding] = ()
+    selections: Sequence[SelectionResult] = ()
     """Every window and efficiency; empty for a histogram alone."""
     calibration: CalibrationResult = CalibrationResult()
     refitted: GlobalSignificance | None = None
@@ -176,12 +176,12 @@ class HuntResult:
     paragraph: str = ""
 
     @property
-    def findings(self) -> list[Finding]:
+    def everything(self) -> list[SelectionResult]:
         """Everything that was counted.
 
         Returns
         -------
-        list of Finding
+        list of SelectionResult
             First without a selection, then every selection.
         """
         return [*self.inclusive, *self.selections]

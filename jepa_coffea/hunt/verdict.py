@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from jepa_coffea.hunt.counting import FUNCTION, TRANSFER_FACTOR
 from jepa_coffea.hunt.global_p import GlobalP
 from jepa_coffea.hunt.null import Corrected, Null
-from jepa_coffea.hunt.state import Finding, HuntResult
+from jepa_coffea.hunt.state import HuntResult, SelectionResult
 
 EVIDENCE = 0.00135
 """Three standard deviations."""
@@ -56,7 +56,7 @@ def reasons_against(found: HuntResult, goodness_minimum: float) -> list[str]:
     return reasons
 
 
-def disagreements(findings: Sequence[Finding]) -> list[str]:
+def disagreements(findings: Sequence[SelectionResult]) -> list[str]:
     """Selections in which the two background estimates do not agree, or cannot be compared.
 
     Parameters
@@ -135,7 +135,7 @@ def describe(found: HuntResult, notes: Sequence[str], reasons: Sequence[str]) ->
     return " ".join(sentences)
 
 
-def _largest_excess(found: HuntResult) -> Finding | None:
+def _largest_excess(found: HuntResult) -> SelectionResult | None:
     """The selection with the largest Z, corrected if there is a calibration; None where nothing has a number."""
     search = found.calibration.search
     if search is not None:
@@ -144,7 +144,7 @@ def _largest_excess(found: HuntResult) -> Finding | None:
     return max(usable, key=lambda finding: finding.selection.function.z, default=None)
 
 
-def _calibrated(best: Finding, search: GlobalP) -> list[str]:
+def _calibrated(best: SelectionResult, search: GlobalP) -> list[str]:
     """What the largest excess is worth after calibration, alone and among all trials."""
     selection, corrected = best.selection, best.calibrated(FUNCTION)
     assert corrected is not None
@@ -187,7 +187,7 @@ def _upper_bound(gross_vitells: float) -> str:
     return f" Gross and Vitells' upper bound is {gross_vitells:.2g}." if math.isfinite(gross_vitells) else ""
 
 
-def _verdict(found: HuntResult, best: Finding | None, reasons: Sequence[str]) -> str:
+def _verdict(found: HuntResult, best: SelectionResult | None, reasons: Sequence[str]) -> str:
     """The last sentence: whether the number may be quoted, and what it is evidence of."""
     search, refitted = found.calibration.search, found.refitted
     if reasons:

@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from jepa_coffea.documents import Section
 
 Floats = NDArray[np.float64]
 
 
-class DijetSelection(BaseModel):
+class DijetSelection(Section):
     """Two leading jets with pT above 200 GeV in |eta| < 2.5 and m_jj above 2 TeV, unless said otherwise."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     pt: float = Field(default=200.0, ge=0)
     """Smallest transverse momentum of a jet, GeV."""

@@ -24,7 +24,7 @@ class EmbeddedDijets(NamedTuple):
 
     dijets: Dijets
     pairs: ak.Array
-    """Their two leading jets, ``events * 2 * jet``, with embedding, scores and number of constituents."""
+    """Their two leading jets, ``events * 2 * jet``, with ``embedding``, ``score_<class>`` and ``n_constituents``."""
     weight: NDArray[np.float64]
     """One an event."""
 
@@ -107,7 +107,7 @@ class DijetEmbedder(ProcessorABC):
         return ak.zip(found | {name: columns.get(self.collection, name) for name in extra})
 
     def embed(self, events: ak.Array, jets: ak.Array, selected: Mapping[str, Dijets]) -> dict[str, ak.Array]:
-        """Pairs ``events * 2 * jet`` of each selection, with embeddings, scores, and the number of constituents.
+        """Pairs of jets of each selection, with embeddings, scores, and the number of constituents.
 
         Every one of ``jets`` that any selection wants is embedded, once and as it is there; pairs keep the momenta that
         their own selection gave them.
@@ -121,10 +121,9 @@ class DijetEmbedder(ProcessorABC):
         chosen = ak.unflatten(mask, counts)
         rows = np.flatnonzero(ak.any(chosen, axis=1))
         some, these = events[rows], jets[chosen][rows]
-        particles, momenta = self.embedder.inputs(some, collection=self.collection, jets=these)
-        columns = {f"{self.embedder.prefix}_{name}": c for name, c in self.embedder.embed(particles, momenta).items()}
-        columns["n_constituents"] = ak.num(particles, axis=2)
-        new = {name: ak.flatten(column, axis=1) for name, column in columns.items()}
+        table = self.embedder.inputs(some, collection=self.collection, jets=these)
+        columns = self.embedder.embed(table) | {"n_constituents": table.counts}
+        new = {name: ak.from_numpy(column, regulararray=True) for name, column in columns.items()}
         pairs = {}
         for name, dijets in selected.items():
             at = np.searchsorted(wanted, place[name])

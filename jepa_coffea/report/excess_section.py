@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from jepa_coffea.hunt.counting import ESTIMATES, FUNCTION
-from jepa_coffea.hunt.state import Finding, HuntResult
+from jepa_coffea.hunt.state import HuntResult, SelectionResult
 from jepa_coffea.hunt.verdict import AGREEMENT
 from jepa_coffea.report.html import ReportSection, ReportTable, with_error
 
@@ -26,15 +26,15 @@ def excess_section(result: HuntResult) -> ReportSection:
         "function. Corrected: by the pseudo-experiments. Limit: 95 % CLs, observed and expected, on selected signal "
         "events in the window."
     )
-    tables = [ReportTable("Windows and efficiencies", columns, [_row(one) for one in result.findings], caption)]
-    selections = [finding.selection for finding in result.findings]
+    tables = [ReportTable("Windows and efficiencies", columns, [_row(one) for one in result.everything], caption)]
+    selections = [finding.selection for finding in result.everything]
     problems = [[s.label, s.function.problem] for s in selections if s.function.problem]
     if problems:
         tables.append(ReportTable("No number", ["selection", "reason"], problems))
     return ReportSection("Excesses", tables=[*tables, *_estimates(result.selections)])
 
 
-def _row(finding: Finding) -> list[object]:
+def _row(finding: SelectionResult) -> list[object]:
     selection, estimate, limit = finding.selection, finding.selection.function, finding.limit
     corrected = finding.calibrated(FUNCTION)
     return [
@@ -52,7 +52,7 @@ def _row(finding: Finding) -> list[object]:
     ]
 
 
-def _estimates(findings: Sequence[Finding]) -> list[ReportTable]:
+def _estimates(findings: Sequence[SelectionResult]) -> list[ReportTable]:
     """Both background estimates of every selection."""
     rows = []
     for finding in findings:
@@ -85,6 +85,6 @@ def _estimates(findings: Sequence[Finding]) -> list[ReportTable]:
     return [ReportTable("Two background estimates", columns, rows, caption)] if rows else []
 
 
-def _corrected(finding: Finding, estimate: str) -> str:
+def _corrected(finding: SelectionResult, estimate: str) -> str:
     corrected = finding.calibrated(estimate)
     return "uncalibrated" if corrected is None else with_error(corrected.z, corrected.z_error)

@@ -8,7 +8,7 @@ import numpy as np
 
 from jepa_coffea.cwola.gates import Gate
 from jepa_coffea.hunt.output import fresh_folder
-from jepa_coffea.hunt.state import Finding, HuntResult, Run
+from jepa_coffea.hunt.state import HuntResult, Run, SelectionResult
 from jepa_coffea.hunt.verdict import AGREEMENT
 from jepa_coffea.plots import save
 from jepa_coffea.report.calibration_section import calibration_section
@@ -70,7 +70,7 @@ def _gate_check(gate: Gate) -> Check:
     return Check(f"{gate.window}: {gate.name}", gate.passed, measured, f"within {gate.threshold:.3g}", gate.explanation)
 
 
-def _fit_checks(finding: Finding, goodness_minimum: float) -> list[Check]:
+def _fit_checks(finding: SelectionResult, goodness_minimum: float) -> list[Check]:
     """Whether the background fit describes the sidebands, and whether the two estimates agree."""
     selection = finding.selection
     p = selection.function.fit_p

@@ -25,7 +25,7 @@ def spectrum_section(result: HuntResult, windows: Windows) -> ReportSection:
     ReportSection
     """
     figures = []
-    selections = [finding.selection for finding in result.findings]
+    selections = [finding.selection for finding in result.everything]
     for window in dict.fromkeys(finding.selection.window for finding in result.inclusive):
         here = [s for s in selections if s.window == window]
         fits = {s.label: s.function.fit for s in here if s.function.fit is not None}

@@ -7,7 +7,7 @@ from iminuit import Minuit, cost
 from scipy import integrate
 
 from jepa_coffea.bumphunt import BackgroundFit, FitError, HistogramError, fit_background
-from jepa_coffea.bumphunt.functions import ORDERS
+from jepa_coffea.bumphunt.functions import DIJET_FAMILY
 from tests.bumphunt.conftest import Truth
 
 
@@ -93,7 +93,7 @@ def test_signal_plus_background(truth: Truth) -> None:
     assert deficit.signal_yield == pytest.approx(-30, abs=0.1)
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", DIJET_FAMILY)
 def test_strongly_correlated_parameters_stay_stable(truth: Truth, order: str) -> None:
     fit = fit_background((truth.observed(5), truth.edges), order, toys=0)
     # In the fit's own coordinates nothing is correlated; in the function's nearly everything is.

@@ -3,14 +3,14 @@ import pytest
 
 from jepa_coffea.bumphunt.counting_limit import counting_limit
 from jepa_coffea.bumphunt.limits import cls_limit
-from jepa_coffea.bumphunt.window_model import TemplateModel
+from jepa_coffea.bumphunt.window_model import WindowModel
 from jepa_coffea.errors import HistogramError
 
 
 @pytest.mark.parametrize(("n", "b", "sigma"), [(8.0, 10.0, 2.0), (480.0, 500.0, 18.0), (60.0, 40.0, 5.0)])
 def test_the_closed_form_is_what_pyhf_finds(n, b, sigma):
     one = np.ones(1)
-    model = TemplateModel(
+    model = WindowModel(
         "w", np.array([0.0, 1.0]), n * one, b * one, one, np.array([[b + sigma]]), np.array([[b - sigma]])
     )
     assert counting_limit(n, b, sigma) == pytest.approx(cls_limit(model).events, rel=0.01)

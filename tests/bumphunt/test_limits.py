@@ -7,13 +7,13 @@ from scipy import optimize, stats
 
 from jepa_coffea.bumphunt import HistogramError, fit_background
 from jepa_coffea.bumphunt.limits import cls_limit
-from jepa_coffea.bumphunt.window_model import TemplateModel, window_model
+from jepa_coffea.bumphunt.window_model import WindowModel, window_model
 from tests.bumphunt.conftest import Truth
 
 
-def counting(n: float, b: float, sigma: float) -> TemplateModel:
+def counting(n: float, b: float, sigma: float) -> WindowModel:
     up, down = np.array([[b + sigma]]), np.array([[b - sigma]])
-    return TemplateModel("c", np.array([0.0, 1.0]), np.array([n]), np.array([b]), np.ones(1), up, down)
+    return WindowModel("c", np.array([0.0, 1.0]), np.array([n]), np.array([b]), np.ones(1), up, down)
 
 
 def test_equals_the_exact_limit_of_a_counting_experiment() -> None:

@@ -7,7 +7,7 @@ import awkward as ak
 import pytest
 import uproot
 
-from jepa_coffea.constituents import LayoutError, constituents_of, jets_of, layout, layouts, register
+from jepa_coffea.constituents import LayoutError, Ragged, constituents_of, jets_of, layout, layouts, register
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_one_function_adds_a_layout() -> None:
     @register("deposits", recognise=lambda columns: columns.has("Deposits", "x"), fields=("px", "py", "pz", "energy"))
     def deposits(columns, collection, fields):
         x = columns.get("Deposits", "x")
-        return ak.zip({"px": x, "py": x * 0, "pz": x * 0, "energy": x})
+        return Ragged.of({"px": x, "py": x * 0, "pz": x * 0, "energy": x})
 
     found = constituents_of(EVENTS, "Clusters")
     assert found.px.to_list() == [[[4, 3], [6]]]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jepa_coffea.bumphunt.ftest import order_rule
+from jepa_coffea.bumphunt.ftest import f_test_rule
 from jepa_coffea.cwola import Folds, Recipe, Window, Windows
 from jepa_coffea.cwola.classifiers import gradient_boosting, logistic
 from jepa_coffea.cwola.sample import make_sample
@@ -61,7 +61,7 @@ def test_the_data_as_a_pseudo_experiment_give_the_same_numbers_bit_for_bit():
     recipe = replace(RECIPE, windows=bins, candidates={"": gradient_boosting(max_iter=5)}, members=2, seed=4)
     recipe = replace(recipe, folds=Folds(seed=4))
     rules = tuple(
-        order_rule((bins.histogram(mass), np.asarray(bins.edges)), window=(w.low, w.high), toys=100)
+        f_test_rule((bins.histogram(mass), np.asarray(bins.edges)), window=(w.low, w.high), toys=100)
         for w in bins.windows
     )
     method = Method(recipe, (0.2, 0.05), METHOD.statistics, rules)

@@ -5,18 +5,18 @@ import pytest
 
 from jepa_coffea.hunt.calibration import calibrate
 from jepa_coffea.hunt.global_p import global_p
-from jepa_coffea.hunt.state import CalibrationResult, Finding, HuntResult
+from jepa_coffea.hunt.state import CalibrationResult, HuntResult, SelectionResult
 from jepa_coffea.hunt.verdict import describe, disagreements, learning, reasons_against
 from tests.hunt.make import selection
 
 
 def test_background_estimates_that_disagree_forbid_quoting():
     agreeing = [selection(1.2, 1.0, pull=0.5), selection(1.2, 1.0, pull=-2.9), selection(1.2)]
-    assert disagreements([Finding(one) for one in agreeing]) == []
-    (reason,) = disagreements([Finding(selection(1.2, 1.0, pull=-3.4))])
+    assert disagreements([SelectionResult(one) for one in agreeing]) == []
+    (reason,) = disagreements([SelectionResult(selection(1.2, 1.0, pull=-3.4))])
     assert "W1, efficiency 0.1 disagree by 3.4 standard deviations: 40.0 ± 2.0 by the fitted function" in reason
     assert "29.9 ± 2.2 by the pass/fail transfer factor" in reason
-    (reason,) = disagreements([Finding(selection(1.2, transfer_factor="no events above the window"))])
+    (reason,) = disagreements([SelectionResult(selection(1.2, transfer_factor="no events above the window"))])
     assert "no background for W1, efficiency 0.1: no events above the window" in reason
 
 
@@ -30,7 +30,7 @@ def searched(selections, toys):
     """A hunt with these selections, calibrated by these toys (experiments, estimates, selections)."""
     corrected = calibrate(selections, toys)
     search = global_p([one["function"] for one in corrected], toys[:, 0], [0.1] * len(selections), [2800.0] * 2)
-    findings = [Finding(one, found) for one, found in zip(selections, corrected, strict=True)]
+    findings = [SelectionResult(one, found) for one, found in zip(selections, corrected, strict=True)]
     return HuntResult(Path(), [], findings, CalibrationResult(corrected, search, toys))
 
 

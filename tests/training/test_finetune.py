@@ -10,9 +10,9 @@ import torch
 from benchmarks.synthetic import write_jetclass
 from training import evaluate, finetune
 from training.config import RunConfig
-from training.export import export_run
+from training.exporting.onnx_file import export_run
 from training.loop.checkpoint import load_encoder, load_objective, read_checkpoint
-from training.loop.monitors import read_lines
+from training.loop.progress import read_metrics
 from training.models.preprocess import DISPLACEMENT
 from training.objectives.supervised import Supervised
 
@@ -52,7 +52,7 @@ def test_encoder_learns_slower_than_its_head(pretrained: Path, tmp_path: Path) -
     groups = read_checkpoint(newest)["optimiser"]["param_groups"]
     rates = {group["lr_scale"]: group["lr"] for group in groups}
     assert rates[1 / 50] == pytest.approx(rates[1.0] / 50)
-    assert {"val_loss", "val_accuracy"} <= set(read_lines(run / "metrics.jsonl")[-1])
+    assert {"val_loss", "val_accuracy"} <= set(read_metrics(run)[-1])
 
 
 def test_the_card_tells_of_the_pretraining(pretrained: Path, tmp_path: Path) -> None:

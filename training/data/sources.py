@@ -17,9 +17,6 @@ from training.data.shards import DESCRIPTION, ShardFile
 
 MANIFEST = "manifest.json"
 
-EVENT_TREES = ("Events", "Delphes")
-"""Trees of files of events; those of files of jets are called ``tree``."""
-
 
 class Source(BaseModel):
     """Some files that belong together, and how often an epoch goes through them."""
@@ -110,11 +107,13 @@ def _open_jets(path: str, reading: Reading) -> JetFile:
         from training.data.readers.jetclass_parquet import JetClassParquet
 
         return JetClassParquet(path)
+    from jepa_coffea.constituents import layouts
     from training.data.readers.jetclass_root import TREE, JetClassRoot
     from training.data.readers.trees import tree_name
 
     with naming(path):
-        tree = tree_name(path, (TREE, *EVENT_TREES))
+        trees = dict.fromkeys((TREE, *(layout.tree for layout in layouts().values())))
+        tree = tree_name(path, tuple(trees))
     if tree == TREE:
         return JetClassRoot(path)
     from training.data.readers.events import EventFile

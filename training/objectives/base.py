@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from jepa_coffea.errors import JepaCoffeaError
 from training.data.batch import Batch
 from training.models.compiled import compile_regions
+from training.models.encoder import Scale
 from training.models.encoders import AnyEncoder
 from training.models.slices import slices
 
@@ -27,12 +28,12 @@ class Objective(nn.Module, ABC):
     ranks is the loss that one process would have on the global batch.
     """
 
-    needs_labels: bool = False
-    """Whether a batch without labels is an error."""
     compiled: bool = False
     """Whether parts are compiled for the shapes of whole batches."""
     optional_fields: tuple[str, ...] = ()
     """Fields dropped at random in training, which events may therefore lack."""
+    scales: tuple[Scale, ...] = ()
+    """Whether the exported encoder may be blind to the scale of the jets, see it, or either; empty: as it is built."""
 
     @abstractmethod
     def forward(self, batch: Batch, progress: float = 0.0) -> dict[str, Tensor]:

@@ -8,10 +8,10 @@ import hist
 import uproot
 
 from jepa_coffea.bumphunt.likelihood import Array
-from jepa_coffea.bumphunt.window_model import TemplateModel
+from jepa_coffea.bumphunt.window_model import WindowModel
 
 
-def write_combine(folder: str | Path, model: TemplateModel) -> tuple[Path, Path]:
+def write_combine(folder: str | Path, model: WindowModel) -> tuple[Path, Path]:
     """Write ``<name>.root`` and ``<name>.txt``; returns both paths.
 
     The card has one ``shape`` systematic per eigenvector of the fit's covariance. Combine's signal strength ``r`` is

@@ -15,7 +15,7 @@ from jepa_coffea.errors import HistogramError
 
 
 @dataclass(frozen=True, eq=False)
-class Column:
+class HEPDataColumn:
     """One column of a table."""
 
     name: str
@@ -27,18 +27,18 @@ class Column:
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class HEPDataTable:
     """A table of a submission."""
 
     name: str
     description: str
-    independent: Sequence[Column]
-    dependent: Sequence[Column]
+    independent: Sequence[HEPDataColumn]
+    dependent: Sequence[HEPDataColumn]
     location: str = ""
     """Where to find it in the publication, for instance the number of a figure."""
 
 
-def write_hepdata(folder: str | Path, tables: Sequence[Table], comment: str = "") -> Path:
+def write_hepdata(folder: str | Path, tables: Sequence[HEPDataTable], comment: str = "") -> Path:
     """Write ``submission.yaml`` and a data file per table into ``folder``; returns the path of the former.
 
     Raises HistogramError when the columns of a table differ in length.
@@ -60,7 +60,7 @@ def write_hepdata(folder: str | Path, tables: Sequence[Table], comment: str = ""
         documents.append(
             {
                 "name": table.name,
-                "location": table.location or f"Table {index + 1}",
+                "location": table.location or f"HEPDataTable {index + 1}",
                 "description": table.description,
                 "keywords": [],
                 "data_file": file,
@@ -71,7 +71,7 @@ def write_hepdata(folder: str | Path, tables: Sequence[Table], comment: str = ""
     return path
 
 
-def _column(column: Column) -> dict[str, Any]:
+def _column(column: HEPDataColumn) -> dict[str, Any]:
     header = {"name": column.name} | ({"units": column.units} if column.units else {})
     values = np.asarray(column.values, dtype=float)
     errors = {label: np.asarray(array, dtype=float) for label, array in column.errors.items()}

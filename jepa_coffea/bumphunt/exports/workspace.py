@@ -13,13 +13,13 @@ import numpy as np
 import pyhf
 
 from jepa_coffea.bumphunt.significance import z_value
-from jepa_coffea.bumphunt.window_model import TemplateModel
+from jepa_coffea.bumphunt.window_model import WindowModel
 from jepa_coffea.errors import FitError, HistogramError
 
 POI = "mu"
 
 
-def workspace(model: TemplateModel, constraint: Literal["gaussian", "poisson"] = "gaussian") -> dict[str, Any]:
+def workspace(model: WindowModel, constraint: Literal["gaussian", "poisson"] = "gaussian") -> dict[str, Any]:
     """The model as a HistFactory JSON document (schema 1.0.0), checked against pyhf's schema.
 
     constraint: ``"gaussian"`` writes one histosys per eigenvector. ``"poisson"``, for one bin only, writes one
@@ -61,7 +61,7 @@ def workspace(model: TemplateModel, constraint: Literal["gaussian", "poisson"] =
     return document
 
 
-def _largest(model: TemplateModel) -> float:
+def _largest(model: WindowModel) -> float:
     """A signal strength far above anything the data allow: all events and ten times their fluctuation."""
     inside = model.signal > 0.01 * model.signal.max()
     events = max(float(model.observed[inside].sum()), float(model.background[inside].sum()), 1.0)
@@ -69,7 +69,7 @@ def _largest(model: TemplateModel) -> float:
 
 
 def write_workspace(
-    path: str | Path, model: TemplateModel, constraint: Literal["gaussian", "poisson"] = "gaussian"
+    path: str | Path, model: WindowModel, constraint: Literal["gaussian", "poisson"] = "gaussian"
 ) -> Path:
     """Write the workspace as JSON; ``pyhf cls`` and ``pyhf fit`` read it."""
     target = Path(path)

@@ -6,11 +6,11 @@ import uproot
 
 from jepa_coffea.bumphunt import fit_background
 from jepa_coffea.bumphunt.exports import pyhf_significance, workspace, write_combine
-from jepa_coffea.bumphunt.window_model import TemplateModel, window_model
+from jepa_coffea.bumphunt.window_model import WindowModel, window_model
 from tests.bumphunt.conftest import Truth
 
 
-def read_card(path: Path) -> TemplateModel:
+def read_card(path: Path) -> WindowModel:
     """A reader of the datacard language that knows nothing of the writer: shapes line, rates, shape nuisances."""
     lines = [line.split() for line in path.read_text().splitlines() if not line.startswith("-")]
     keyed = {line[0]: line[1:] for line in lines if line[0] not in ("bin", "process")}
@@ -29,7 +29,7 @@ def read_card(path: Path) -> TemplateModel:
         for process, rate in zip(processes, keyed["rate"], strict=True):
             assert get(process).sum() == pytest.approx(float(rate))
         assert get("data_obs").sum() == float(keyed["observation"][0])
-        return TemplateModel(
+        return WindowModel(
             channel,
             root[f"{channel}/signal"].axis().edges(),
             get("data_obs"),

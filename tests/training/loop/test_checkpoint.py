@@ -13,13 +13,13 @@ from torch import nn
 from training.loop.checkpoint import (
     CheckpointError,
     Checkpoints,
+    _differences,
     checkpoint_of,
-    differences,
     read_checkpoint,
     restore,
-    save_atomically,
+    save_checkpoint,
 )
-from training.loop.randomness import random_state, seed_everything, set_random_state
+from training.loop.numerics import random_state, seed_everything, set_random_state
 
 
 def test_all_generators_come_back(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_all_generators_come_back(tmp_path: Path) -> None:
 
     seed_everything(3)
     draw()
-    save_atomically({"format": 1, "random": random_state()}, tmp_path / "a.pt")
+    save_checkpoint({"random": random_state()}, tmp_path / "a.pt")
     expected = [draw(), draw()]
     set_random_state(read_checkpoint(tmp_path / "a.pt")["random"])
     assert [draw(), draw()] == expected
@@ -53,14 +53,14 @@ for step in range(10**6):
         content = read_checkpoint(path)
         assert (content["x"] == content["step"]).all()
     Checkpoints(tmp_path, 2).save(10**8, {})
-    assert not list(tmp_path.glob("*.tmp"))
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_best_goes_before_newest(tmp_path: Path) -> None:
     Checkpoints(tmp_path, 2).save(1, {})
     Checkpoints(tmp_path, 2).save(2, {})
     assert checkpoint_of(tmp_path) == tmp_path / "checkpoint-000000002.pt"
-    save_atomically({"format": 1}, tmp_path / "best.pt")
+    save_checkpoint({}, tmp_path / "best.pt")
     assert checkpoint_of(tmp_path) == tmp_path / "best.pt"
     assert checkpoint_of(tmp_path / "checkpoint-000000001.pt").name == "checkpoint-000000001.pt"
 
@@ -100,6 +100,6 @@ def test_weights_that_do_not_fit_are_named() -> None:
 
 
 def test_differences_name_the_leaf() -> None:
-    assert differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}, "x") == [
+    assert _differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}, "x") == [
         "x.a.c is 2 in the checkpoint and 3 here"
     ]
