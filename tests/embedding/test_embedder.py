@@ -13,9 +13,9 @@ from coffea.nanoevents import NanoEventsFactory, PFNanoAODSchema
 
 from jepa_coffea import JEPAEmbedder
 from jepa_coffea.constituents import constituents_of, jets_of
-from jepa_coffea.constituents.layout import find_layout
+from jepa_coffea.constituents.layouts import find_layout
 from jepa_coffea.constituents.record import FIELDS, LayoutError
-from jepa_coffea.encoder import OnnxEncoder, files, session
+from jepa_coffea.encoder import OnnxEncoder, model_files, session
 from jepa_coffea.encoder.card import ModelError
 from tests.encoder.tiny import tiny_embedding, weights, write_tiny
 
@@ -193,7 +193,7 @@ def test_flat_branches_give_columns_but_take_no_fields(shared_data: Path, model:
 def test_names_of_shipped_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "models").mkdir()
     write_tiny(tmp_path / "models" / "small-one.onnx")
-    monkeypatch.setattr(files.resources, "files", lambda package: tmp_path)
+    monkeypatch.setattr(model_files.resources, "files", lambda package: tmp_path)
     assert JEPAEmbedder("small-one").path == tmp_path / "models" / "small-one.onnx"
     with pytest.raises(ModelError, match="large-one: neither a file nor a shipped model; shipped are: small-one"):
         JEPAEmbedder("large-one")
