@@ -150,13 +150,12 @@ def plot_scores(
             centres[seen], (counts / norm)[seen], (np.sqrt(counts) / norm)[seen], fmt="none", color=colour, lw=1.2
         )
     for label, value in (thresholds or {}).items():
-        ax.axvline(value, ymax=0.6, color="0.35", ls="--", lw=1.4)
+        ax.axvline(value, ymax=0.65, color="0.35", ls="--", lw=1.4)
         ax.text(
             value,
-            0.03,
-            f" {label}",
-            rotation=90,
-            ha="right",
+            0.655,
+            label,
+            ha="center",
             va="bottom",
             fontsize=13,
             color="0.3",

@@ -107,17 +107,18 @@ def plot_scan(
         )
     if global_p is not None:
         lines.append(f"Global $p$ = {global_p:.2g}")
-    # The text stands below everything: a tenth of the picture for each line of it.
+    # Text below everything and the legend above everything, each with a share of the picture for its lines.
     decades = np.log10(6 / floor)
-    share = 0.08 + 0.07 * len(lines)
-    bottom = 10 ** (np.log10(floor) - decades * share / (1 - share))
+    entries = len(scans) + len(corrected or {})
+    below, above = 0.06 + 0.055 * len(lines), 0.03 + 0.055 * -(-entries // 3)
+    whole = decades / (1 - below - above)
+    bottom, top = floor / 10 ** (below * whole), 6 * 10 ** (above * whole)
     ax.text(0.03, 0.03, "\n".join(lines), transform=ax.transAxes, va="bottom", fontsize=15, linespacing=1.4)
     sigma_lines(ax, floor)
     every = np.concatenate([scan.masses for scan in flat])
-    top = 6 * 10 ** (decades * 0.05 * (1 + (len(scans) + len(corrected or {})) // 3))
     ax.set(yscale="log", ylim=(bottom, top), xlim=(every.min(), every.max()), xlabel=xlabel)
     ax.set_ylabel(r"Local $p_0$" if calibrated else r"Local $p_0$ as counted (uncalibrated)")
-    ax.legend(loc="upper right", ncols=min(3, len(scans) + len(corrected or {})), fontsize=14)
+    ax.legend(loc="upper right", ncols=min(3, entries), fontsize=14)
     write_header(ax, header or Header())
     return figure
 

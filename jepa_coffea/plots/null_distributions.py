@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from scipy import stats
 
 from jepa_coffea.bumphunt.significance import p_value
@@ -72,6 +73,7 @@ def plot_calibration(
             right.axvline(p, color="0.45", lw=1, ls=":")
             right.text(p * 1.04, 0.03, rf"{sigma}$\,\sigma$", fontsize=14, transform=right.get_xaxis_transform())
     right.set(xscale="log", xlim=(alpha[0], 0.5), ylim=(0, 3))
+    right.xaxis.set_minor_formatter(NullFormatter())
     right.set_xlabel(r"Threshold $\alpha$")
     right.set_ylabel(r"$P(p < \alpha)\,/\,\alpha$")
     if few:

@@ -75,7 +75,7 @@ def test_limits_in_fb_or_events_against_mass_or_width() -> None:
     expected = np.array([20.0, 28.0, 40.0, 56.0, 80.0])
     in_fb = [make_limit(0.95, events, expected, 1.0, 10.0, 1.0, "asymptotic") for events in (35.0, 90.0, 41.0)]
     figure = plot_limits(limit_curve([2000, 2500, 3000], in_fb), note="Gaussian, 5 %")
-    assert lines(figure)["Observed"][1].tolist() == [3.5, 9, 4.1]
+    assert lines(figure)["Observed"][1] == pytest.approx([3.5, 9, 4.1])
     assert "[fb]" in figure.axes[0].get_ylabel()
     assert "95$\\,$% CL" in figure.axes[0].get_ylabel()
     assert "Gaussian, 5 %" in texts(figure)
