@@ -7,11 +7,8 @@ import pkgutil
 import pytest
 
 import jepa_coffea.bumphunt
-import jepa_coffea.ledger
 
-NAMES = ["jepa_coffea.ledger"] + [
-    module.name for module in pkgutil.walk_packages(jepa_coffea.bumphunt.__path__, "jepa_coffea.bumphunt.")
-]
+NAMES = [module.name for module in pkgutil.walk_packages(jepa_coffea.bumphunt.__path__, "jepa_coffea.bumphunt.")]
 
 
 @pytest.mark.parametrize("name", NAMES)

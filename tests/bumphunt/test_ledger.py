@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.errors import BadFileError
-from jepa_coffea.ledger import Ledger
 
 
 def test_keeps_results_over_runs(tmp_path: Path) -> None:
