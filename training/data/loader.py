@@ -14,8 +14,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from jepa_coffea.constituents.record import SUBJET
 from jepa_coffea.errors import BadFileError
 from training.data.batch import Batch
@@ -290,7 +288,6 @@ def make_loader(
         world_size=world_size,
         seed=seed,
         skipped=skipped,
-        pin=torch.cuda.is_available(),
     )
     return Loader(
         config, plan, reader, fixed=split != "train", identity=_identity(config, split, seed, segments), skipped=skipped
