@@ -1,9 +1,8 @@
 """Device code in a shared library: which GPUs it is for, and a library with that of one GPU only.
 
-nvcc keeps the code of a kernel for several architectures side by side in a container ("fat binary"), of which the driver
-loads the part for the card that it finds. A container is a header of 16 bytes and entries one after the other, each a
-header and its code. The layout is not documented by NVIDIA; it is described in the sources of gpuocelot and of LLVM's
-clang (``__fatBinC_Wrapper_t``), and whatever does not look like it is left alone here.
+nvcc keeps the code of a kernel for several architectures side by side in a container ("fat binary"), of which the
+driver loads the part for the card that it finds. A container is a header of 16 bytes and entries one after the other,
+each a header and its code. NVIDIA does not document the layout; whatever does not look like it is left alone here.
 """
 
 from __future__ import annotations

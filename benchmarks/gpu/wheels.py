@@ -2,12 +2,10 @@
 
 python -m benchmarks.gpu.wheels [--output build/gpu-wheels]
 
-Downloads the packages of ``wheels.txt`` for Python 3.12 on x86-64 Linux, in the versions of ``constraints.txt``. The
-two large ones are packed anew: onnxruntime-gpu with the device code of one architecture only, and without what Python
-does not load; pythia8mc without manuals and parton densities of anything but the proton. They install like any wheel, but stay out of places where others find
-them. On the machine, from this folder:
-
-python3 -m pip install --no-index --no-deps --target SITE build/gpu-wheels/*.whl
+Downloads the packages of ``wheels.txt`` for Python 3.12 on x86-64 Linux, in the versions of ``constraints.txt``. Two
+are too large and are packed anew: onnxruntime-gpu with the common kernels for one architecture only and without what
+Python does not load, pythia8mc without manuals and without parton densities of anything but the proton. They are for
+that one run, not for an environment that is kept. `benchmarks/gpu_day.sh` installs them there into a folder of its own.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.inference.setup import SIZES, Arrays, macs
+from benchmarks.encoders import encoder_config
+from benchmarks.inference.setup import Arrays, macs
 from benchmarks.products import GPU_SHAPES, SHAPES, product_rates
 
 
@@ -36,7 +37,7 @@ def limit(size: str, arrays: Arrays, provider: str, threads: int, seconds: float
     Parameters
     ----------
     size
-        Of the encoder, a key of ``SIZES``.
+        Of the encoder, one of ``SIZES``.
     arrays
         The jets.
     provider
@@ -52,7 +53,7 @@ def limit(size: str, arrays: Arrays, provider: str, threads: int, seconds: float
         ``jets_per_second``, ``macs_per_jet``, ``gflops``, ``library`` (the fastest), ``gflops_by_library``, ``note``.
     """
     work = macs(size, arrays[1]) / len(arrays[1])
-    dim = SIZES[size]["embed_dims"][-1]
+    dim = encoder_config(size).embed_dims[-1]
     if provider == "cuda":
         rates = product_rates("cuda", "float16", shapes=[*GPU_SHAPES, (65536, dim, 4 * dim)], seconds=seconds)
     else:

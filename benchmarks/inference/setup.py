@@ -6,20 +6,18 @@ torch is imported where it is used: the ways that need none are measured without
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.encoders import encoder_config, sections
+
 if TYPE_CHECKING:
     from training.models.encoder import Encoder
 
-SIZES: dict[str, dict[str, Any]] = {
-    "mini": {"embed_dims": (64, 64), "pair_dims": (16, 16), "heads": 4, "blocks": 4, "max_particles": 64},
-    "small": {"embed_dims": (256, 256)},
-    "published": {"embed_dims": (512, 512, 512), "blocks": 16},
-}
-"""Encoders of training/configs/pjepa_mini.yaml, pjepa_small.yaml and pjepa.yaml; here because YAML may be missing."""
+SIZES = ("mini", "small", "published", "tiny")
+"""Encoders of :mod:`benchmarks.encoders`."""
 
 REAL = (43, 51, 31, 42, 41, 58, 27, 29, 45, 25, 72, 74, 38, 17, 52, 76, 25, 29, 41, 41, 84, 53, 55, 27)
 """Particles of the AK8 jets of a PFNano sample of top pairs."""
@@ -27,7 +25,7 @@ REAL = (43, 51, 31, 42, 41, 58, 27, 29, 45, 25, 72, 74, 38, 17, 52, 76, 25, 29, 
 SHOWN = 16
 """Jets whose embeddings are compared."""
 
-CHUNK = {"mini": 1024, "small": 256, "published": 32}
+CHUNK = {"tiny": 256, "mini": 1024, "small": 256, "published": 32}
 """Jets that a CPU takes a few seconds for; all ways get the same ones."""
 
 Arrays = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]
@@ -37,10 +35,10 @@ def encoder_of(size: str) -> Encoder:
     """The encoder with random weights, always the same ones."""
     import torch
 
-    from training.models.encoder import Encoder, EncoderConfig
+    from training.models.encoder import Encoder
 
     torch.manual_seed(0)
-    return Encoder(EncoderConfig(**SIZES[size])).eval()
+    return Encoder(encoder_config(size)).eval()
 
 
 def model_file(folder: Path, size: str, precision: str) -> Path:
@@ -62,7 +60,13 @@ def prepare(size: str, folder: Path, reduced: tuple[Literal["int8", "fp16"], ...
         config = encoder.config
         module = Exported(encoder, None, particle_embedding=False).eval()
         model = to_onnx(module, fields=config.fields)
-        made = {"git_hash": "none", "config": SIZES[size], "seed": 0, "packages": {}, "created": "for a benchmark"}
+        made = {
+            "git_hash": "none",
+            "config": sections(size)["encoder"],
+            "seed": 0,
+            "packages": {},
+            "created": "for a benchmark",
+        }
         card = ModelCard(
             name=size,
             objective="none",
@@ -114,10 +118,8 @@ def file_jets(path: Path, jets: int = 2048) -> Arrays:
 
 def chosen(size: str, arrays: Arrays, provider: str) -> Arrays:
     """The jets that all ways get, with their hardest particles, as many as the model takes."""
-    from training.models.encoder import EncoderConfig
-
     flat, counts, axes = first(arrays, CHUNK[size] if provider == "cpu" else len(arrays[1]))
-    most = EncoderConfig(**SIZES[size]).max_particles
+    most = encoder_config(size).max_particles
     kept = np.concatenate([np.arange(count) < most for count in counts])
     return flat[kept], np.minimum(counts, most), axes
 
@@ -130,8 +132,7 @@ def first(arrays: Arrays, jets: int) -> Arrays:
 
 def macs(size: str, counts: NDArray[np.int64]) -> float:
     """Multiply-accumulates of jets with ``counts`` particles, without padding."""
-    from training.models.encoder import EncoderConfig
     from training.models.flops import encoder_macs
 
-    config = EncoderConfig(**SIZES[size])
+    config = encoder_config(size)
     return sum(encoder_macs(config, int(count)) for count in counts)
