@@ -84,8 +84,8 @@ def keep_architecture(library: bytearray, architecture: int) -> int:
 
     Common kernels are built for every architecture of a library. Containers that lack the oldest of them hold special
     ones (in ONNX Runtime: fused attention, products in 4 and 8 bits, mixtures of experts, none of which an encoder of
-    this project has); they are removed as well, also for ``architecture``. Such a container then names another
-    architecture, as containers do on every GPU that a kernel was not built for.
+    this project has); they are removed as well, also for ``architecture``. Such a container gets a small kernel for
+    another architecture instead: a driver finds nothing to load in it, as on every GPU that a kernel was not built for.
 
     Parameters
     ----------
@@ -105,22 +105,23 @@ def keep_architecture(library: bytearray, architecture: int) -> int:
         If no common kernel is built for ``architecture``.
     """
     found = list(containers(library))
-    known = {entry.architecture for _, entries in found for entry in entries}
+    codes = [entry for _, entries in found for entry in entries]
+    known = {entry.architecture for entry in codes}
+    others = [entry for entry in codes if entry.architecture != architecture]
+    least = min(others, key=lambda entry: entry.size, default=None)
+    stranger = bytes(library[least.start : least.start + least.size]) if least else b""
     left = 0
     for place, entries in found:
-        built_for = {entry.architecture for entry in entries}
-        if {min(known), architecture} <= built_for:
+        body = b""
+        if {min(known), architecture} <= {entry.architecture for entry in entries}:
             kept = [entry for entry in entries if entry.architecture == architecture]
-            code = b"".join(library[entry.start : entry.start + entry.size] for entry in kept)
-            magic, version, header, size = CONTAINER.unpack_from(library, place)
-            CONTAINER.pack_into(library, place, magic, version, header, len(code))
-            library[place + header : place + header + size] = code + bytes(size - len(code))
+            body = b"".join(library[entry.start : entry.start + entry.size] for entry in kept)
             left += sum(entry.code for entry in kept)
-            continue
-        for entry in entries:
-            library[entry.start + entry.header : entry.start + entry.size] = bytes(entry.code)
-            if entry.architecture == architecture:
-                struct.pack_into("<I", library, entry.start + ARCHITECTURE, min(known - {architecture}))
+        magic, version, header, size = CONTAINER.unpack_from(library, place)
+        body = body or stranger
+        if len(body) <= size:
+            CONTAINER.pack_into(library, place, magic, version, header, len(body))
+            library[place + header : place + header + size] = body + bytes(size - len(body))
     if not left:
         msg = f"no common device code for architecture {architecture}; the library has some for {sorted(known)}"
         raise ValueError(msg)
