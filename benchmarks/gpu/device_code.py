@@ -36,7 +36,13 @@ class Entry:
 
     @property
     def size(self) -> int:
-        """Bytes of header and code."""
+        """Bytes of header and code.
+
+        Returns
+        -------
+        int
+            Bytes.
+        """
         return self.header + self.code
 
 

@@ -20,6 +20,18 @@ def repeated(run: Callable[[], int], seconds: float) -> float:
     """Jets a second of ``run``, which says how many it did.
 
     The first call is not counted, unless it took ``seconds`` alone: then it is the only one.
+
+    Parameters
+    ----------
+    run
+        Does some jets and says how many.
+    seconds
+        To repeat it for.
+
+    Returns
+    -------
+    float
+        Jets a second.
     """
     start = time.perf_counter()
     done = run()
@@ -73,6 +85,11 @@ def peak_memory() -> float:
     """The most memory that this process ever had resident, in MB.
 
     ``ru_maxrss`` is what its parent had when it was forked, if that was more: it survives the exec.
+
+    Returns
+    -------
+    float
+        MB.
     """
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
@@ -84,7 +101,20 @@ def peak_memory() -> float:
 
 @contextmanager
 def device_memory(provider: str, found: dict[str, float]) -> Any:
-    """Put the peak memory of the process (CPU) or of the device (GPU) into ``found``."""
+    """Put the peak memory of the process (CPU) or of the device (GPU) into ``found``.
+
+    Parameters
+    ----------
+    provider
+        ``cpu`` or ``cuda``.
+    found
+        Gets ``memory_mb``.
+
+    Yields
+    ------
+    None
+        To the block that is measured.
+    """
     if provider == "cpu":
         yield
         found["memory_mb"] = peak_memory()

@@ -32,7 +32,18 @@ Arrays = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]
 
 
 def encoder_of(size: str) -> Encoder:
-    """The encoder with random weights, always the same ones."""
+    """The encoder with random weights, always the same ones.
+
+    Parameters
+    ----------
+    size
+        Of the encoder: one of ``SIZES``.
+
+    Returns
+    -------
+    Encoder
+        In evaluation mode.
+    """
     import torch
 
     from training.models.encoder import Encoder
@@ -42,12 +53,37 @@ def encoder_of(size: str) -> Encoder:
 
 
 def model_file(folder: Path, size: str, precision: str) -> Path:
-    """Where a model file is."""
+    """Where a model file is.
+
+    Parameters
+    ----------
+    folder
+        Of the model files.
+    size
+        Of the encoder: one of ``SIZES``.
+    precision
+        ``fp32``, ``fp16`` or ``int8``.
+
+    Returns
+    -------
+    Path
+        ``SIZE_PRECISION.onnx``.
+    """
     return folder / f"{size}_{precision}.onnx"
 
 
 def prepare(size: str, folder: Path, reduced: tuple[Literal["int8", "fp16"], ...]) -> None:
-    """Write the ONNX files of a size, unless they are there."""
+    """Write the ONNX files of a size, unless they are there.
+
+    Parameters
+    ----------
+    size
+        Of the encoder: one of ``SIZES``.
+    folder
+        Of the model files.
+    reduced
+        Precisions to write besides fp32.
+    """
     full = model_file(folder, size, "fp32")
     if not full.exists():
         import onnx
@@ -88,7 +124,18 @@ def prepare(size: str, folder: Path, reduced: tuple[Literal["int8", "fp16"], ...
 
 
 def real_multiplicities(jets: int = 2048) -> Arrays:
-    """Made-up particles in jets with the multiplicities of real ones."""
+    """Made-up particles in jets with the multiplicities of real ones.
+
+    Parameters
+    ----------
+    jets
+        How many jets.
+
+    Returns
+    -------
+    tuple
+        Particles [sum(counts), field], counts [jet], axes [jet, 4] (GeV).
+    """
     from training.models.synthetic import synthetic_jets
 
     counts = np.random.default_rng(0).choice(REAL, jets)
@@ -97,7 +144,20 @@ def real_multiplicities(jets: int = 2048) -> Arrays:
 
 
 def file_jets(path: Path, jets: int = 2048) -> Arrays:
-    """Jets of an event or jet file, some of them often if it has fewer."""
+    """Jets of an event or jet file, some of them often if it has fewer.
+
+    Parameters
+    ----------
+    path
+        The file.
+    jets
+        How many to draw.
+
+    Returns
+    -------
+    tuple
+        Particles [sum(counts), field], counts [jet], axes [jet, 4] (GeV).
+    """
     import awkward as ak
 
     from jepa_coffea.commands.validate import open_events
@@ -117,7 +177,22 @@ def file_jets(path: Path, jets: int = 2048) -> Arrays:
 
 
 def chosen(size: str, arrays: Arrays, provider: str) -> Arrays:
-    """The jets that all ways get, with their hardest particles, as many as the model takes."""
+    """The jets that all ways get, with their hardest particles, as many as the model takes.
+
+    Parameters
+    ----------
+    size
+        Of the encoder: one of ``SIZES``.
+    arrays
+        The jets: particles [sum(counts), field], counts [jet], axes [jet, 4] (GeV).
+    provider
+        ``cpu`` or ``cuda``.
+
+    Returns
+    -------
+    tuple
+        Like ``arrays``.
+    """
     flat, counts, axes = first(arrays, CHUNK[size] if provider == "cpu" else len(arrays[1]))
     most = encoder_config(size).max_particles
     kept = np.concatenate([np.arange(count) < most for count in counts])
@@ -125,13 +200,39 @@ def chosen(size: str, arrays: Arrays, provider: str) -> Arrays:
 
 
 def first(arrays: Arrays, jets: int) -> Arrays:
-    """That many of the jets."""
+    """That many of the jets.
+
+    Parameters
+    ----------
+    arrays
+        The jets: particles [sum(counts), field], counts [jet], axes [jet, 4] (GeV).
+    jets
+        How many to take.
+
+    Returns
+    -------
+    tuple
+        Like ``arrays``.
+    """
     flat, counts, axes = arrays
     return flat[: counts[:jets].sum()], counts[:jets], axes[:jets]
 
 
 def macs(size: str, counts: NDArray[np.int64]) -> float:
-    """Multiply-accumulates of jets with ``counts`` particles, without padding."""
+    """Multiply-accumulates of jets with ``counts`` particles, without padding.
+
+    Parameters
+    ----------
+    size
+        Of the encoder: one of ``SIZES``.
+    counts
+        Particles of each jet.
+
+    Returns
+    -------
+    float
+        Of all jets together.
+    """
     from training.models.flops import encoder_macs
 
     config = encoder_config(size)

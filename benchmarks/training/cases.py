@@ -37,12 +37,24 @@ class Size:
 
     @property
     def config(self) -> EncoderConfig:
-        """For this project."""
+        """For this project.
+
+        Returns
+        -------
+        EncoderConfig
+            Checked.
+        """
         return encoder_config(self.name)
 
     @property
     def longest(self) -> int:
-        """Of a jet with more particles the rest is left out."""
+        """Of a jet with more particles the rest is left out.
+
+        Returns
+        -------
+        int
+            Particles.
+        """
         return self.config.max_particles
 
 
@@ -74,7 +86,24 @@ def pretraining_of(size: Size) -> Objective:
 
 
 def batches(size: Size, device: torch.device, *, sort: bool, jets: int) -> list[Batch]:
-    """Batches of the same jets: sorted by multiplicity and padded to multiples of 16, or mixed at the longest."""
+    """Batches of the same jets: sorted by multiplicity and padded to multiples of 16, or mixed at the longest.
+
+    Parameters
+    ----------
+    size
+        Of encoder and batches.
+    device
+        Of the batches.
+    sort
+        Whether by multiplicity.
+    jets
+        In all batches together.
+
+    Returns
+    -------
+    list of Batch
+        With labels drawn at random.
+    """
     rng = np.random.default_rng(0)
     counts = np.rint(rng.normal(*MULTIPLICITY, jets)).clip(4, size.longest).astype(int)
     if size.lengths:
@@ -92,7 +121,17 @@ def batches(size: Size, device: torch.device, *, sort: bool, jets: int) -> list[
 
 
 class Weaver(nn.Module):
-    """weaver-core's ParticleTransformer, fed as its data loader would feed it."""
+    """weaver-core's ParticleTransformer, fed as its data loader would feed it.
+
+    Parameters
+    ----------
+    size
+        Of the encoder.
+    trim
+        Whether weaver-core cuts a batch to its longest jet.
+    compiled
+        Whether with torch.compile.
+    """
 
     def __init__(self, size: Size, *, trim: bool, compiled: bool) -> None:
         super().__init__()
@@ -114,7 +153,18 @@ class Weaver(nn.Module):
     @staticmethod
     @torch.no_grad()
     def prepare(batch: Batch) -> tuple[Tensor, ...]:
-        """Features [B, 17, N], momenta [B, 4, N], mask [B, 1, N], labels; not part of the timing."""
+        """Features [B, 17, N], momenta [B, 4, N], mask [B, 1, N], labels; not part of the timing.
+
+        Parameters
+        ----------
+        batch
+            Padded jets.
+
+        Returns
+        -------
+        tuple or Batch
+            What :meth:`forward` takes.
+        """
         preprocess = Preprocess(EncoderConfig().fields, scale_to_jet_pt=False).to(batch.jets.device)
         features = preprocess(batch.particles, batch.mask, batch.jets).features
         assert batch.labels is not None
@@ -122,13 +172,36 @@ class Weaver(nn.Module):
         return features.transpose(1, 2).contiguous(), momenta.contiguous(), batch.mask.unsqueeze(1), batch.labels
 
     def forward(self, inputs: tuple[Tensor, ...]) -> Tensor:
-        """The loss."""
+        """The loss.
+
+        Parameters
+        ----------
+        inputs
+            From :meth:`prepare`.
+
+        Returns
+        -------
+        Tensor
+            A number.
+        """
         features, momenta, mask, labels = inputs
         return nn.functional.cross_entropy(self.model(features, momenta, mask).float(), labels)
 
 
 class Ours(nn.Module):
-    """An objective of this project."""
+    """An objective of this project.
+
+    Parameters
+    ----------
+    size
+        Of the encoder.
+    name
+        ``supervised``, or ``pretraining``: the objective of the size's configuration.
+    compiled
+        Whether with torch.compile.
+    explicit
+        Attention as its formula is written, instead of one kernel.
+    """
 
     def __init__(self, size: Size, name: str, *, compiled: bool, explicit: bool = False) -> None:
         super().__init__()
@@ -141,23 +214,73 @@ class Ours(nn.Module):
             self.objective.compile()
 
     def prepare(self, batch: Batch) -> Batch:
-        """As the data loader gives it."""
+        """As the data loader gives it.
+
+        Parameters
+        ----------
+        batch
+            Padded jets.
+
+        Returns
+        -------
+        tuple or Batch
+            What :meth:`forward` takes.
+        """
         return batch
 
     def forward(self, inputs: Batch) -> Tensor:
-        """The loss."""
+        """The loss.
+
+        Parameters
+        ----------
+        inputs
+            From :meth:`prepare`.
+
+        Returns
+        -------
+        Tensor
+            A number.
+        """
         return self.objective(inputs)["loss"]
 
 
 def step_flops(size: Size, model: Weaver | Ours, batch: Batch) -> float:
-    """Operations of a training step; weaver's without what its class blocks spend on projecting particles."""
+    """Operations of a training step; weaver's without what its class blocks spend on projecting particles.
+
+    Parameters
+    ----------
+    size
+        Of the encoder.
+    model
+        What is trained.
+    batch
+        Padded jets.
+
+    Returns
+    -------
+    float
+        Floating-point operations, padding included.
+    """
     if isinstance(model, Ours):
         return model.objective.flops(batch)
     return 6 * len(batch) * encoder_macs(size.config, batch.mask.shape[1])
 
 
 def variants(size: Size, *, compile_too: bool) -> list[tuple[str, str, Callable[[], Any]]]:
-    """Name, kind of batches and how to build it."""
+    """Name, kind of batches and how to build it.
+
+    Parameters
+    ----------
+    size
+        Of encoder and batches.
+    compile_too
+        Whether also compiled.
+
+    Returns
+    -------
+    list of tuple
+        Name, kind of batches, and a function that builds the model.
+    """
     found: list[tuple[str, str, Callable[[], Any]]] = [
         ("weaver ParT, supervised", "as shipped", lambda: Weaver(size, trim=True, compiled=False)),
         ("weaver ParT, supervised", "same batches", lambda: Weaver(size, trim=False, compiled=False)),
