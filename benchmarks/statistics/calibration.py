@@ -1,4 +1,4 @@
-"""Are the p-values of the whole pipeline right, and what does it cost to find out?
+"""Whether the p-values of the whole pipeline are right, and what it costs to find out.
 
     python -m benchmarks.statistics.calibration searches   # a thousand whole searches, each calibrated by its own toys
     python -m benchmarks.statistics.calibration coverage   # fast classifier, thousands of retrained pseudo-experiments
@@ -63,7 +63,22 @@ def recipe(estimator: Any, *, order: Literal["cross", "forward"] = "cross") -> R
 
 
 def falling_spectrum(events: int, features: int, seed: int = 0) -> Sample:
-    """Background: exponential masses (slope 500 GeV) over the fit range and normal features independent of them."""
+    """Background: exponential masses (slope 500 GeV) over the fit range and normal features independent of them.
+
+    Parameters
+    ----------
+    events
+        How many events.
+    features
+        How many features.
+    seed
+        Of the random numbers.
+
+    Returns
+    -------
+    Sample
+        Masses in GeV.
+    """
     rng = np.random.default_rng(seed)
     low, high = WINDOWS.fit_range
     mass = low - 500 * np.log(1 - rng.random(events) * (1 - np.exp((low - high) / 500)))
@@ -71,13 +86,39 @@ def falling_spectrum(events: int, features: int, seed: int = 0) -> Sample:
 
 
 def share_below(p: Floats, level: float = NOMINAL) -> dict[str, float]:
-    """The share of p-values below a level, with its binomial error."""
+    """The share of p-values below a level, with its binomial error.
+
+    Parameters
+    ----------
+    p
+        p-values [experiment].
+    level
+        Where to cut.
+
+    Returns
+    -------
+    dict
+        ``share`` and its ``error``.
+    """
     share = float((p < level).mean())
     return {"share": share, "error": float(np.sqrt(level * (1 - level) / len(p)))}
 
 
 def judged(calibration: Floats, validation: Floats) -> dict[str, Any]:
-    """Raw and corrected significances of the validation set, corrected with the calibration set."""
+    """Raw and corrected significances of the validation set, corrected with the calibration set.
+
+    Parameters
+    ----------
+    calibration
+        Z [experiment] to calibrate with.
+    validation
+        Z [experiment] to check on.
+
+    Returns
+    -------
+    dict
+        Means, widths, shares below 0.0228, and the p-values.
+    """
     null = null_of(calibration)
     corrected = null.corrected(validation)
     rank = np.array([null.rank_p(z) for z in validation])
@@ -101,12 +142,39 @@ def judged(calibration: Floats, validation: Floats) -> dict[str, Any]:
 
 
 def fresh_experiment(number: int, method: Method) -> list[float]:
-    """Z by each estimate of the background in newly generated data."""
+    """Z by each estimate of the background in newly generated data.
+
+    Parameters
+    ----------
+    number
+        Seed of the data.
+    method
+        What is done to them.
+
+    Returns
+    -------
+    list of float
+    """
     return [z for (z,) in run_experiment(falling_spectrum(3000, 4, number), method.seeded(number)).z()]
 
 
 def whole_search(number: int, method: Method, toys: int) -> dict[str, list[float]]:
-    """Newly generated data, calibrated by pseudo-experiments of themselves: raw Z, corrected Z and rank p."""
+    """Newly generated data, calibrated by pseudo-experiments of themselves: raw Z, corrected Z and rank p.
+
+    Parameters
+    ----------
+    number
+        Seed of the data.
+    method
+        What is done to them.
+    toys
+        Pseudo-experiments of each.
+
+    Returns
+    -------
+    dict
+        Estimate to raw Z, corrected Z, rank p.
+    """
     sample = falling_spectrum(3000, 4, number)
     (selection,) = run_experiment(sample, method.seeded(number)).selections
     null = null_significances(make_pseudo_data(sample, WINDOWS, STATISTICS), method, toys, seed=number)
@@ -120,13 +188,41 @@ def whole_search(number: int, method: Method, toys: int) -> dict[str, list[float
 
 
 def summary_of(z: Floats) -> dict[str, float]:
-    """Mean, width and share of small p-values of significances."""
+    """Mean, width and share of small p-values of significances.
+
+    Parameters
+    ----------
+    z
+        [experiment].
+
+    Returns
+    -------
+    dict
+        Name to number.
+    """
     null = Null(np.sort(z), 0)
     return {"mean": null.mean, "std": null.width, "std_error": null.width_error} | share_below(stats.norm.sf(z))
 
 
 def searches(experiments: int, client: Client | None, folder: Path, *, toys: int = 25) -> dict[str, Any]:
-    """Whole searches in data without signal, each with ``toys`` pseudo-experiments of its own; those done are kept."""
+    """Whole searches in data without signal, each with ``toys`` pseudo-experiments of its own; those done are kept.
+
+    Parameters
+    ----------
+    experiments
+        How many pseudo-experiments.
+    client
+        Of Dask.
+    folder
+        Of the searches that are done.
+    toys
+        Pseudo-experiments of each.
+
+    Returns
+    -------
+    dict
+        What was done, and the judgement of both estimates.
+    """
     method = Method(recipe(GaussianNB()), (0.1,), STATISTICS)
     folder.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(folder / f"searches-{toys}.jsonl")
@@ -159,7 +255,20 @@ def searches(experiments: int, client: Client | None, folder: Path, *, toys: int
 
 
 def coverage(experiments: int, client: Client | None) -> dict[str, Any]:
-    """Calibrate with pseudo-experiments of one set of data, check on new data, for both orders of the folds."""
+    """Calibrate with pseudo-experiments of one set of data, check on new data, for both orders of the folds.
+
+    Parameters
+    ----------
+    experiments
+        How many pseudo-experiments.
+    client
+        Of Dask.
+
+    Returns
+    -------
+    dict
+        What was done, and the judgement of both kinds of folds.
+    """
     pseudo = make_pseudo_data(falling_spectrum(3000, 4), WINDOWS, STATISTICS)
     result: dict[str, Any] = {"events": 3000, "features": 4, "classifier": "logistic", "efficiency": 0.1, "folds": 5}
     for order in ORDERS:
@@ -189,7 +298,20 @@ def coverage(experiments: int, client: Client | None) -> dict[str, Any]:
 
 
 def timing(experiments: int, client: Client | None) -> dict[str, Any]:
-    """Wall time of retrained gradient-boosting experiments, and std(Z) of what they give."""
+    """Wall time of retrained gradient-boosting experiments, and std(Z) of what they give.
+
+    Parameters
+    ----------
+    experiments
+        How many pseudo-experiments.
+    client
+        Of Dask.
+
+    Returns
+    -------
+    dict
+        What was done, the seconds, and the widths by efficiency.
+    """
     pseudo = make_pseudo_data(falling_spectrum(20_000, 64), WINDOWS, STATISTICS)
     method = Method(recipe(gradient_boosting(max_iter=30)), (0.1, 0.01), STATISTICS)
     z, seconds = timed(pseudo, method, experiments, client)
@@ -209,19 +331,55 @@ def timing(experiments: int, client: Client | None) -> dict[str, Any]:
 
 
 def without_lists(judgement: dict[str, Any]) -> dict[str, Any]:
-    """Without the single p-values, which are for the picture."""
+    """Without the single p-values, which are for the picture.
+
+    Parameters
+    ----------
+    judgement
+        From :func:`judged`.
+
+    Returns
+    -------
+    dict
+        Without the lists of p-values.
+    """
     return {name: value for name, value in judgement.items() if not isinstance(value, list)}
 
 
 def timed(pseudo: PseudoData, method: Method, experiments: int, client: Client | None) -> tuple[Floats, float]:
-    """Z of the experiments and the seconds they took."""
+    """Z of the experiments and the seconds they took.
+
+    Parameters
+    ----------
+    pseudo
+        What is drawn from.
+    method
+        What is done to it.
+    experiments
+        How many pseudo-experiments.
+    client
+        Of Dask.
+
+    Returns
+    -------
+    tuple
+        Z [experiment, estimate and efficiency], and seconds.
+    """
     start = time.perf_counter()
     z = null_significances(pseudo, method, experiments, seed=2024, client=client, progress=True)
     return z, time.perf_counter() - start
 
 
 def draw(result: dict[str, Any], path: Path) -> None:
-    """Observed against nominal share of small p-values, before and after calibration."""
+    """Observed against nominal share of small p-values, before and after calibration.
+
+    Parameters
+    ----------
+    result
+        From :func:`coverage`.
+    path
+        Of the picture.
+    """
     figure, axes = plt.subplots(1, 2, figsize=(10, 4.6), sharey=True, layout="constrained")
     levels = np.geomspace(2e-3, 0.5, 60)
     for axis, (order, title) in zip(
