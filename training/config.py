@@ -34,6 +34,8 @@ class OptimiserConfig(Part):
     """Peak learning rate."""
     warmup: float = Field(default=0.05, ge=0, lt=1)
     """Part of the training in which the rate rises linearly."""
+    decay: float | None = Field(default=None, gt=0, le=1)
+    """Part of the training, at its end, in which the rate falls; None: from the end of the warm-up on."""
     lr_start_fraction: float = Field(default=0.1, ge=0, le=1)
     lr_final_fraction: float = Field(default=1e-3, ge=0, le=1)
     weight_decay: float = Field(default=0.05, ge=0)

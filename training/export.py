@@ -33,6 +33,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--name", help="name in the card; by default that of the run")
     options.add_argument("--training-data", metavar="TEXT", help="what it was trained on; by default the file names")
     options.add_argument("--particle-embedding", action="store_true", help="also give an embedding of each particle")
+    options.add_argument(
+        "--scale", choices=("blind", "seen"), help="blind to the scale of the jets, for searches, or not, for tagging"
+    )
     options.add_argument("--results", type=Path, metavar="JSON", help="what it reaches on test sets, for the card")
     options.add_argument("--precision", choices=("fp32", "fp16", "int8"), default="fp32")
     return options
@@ -56,7 +59,12 @@ def main(argv: list[str] | None = None) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     results = json.loads(args.results.read_text()) if args.results else None
-    about = {"name": args.name, "training_data": args.training_data, "particle_embedding": args.particle_embedding}
+    about = {
+        "name": args.name,
+        "training_data": args.training_data,
+        "particle_embedding": args.particle_embedding,
+        "scale": args.scale,
+    }
     console = Console()
     with console.status(f"exporting {args.run}, checking the file against the encoder"):
         if args.precision == "fp32":

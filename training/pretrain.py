@@ -23,6 +23,9 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--config", required=True, metavar="YAML", help="e.g. training/configs/pjepa_mini.yaml")
     options.add_argument("--data", required=True, nargs="+", metavar="GLOB", help="ROOT or parquet files, or shards")
+    options.add_argument(
+        "--other-data", action="store_true", help="resume with other files than before, such as a sample that has grown"
+    )
     options.add_argument("--stop-on-collapse", action="store_true", help="stop when all jets look alike to the encoder")
     add_run_options(options)
     return options

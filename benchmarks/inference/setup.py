@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from training.models.encoder import Encoder
 
 SIZES: dict[str, dict[str, Any]] = {
-    "mini": {"embed_dims": (64, 64), "pair_dims": (16, 16), "heads": 4, "blocks": 4, "max_particles": 64},
+    "mini": {
+        "embed_dims": (128, 96),
+        "pair_dims": (16, 16),
+        "heads": 6,
+        "blocks": 4,
+        "max_particles": 64,
+        "scale_input": True,
+        "pooled": True,
+    },
     "small": {"embed_dims": (256, 256)},
     "published": {"embed_dims": (512, 512, 512), "blocks": 16},
 }
@@ -68,7 +76,7 @@ def prepare(size: str, folder: Path, reduced: tuple[Literal["int8", "fp16"], ...
             objective="none",
             fields=config.fields,
             max_particles=config.max_particles,
-            embedding_dim=config.dim,
+            embedding_dim=config.embedding_dim,
             training_data="none: random weights",
             provenance=Provenance.model_validate(made),
             parity=measure_parity(model, module, config.max_particles),

@@ -34,7 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
     Returns
     -------
     int
-        0 when every event is accounted for, 1 when files or chunks were skipped.
+        0 when every event is accounted for, 1 when files or chunks were skipped, or more than one in a hundred
+        selected events has the identity of another one.
 
     Raises
     ------
@@ -59,4 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     for table in report(output):
         console.print(table)
     console.print(f"Embedded events are in {config.output}", highlight=False, markup=False)
-    return 1 if output["run"]["skipped_files"] or output["run"]["skipped_chunks"] else 0
+    done = output["run"]
+    selected = sum(book["selected"] for book in output["bookkeeping"].values())
+    repeated = 100 * sum(done["repeated_events"].values()) > selected
+    return 1 if done["skipped_files"] or done["skipped_chunks"] or repeated else 0

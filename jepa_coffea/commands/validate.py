@@ -1,4 +1,4 @@
-"""``jepa-coffea validate model.onnx [events.root]``: does the file do here what it did where it was made?"""
+"""``jepa-coffea validate model.onnx [events.root]``: whether a file does here what it did where it was made."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Layout:
     particles: ReadParticles
     """``(columns, collection, fields)`` to all particles of all jets, with (at least) these fields, in any order."""
     jets: ReadJets | None = None
-    """``(columns, collection)`` to ``px py pz energy`` of all jets in GeV, [jet]; None: from their pT, eta, phi, mass."""
+    """``(columns, collection)`` to ``px py pz energy`` of all jets in GeV, [jet]; None: from pT, eta, phi, mass."""
     single: bool = False
     """One jet an entry, instead of a list of jets an event."""
     tree: str = "Events"
@@ -151,13 +151,13 @@ def register(name: str, *, recognise: Recognise, fields: Collection[str] = FIELD
     [[[5.0]]]
     """
 
-    def decorate(particles: ReadParticles) -> ReadParticles:
+    def _decorate(particles: ReadParticles) -> ReadParticles:
         _LAYOUTS.pop(name, None)
         summary = (particles.__doc__ or "").strip().split("\n")[0]
         _LAYOUTS[name] = Layout(name, tuple(fields), recognise, particles, description=summary, **more)
         return particles
 
-    return decorate
+    return _decorate
 
 
 def registered() -> dict[str, Layout]:

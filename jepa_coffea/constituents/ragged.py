@@ -45,7 +45,12 @@ class Nesting:
 
     @property
     def event(self) -> Index:
-        """Event of each jet that is there, [jet]."""
+        """Event of each jet that is there, [jet].
+
+        Returns
+        -------
+        numpy.ndarray
+        """
         event = np.repeat(np.arange(len(self.per_event)), self.per_event)
         return event if self.gaps is None else event[~self.gaps]
 
@@ -112,7 +117,12 @@ class Ragged:
 
     @property
     def jet(self) -> Index:
-        """Jet of each particle, [particle]."""
+        """Jet of each particle, [particle].
+
+        Returns
+        -------
+        numpy.ndarray
+        """
         return np.repeat(np.arange(len(self.counts)), self.counts)
 
     def take(self, jets: Index, nesting: Nesting) -> Ragged:

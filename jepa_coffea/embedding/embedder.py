@@ -58,9 +58,15 @@ class JEPAEmbedder:
 
     Examples
     --------
-    >>> embedder = JEPAEmbedder("encoder.onnx")
+    With ``events`` from ``NanoEventsFactory``, and one of the models that the package ships:
+
+    >>> from jepa_coffea import JEPAEmbedder
+    >>> embedder = JEPAEmbedder("pjepa-mini", provider="cpu")
     >>> events["FatJet"] = embedder(events)
-    >>> events.FatJet.jepa_embedding
+    >>> print(events.FatJet.jepa_embedding.type)
+    60 * var * 64 * float32
+    >>> embedder.metrics()["truncated"]  # jets with more particles than the model takes
+    0
     """
 
     def __init__(

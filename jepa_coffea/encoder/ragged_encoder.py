@@ -83,15 +83,39 @@ class RaggedEncoder(ABC):
 
     @abstractmethod
     def feed(self, batch: MicroBatch, binding: Binding, jets: Jets) -> Inputs:
-        """The model's inputs for a micro-batch, in the buffers of the binding."""
+        """The model's inputs for a micro-batch, in the buffers of the binding.
+
+        Parameters
+        ----------
+        batch
+            The micro-batch.
+        binding
+            Where it runs.
+        jets
+            The chunk.
+
+        Returns
+        -------
+        dict of numpy.ndarray
+        """
 
     @property
     def provider(self) -> str:
-        """The provider in use: ``cuda``, ``tensorrt`` or ``cpu``."""
+        """The provider in use: ``cuda``, ``tensorrt`` or ``cpu``.
+
+        Returns
+        -------
+        str
+        """
         return self.model.options.provider
 
     def metrics(self) -> dict[str, Any]:
-        """What this instance did; see :class:`jepa_coffea.encoder.metrics.Metrics`."""
+        """What this instance did; see :class:`jepa_coffea.encoder.metrics.Metrics`.
+
+        Returns
+        -------
+        dict
+        """
         return self._counted.as_dict() | {"provider": self.provider}
 
     def __call__(self, particles: ArrayLike, counts: ArrayLike, jets: ArrayLike) -> dict[str, NDArray[np.float32]]:

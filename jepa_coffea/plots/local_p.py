@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jepa_coffea.bumphunt.likelihood import Array
 from jepa_coffea.bumphunt.limits import Limit
+from jepa_coffea.bumphunt.newton import Array
 from jepa_coffea.bumphunt.scan import Scan
 from jepa_coffea.bumphunt.significance import p_value
 from jepa_coffea.plots.style import COLOURS, Header, styled, write_header

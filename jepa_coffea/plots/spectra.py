@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from scipy import stats
 
 from jepa_coffea.bumphunt.background import BackgroundFit
-from jepa_coffea.bumphunt.likelihood import Array
+from jepa_coffea.bumphunt.newton import Array
 from jepa_coffea.plots.style import COLOURS, Header, styled, write_header
 
 

@@ -47,6 +47,11 @@ class Chunk:
     def identity(self) -> dict[str, NDArray[Any]]:
         """Run, luminosity block and event number of every event, and ``truth_signal`` where the generator says so.
 
+        Returns
+        -------
+        dict of numpy.ndarray
+            One entry an event.
+
         Raises
         ------
         LayoutError
@@ -62,7 +67,13 @@ class Chunk:
 
     @contextmanager
     def clock(self, step: str) -> Iterator[None]:
-        """Count the seconds of a step, less those of reading, which are counted where they happen."""
+        """Count the seconds of a step, less those of reading, which are counted where they happen.
+
+        Parameters
+        ----------
+        step
+            Its name in the report.
+        """
         begin, read = time.perf_counter(), reading_seconds()
         try:
             yield
@@ -78,6 +89,10 @@ class Chunk:
             ``embedder.metrics()``, of an embedder that has seen this chunk only.
         selected
             Number of events that passed the cuts.
+
+        Returns
+        -------
+        dict
         """
         reading = reading_seconds() - self._read
         seconds = dict(self._seconds)

@@ -15,8 +15,8 @@ from benchmarks.synthetic import write_jetclass, write_tree
 from jepa_coffea.constituents.record import DISPLACEMENT
 from tests.training.conftest import pretraining
 from training.exporting import onnx_file
-from training.loop.checkpoint import load_encoder, load_objective, read_checkpoint
-from training.loop.progress import read_metrics
+from training.loop.checkpoint import load_encoder, load_objective, read_checkpoint, save_checkpoint
+from training.loop.metrics_log import read_metrics
 from training.objectives.pjepa import PJEPA
 from training.pretrain import main
 
@@ -180,6 +180,28 @@ def test_no_such_device(jetclass: str, tmp_path: Path, capfd: pytest.CaptureFixt
     arguments = ["cuda" if word == "cpu" else word for word in pretraining(jetclass, tmp_path / "a")]
     assert main(arguments) == 2
     assert "torch sees no CUDA device" in capfd.readouterr().err
+
+
+def test_two_trainings_in_one_folder_are_refused(
+    jetclass: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The second says so and disturbs nothing; Ctrl-C then ends the first, which saves and can go on."""
+    process = start([*pretraining(jetclass, tmp_path / "a", "steps=100000"), "--resume", "auto"])
+    wait_for(tmp_path / "a", 4, process)
+    assert main([*pretraining(jetclass, tmp_path / "a", "steps=100000"), "--resume", "auto"]) == 2
+    assert f"another training is running in it (process {process.pid} on " in capfd.readouterr().err
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=400)
+    assert process.returncode == 130
+    assert "SIGINT at step" in said
+    assert "Traceback" not in said
+    newest = sorted((tmp_path / "a").glob("checkpoint-*.pt"))[-1]
+    assert read_checkpoint(newest)["step"] == max(losses(tmp_path / "a"))
+    weights_only = read_checkpoint(newest)
+    del weights_only["optimiser"]
+    save_checkpoint(weights_only, newest)
+    assert main([*pretraining(jetclass, tmp_path / "a", "steps=100000"), "--resume", "auto"]) == 2
+    assert f"{newest}: has no 'optimiser'; it holds weights to start from" in capfd.readouterr().err
 
 
 def test_wrong_files_are_one_message(jetclass: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -123,7 +123,10 @@ class InferenceEncoder(nn.Module):
         self.blocks = nn.ModuleList(_InferenceBlock(block) for block in encoder.blocks if isinstance(block, Block))
         self.class_token = encoder.class_token
         self.class_blocks = encoder.class_blocks
-        self.norm = encoder.norm
+        self.embed_jet = encoder.embed_jet
+        self.scale = encoder.scale
+        if encoder.config.scale_input:
+            self.scale_input = encoder.scale_input
 
     def forward(self, particles: Tensor, mask: Tensor, jets: Tensor) -> Encoded:
         """The numbers of :meth:`training.models.encoder.Encoder.forward`.
@@ -147,11 +150,13 @@ class InferenceEncoder(nn.Module):
         outside = torch.where(mask, 0.0, MASKED)
         padding = outside.T.unsqueeze(-1).expand(n, b, heads).reshape(n, b * heads)
         bias = padding.T.unsqueeze(1) if self.pairs is None else self.pairs(p4.transpose(0, 1), padding)
-        x = self.embedding(features.transpose(0, 1).flatten(0, 1))
+        x, token = self.embedding(features.transpose(0, 1).flatten(0, 1)), self.class_token.expand(b, -1)
+        if self.config.scale_input:
+            scale = self.scale_input(jets, torch.tensor(self.scale == "seen"))
+            x, token = (x.reshape(n, b, self.config.dim) + scale).flatten(0, 1), token + scale
         for block in self.blocks:
             x = block(x, bias)
         tokens = x.reshape(n, b, self.config.dim).transpose(0, 1)
-        jet = self.class_token.expand(b, -1)
         for block in self.class_blocks:
-            jet = block(jet, tokens, outside[:, None, None, :])
-        return Encoded(self.norm(jet), tokens, mask)
+            token = block(token, tokens, outside[:, None, None, :])
+        return Encoded(self.embed_jet(token, tokens, p4, mask), tokens, mask)

@@ -17,6 +17,7 @@ from jepa_coffea.encoder.card import ModelCard, Provenance, write_card
 from jepa_coffea.files import replacing
 from training.exporting.onnx_graph import Exported, ExportError, measure_parity, reference_jets, to_onnx
 from training.loop.checkpoint import load_objective
+from training.models.encoder import Scale
 from training.models.encoders import AnyEncoder
 from training.models.flops import encoder_macs
 from training.objectives.supervised import Supervised
@@ -100,10 +101,10 @@ def export_encoder(
         optional_fields=optional_fields,
         units={field: UNITS[field] for field in config.fields},
         max_particles=config.max_particles,
-        embedding_dim=config.dim,
+        embedding_dim=config.embedding_dim,
         class_names=class_names,
         particle_embedding=particle_embedding,
-        scaled_to_jet_pt=config.scale_to_jet_pt,
+        scaled_to_jet_pt=encoder.scale == "blind",
         macs_per_jet={n: encoder_macs(config, n) for n in (16, 32, 64, 128) if n <= config.max_particles},
         training_data=training_data,
         provenance=provenance,
@@ -158,6 +159,7 @@ def export_run(
     training_data: str | None = None,
     particle_embedding: bool = False,
     results: dict[str, Any] | None = None,
+    scale: Scale | None = None,
 ) -> ModelCard:
     """Export what a run trained; see :func:`export_encoder`.
 
@@ -175,6 +177,8 @@ def export_run(
         Whether the file also gives an embedding of each particle.
     results
         What the model reaches on test sets.
+    scale
+        Whether an encoder that was trained for both is blind to the jets' scale (the default) or sees it.
 
     Returns
     -------
@@ -186,13 +190,19 @@ def export_run(
     CheckpointError
         If there is no such run.
     ExportError
-        If the file does not do what the encoder does.
+        If the file does not do what the encoder does, or the encoder was not trained for the ``scale`` asked for.
     """
     objective, config = load_objective(run)
+    encoder = objective.exported()
+    trained = objective.scales or (encoder.scale,)
+    if scale is not None and scale not in trained:
+        msg = f"{run}: asked for scale {scale}, but it was trained for {' and '.join(trained)} only"
+        raise ExportError(msg)
+    encoder.scale = scale or encoder.scale
     settings = without_folders(config.model_dump(mode="json"))
     classifier = objective if isinstance(objective, Supervised) else None
     return export_encoder(
-        objective.exported(),
+        encoder,
         path,
         name=name or config.name,
         objective=config.objective["name"],

@@ -294,6 +294,18 @@ class Stream:
         """
         return {"epoch": self.epoch, "loader": self._loader.state_dict()}
 
+    def restart(self, epoch: int) -> None:
+        """Go on with the first batch of an epoch.
+
+        Parameters
+        ----------
+        epoch
+            Its number.
+        """
+        self.epoch = epoch
+        self._loader.set_epoch(epoch)
+        self._batches = None
+
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to the moment of :meth:`state`.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,8 +49,14 @@ def save_checkpoint(content: dict[str, Any], path: Path) -> None:
     try:
         with replacing(path) as temporary, temporary.open("wb") as file:
             torch.save({"format": FORMAT, **content}, file)
-    except OSError as error:
-        msg = f"{path}: cannot be written ({error.strerror or error}); what was saved before is as it was"
+    except (OSError, RuntimeError) as error:
+        # torch's writer hides a full disk behind an error of its own.
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError):
+            raise
+        free = shutil.disk_usage(path.parent).free / 1e6
+        msg = f"{path}: cannot be written ({cause.strerror or cause}; {free:.0f} MB free); "
+        msg += "what was saved before is as it was: make room, then go on with --resume auto"
         raise CheckpointError(msg) from None
 
 

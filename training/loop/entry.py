@@ -19,7 +19,7 @@ from training.config import RunConfig, write_config
 from training.loop.checkpoint import BEST, CheckpointError, Checkpoints
 from training.loop.distributed import STOPPED, Ranks
 from training.loop.loop import Outcome
-from training.loop.progress import METRICS
+from training.loop.metrics_log import METRICS
 from training.loop.state import no_memory
 
 USERS_FAULT, INTERRUPTED = 2, 130

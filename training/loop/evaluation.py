@@ -26,8 +26,8 @@ from training.loop.distributed import process_group
 from training.loop.metrics import BACKGROUND, Floats, Ints, classification_metrics, softmax
 from training.loop.plots import classifier_figure
 from training.loop.probe import Probe
-from training.loop.progress import counted
 from training.objectives.supervised import Supervised
+from training.progress import counted
 
 
 def _held_out(config: RunConfig, data: Sequence[str] | None) -> DataConfig:

@@ -13,7 +13,7 @@ from jepa_coffea.errors import BadFileError
 from training.config import RunConfig, check, override, read_sections
 from training.data.batch import Batch
 from training.data.loader import make_loader
-from training.data.sources import expand, named
+from training.data.sources import Files, expand, named
 from training.loop.batches import InMemory, Loading, labels_of, take
 from training.loop.checkpoint import checkpoint_of, load_encoder, new_objective, read_checkpoint, value_of
 from training.loop.distributed import Ranks, process_group
@@ -73,21 +73,30 @@ def configure(args: argparse.Namespace, seed: int) -> RunConfig:
 def _data_of(args: argparse.Namespace, pretrained: RunConfig) -> dict[str, Any]:
     """What a fine-tuning takes over of the data of its encoder.
 
-    Other jets are not held out by the files for validation and test that the pretraining had: those may be on another
-    disk, or of other classes. They are then split by the fractions.
+    The files for validation and test of the pretraining hold out jets of the same data only, and only where they are:
+    other jets, and those of an encoder from elsewhere, are split by the fractions.
     """
     data: dict[str, Any] = pretrained.data.model_dump(mode="json")
+    missing = _missing(pretrained.data.files)
+    if missing and not args.data:
+        msg = f"{missing}; {args.encoder} was trained on these files: give labelled jets with --data"
+        raise BadFileError(msg)
     own = data["files"] if isinstance(data["files"], list) else [data["files"]]
-    if not args.data:
-        try:
-            for source in named(pretrained.data.files).values():
-                expand(source.files)
-        except BadFileError as error:
-            msg = f"{error}; {args.encoder} was trained on these files: give labelled jets with --data"
-            raise BadFileError(msg) from None
-    elif list(args.data) != own:
-        data |= {"val_files": None, "test_files": None}
+    for name in ("val_files", "test_files"):
+        held_out = getattr(pretrained.data, name)
+        if args.data and (list(args.data) != own or (held_out and _missing(held_out))):
+            data[name] = None
     return data
+
+
+def _missing(files: Files) -> str | None:
+    """What is not on this machine of some files; None when all are."""
+    try:
+        for source in named(files).values():
+            expand(source.files)
+    except BadFileError as error:
+        return str(error)
+    return None
 
 
 def _history_of(run: str | Path, config: RunConfig) -> dict[str, Any]:

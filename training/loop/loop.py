@@ -18,12 +18,13 @@ from training.data.batch import Batch
 from training.loop.batches import Loading, Stream
 from training.loop.checkpoint import BEST, Checkpoints, save_checkpoint
 from training.loop.distributed import Ranks, stop_on_signals
+from training.loop.metrics_log import MetricsLog
 from training.loop.monitors import Stopwatch, collapse_of, due, look, looks_due, undisturbed
 from training.loop.numerics import peak_flops, precision_on, seed_everything
-from training.loop.progress import Bar, MetricsLog
 from training.loop.schedules import make_optimiser, progress_of, set_rates
 from training.loop.state import Extras, State, TrainingError, no_memory
 from training.objectives.base import Objective
+from training.progress import Bar
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def _begin(
         validation=extras.validation,
     )
     if resume:
-        state.resume(resume, config, ranks)
+        state.resume(resume, config, ranks, other_data=extras.other_data)
     if config.compile:
         objective.compile()
     return state

@@ -58,6 +58,7 @@ def pretrain(args: argparse.Namespace) -> int:
                 probe=_probe_of(config, ranks) if config.probe_every else None,
                 max_minutes=args.max_minutes,
                 stop_on_collapse=args.stop_on_collapse,
+                other_data=args.other_data,
             )
             batches = _in_memory(loader, config, ranks) if config.keep_in_memory else loader
             outcome = train(objective, batches, config, args.output, ranks, resume=resume, extras=extras)

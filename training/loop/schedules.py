@@ -31,8 +31,10 @@ def cosine(progress: float, start: float, end: float) -> float:
     return end + 0.5 * (start - end) * (1 + math.cos(math.pi * progress))
 
 
-def warmup_cosine(progress: float, *, warmup: float, start: float, peak: float, final: float) -> float:
-    """Linear warm-up, then half a cosine down.
+def warmup_cosine(
+    progress: float, *, warmup: float, start: float, peak: float, final: float, decay: float | None = None
+) -> float:
+    """Linear warm-up, then half a cosine down, at once or at the end only.
 
     Parameters
     ----------
@@ -42,6 +44,10 @@ def warmup_cosine(progress: float, *, warmup: float, start: float, peak: float, 
         Part of the training that the warm-up takes.
     start, peak, final
         Values at the beginning, at the end of the warm-up, and at the end.
+    decay
+        Part of the training in which the rate falls; until then it stays at its peak (warmup-stable-decay, arXiv
+        2404.06395): such a run can go on from before its decay for as long as there is time, and decay then. By
+        default it falls from the end of the warm-up on.
 
     Returns
     -------
@@ -49,7 +55,8 @@ def warmup_cosine(progress: float, *, warmup: float, start: float, peak: float, 
     """
     if progress < warmup:
         return start + (peak - start) * progress / warmup
-    return cosine((progress - warmup) / (1 - warmup), peak, final)
+    falls = 1 - warmup if decay is None else min(decay, 1 - warmup)
+    return cosine((progress - 1 + falls) / falls, peak, final)
 
 
 def progress_of(step: int, steps: int, elapsed: float = 0.0, limit: float | None = None) -> float:
@@ -101,6 +108,7 @@ def set_rates(optimiser: Optimizer, config: OptimiserConfig, progress: float) ->
         start=peak * config.lr_start_fraction,
         peak=peak,
         final=peak * config.lr_final_fraction,
+        decay=config.decay,
     )
     final = config.weight_decay if config.weight_decay_final is None else config.weight_decay_final
     decay = cosine(progress, config.weight_decay, final)

@@ -173,6 +173,8 @@ class Extras:
     max_minutes: float | None = None
     """Wall-clock length of the training, resumed parts together; the schedules then end with it."""
     stop_on_collapse: bool = False
+    other_data: bool = False
+    """Resume with other data than the checkpoint's (a sample that has grown), from the beginning of a new epoch."""
 
 
 @dataclass(kw_only=True)
@@ -218,7 +220,7 @@ class State:
             checkpoints.save(self.step, content)
         ranks.barrier()
 
-    def resume(self, path: Path, config: RunConfig, ranks: Ranks) -> None:
+    def resume(self, path: Path, config: RunConfig, ranks: Ranks, *, other_data: bool = False) -> None:
         """Go back to a checkpoint.
 
         With another number of processes than wrote it, the random generators start anew from the seed and the step.
@@ -231,6 +233,8 @@ class State:
             Of the run.
         ranks
             The processes.
+        other_data
+            Start a new epoch of the data as they are now, such as a sample that has grown.
 
         Raises
         ------
@@ -246,7 +250,10 @@ class State:
         restore(self.objective, _stored("objective", dict), path)
         try:
             self.optimiser.load_state_dict(_stored("optimiser", dict))
-            self.stream.restore(_stored("stream", dict))
+            if other_data:
+                self.stream.restart(_stored("stream", dict)["epoch"] + 1)
+            else:
+                self.stream.restore(_stored("stream", dict))
             self.averages.restore(_stored("averages", dict), ranks.device)
             validated, random = saved["validation"], _stored("random", list)
             if self.validation and validated:
@@ -258,7 +265,7 @@ class State:
         except CheckpointError:
             raise
         except BadFileError as error:
-            msg = f"{path}: {error}"
+            msg = f"{path}: {error}; for a sample that has grown add --other-data"
             raise CheckpointError(msg) from None
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             msg = f"{path}: not a state to resume ({type(error).__name__}: {error}); use another checkpoint of the run"

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from training.loop.progress import read_metrics
+from training.loop.metrics_log import read_metrics
 from training.studies.jobs import Study, read_status
 
 OBJECTIVES: dict[str, list[str]] = {

@@ -32,7 +32,7 @@ def encoder() -> Encoder:
 @pytest.fixture(scope="module")
 def head() -> torch.nn.Module:
     torch.manual_seed(1)
-    return build_head("class_attention", dim=16, classes=3, heads=4).eval()
+    return build_head("class_attention", TINY, 3).eval()
 
 
 @pytest.fixture(scope="module")
@@ -158,3 +158,22 @@ def test_a_head_needs_names(encoder: Encoder, head: torch.nn.Module, tmp_path: P
 def test_folders_stay_at_home() -> None:
     settings = {"data": {"files": {"a": ["/home/me/jets/*.root"]}}, "name": "x", "lr": 0.1}
     assert json.dumps(without_folders(settings)) == '{"data": {"files": {"a": ["*.root"]}}, "name": "x", "lr": 0.1}'
+
+
+@pytest.mark.parametrize("scale", ["blind", "seen"])
+def test_scale_and_pooled_mean_are_in_the_file(scale: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    encoder = Encoder(TINY.model_copy(update={"scale_input": True, "pooled": True})).eval()
+    encoder.scale = scale
+    about = {"name": "x", "objective": "x", "training_data": "x", "provenance": provenance({}, 0)}
+    card = export_encoder(encoder, tmp_path / "a.onnx", **about)
+    assert (card.embedding_dim, card.scale) == (32, scale)
+    particles, mask, jets = synthetic_jets([5, 64, 0, 33], seed=8)
+    with torch.no_grad():
+        expected = encoder(particles, mask, jets).jet.numpy()
+    session = Session(onnx.load(str(tmp_path / "a.onnx")))
+    np.testing.assert_allclose(session((particles, mask, jets))["embedding"], expected, rtol=1e-4, atol=2e-5)
+    assert session(synthetic_jets([], width=5))["embedding"].shape == (0, 32)
+    harder = torch.cat([3 * particles[..., :4], particles[..., 4:]], -1)
+    moved = np.abs(session((harder, mask, 3 * jets))["embedding"] - expected)[[0, 1, 3]].max()
+    assert (moved > 1e-2) == (scale == "seen")

@@ -15,6 +15,7 @@ from training.loop.checkpoint import (
     Checkpoints,
     _differences,
     checkpoint_of,
+    load_objective,
     read_checkpoint,
     restore,
     save_checkpoint,
@@ -78,6 +79,58 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
     torch.save({"format": 99}, tmp_path / "newer.pt")
     with pytest.raises(CheckpointError, match="checkpoint format 99"):
         read_checkpoint(tmp_path / "newer.pt")
+
+
+def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    """Anywhere in the file: what loads is what was saved."""
+    path = tmp_path / "a.pt"
+    save_checkpoint({"weights": torch.arange(3000.0), "random": random_state(), "step": 3}, path)
+    whole, saved = path.read_bytes(), read_checkpoint(path)
+    rng = np.random.default_rng(0)
+    noticed = 0
+    for position in rng.integers(len(whole), size=300):
+        content = bytearray(whole)
+        content[position] ^= 1 << rng.integers(8)
+        path.write_bytes(content)
+        try:
+            again = read_checkpoint(path)
+        except CheckpointError:
+            noticed += 1
+            continue
+        assert torch.equal(again["weights"], saved["weights"])
+        assert again["random"]["python"] == saved["random"]["python"]
+        assert again["step"] == 3
+    assert noticed > 250
+
+
+def test_missing_and_mistyped_fields_are_named(tmp_path: Path) -> None:
+    for content, said in (
+        ({"step": 3, "objective": {}}, "has no 'config'; it holds weights"),
+        ({"config": "none", "objective": {}}, "config is of type str, expected dict"),
+    ):
+        save_checkpoint(content, tmp_path / "a.pt")
+        with pytest.raises(CheckpointError, match=said):
+            load_objective(tmp_path / "a.pt")
+
+
+def test_a_full_disk_is_one_message(tmp_path: Path) -> None:
+    save_checkpoint({"step": 1}, tmp_path / "a.pt")
+    code = f"""
+import resource, signal, torch
+from pathlib import Path
+from training.loop.checkpoint import CheckpointError, save_checkpoint
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10000, 10000))
+try:
+    save_checkpoint({{"step": 2, "x": torch.zeros(100_000)}}, Path({str(tmp_path / "a.pt")!r}))
+except CheckpointError as error:
+    print(error)
+"""
+    environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
+    said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert "a.pt: cannot be written (File too large" in said.stdout, said.stderr
+    assert read_checkpoint(tmp_path / "a.pt")["step"] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
 
 
 def test_code_in_a_checkpoint_does_not_run(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from training.loop.batches import InMemory
 from training.loop.checkpoint import CheckpointError, Checkpoints, checkpoint_of, read_checkpoint
 from training.loop.distributed import Ranks
 from training.loop.loop import Outcome, train
-from training.loop.progress import read_metrics
+from training.loop.metrics_log import read_metrics
 from training.loop.state import Extras, TrainingError, Validation
 from training.models.encoder import Encoder, EncoderConfig
 from training.objectives.base import Objective

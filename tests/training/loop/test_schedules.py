@@ -27,6 +27,16 @@ def test_warmup_then_cosine() -> None:
     assert warmup_cosine(0, warmup=0, start=0.1, peak=1.0, final=0.0) == 1.0
 
 
+def test_constant_until_the_decay() -> None:
+    def rate(progress: float) -> float:
+        return warmup_cosine(progress, warmup=0.1, start=0.0, peak=1.0, final=0.2, decay=0.4)
+
+    assert rate(0.05) == pytest.approx(0.5)
+    assert rate(0.1) == rate(0.4) == rate(0.6) == 1.0
+    assert rate(0.8) == pytest.approx(0.6)
+    assert rate(1) == pytest.approx(0.2)
+
+
 def test_progress_is_the_further_of_steps_and_time() -> None:
     assert progress_of(25, 100) == 0.25
     assert progress_of(25, 100, elapsed=30, limit=60) == 0.5

@@ -14,9 +14,8 @@ from jepa_coffea.constituents import Layout, LayoutError, Ragged, jets_of, layou
 from jepa_coffea.constituents.columns import Columns as EventColumns
 from jepa_coffea.constituents.layouts import find_layout
 from jepa_coffea.constituents.record import JET_FIELDS
-from jepa_coffea.errors import BadFileError
 from training.data.columns import GROUPS, OBSERVABLES, UNLABELLED, Columns, empty
-from training.data.readers.base import JetFile, even_blocks, naming
+from training.data.readers.base import EmptyFileError, JetFile, even_blocks, naming
 from training.data.readers.trees import LazyTree
 
 STEP = 50_000
@@ -27,7 +26,21 @@ EXTRA = {"softdrop_mass": ("msoftdrop",)} | {f"tau{n}": (f"tau{n}",) for n in (1
 
 
 class EventFile(JetFile):
-    """One file of events; see `JetFile`. Its jets are counted through all events, those without candidates included."""
+    """One file of events; see :class:`JetFile`.
+
+    Its jets are counted through all events, those without candidates included.
+
+    Parameters
+    ----------
+    path
+        The file.
+    tree_name
+        Its tree of events.
+    collection
+        Jet collection.
+    layout
+        Name of the layout; None finds out.
+    """
 
     def __init__(self, path: str, tree_name: str, collection: str, layout: str | None) -> None:
         self.path = self.source = path
@@ -39,7 +52,7 @@ class EventFile(JetFile):
             entries = int(tree.num_entries)
             if entries == 0:
                 msg = f"{path}: tree {tree.name!r} has no events"
-                raise BadFileError(msg)
+                raise EmptyFileError(msg)
             self._find_branches(tree, layout)
             self.fields = self.layout.fields
             per_event = [
@@ -49,7 +62,7 @@ class EventFile(JetFile):
             self.jets = int(self._first[-1])
             if self.jets == 0:
                 msg = f"{path}: no jets in {collection} of {entries} events"
-                raise BadFileError(msg)
+                raise EmptyFileError(msg)
             clusters = np.unique(np.append(self._first[tree.common_entry_offsets()], [0, self.jets]))
             self.boundaries = even_blocks(clusters)
 
@@ -82,6 +95,17 @@ class EventFile(JetFile):
         return tree.arrays(virtual=True, filter_name=self._filter.match, entry_start=start, entry_stop=stop)
 
     def read(self, start: int, stop: int) -> Columns:
+        """As of every :class:`JetFile`.
+
+        Parameters
+        ----------
+        start, stop
+            Positions of the first jet, and one past the last.
+
+        Returns
+        -------
+        Columns
+        """
         first = int(np.searchsorted(self._first, start, side="right")) - 1
         last = int(np.searchsorted(self._first, stop, side="left"))
         with naming(self.path), self._lock:
@@ -101,13 +125,29 @@ class EventFile(JetFile):
         return found
 
     def labels(self) -> NDArray[np.int16]:
+        """As of every :class:`JetFile`: none.
+
+        Returns
+        -------
+        ndarray
+            int16 [jets].
+        """
         return np.full(self.jets, UNLABELLED, np.int16)
 
 
 def from_ragged(jets: Ragged, extra: dict[str, NDArray[Any]]) -> Columns:
-    """Columns from jets with their particles, and observables [J] beside the usual ones.
+    """Columns from jets with their particles; fields that the particles lack are 0.
 
-    Fields that the particles lack are 0 in the columns.
+    Parameters
+    ----------
+    jets
+        Jets and particles.
+    extra
+        Observables [J] beside the usual ones.
+
+    Returns
+    -------
+    Columns
     """
     counts = jets.counts
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])

@@ -1,95 +1,20 @@
-"""What a run tells while it goes on: numbers in a file and in TensorBoard, a bar or lines for the user."""
+"""What a user sees while something long goes on: a bar in a terminal, a line now and then in a batch log."""
 
 from __future__ import annotations
 
-import json
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from torch.utils.tensorboard import SummaryWriter
-
-from jepa_coffea.files import write_text
-
-METRICS = "metrics.jsonl"
-"""Name of the metrics log in a run folder."""
 
 SHOWN = ("loss", "lr", "jets_per_s", "val_loss", "accuracy", "rankme")
 FIRST_SECONDS, QUIET_SECONDS = 5.0, 20.0
 """Before the first line, and between two lines, where there is no terminal."""
 
 T = TypeVar("T")
-
-
-class MetricsLog:
-    """``metrics.jsonl`` and ``tensorboard/`` of a run folder: a record a call, on disk when the call returns.
-
-    Records of later steps, left by a run that was killed after its last checkpoint, are removed first: the run that
-    resumes writes them again.
-
-    Parameters
-    ----------
-    folder
-        The run folder.
-    step
-        Step that the run starts from; 0 for a new run.
-    """
-
-    def __init__(self, folder: Path, step: int) -> None:
-        path = folder / METRICS
-        kept = [record for record in read_metrics(folder) if record["step"] <= step] if step else []
-        write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
-        self._file = path.open("a", encoding="utf-8")
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
-
-    def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Add a record.
-
-        Parameters
-        ----------
-        step
-            Optimiser steps so far.
-        values
-            Numbers by name; NaN and infinities become null in the file.
-        """
-        record = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        self._file.write(json.dumps({"step": step, **record}) + "\n")
-        self._file.flush()
-        for name, value in values.items():
-            self._board.add_scalar(name, value, step)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._file.close()
-        self._board.close()
-
-
-def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """Records of a run's metrics log.
-
-    Parameters
-    ----------
-    run
-        The run folder.
-
-    Returns
-    -------
-    list of dict
-        Oldest first, each with its ``step``; none where there is no log. A last line that a killed run did not finish
-        is left out.
-    """
-    path = run / METRICS
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1] if line]
 
 
 class Bar:

@@ -12,8 +12,8 @@ from tests.bumphunt.conftest import Truth
 
 
 def counting(n: float, b: float, sigma: float) -> WindowModel:
-    up, down = np.array([[b + sigma]]), np.array([[b - sigma]])
-    return WindowModel("c", np.array([0.0, 1.0]), np.array([n]), np.array([b]), np.ones(1), up, down)
+    edges, one = np.array([0.0, 1.0]), np.ones(1)
+    return WindowModel("c", edges, n * one, b * one, one, np.array([[sigma]]), ("fit_0",))
 
 
 def test_equals_the_exact_limit_of_a_counting_experiment() -> None:
