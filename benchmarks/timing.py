@@ -1,15 +1,11 @@
-"""Seconds, processor seconds and memory of what a benchmark times, and on what machine."""
+"""Seconds, processor seconds and memory of what a benchmark times."""
 
 from __future__ import annotations
 
-import os
-import platform
 import resource
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 
 
@@ -51,17 +47,3 @@ def measure(batches: Callable[[], Iterator[int]], epochs: int) -> dict[str, floa
         "cpu": processor_time() - used,
         "memory": memory.stop(),
     }
-
-
-def machine(*packages: str) -> str:
-    """Processor, cores, Python, package versions and commit, in a line each."""
-    names = [
-        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-    ]
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
-    versions = ", ".join(f"{name} {version(name)}" for name in packages)
-    return (
-        f"machine: {names[0] if names else platform.processor()}, {len(os.sched_getaffinity(0))} cores\n"
-        f"python {platform.python_version()}, {versions}\n"
-        f"commit: {commit.stdout.strip() or 'not a checkout'}"
-    )

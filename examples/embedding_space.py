@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-from jepa_coffea.bumphunt.plots.embedding import plot_embedding
+from jepa_coffea.plots.embedding_map import plot_embedding
 
 PER_DATASET = 1000
 """Jets shown of each dataset."""

@@ -13,22 +13,36 @@ import hist
 import numpy as np
 from numpy.typing import NDArray
 
-from jepa_coffea import JEPAEmbedder, embedded
-from jepa_coffea.bookkeeping import Chunk
+from jepa_coffea import JEPAEmbedder
 from jepa_coffea.cwola.ensemble import Ensemble, train_ensembles
 from jepa_coffea.cwola.folds import event_hash
-from jepa_coffea.dijets import DijetSelection
-from jepa_coffea.embed import DijetEmbedder, EmbeddedDijets
 from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.events import feature_matrix, read_events
 from jepa_coffea.hunt.sections import FeatureConfig
-from jepa_coffea.systematics import NOMINAL, Systematics
+from jepa_coffea.processing import DijetSelection, embedded_events
+from jepa_coffea.processing.chunk import Chunk
+from jepa_coffea.processing.processor import DijetEmbedder, EmbeddedDijets
+from jepa_coffea.processing.systematics import NOMINAL, Systematics
 
 REGIONS = {-1: "low sideband", 0: "window", 1: "high sideband"}
 
 
 def train(config: HuntConfig, *, client: Any = None, progress: bool = False) -> list[Ensemble]:
-    """The classifiers of a hunt document, trained on its embedded events, one ensemble a window."""
+    """The classifiers of a hunt document, trained on its embedded events, one ensemble a window.
+
+    Parameters
+    ----------
+    config
+        The document.
+    client
+        Dask client; without one, in this process.
+    progress
+        Show a progress bar.
+
+    Returns
+    -------
+    list of Ensemble
+    """
     sample = read_events(config.input.events, config).sample
     return train_ensembles(config.cwola(client=client, progress=progress), sample, config.efficiencies)
 
@@ -47,23 +61,25 @@ class Scored(NamedTuple):
 class CWoLaProcessor(DijetEmbedder):
     """Spectra of the events that trained classifiers select.
 
+    ``process`` gives ``mjj`` by dataset, window, variation and efficiency (``"all"`` is without a classifier),
+    ``cwola`` (scores by dataset, window, variation and region), and ``cutflow``, ``bookkeeping`` and ``metrics``; all
+    of them add up over chunks.
+    The cutflow tells scored events from those whose features are not finite or whose fold has no classifier.
+
     Parameters
     ----------
-    embedder, selection, collection
-        As for :class:`jepa_coffea.embed.DijetEmbedder`; the selection should be that of the training.
+    embedder
+        The model that embedded the events of the training.
     ensembles
         Trained classifiers, one ensemble a window; see :func:`train`.
     features
         The features that they were trained on.
     mjj_edges
         Bin edges of m_jj, GeV: those of the background fit.
+    selection, collection
+        As for :class:`jepa_coffea.processing.DijetEmbedder`; those of the training.
     systematics
         Variations, each a category of the axis ``systematic``; events are scored with the momenta that it gives them.
-
-    ``process`` gives ``mjj`` by dataset, window, variation and efficiency (``"all"`` is without a classifier),
-    ``cwola`` (scores by dataset, window, variation and region), and ``cutflow``, ``bookkeeping`` and ``metrics``; all
-    of them add up over chunks.
-    The cutflow tells scored events from those whose features are not finite or whose fold has no classifier.
     """
 
     def __init__(
@@ -84,13 +100,28 @@ class CWoLaProcessor(DijetEmbedder):
         self.mjj_edges = tuple(float(edge) for edge in mjj_edges)
 
     def identity(self) -> dict[str, Any]:
-        """Everything that decides what a chunk gives, the trained classifiers included."""
+        """Everything that decides what a chunk gives, the trained classifiers included.
+
+        Returns
+        -------
+        dict
+        """
         trained = hashlib.sha256(pickle.dumps(self.ensembles)).hexdigest()
         own = {"ensembles": trained, "features": self.features.model_dump(), "mjj_edges": self.mjj_edges}
         return super().identity() | own | {"systematics": self.systematics.identity()}
 
     def process(self, events: ak.Array) -> dict[str, Any]:
-        """One chunk of one dataset."""
+        """One chunk of one dataset.
+
+        Parameters
+        ----------
+        events
+            NanoEvents of one chunk.
+
+        Returns
+        -------
+        dict
+        """
         chunk = Chunk(events)
         found = self.embedded_dijets(chunk, self.systematics)
         with chunk.clock("scoring"):
@@ -106,7 +137,19 @@ class CWoLaProcessor(DijetEmbedder):
         return {**hists, **output}
 
     def score(self, chunk: Chunk, found: EmbeddedDijets) -> Scored:
-        """Out-of-fold scores of selected events; NaN for those that no classifier may judge."""
+        """Out-of-fold scores of selected events; NaN for those that no classifier may judge.
+
+        Parameters
+        ----------
+        chunk
+            The chunk.
+        found
+            Its selected events.
+
+        Returns
+        -------
+        Scored
+        """
         X, hashes, finite = self.inputs(chunk, found)
         scores = [np.full(len(finite), np.nan) for _ in self.ensembles]
         for score, ensemble in zip(scores, self.ensembles, strict=True):
@@ -116,20 +159,46 @@ class CWoLaProcessor(DijetEmbedder):
     def inputs(
         self, chunk: Chunk, found: EmbeddedDijets
     ) -> tuple[NDArray[np.float32], NDArray[np.uint64], NDArray[np.bool_]]:
-        """Features [event, feature], identities, and which events have only finite features."""
+        """Features [event, feature], identities, and which events have only finite features.
+
+        Parameters
+        ----------
+        chunk
+            The chunk.
+        found
+            Its selected events.
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+        """
         who = {name: values[found.dijets.events] for name, values in chunk.identity().items()}
         hashes = event_hash(who["run"], who["luminosityBlock"], who["event"])
         if not len(hashes):
             return np.zeros((0, 1), np.float32), hashes, np.zeros(0, bool)
         # The same function on the same columns as in training.
-        rows = embedded.table({"mjj": found.dijets.mjj}, found.pairs, {})
+        rows = embedded_events.table({"mjj": found.dijets.mjj}, found.pairs, {})
         X, _ = feature_matrix(rows, self.features, Path(chunk.metadata["filename"]))
         return X, hashes, np.asarray(np.isfinite(X).all(axis=1))
 
     def fill(
         self, dataset: str, found: Mapping[str, EmbeddedDijets], scored: Mapping[str, Scored]
     ) -> dict[str, hist.Hist]:
-        """Spectra by window and efficiency, and scores by window and region."""
+        """Spectra by window and efficiency, and scores by window and region.
+
+        Parameters
+        ----------
+        dataset
+            Name of the dataset.
+        found
+            Selected events by name of the variation.
+        scored
+            Their scores, by name of the variation.
+
+        Returns
+        -------
+        dict of hist.Hist
+        """
         axes = [
             hist.axis.StrCategory([], growth=True, name="dataset", label="Dataset"),
             hist.axis.StrCategory([], growth=True, name="window", label="Window"),

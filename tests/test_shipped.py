@@ -10,9 +10,9 @@ from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 
 from jepa_coffea import JEPAEmbedder
 from jepa_coffea.constituents import constituents_of
-from jepa_coffea.encoder.files import shipped
+from jepa_coffea.encoder.model_files import shipped
 from jepa_coffea.encoder.onnx import OnnxEncoder
-from jepa_coffea.encoder.validate import validate
+from jepa_coffea.encoder.self_test import validate
 from tests.encoder.tiny import random_jets
 from training.loop.checkpoint import load_encoder
 from training.models.synthetic import synthetic_jets

@@ -11,6 +11,7 @@ import pythia8mc
 from numpy.typing import NDArray
 
 from examples.simulation.containment import ContainmentFilter
+from jepa_coffea.errors import JepaCoffeaError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -28,7 +29,7 @@ BASE_SETTINGS = (
 )
 
 
-class GenerationError(RuntimeError):
+class GenerationError(JepaCoffeaError, RuntimeError):
     """Pythia refused its settings or cannot make events with them."""
 
 

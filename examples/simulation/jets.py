@@ -23,12 +23,13 @@ from examples.simulation.observables import substructure
 from examples.simulation.parallel import Bars, run
 from examples.simulation.samples import Sample, sample
 from examples.simulation.seeds import PYTHIA_SEED_MAX, shard_seed
+from jepa_coffea.errors import JepaCoffeaError
 
 MANIFEST = "manifest.json"
 Report = Callable[[int, int], None]
 
 
-class ManifestError(ValueError):
+class ManifestError(JepaCoffeaError, ValueError):
     """A folder whose jets were made differently from what is asked now."""
 
 

@@ -9,10 +9,20 @@ Floats = NDArray[np.floating]
 
 
 def cartesian(pt: Floats, eta: Floats, phi: Floats, mass: Floats) -> dict[str, NDArray[np.float64]]:
-    """``px py pz energy`` in GeV from pT, eta, phi, mass.
+    """Cartesian components from pT, eta, phi, mass.
 
     Files store masses in reduced precision, slightly negative ones included: those count as 0. Something without
     transverse momentum has no direction (Delphes writes eta = +-999.9) and gets no momentum at all.
+
+    Parameters
+    ----------
+    pt, eta, phi, mass
+        pT and mass in GeV, all of one shape.
+
+    Returns
+    -------
+    dict of numpy.ndarray
+        ``px py pz energy`` in GeV.
     """
     pt = np.asarray(pt, dtype=np.float64)
     phi = np.asarray(phi, dtype=np.float64)

@@ -1,5 +1,7 @@
 """The canonical constituent record: which fields a particle has, in which units, and what stands for "no value"."""
 
+from jepa_coffea.errors import JepaCoffeaError
+
 KINEMATICS = ("px", "py", "pz", "energy")
 """Four-momentum in GeV, in the detector frame."""
 
@@ -28,9 +30,9 @@ UNITS = (
 """Unit of every field."""
 
 
-class LayoutError(ValueError):
+class LayoutError(JepaCoffeaError, ValueError):
     """Events that cannot give what was asked of them; never an OSError, so that no reader may skip it."""
 
 
-class UnreadableError(RuntimeError):
+class UnreadableError(JepaCoffeaError, RuntimeError):
     """A column that exists and whose bytes cannot be read or decompressed: the file is damaged, or out of reach."""

@@ -13,10 +13,12 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
+from jepa_coffea.errors import JepaCoffeaError
+
 Floats = npt.NDArray[Any]
 
 
-class ClassifierError(ValueError):
+class ClassifierError(JepaCoffeaError, ValueError):
     """A classifier that cannot be used here, or that learned nothing at all."""
 
 

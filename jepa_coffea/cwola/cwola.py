@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jepa_coffea.cwola.choice import Place, choose_estimators, choose_members, fractions
 from jepa_coffea.cwola.classifiers import ClassifierError, check_estimator
 from jepa_coffea.cwola.fits import Fit, Recipe, Sample, fit_and_test, make_sample, scored_rows
 from jepa_coffea.cwola.folds import FoldError, Folds
+from jepa_coffea.cwola.model_choice import Place, choose_estimators, choose_members, fractions
 from jepa_coffea.cwola.scores import WindowScores
 from jepa_coffea.cwola.selection import check_efficiency
 from jepa_coffea.cwola.tasks import run_tasks

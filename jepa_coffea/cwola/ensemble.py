@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jepa_coffea.cwola.choice import choose_estimators, choose_members, fractions
 from jepa_coffea.cwola.cwola import CWoLa
 from jepa_coffea.cwola.fits import Fit, Sample, Trained, fit_member, scored_rows
 from jepa_coffea.cwola.folds import Folds
+from jepa_coffea.cwola.model_choice import choose_estimators, choose_members, fractions
 from jepa_coffea.cwola.selection import check_efficiency
 from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.cwola.windows import OUTSIDE, WINDOW, Window

@@ -11,10 +11,12 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import PCA
 
+from jepa_coffea.errors import JepaCoffeaError
+
 Floats = npt.NDArray[Any]
 
 
-class FeatureError(ValueError):
+class FeatureError(JepaCoffeaError, ValueError):
     """Features from which nothing can be learned: not finite, or not of the expected shape."""
 
 

@@ -12,6 +12,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from jepa_coffea.errors import JepaCoffeaError
+
 UInt64 = npt.NDArray[np.uint64]
 Mask = npt.NDArray[np.bool_]
 
@@ -24,7 +26,7 @@ _SALTS = {
 }
 
 
-class FoldError(ValueError):
+class FoldError(JepaCoffeaError, ValueError):
     """Event identifiers or fold numbers that cannot make nested folds."""
 
 

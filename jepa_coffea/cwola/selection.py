@@ -3,11 +3,13 @@
 import numpy as np
 import numpy.typing as npt
 
+from jepa_coffea.errors import JepaCoffeaError
+
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 
-class SelectionError(ValueError):
+class SelectionError(JepaCoffeaError, ValueError):
     """An efficiency that the held-out sidebands cannot define."""
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jepa_coffea.cwola.windows import HIGH, LOW, WINDOW
+from jepa_coffea.errors import JepaCoffeaError
 
 Floats = npt.NDArray[np.float64]
 
@@ -12,11 +13,11 @@ SHARES = {LOW: 0.25, WINDOW: 0.5, HIGH: 0.25}
 NAMES = {LOW: "low sideband", WINDOW: "window", HIGH: "high sideband"}
 
 
-class WeightError(ValueError):
+class WeightError(JepaCoffeaError, ValueError):
     """Event weights with which a classifier cannot be trained."""
 
 
-class EmptyRegionError(ValueError):
+class EmptyRegionError(JepaCoffeaError, ValueError):
     """A window or a sideband with too few events."""
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from jepa_coffea.errors import JepaCoffeaError
+
 LOW, WINDOW, HIGH, OUTSIDE = -1, 0, 1, 2
 """Region codes: below the window, inside it, above it, in neither window nor sidebands."""
 
@@ -16,7 +18,7 @@ CMS_ALPHA = (1450.0, 1650.0, 2017.0, 2465.0, 3013.0, 3682.0, 4500.0, 5500.0, 800
 CMS_BETA = (1492.0, 1824.0, 2230.0, 2725.0, 3331.0, 4071.0, 4975.0, 6081.0, 8000.0)
 
 
-class WindowError(ValueError):
+class WindowError(JepaCoffeaError, ValueError):
     """Windows, sidebands, fit range and bins that do not fit together."""
 
 

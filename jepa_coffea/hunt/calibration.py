@@ -23,7 +23,7 @@ pseudo-experiments that redo folds, training, thresholds and fit:
   experiments (few of them cost significance instead of inventing it), and corrected Z the same p in Gaussian units;
 * rank p = (1 + #{toys with Z at least as large}) / (1 + toys), exact for any distribution, never below 1/(1 + toys);
 * global p: the rank of the largest corrected Z of all windows and efficiencies among the largest of each toy, see
-  :mod:`jepa_coffea.hunt.search`.
+  :mod:`jepa_coffea.hunt.global_p`.
 
 The second background estimate is counted in the same pseudo-experiments and corrected in the same way.
 

@@ -1,9 +1,6 @@
 """What ``jepa-coffea hunt`` does: from the document on the command line to the folder and the paragraph."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -16,7 +13,7 @@ from jepa_coffea.cwola.folds import FoldError
 from jepa_coffea.cwola.selection import SelectionError
 from jepa_coffea.cwola.weights import EmptyRegionError, WeightError
 from jepa_coffea.cwola.windows import WindowError
-from jepa_coffea.hunt.config import HuntConfig, HuntError, read_config
+from jepa_coffea.hunt.config import HuntError, read_config
 from jepa_coffea.hunt.pipeline import run_hunt
 from jepa_coffea.hunt.state import HuntResult, Run
 
@@ -43,31 +40,12 @@ def hunt(document: str | Path, *, progress: bool = True, console: Console | None
     """
     config = read_config(document)
     console = console or Console()
-    with computing(config) as client:
+    with config.cluster.connect() as client:
         result = run_hunt(Run(config, client, console, progress))
     console.print(table_of(result))
     console.print(result.paragraph, style="bold" if not result.reasons else "bold red", highlight=False)
     console.print(f"Everything is in {result.output}", highlight=False)
     return result
-
-
-@contextmanager
-def computing(config: HuntConfig) -> Iterator[Any]:
-    """A Dask client as the document says: a running scheduler, local processes, or none for a single one."""
-    if config.scheduler is None and config.workers == 1:
-        yield None
-        return
-    from distributed import Client, LocalCluster
-
-    if config.scheduler is not None:
-        with Client(config.scheduler) as client:
-            yield client
-        return
-    with (
-        LocalCluster(n_workers=config.workers, threads_per_worker=1, dashboard_address=":0") as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
 
 
 def table_of(result: HuntResult) -> Table:

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from jepa_coffea.bumphunt import BackgroundFit, FitError, HistogramError, counting_significance, fit_background, p_value
-from jepa_coffea.bumphunt.order import OrderRule, richest
-from jepa_coffea.bumphunt.sideband_efficiency import fit_efficiency
+from jepa_coffea.bumphunt.ftest import FTestRule, richest
+from jepa_coffea.bumphunt.pass_fail import fit_transfer_factor
 from jepa_coffea.cwola.cwola import CWoLa
 from jepa_coffea.cwola.fits import Sample
 from jepa_coffea.cwola.scores import WindowScores
@@ -25,7 +25,7 @@ class Method:
     cwola: CWoLa
     efficiencies: tuple[float, ...]
     statistics: StatisticsConfig
-    rules: tuple[OrderRule, ...] = ()
+    rules: tuple[FTestRule, ...] = ()
     """How the order of the background function is chosen, one for each window masked; empty for a named function. Every
     experiment chooses on its own inclusive spectrum, as the data did."""
 
@@ -112,7 +112,7 @@ def estimate_by_template(
     """
     try:
         edges = np.asarray(windows.edges)
-        fit = fit_efficiency((counts, edges), (total, edges), window=(window.low, window.high))
+        fit = fit_transfer_factor((counts, edges), (total, edges), window=(window.low, window.high))
     except (FitError, HistogramError) as error:
         return Template(np.nan, np.nan, np.nan, np.nan, np.nan, str(error))
     expected = fit.prediction()

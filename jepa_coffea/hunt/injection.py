@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jepa_coffea.bumphunt.counting_limit import counting_limit
+from jepa_coffea.bumphunt.limits import counting_limit
 from jepa_coffea.cwola.fits import Sample
 from jepa_coffea.cwola.scores import WindowScores
 from jepa_coffea.cwola.selection import SelectionError, sic_curve
@@ -29,7 +29,7 @@ from jepa_coffea.hunt.calibration import toy_seed
 from jepa_coffea.hunt.config import HuntError
 from jepa_coffea.hunt.experiment import Method, count
 from jepa_coffea.hunt.pseudo import PseudoData
-from jepa_coffea.hunt.rivals import idealised, supervised
+from jepa_coffea.hunt.reference_classifiers import idealised, supervised
 from jepa_coffea.hunt.store import Ledger
 
 Floats = npt.NDArray[np.float64]
@@ -137,7 +137,7 @@ def inject(task: tuple[int, int, int], study: Study) -> dict[str, Any]:
             "b": result.b,
             "sigma_b": result.sigma_b,
             "z": result.z,
-            "limit": counting_limit(result.n, result.b, result.sigma_b) if possible else float("nan"),
+            "limit": counting_limit(result.n, result.b, result.sigma_b).events if possible else float("nan"),
             "signal": int(np.count_nonzero(truth & passed & inside)),
             "problem": result.problem,
         }

@@ -11,15 +11,15 @@ import numpy as np
 import yaml
 
 from jepa_coffea.bumphunt.exports.combine import write_combine
-from jepa_coffea.bumphunt.exports.hepdata import Column, Table, write_hepdata
+from jepa_coffea.bumphunt.exports.hepdata import HEPDataColumn, HEPDataTable, write_hepdata
 from jepa_coffea.bumphunt.exports.histograms import write_hists
 from jepa_coffea.bumphunt.exports.workspace import write_workspace
 from jepa_coffea.bumphunt.records import plain
-from jepa_coffea.bumphunt.report import versions
-from jepa_coffea.bumphunt.template_model import window_model
+from jepa_coffea.bumphunt.window_model import window_model
 from jepa_coffea.hunt.experiment import Floats
 from jepa_coffea.hunt.state import HuntResult, Run, Selection
 from jepa_coffea.hunt.store import write_text
+from jepa_coffea.report import versions
 
 
 def write_provenance(run: Run) -> None:
@@ -101,13 +101,13 @@ def write_exports(
         write_combine(folder, model)
         prediction = selection.fit.prediction(edges)
         tables.append(
-            Table(
+            HEPDataTable(
                 name,
                 f"Observed events and fitted background, {selection.label}; the window is not part of the fit",
-                [Column("mass", np.stack([edges[:-1], edges[1:]], axis=1), "GeV")],
+                [HEPDataColumn("mass", np.stack([edges[:-1], edges[1:]], axis=1), "GeV")],
                 [
-                    Column("observed", selection.counts),
-                    Column("background", prediction.yields, errors={"fit": prediction.errors}),
+                    HEPDataColumn("observed", selection.counts),
+                    HEPDataColumn("background", prediction.yields, errors={"fit": prediction.errors}),
                 ],
             )
         )

@@ -12,14 +12,14 @@ from jepa_coffea.cwola.selection import auc
 from jepa_coffea.cwola.windows import WINDOW
 from jepa_coffea.hunt.events import find_files, fingerprint, read_events
 from jepa_coffea.hunt.experiment import Method
-from jepa_coffea.hunt.functions import with_function
+from jepa_coffea.hunt.function_study import with_function
 from jepa_coffea.hunt.histogram import read_histogram
 from jepa_coffea.hunt.output import write_provenance, write_result
-from jepa_coffea.hunt.report import write_hunt_report
 from jepa_coffea.hunt.stages import all_gates, calibration, fit_all, injections, out_of_fold_scores, select
 from jepa_coffea.hunt.state import HuntResult, Run, Selection
 from jepa_coffea.hunt.store import digest
-from jepa_coffea.hunt.summary import describe, disagreements, learning, reasons_against
+from jepa_coffea.hunt.verdict import describe, disagreements, learning, reasons_against
+from jepa_coffea.report.hunt_report import write_hunt_report
 
 
 def run_hunt(run: Run) -> HuntResult:

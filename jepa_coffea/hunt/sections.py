@@ -1,6 +1,5 @@
 """The sections of a hunt document, each checked by itself."""
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -8,7 +7,7 @@ from pydantic import Field, model_validator
 from jepa_coffea.cwola.classifiers import CLASSIFIERS
 from jepa_coffea.cwola.features import Whitening
 from jepa_coffea.cwola.windows import CMS_ALPHA, CMS_BETA, Window, Windows
-from jepa_coffea.documents import Section
+from jepa_coffea.documents import LocalPath, Location, Section
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -17,9 +16,9 @@ Positive = Annotated[float, Field(gt=0)]
 class InputConfig(Section):
     """What to hunt in: embedded events, or a histogram alone."""
 
-    events: list[str] = []
+    events: list[Location] = []
     """Globs of parquet files of embedded events."""
-    histogram: Path | None = None
+    histogram: LocalPath | None = None
     """A spectrum to hunt in without classifiers: JSON with ``counts`` and ``edges`` (GeV), or FILE.root:NAME."""
     unweight: bool = False
     """Make counts of simulated events of different positive weights: each is kept with a probability of its weight over
@@ -137,14 +136,14 @@ class CalibrationConfig(Section):
     """Pseudo-experiments of nothing that redo everything."""
 
     experiments: Annotated[int, Field(ge=0)] = 100
-    background: list[str] = []
+    background: list[Location] = []
     """Globs of embedded background events to take features from; by default the sidebands of the data."""
 
 
 class InjectionConfig(Section):
     """Signal of known size put into pseudo-data."""
 
-    signal: list[str] = []
+    signal: list[Location] = []
     """Globs of embedded signal events; by default the events of the input that are marked ``truth_signal``."""
     yields: list[Annotated[int, Field(ge=0)]] = []
     """Signal events in the fit range, e.g. [0, 50, 100, 200]; empty for no study."""

@@ -11,7 +11,7 @@ import numpy as np
 from jepa_coffea.bumphunt import BackgroundFit, FitError, HistogramError, Scan, scan
 from jepa_coffea.bumphunt.limits import Limit, cls_limit
 from jepa_coffea.bumphunt.records import plain
-from jepa_coffea.bumphunt.template_model import window_model
+from jepa_coffea.bumphunt.window_model import window_model
 from jepa_coffea.cwola.closure import Closure, closure_gates
 from jepa_coffea.cwola.fits import Sample
 from jepa_coffea.cwola.gates import Gate
@@ -21,13 +21,13 @@ from jepa_coffea.hunt.calibration import Calibrated, calibrate, null_significanc
 from jepa_coffea.hunt.config import HuntError
 from jepa_coffea.hunt.events import Events, find_files, fingerprint, read_events
 from jepa_coffea.hunt.experiment import Floats, Method, count, estimate_by_template, spectra
+from jepa_coffea.hunt.global_p import GlobalP, global_p
 from jepa_coffea.hunt.injection import GRID, Study, injection_study
 from jepa_coffea.hunt.injection_summary import summarised
 from jepa_coffea.hunt.pseudo import make_pseudo_data
-from jepa_coffea.hunt.scores import read_scores, write_scores
-from jepa_coffea.hunt.search import GlobalP, global_p
 from jepa_coffea.hunt.state import Run, Selection
 from jepa_coffea.hunt.store import digest, write_text
+from jepa_coffea.hunt.stored_scores import read_scores, write_scores
 
 
 def fit_all(run: Run, counts: Floats) -> list[Selection]:

@@ -8,16 +8,16 @@ from typing import Any
 from rich.console import Console
 
 from jepa_coffea.bumphunt import BackgroundFit, GlobalSignificance, Scan
-from jepa_coffea.bumphunt.choice import Envelope, SpuriousSignal
+from jepa_coffea.bumphunt.envelope import Envelope, SpuriousSignal
+from jepa_coffea.bumphunt.ftest import FTest
 from jepa_coffea.bumphunt.limits import Limit
-from jepa_coffea.bumphunt.order import OrderChoice
 from jepa_coffea.cwola.gates import Gate
 from jepa_coffea.cwola.scores import WindowScores
 from jepa_coffea.hunt.calibration import Calibrated
 from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.events import Events
 from jepa_coffea.hunt.experiment import Counting, Floats, Template
-from jepa_coffea.hunt.search import GlobalP
+from jepa_coffea.hunt.global_p import GlobalP
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class FunctionStudy:
 
     function: str
     """The one that is used."""
-    choices: dict[str, OrderChoice]
+    choices: dict[str, FTest]
     """Empty when the document names the function."""
     envelopes: dict[str, Envelope | str]
     spurious: dict[str, SpuriousSignal | str]

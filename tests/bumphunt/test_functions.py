@@ -5,7 +5,7 @@ import pytest
 from scipy import integrate
 
 from jepa_coffea.bumphunt import HistogramError
-from jepa_coffea.bumphunt.functions import FUNCTIONS, ORDERS, get_function, quadrature
+from jepa_coffea.bumphunt.functions import DIJET_FAMILY, FUNCTIONS, get_function, quadrature
 
 PARAMETERS = {
     "dijet2": (9.0, 4.5),
@@ -55,7 +55,7 @@ def test_bin_integrals(name: str) -> None:
 
 def test_family_is_nested() -> None:
     x = np.linspace(0.1, 0.5, 7)
-    for small, large in pairwise(ORDERS):
+    for small, large in pairwise(DIJET_FAMILY):
         a, b = FUNCTIONS[small].design(x), FUNCTIONS[large].design(x)
         assert np.array_equal(a, b[:, : a.shape[1]])
         assert b.shape[1] == a.shape[1] + 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jepa_coffea.bumphunt import HistogramError, WindowSearch, as_spectrum, counting_significance, fit_background, scan
-from jepa_coffea.bumphunt.order import order_rule
+from jepa_coffea.bumphunt.ftest import f_test_rule
 from jepa_coffea.bumphunt.scan import shape_search
 from jepa_coffea.bumphunt.searches import chosen_anew
 from tests.bumphunt.conftest import Truth
@@ -69,7 +69,7 @@ def test_toys_that_determine_nothing_are_failed_not_numbers(truth: Truth) -> Non
 
 def test_a_search_that_chooses_its_function_in_every_spectrum(truth: Truth) -> None:
     search = WindowSearch("window", as_spectrum((truth.observed(1), truth.edges)), "dijet3", 13000, (truth.window,))
-    rule = order_rule((search.spectrum.counts, truth.edges), ("dijet2", "dijet3"), window=truth.window, toys=200)
+    rule = f_test_rule((search.spectrum.counts, truth.edges), ("dijet2", "dijet3"), window=truth.window, toys=200)
     chosen = chosen_anew(search, [rule])
     counts = np.random.default_rng(0).poisson(truth.background, (300, len(truth.background))).astype(float)
     function = rule.choose(counts)

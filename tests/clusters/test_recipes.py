@@ -12,7 +12,7 @@ from dask.utils import parse_bytes
 from distributed import LocalCluster
 
 from jepa_coffea import clusters
-from jepa_coffea.embed_config import EmbedConfig
+from jepa_coffea.processing.embed_config import EmbedConfig
 
 BATCH = Path(__file__).parent.parent.parent / "examples" / "batch"
 DOCUMENTS = sorted(BATCH.glob("*.yaml"))

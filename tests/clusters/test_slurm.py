@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jepa_coffea import JEPAEmbedder, clusters
-from jepa_coffea.run import run
+from jepa_coffea.processing.run import run
 from tests.clusters import slow
 from tests.clusters.slurm_site import missing, one_node
 from tests.processors.compare import assert_same

@@ -8,7 +8,7 @@ import pytest
 import uproot
 
 from jepa_coffea.constituents import FIELDS, LayoutError, constituents_of, jets_of
-from jepa_coffea.constituents.jetclass import BRANCHES
+from jepa_coffea.constituents.layouts.jetclass import BRANCHES
 
 COUNTS = [3, 0, 5, 1]
 

@@ -9,12 +9,12 @@ from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
 
 from jepa_coffea.cwola import CWoLa, Folds, Windows
-from jepa_coffea.cwola.choice import choose_estimators, choose_members
 from jepa_coffea.cwola.classifiers import ClassifierError, gradient_boosting, logistic
 from jepa_coffea.cwola.ensemble import train_ensembles
 from jepa_coffea.cwola.features import FeatureError, Whitening
 from jepa_coffea.cwola.fits import Fit, fit_member, make_sample, scored_rows, training_rows
 from jepa_coffea.cwola.folds import FoldError
+from jepa_coffea.cwola.model_choice import choose_estimators, choose_members
 from jepa_coffea.cwola.selection import SelectionError, auc
 from jepa_coffea.cwola.weights import WeightError, balanced
 from jepa_coffea.cwola.windows import OUTSIDE, WINDOW

@@ -1,6 +1,7 @@
 """OnnxEncoder: right numbers in the right order, whatever the batches, and bad jets handled or refused."""
 
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -225,6 +226,7 @@ def test_an_error_in_a_thread_ends_the_call(path: Path, jets: Jets, monkeypatch:
     class Broken:
         def run(self, *arguments: object) -> list[np.ndarray]:
             ran.append(1)
+            time.sleep(0.005)  # the others are still waiting when the first error arrives
             msg = "this node is broken"
             raise RuntimeError(msg)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jepa_coffea.bumphunt import counting_significance, fit_background
-from jepa_coffea.bumphunt.order import order_rule
+from jepa_coffea.bumphunt.ftest import f_test_rule
 from jepa_coffea.cwola import CWoLa, Windows
 from jepa_coffea.cwola.classifiers import logistic
 from jepa_coffea.cwola.fits import make_sample
@@ -53,7 +53,7 @@ def test_every_experiment_chooses_its_function_as_the_data_did():
     X, mass, ids, _ = dijets(3000)
     sample = make_sample(X, mass, ids)
     counts, edges = WINDOWS.histogram(mass), np.asarray(WINDOWS.edges)
-    rule = order_rule((counts, edges), ("dijet2", "dijet3"), window=(2600, 3000), toys=100)
+    rule = f_test_rule((counts, edges), ("dijet2", "dijet3"), window=(2600, 3000), toys=100)
     method = Method(CWoLa(WINDOWS, logistic()), (0.1,), StatisticsConfig(function="auto"))
     for critical, function in ((np.inf, "dijet2"), (-np.inf, "dijet3")):
         chosen = run_experiment(sample, replace(method, rules=(replace(rule, critical=(critical,)),)))

@@ -3,18 +3,18 @@ import json
 import numpy as np
 import pytest
 
-from jepa_coffea.bumphunt.counting_limit import counting_limit
+from jepa_coffea.bumphunt.limits import counting_limit
 from jepa_coffea.cwola import CWoLa, Windows
 from jepa_coffea.cwola.classifiers import logistic
 from jepa_coffea.cwola.fits import make_sample
 from jepa_coffea.hunt.config import HuntError
 from jepa_coffea.hunt.experiment import Method
 from jepa_coffea.hunt.injection import GRID, METHODS, Study, inject, injection_study
-from jepa_coffea.hunt.injection_report import LABELS, injection_section
 from jepa_coffea.hunt.injection_summary import in_yields, summarised
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.sections import StatisticsConfig
 from jepa_coffea.hunt.state import HuntResult
+from jepa_coffea.report.injection_section import LABELS, injection_section
 from tests.cwola.toy import dijets
 
 WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=20)
@@ -82,7 +82,7 @@ def test_the_classifier_improves_the_limit_where_there_is_signal_to_learn_from(r
         assert row["limit"] >= row["limit_selected"]  # not all that is injected is selected
     assert rows[0, "supervised"]["limit"] < rows[0, "cwola"]["limit"] < rows[0, "inclusive"]["limit"]
     one = next(record for record in records if record["yield"] == 150)["inclusive"]
-    assert one["limit"] == pytest.approx(counting_limit(one["n"], one["b"], one["sigma_b"]))
+    assert one["limit"] == pytest.approx(counting_limit(one["n"], one["b"], one["sigma_b"]).events)
 
 
 def test_a_limit_on_the_yield_is_where_the_selected_signal_reaches_the_limit():

@@ -11,8 +11,8 @@ from jepa_coffea import JEPAEmbedder
 from jepa_coffea.cwola.ensemble import Ensemble, train_ensembles
 from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.events import Events, read_events
-from jepa_coffea.run import run
-from jepa_coffea.systematics import EnergyScale, Systematics
+from jepa_coffea.processing.run import run
+from jepa_coffea.processing.systematics import EnergyScale, Systematics
 from processors.cwola import CWoLaProcessor, train
 from processors.embed import EmbedProcessor
 from tests.processors.synthetic import write_events

@@ -11,8 +11,8 @@ from coffea.nanoevents import PFNanoAODSchema
 from coffea.processor import IterativeExecutor, Runner
 
 from jepa_coffea import JEPAEmbedder, constituents
-from jepa_coffea.embedded import read_provenance
-from jepa_coffea.systematics import EnergyScale, Systematics
+from jepa_coffea.processing.embedded_events import read_provenance
+from jepa_coffea.processing.systematics import EnergyScale, Systematics
 from processors.embed import EmbedProcessor
 from tests.encoder.tiny import tiny_embedding
 from tests.processors.by_hand import by_hand
@@ -136,3 +136,16 @@ def test_chunk_boundaries_change_nothing(model: Path, files: list[str]) -> None:
     for region in ("inclusive", "window", "sideband"):
         pick = ("qcd", region, "nominal")
         np.testing.assert_allclose(small["mjj"][*pick, :].values(), whole["mjj"][*pick, :].values())
+
+
+def test_a_prefix_changes_no_file_and_no_histogram(model: Path, files: list[str], tmp_path: Path) -> None:
+    """It names fields of events; columns of files have names of their own, so that a hunt finds them."""
+    outputs = {
+        prefix: run(EmbedProcessor(JEPAEmbedder(model, prefix=prefix), tmp_path / prefix), {"qcd": files[:1]})
+        for prefix in ("jepa", "x")
+    }
+    tables = [pq.read_table(tmp_path / prefix).sort_by("event") for prefix in outputs]
+    assert {"jet1_embedding", "jet2_score_top", "jet1_n_constituents"} <= set(tables[0].column_names)
+    assert tables[0].equals(tables[1])
+    assert outputs["jepa"]["score"] == outputs["x"]["score"]
+    assert outputs["x"]["score"].sum().value > 0

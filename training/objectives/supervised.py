@@ -32,8 +32,6 @@ class SupervisedConfig(DropoutConfig):
 class Supervised(Objective):
     """Cross-entropy of any number of classes."""
 
-    needs_labels = True
-
     def __init__(self, encoder: AnyEncoder, config: SupervisedConfig, class_names: tuple[str, ...]) -> None:
         super().__init__()
         if len(class_names) < 2:

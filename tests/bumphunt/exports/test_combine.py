@@ -6,13 +6,13 @@ import uproot
 
 from jepa_coffea.bumphunt import fit_background
 from jepa_coffea.bumphunt.exports import pyhf_significance, workspace, write_combine
-from jepa_coffea.bumphunt.template_model import TemplateModel, window_model
+from jepa_coffea.bumphunt.window_model import WindowModel, window_model
 from tests.bumphunt.conftest import Truth
 
 
-def read_card(path: Path) -> TemplateModel:
+def read_card(path: Path) -> WindowModel:
     """A reader of the datacard language that knows nothing of the writer: shapes line, rates, shape nuisances."""
-    lines = [line.split() for line in path.read_text().splitlines() if not line.startswith("-")]
+    lines = [line.split() for line in path.read_text().splitlines() if not line.startswith(("-", "#"))]
     keyed = {line[0]: line[1:] for line in lines if line[0] not in ("bin", "process")}
     _, _, file, nominal, varied = keyed["shapes"]
     processes = next(line[1:] for line in lines if line[0] == "process")
@@ -29,14 +29,14 @@ def read_card(path: Path) -> TemplateModel:
         for process, rate in zip(processes, keyed["rate"], strict=True):
             assert get(process).sum() == pytest.approx(float(rate))
         assert get("data_obs").sum() == float(keyed["observation"][0])
-        return TemplateModel(
+        return WindowModel(
             channel,
             root[f"{channel}/signal"].axis().edges(),
             get("data_obs"),
             get("background"),
             get("signal"),
-            np.array([get("background", f"{shape}Up") for shape in shapes]),
-            np.array([get("background", f"{shape}Down") for shape in shapes]),
+            np.array([(get("background", f"{s}Up") - get("background", f"{s}Down")) / 2 for s in shapes]),
+            tuple(shape.removeprefix(f"{channel}_") for shape in shapes),
         )
 
 
@@ -47,5 +47,6 @@ def test_datacard_read_back_has_the_same_significance(truth: Truth, tmp_path: Pa
     assert histograms.exists()
     again = read_card(card)
     assert again.edges == pytest.approx(model.edges)
-    assert again.up == pytest.approx(model.up)
+    assert again.shifts == pytest.approx(model.shifts)
+    assert again.nuisances == model.nuisances
     assert pyhf_significance(workspace(again)) == pytest.approx(pyhf_significance(workspace(model)), rel=1e-3)

@@ -5,7 +5,7 @@ import pytest
 
 from jepa_coffea.bumphunt import HistogramError, counting_significance, fit_background, scan
 from jepa_coffea.bumphunt.exports import pyhf_significance, workspace, write_workspace
-from jepa_coffea.bumphunt.template_model import window_model
+from jepa_coffea.bumphunt.window_model import window_model
 from tests.bumphunt.conftest import Truth
 
 

@@ -11,8 +11,9 @@ import uproot
 
 from jepa_coffea.constituents import FIELDS, JET_FIELDS, constituents_of, jets_of
 from jepa_coffea.constituents.record import DISPLACEMENT
+from jepa_coffea.errors import BadFileError
 from training.data.classes import JETCLASS, JETCLASS2
-from training.data.columns import OBSERVABLES, BadFileError, Columns
+from training.data.columns import OBSERVABLES, Columns
 from training.data.loader import DataConfig, make_loader
 from training.data.readers.base import LARGEST_BLOCK, SMALLEST_BLOCK, even_blocks
 from training.data.readers.jetclass_parquet import MOST_OPEN, JetClassParquet, RowGroup

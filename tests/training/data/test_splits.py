@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jepa_coffea.errors import BadFileError
 from tests.training.data.conftest import jet_ids
-from training.data.columns import BadFileError
 from training.data.loader import DataConfig, make_loader
 from training.data.plan import Block, Plan, Stream
 from training.data.sources import Reading, Source, open_jets

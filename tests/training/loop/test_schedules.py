@@ -5,8 +5,7 @@ import torch
 from torch import nn
 
 from training.config import OptimiserConfig
-from training.loop.optimiser import decays, make_optimiser
-from training.loop.schedules import cosine, progress_of, set_rates, warmup_cosine
+from training.loop.schedules import cosine, decays, make_optimiser, progress_of, set_rates, warmup_cosine
 
 
 def test_cosine_goes_half_way_in_the_middle() -> None:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jepa_coffea.errors import BadFileError
 from training.data.classes import JETCLASS, JETCLASS2
-from training.data.columns import OBSERVABLES, UNLABELLED, BadFileError, Columns, empty, order_by_pt
-from training.data.readers.base import JetFile, even_blocks, naming
+from training.data.columns import OBSERVABLES, UNLABELLED, Columns, empty, order_by_pt
+from training.data.readers.base import EmptyFileError, JetFile, even_blocks, naming
 from training.data.readers.baskets import Baskets, flat
 from training.data.readers.trees import LazyTree
 
@@ -38,7 +39,13 @@ EXTRA = {f"tau{n}": f"jet_tau{n}" for n in (1, 2, 3, 4)} | {"softdrop_mass": "je
 
 
 class JetClassRoot(JetFile):
-    """One JetClass file; see `JetFile`."""
+    """One JetClass file; see :class:`JetFile`.
+
+    Parameters
+    ----------
+    path
+        The file.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = self.source = path
@@ -53,7 +60,7 @@ class JetClassRoot(JetFile):
             self.jets = int(tree.num_entries)
             if self.jets == 0:
                 msg = f"{path}: tree {TREE!r} has no entries"
-                raise BadFileError(msg)
+                raise EmptyFileError(msg)
             self._labels = [f"label_{name}" for name in JETCLASS if f"label_{name}" in keys]
             if "jet_label" in keys:
                 self.class_names, self._labels = JETCLASS2, ["jet_label"]
@@ -63,6 +70,17 @@ class JetClassRoot(JetFile):
             self.boundaries = even_blocks(np.asarray(tree["part_px"].entry_offsets, np.int64))
 
     def read(self, start: int, stop: int) -> Columns:
+        """As of every :class:`JetFile`.
+
+        Parameters
+        ----------
+        start, stop
+            Positions of the first jet, and one past the last.
+
+        Returns
+        -------
+        Columns
+        """
         with naming(self.path):
             tree = self._tree.get()
             momenta = Baskets(tree["part_px"], start, stop, self.path)
@@ -91,6 +109,13 @@ class JetClassRoot(JetFile):
         return np.where(known, label, UNLABELLED).astype(np.int16)
 
     def labels(self) -> NDArray[np.int16]:
+        """As of every :class:`JetFile`.
+
+        Returns
+        -------
+        ndarray
+            int16 [jets].
+        """
         with naming(self.path):
             if not self._labels:
                 return np.full(self.jets, UNLABELLED, np.int16)
@@ -100,7 +125,19 @@ class JetClassRoot(JetFile):
 def fill_jets(
     scalars: dict[str, NDArray[Any]], extra: dict[str, str], counts: NDArray[np.int64], arrays: dict[str, NDArray[Any]]
 ) -> None:
-    """Four-momenta and observables from the ``jet_*`` branches; ``extra`` says which holds which observable."""
+    """Four-momenta and observables from the ``jet_*`` branches.
+
+    Parameters
+    ----------
+    scalars
+        Numbers of each jet, by branch.
+    extra
+        Observable to the branch that holds it.
+    counts
+        Particles of each jet.
+    arrays
+        Gets ``jets`` and ``observables``.
+    """
     pt, eta, phi, energy = (scalars[name].astype(np.float64) for name in JET)
     pz = pt * np.sinh(eta)
     arrays["jets"][:] = np.stack([pt * np.cos(phi), pt * np.sin(phi), pz, energy], axis=1)

@@ -8,20 +8,41 @@ from typing import Any, ClassVar
 
 import uproot
 
-from training.data.columns import BadFileError
+from jepa_coffea.errors import BadFileError
 
 MOST_OPEN = 64
 """Trees that are kept open; the one that was not used for longest is let go."""
 
 
 def open_file(path: str) -> Any:
-    """The file, mapped into memory when it is local, without the caches of uproot."""
+    """Open a ROOT file, mapped into memory when it is local, without the caches of uproot.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    uproot.ReadOnlyDirectory
+    """
     options = {} if "://" in path else {"handler": uproot.MemmapSource}
     return uproot.open(path, array_cache=None, object_cache=None, **options)
 
 
 def tree_name(path: str, names: tuple[str, ...]) -> str:
-    """The first of ``names`` that is in the file.
+    """The tree to read of a file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    names
+        Names to look for, the first one first.
+
+    Returns
+    -------
+    str
 
     Raises
     ------
@@ -40,7 +61,15 @@ def tree_name(path: str, names: tuple[str, ...]) -> str:
 
 
 class LazyTree:
-    """The tree ``name`` of a file."""
+    """A tree that is opened when it is needed.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        Name of the tree.
+    """
 
     _open: ClassVar[OrderedDict[LazyTree, Any]] = OrderedDict()
     _lock: ClassVar[threading.Lock] = threading.Lock()
@@ -49,7 +78,12 @@ class LazyTree:
         self.path, self.name = path, name
 
     def get(self) -> Any:
-        """The tree, opened if it is not. What is let go is closed when the last thread is done with it."""
+        """The tree, opened if it is not; what is let go is closed when the last thread is done with it.
+
+        Returns
+        -------
+        uproot.TTree
+        """
         with self._lock:
             tree = self._open.get(self)
             if tree is None:

@@ -1,0 +1,1 @@
+"""What Dask and coffea cost around the model."""

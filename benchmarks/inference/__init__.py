@@ -1,0 +1,1 @@
+"""Jets a second of an encoder, beside what one would use instead and what the hardware allows."""

@@ -1,0 +1,1 @@
+"""Jets a second from files into batches, beside weaver-core, and the memory that takes."""

@@ -1,0 +1,1 @@
+"""Whether p-values are right, and what finding out costs."""

@@ -1,0 +1,280 @@
+"""Are the p-values of the whole pipeline right, and what does it cost to find out?
+
+    python -m benchmarks.statistics.calibration searches   # a thousand whole searches, each calibrated by its own toys
+    python -m benchmarks.statistics.calibration coverage   # fast classifier, thousands of retrained pseudo-experiments
+    python -m benchmarks.statistics.calibration timing     # 200 with gradient boosting on 20 000 events x 64 features
+    python -m benchmarks.statistics.calibration coverage --experiments 300 --workers 1   # a quick look
+
+``searches`` does what a hunt does, again and again: data without signal are generated, classifiers trained, events
+selected and counted, pseudo-data made of these data alone, and the count corrected by some tens of retrained
+pseudo-experiments of them. The corrected p-values, by function and by template, must be uniform.
+
+``coverage`` calibrates with the pseudo-experiments of one set of data and checks that on newly generated data, for
+cross-fitted folds and for folds in forward order. Everything is redone in each: folds, training, thresholds, fit.
+``timing`` does the same work for gradient boosting with 30 iterations and 5 folds and divides.
+Results go to benchmarks/results/calibration_*.json and .png.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import numpy.typing as npt
+from distributed import Client, LocalCluster
+from scipy import stats
+from sklearn.naive_bayes import GaussianNB
+
+from benchmarks.machine import ROOT, machine
+from jepa_coffea.cwola import CWoLa, Folds, Windows
+from jepa_coffea.cwola.classifiers import gradient_boosting, logistic
+from jepa_coffea.cwola.fits import Sample, make_sample
+from jepa_coffea.cwola.tasks import run_tasks
+from jepa_coffea.hunt.calibration import FUNCTION, TEMPLATE, calibrate, null_significances
+from jepa_coffea.hunt.experiment import Method, run_experiment
+from jepa_coffea.hunt.null import Null, nulls_of
+from jepa_coffea.hunt.pseudo import PseudoData, make_pseudo_data
+from jepa_coffea.hunt.sections import StatisticsConfig
+from jepa_coffea.hunt.store import Ledger
+
+Floats = npt.NDArray[np.float64]
+
+RESULTS = ROOT / "benchmarks" / "results"
+PACKAGES = ("numpy", "scikit-learn", "iminuit", "distributed")
+"""Whose versions the results name."""
+
+WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2200, 3600), bins=28)
+STATISTICS = StatisticsConfig(function="dijet2", goodness_toys=0)
+NOMINAL = float(stats.norm.sf(2))
+"""0.0228"""
+
+
+def falling_spectrum(events: int, features: int, seed: int = 0) -> Sample:
+    """Background: exponential masses (slope 500 GeV) over the fit range and normal features independent of them."""
+    rng = np.random.default_rng(seed)
+    low, high = WINDOWS.fit_range
+    mass = low - 500 * np.log(1 - rng.random(events) * (1 - np.exp((low - high) / 500)))
+    return make_sample(rng.normal(size=(events, features)).astype(np.float32), mass, np.arange(events))
+
+
+def share_below(p: Floats, level: float = NOMINAL) -> dict[str, float]:
+    """The share of p-values below a level, with its binomial error."""
+    share = float((p < level).mean())
+    return {"share": share, "error": float(np.sqrt(level * (1 - level) / len(p)))}
+
+
+def judged(calibration: Floats, validation: Floats) -> dict[str, Any]:
+    """Raw and corrected significances of the validation set, corrected with the calibration set."""
+    null = nulls_of(calibration[:, None])[0]
+    corrected = null.corrected(validation)
+    rank = np.array([null.rank_p(z) for z in validation])
+    after = Null(np.sort(corrected), 0)
+    n_cal = len(calibration)
+    return {
+        "calibration_experiments": n_cal,
+        "validation_experiments": len(validation),
+        "raw": summary_of(validation),
+        "corrected": {
+            "mean": after.mean,
+            "std": after.width,
+            "std_error": float(np.hypot(after.width_error, after.width * null.width_error / null.width)),
+        }
+        | share_below(stats.norm.sf(corrected)),
+        "rank": share_below(rank),
+        "rank_p": rank.tolist(),
+        "corrected_p": stats.norm.sf(corrected).tolist(),
+        "raw_p": stats.norm.sf(validation).tolist(),
+    }
+
+
+def fresh_experiment(number: int, method: Method) -> tuple[float, float]:
+    """Z by function and by template in newly generated data."""
+    ((counting, template),) = run_experiment(falling_spectrum(3000, 4, number), method.seeded(number))
+    return counting.z, template.z
+
+
+def whole_search(number: int, method: Method, toys: int) -> dict[str, list[float]]:
+    """Newly generated data, calibrated by pseudo-experiments of themselves: raw Z, corrected Z and rank p."""
+    sample = falling_spectrum(3000, 4, number)
+    ((counting, template),) = run_experiment(sample, method.seeded(number))
+    null = null_significances(make_pseudo_data(sample, WINDOWS, STATISTICS), method, toys, seed=number)
+    (result,) = calibrate([counting], [template], null)
+    if isinstance(result.template, str):
+        raise TypeError(result.template)
+    return {
+        "function": [counting.z, result.corrected.z, result.corrected.rank_p],
+        "template": [template.z, result.template.z, result.template.rank_p],
+    }
+
+
+def summary_of(z: Floats) -> dict[str, float]:
+    """Mean, width and share of small p-values of significances."""
+    null = Null(np.sort(z), 0)
+    return {"mean": null.mean, "std": null.width, "std_error": null.width_error} | share_below(stats.norm.sf(z))
+
+
+def searches(experiments: int, client: Client | None, folder: Path, *, toys: int = 25) -> dict[str, Any]:
+    """Whole searches in data without signal, each with ``toys`` pseudo-experiments of its own; those done are kept."""
+    method = Method(CWoLa(WINDOWS, GaussianNB(), Folds()), (0.1,), STATISTICS)
+    folder.mkdir(parents=True, exist_ok=True)
+    book = Ledger(folder / f"searches-{toys}.jsonl")
+    missing = [number for number in range(1, experiments + 1) if str(number) not in book]
+    run_tasks(
+        whole_search,
+        missing,
+        (method, toys),
+        client=client,
+        progress=True,
+        description="Searches",
+        done=lambda task, found: book.add(str(missing[task]), found),
+    )
+    found = [book[str(number)] for number in range(1, experiments + 1)]
+    result: dict[str, Any] = {"classifier": "naive Bayes", "experiments": experiments, "toys": toys}
+    for estimate in ("function", "template"):
+        raw, corrected, rank = np.array([one[estimate] for one in found]).T
+        result[estimate] = {
+            "raw": summary_of(raw),
+            "corrected": summary_of(corrected),
+            "rank": share_below(rank, 2.5 / (toys + 1)),
+        }
+        for name in ("raw", "corrected"):
+            one = result[estimate][name]
+            print(
+                f"{estimate:8} {name:9}  mean {one['mean']:+.3f}   std(Z) = {one['std']:.3f} ± {one['std_error']:.3f}"
+                f"   P(p < .0228) = {one['share']:.4f} ± {one['error']:.4f}"
+            )
+    return result
+
+
+def coverage(experiments: int, client: Client | None) -> dict[str, Any]:
+    """Calibrate with pseudo-experiments of one set of data, check on new data, for both orders of the folds."""
+    pseudo = make_pseudo_data(falling_spectrum(3000, 4), WINDOWS, STATISTICS)
+    result: dict[str, Any] = {"events": 3000, "features": 4, "classifier": "logistic", "efficiency": 0.1, "folds": 5}
+    for order in ("cross", "forward"):
+        method = Method(CWoLa(WINDOWS, logistic(), Folds(order=order)), (0.1,), STATISTICS)
+        z, seconds = timed(pseudo, method, experiments, client)
+        fresh = run_tasks(
+            fresh_experiment,
+            range(1, experiments + 1),
+            (method,),
+            client=client,
+            progress=True,
+            description="Validation: new data",
+        )
+        result[order] = {**judged(z[:, FUNCTION, 0], np.array(fresh)[:, FUNCTION]), "seconds": seconds}
+        result[order]["template"] = without_lists(judged(z[:, TEMPLATE, 0], np.array(fresh)[:, TEMPLATE]))
+        raw, corrected, rank = (result[order][name] for name in ("raw", "corrected", "rank"))
+        print(
+            f"{order:8} {len(z)} experiments in {seconds:.0f} s, {len(fresh)} to check\n"
+            f"   as counted  std(Z) = {raw['std']:.3f} ± {raw['std_error']:.3f}   "
+            f"P(p < .0228) = {raw['share']:.4f} ± {raw['error']:.4f}\n"
+            f"   corrected   std(Z) = {corrected['std']:.3f} ± {corrected['std_error']:.3f}   "
+            f"P(p < .0228) = {corrected['share']:.4f} ± {corrected['error']:.4f}   by rank {rank['share']:.4f}"
+        )
+    return result
+
+
+def timing(experiments: int, client: Client | None) -> dict[str, Any]:
+    """Wall time of retrained gradient-boosting experiments, and std(Z) of what they give."""
+    pseudo = make_pseudo_data(falling_spectrum(20_000, 64), WINDOWS, STATISTICS)
+    method = Method(CWoLa(WINDOWS, gradient_boosting(max_iter=30)), (0.1, 0.01), STATISTICS)
+    z, seconds = timed(pseudo, method, experiments, client)
+    nulls = nulls_of(z[:, FUNCTION])
+    print(f"{experiments} experiments (5 fits of 30 iterations on 16 000 x 64 each) in {seconds:.0f} s")
+    for efficiency, null in zip(method.efficiencies, nulls, strict=True):
+        print(f"   efficiency {efficiency:g}: std(Z) = {null.width:.3f} ± {null.width_error:.3f}, mean {null.mean:.3f}")
+    return {
+        "events": 20_000,
+        "features": 64,
+        "iterations": 30,
+        "folds": 5,
+        "experiments": experiments,
+        "seconds": seconds,
+        "std": {str(e): [n.width, n.width_error] for e, n in zip(method.efficiencies, nulls, strict=True)},
+    }
+
+
+def without_lists(judgement: dict[str, Any]) -> dict[str, Any]:
+    """Without the single p-values, which are for the picture."""
+    return {name: value for name, value in judgement.items() if not isinstance(value, list)}
+
+
+def timed(pseudo: PseudoData, method: Method, experiments: int, client: Client | None) -> tuple[Floats, float]:
+    """Z of the experiments and the seconds they took."""
+    start = time.perf_counter()
+    z = null_significances(pseudo, method, experiments, seed=2024, client=client, progress=True)
+    return z, time.perf_counter() - start
+
+
+def draw(result: dict[str, Any], path: Path) -> None:
+    """Observed against nominal share of small p-values, before and after calibration."""
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4.6), sharey=True, layout="constrained")
+    levels = np.geomspace(2e-3, 0.5, 60)
+    for axis, (order, title) in zip(
+        axes, (("cross", "cross-fitted folds"), ("forward", "folds in forward order")), strict=True
+    ):
+        n = result[order]["validation_experiments"]
+        band = np.sqrt(levels * (1 - levels) / n) / levels
+        axis.fill_between(levels, 1 - band, 1 + band, color="0.88", label=f"binomial error, {n} experiments")
+        for name, label, colour in (
+            ("raw_p", "as counted", "tab:red"),
+            ("corrected_p", "corrected by mean and width", "tab:blue"),
+            ("rank_p", "corrected by rank", "tab:green"),
+        ):
+            p = np.sort(result[order][name])
+            axis.plot(levels, np.searchsorted(p, levels) / n / levels, color=colour, label=label)
+        axis.axhline(1, color="black", lw=0.8)
+        axis.axvline(NOMINAL, color="black", lw=0.8, ls=":")
+        axis.text(NOMINAL * 1.05, 0.03, "2 sigma", transform=axis.get_xaxis_transform())
+        axis.set(
+            xscale="log",
+            xlabel="nominal p-value",
+            title=f"{title}: std(Z) = {result[order]['raw']['std']:.2f} as counted",
+        )
+        axis.title.set_fontsize(11)
+    axes[0].set(ylabel="observed / nominal share of null experiments", ylim=(0.3, 2.6))
+    axes[0].legend(frameon=False, fontsize=9)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["searches", "coverage", "timing"])
+    parser.add_argument(
+        "--experiments", type=int, help="per set; by default 1000 (searches), 3000 (coverage), 200 (timing)"
+    )
+    parser.add_argument("--workers", type=int, default=2, help="local processes, one thread each")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    experiments = arguments.experiments or {"searches": 1000, "coverage": 3000, "timing": 200}[arguments.what]
+    kept = partial(searches, folder=arguments.output)
+    studies: dict[str, Callable[[int, Client | None], dict[str, Any]]]
+    studies = {"searches": kept, "coverage": coverage, "timing": timing}
+    study = studies[arguments.what]
+    if arguments.workers > 1:
+        with (
+            LocalCluster(n_workers=arguments.workers, threads_per_worker=1, dashboard_address=":0") as cluster,
+            Client(cluster) as client,
+        ):
+            result = study(experiments, client)
+    else:
+        result = study(experiments, None)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    where = arguments.output / f"calibration_{arguments.what}"
+    if arguments.what == "coverage":
+        draw(result, where.with_suffix(".png"))
+        result |= {order: without_lists(result[order]) for order in ("cross", "forward")}
+    about = machine(*PACKAGES) | {"workers": arguments.workers}
+    where.with_suffix(".json").write_text(json.dumps({**result, "machine": about}, indent=1))
+    print(f"written: {where}.json")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Training throughput, beside weaver-core."""

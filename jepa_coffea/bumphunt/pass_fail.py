@@ -1,0 +1,174 @@
+"""A background estimate without a function of the spectrum: what fails the selection times a transfer factor.
+
+The pass/fail transfer factor, the odds of passing, is measured in the sidebands as a smooth function of mass and
+interpolated into the window, where the events that fail provide the shape and the normalisation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special, stats
+
+from jepa_coffea.bumphunt.background import Prediction
+from jepa_coffea.bumphunt.fit import check_sidebands
+from jepa_coffea.bumphunt.newton import Array
+from jepa_coffea.bumphunt.records import Record
+from jepa_coffea.bumphunt.spectrum import Interval, Spectrum, SpectrumLike, as_spectrum
+from jepa_coffea.errors import FitError, HistogramError
+
+
+@dataclass(frozen=True, eq=False)
+class TransferFactorFit(Record):
+    """Transfer factor against mass, fitted in the sidebands; made by :func:`fit_transfer_factor`."""
+
+    edges: Array
+    """[bin + 1], GeV."""
+    counts: Array
+    """[bin]: events that pass, the window's included."""
+    window: Array
+    """[2], GeV."""
+    transfer_factor: Array
+    """[bin]: fitted odds of passing, also inside the window."""
+    parameters: Array
+    """[parameter]: of its logarithm as Legendre polynomials in mass, from -1 to 1 over the range."""
+    covariance: Array
+    """[parameter, parameter]."""
+    expected: Array
+    """[bin]: background predicted to pass."""
+    expected_covariance: Array
+    """[bin, bin]: from the fit and from the Poisson fluctuation of the events that fail."""
+    deviance: float
+    """Of the binomial fit, over the sidebands."""
+    ndof: int
+    p_value: float
+    """Of the deviance, by chi-squared over bins with at least 1 expected event on either side."""
+
+    @property
+    def efficiency(self) -> Array:
+        """[bin]: fitted share of events that pass."""
+        return self.transfer_factor / (1 + self.transfer_factor)
+
+    @property
+    def spectrum(self) -> Spectrum:
+        """The events that pass."""
+        return Spectrum(self.counts, self.edges)
+
+    def prediction(self, edges: npt.ArrayLike | None = None) -> Prediction:
+        """Background that passes, with its full covariance.
+
+        Parameters
+        ----------
+        edges
+            [bin + 1]: coarser bins, GeV; by default the bins of the window.
+
+        Returns
+        -------
+        Prediction
+        """
+        if edges is None:
+            chosen = self.spectrum.within((float(self.window[0]), float(self.window[1]))).edges
+        else:
+            chosen = np.asarray(edges, dtype=float)
+        inside = [self.spectrum.inside((float(low), float(high))) for low, high in pairwise(chosen)]
+        merge = np.array(inside, dtype=float)
+        return Prediction(chosen, merge @ self.expected, merge @ self.expected_covariance @ merge.T)
+
+
+def fit_transfer_factor(
+    passed: SpectrumLike,
+    total: SpectrumLike,
+    *,
+    window: Interval,
+    degree: int = 1,
+) -> TransferFactorFit:
+    """Fit the odds of passing in the sidebands (binomial likelihood) and predict the window.
+
+    Parameters
+    ----------
+    passed
+        Spectrum after the selection.
+    total
+        Spectrum before the selection, same edges.
+    window
+        Masked mass interval at bin edges, GeV.
+    degree
+        Of the polynomial of the logarithm of the transfer factor.
+
+    Returns
+    -------
+    TransferFactorFit
+
+    Raises
+    ------
+    HistogramError
+        When ``passed`` is no subset of ``total``, or there are no events beside the window.
+    FitError
+        When the odds are not determined.
+    """
+    after, before = as_spectrum(passed), as_spectrum(total)
+    if not np.array_equal(after.edges, before.edges):
+        msg = "the spectra before and after the selection need the same edges"
+        raise HistogramError(msg)
+    failing = before.counts - after.counts
+    if (failing < 0).any():
+        i = int(np.flatnonzero(failing < 0)[0])
+        msg = f"bin {i} holds {after.counts[i]:g} events after the selection and {before.counts[i]:g} before"
+        raise HistogramError(msg)
+    inside = after.inside(window)
+    check_sidebands(after, inside, window)
+    scaled = 2 * (after.centres - after.edges[0]) / (after.edges[-1] - after.edges[0]) - 1
+    design = np.polynomial.legendre.legvander(scaled, degree)
+    side = ~inside & (before.counts > 0)
+    parameters, covariance = _binomial_fit(design[side], after.counts[side], before.counts[side])
+    odds = np.exp(design @ parameters)
+    expected = odds * failing
+    slope = expected[:, None] * design
+    share = odds / (1 + odds)
+    deviance, ndof = _binomial_deviance(after.counts[side], before.counts[side], share[side], degree + 1)
+    return TransferFactorFit(
+        edges=after.edges,
+        counts=after.counts,
+        window=np.asarray(window, dtype=float),
+        transfer_factor=odds,
+        parameters=parameters,
+        covariance=covariance,
+        expected=expected,
+        expected_covariance=slope @ covariance @ slope.T + np.diag(odds**2 * failing),
+        deviance=deviance,
+        ndof=ndof,
+        p_value=float(stats.chi2.sf(deviance, ndof)) if ndof > 0 else 1.0,
+    )
+
+
+def _binomial_fit(design: Array, k: Array, n: Array) -> tuple[Array, Array]:
+    """Logistic regression of ``k`` out of ``n`` by Newton steps: parameters and their covariance."""
+    parameters = np.zeros(design.shape[1])
+    parameters[0] = special.logit((k.sum() + 0.5) / (n.sum() + 1))
+    for _ in range(50):
+        share = special.expit(design @ parameters)
+        information = design.T @ (design * (n * share * (1 - share))[:, None])
+        try:
+            covariance = np.linalg.inv(information)
+        except np.linalg.LinAlgError:
+            break
+        step = covariance @ (design.T @ (k - n * share))
+        parameters = parameters + step
+        if step @ information @ step < 1e-12:
+            return parameters, covariance
+    msg = (
+        f"the transfer factor of {k.sum():g} out of {n.sum():g} sideband events did not converge; take a lower degree "
+        f"or a looser selection"
+    )
+    raise FitError(msg)
+
+
+def _binomial_deviance(k: Array, n: Array, share: Array, parameters: int) -> tuple[float, int]:
+    """Deviance and degrees of freedom, over bins that expect at least one event on either side of the cut."""
+    good = (n * share >= 1) & (n * (1 - share) >= 1)
+    k, n, share = k[good], n[good], share[good]
+    terms = special.rel_entr(k, n * share) + special.rel_entr(n - k, n * (1 - share))
+    return float(2 * terms.sum()), int(good.sum()) - parameters

@@ -1,0 +1,1 @@
+"""JEPAEmbedder: jets in, embeddings and scores out."""

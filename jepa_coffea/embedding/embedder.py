@@ -1,0 +1,292 @@
+"""JEPAEmbedder: events in, jets with embeddings and scores out, in every mode that NanoEvents has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+from numpy.typing import NDArray
+
+from jepa_coffea.constituents.layout import Layout
+from jepa_coffea.constituents.layouts import find_layout, layout_named
+from jepa_coffea.constituents.ragged import Ragged
+from jepa_coffea.constituents.read import as_given, ragged_of
+from jepa_coffea.constituents.record import LayoutError
+from jepa_coffea.embedding.arrays import JetArrays, arrays_of
+from jepa_coffea.embedding.signature import (
+    Interface,
+    card_interface,
+    empty_outputs,
+    fields_to_read,
+    named,
+    weaver_interface,
+)
+from jepa_coffea.encoder.card import ModelError
+from jepa_coffea.encoder.metrics import Metrics
+from jepa_coffea.encoder.model_files import locate, resolve
+from jepa_coffea.encoder.onnx import OnnxEncoder
+from jepa_coffea.encoder.providers import Provider
+from jepa_coffea.encoder.ragged_encoder import RaggedEncoder
+from jepa_coffea.encoder.session import file_hash
+from jepa_coffea.encoder.weaver import WeaverEncoder
+from jepa_coffea.encoder.weaver_inputs import parse_preprocess
+
+
+class JEPAEmbedder:
+    """Attaches a model's embedding and class scores to jets.
+
+    Holds a path, a hash and options: it pickles small, opens nothing until there are jets, and shares one session a
+    process with every other embedder of the same model, however often a processor is unpickled.
+
+    Parameters
+    ----------
+    model
+        Path of an ONNX file with a model card, or the name of a model that the package ships.
+    provider, device_id, threads, cuda_graphs
+        As for :class:`jepa_coffea.encoder.OnnxEncoder`.
+    prefix
+        Of the new fields: ``<prefix>_embedding`` (``var * dim * float32``) and ``<prefix>_score_<class>``.
+    layout
+        How the events hold constituents; default: recognised from their fields.
+
+    Raises
+    ------
+    ModelError
+        If the model file is missing, broken or foreign.
+
+    Examples
+    --------
+    With ``events`` from ``NanoEventsFactory``, and one of the models that the package ships:
+
+    >>> from jepa_coffea import JEPAEmbedder
+    >>> embedder = JEPAEmbedder("pjepa-mini", provider="cpu")
+    >>> events["FatJet"] = embedder(events)
+    >>> print(events.FatJet.jepa_embedding.type)
+    60 * var * 64 * float32
+    >>> embedder.metrics()["truncated"]  # jets with more particles than the model takes
+    0
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        provider: Provider = "auto",
+        device_id: int = 0,
+        threads: int | None = None,
+        cuda_graphs: bool = False,
+        prefix: str = "jepa",
+        layout: str | Layout | None = None,
+    ) -> None:
+        self._weaver: str | None = None
+        self._set(
+            model,
+            provider=provider,
+            device_id=device_id,
+            threads=threads,
+            cuda_graphs=cuda_graphs,
+            prefix=prefix,
+            layout=layout,
+        )
+
+    def _set(
+        self, model: str | Path, *, prefix: str = "jepa", layout: str | Layout | None = None, **options: Any
+    ) -> None:
+        self.path = resolve(model)
+        self.digest = file_hash(self.path)
+        self.prefix = prefix
+        # By value: workers know the layouts of installed packages only, not those of a notebook.
+        self.layout = layout_named(layout) if isinstance(layout, str) else layout
+        self._options = options
+        self._encoder: RaggedEncoder | None = None
+        self._interface()
+
+    @classmethod
+    def from_weaver(cls, model: str | Path, preprocess: str | Path, **options: Any) -> JEPAEmbedder:
+        """An embedder for a model that weaver-core exported to ONNX, such as ParT, ParticleNet or Sophon.
+
+        Its classes become ``<prefix>_score_<class>``, a second output ``<prefix>_embedding``.
+
+        Parameters
+        ----------
+        model
+            The ONNX file.
+        preprocess
+            The preprocess.json that weaver wrote beside it. weaver does not write down how it padded: an input that
+            was wrapped needs ``"pad_mode": "wrap"`` added to its entry.
+        **options
+            As for :class:`JEPAEmbedder`.
+
+        Returns
+        -------
+        JEPAEmbedder
+
+        Raises
+        ------
+        ModelError
+            If a file is missing or broken, they do not belong together, or a variable is not known.
+        """
+        embedder = cls.__new__(cls)
+        embedder._weaver = _read_text(preprocess)
+        embedder._set(model, **options)
+        return embedder
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_encoder": None}
+
+    def metrics(self) -> dict[str, Any]:
+        """What this object did since it was made or unpickled.
+
+        Jets, micro-batches, particles, padding, seconds, loads (sessions that it opened; others were found open), and
+        so on as in :class:`jepa_coffea.encoder.metrics.Metrics`, and the provider in use (None before the first jet).
+        All numbers add up over chunks and workers.
+
+        Returns
+        -------
+        dict
+        """
+        if self._encoder is None:
+            return Metrics().as_dict() | {"provider": None}
+        return self._encoder.metrics()
+
+    def __call__(
+        self, events: ak.Array, *, collection: str = "FatJet", jets: ak.Array | None = None, prefix: str | None = None
+    ) -> ak.Array:
+        """The jets of ``collection``, or ``jets``, with the new fields.
+
+        Parameters
+        ----------
+        events
+            NanoEvents (eager, virtual, dask), or plain awkward records with the fields of a known layout. For files
+            with one jet an entry the entries themselves are the jets.
+        collection
+            Name of the jet collection.
+        jets
+            A selection of its jets, ``events.FatJet[mask]``; default: all.
+        prefix
+            Of the new fields, instead of the embedder's.
+
+        Returns
+        -------
+        ak.Array
+            The jets, nested as they were.
+
+        Raises
+        ------
+        LayoutError
+            If the events have no constituents, or not the fields that the model needs.
+        ModelError, ProviderError
+            If the model cannot run here.
+        """
+        if type(events).__module__.startswith("dask_awkward"):
+            return self._lazily(events, collection, jets, prefix)
+        return self._attach(events, jets, collection, prefix or self.prefix)
+
+    def _lazily(self, events: Any, collection: str, jets: Any, prefix: str | None) -> Any:
+        import dask_awkward
+
+        return dask_awkward.map_partitions(
+            self._attach, events, jets, collection, prefix or self.prefix, label="jepa-embed"
+        )
+
+    def columns(
+        self, events: ak.Array, *, collection: str = "FatJet", jets: ak.Array | None = None
+    ) -> dict[str, ak.Array]:
+        """The new columns alone, by name (``embedding``, ``score_<class>``), nested as the jets are.
+
+        Parameters
+        ----------
+        events, collection, jets
+            As for calling the embedder; not for dask arrays.
+
+        Returns
+        -------
+        dict of ak.Array
+        """
+        table = self.inputs(events, collection=collection, jets=jets)
+        rows = self.embed(table)
+        nested = {name: table.nesting.nest(ak.from_numpy(row, regulararray=True)) for name, row in rows.items()}
+        return {name: as_given(column, events) for name, column in nested.items()}
+
+    def inputs(self, events: ak.Array, *, collection: str = "FatJet", jets: ak.Array | None = None) -> Ragged:
+        """What the model is given: jets and their constituents, as flat columns of the fields that it takes.
+
+        Parameters
+        ----------
+        events, collection, jets
+            As for calling the embedder; not for dask arrays.
+
+        Returns
+        -------
+        Ragged
+
+        Raises
+        ------
+        LayoutError
+            If the events have no constituents, or not the fields that the model needs.
+        """
+        form = find_layout(events, self.layout)
+        fields = fields_to_read(self._interface(), form, self.path.name)
+        return ragged_of(events, collection, jets=jets, layout=form, fields=fields)
+
+    def embed(self, jets: Ragged) -> dict[str, NDArray[np.float32]]:
+        """Embeddings and scores of jets given as flat columns.
+
+        Parameters
+        ----------
+        jets
+            As :meth:`inputs` gives them; fields that they lack are 0 for the model.
+
+        Returns
+        -------
+        dict of numpy.ndarray
+            ``embedding`` [jet, dim], and ``score_<class>`` [jet] for each class of the model; float32.
+
+        Raises
+        ------
+        ModelError, ProviderError
+            If the model cannot run here.
+        """
+        interface = self._interface()
+        arrays = arrays_of(jets, interface.fields)
+        outputs = self._run(arrays) if len(arrays.counts) else empty_outputs(interface)
+        return named(outputs, interface)
+
+    def _attach(self, events: ak.Array, jets: ak.Array | None, collection: str, prefix: str) -> ak.Array:
+        columns = self.columns(events, collection=collection, jets=jets)
+        if jets is None and find_layout(events, self.layout).single:
+            jets = events
+        elif jets is None and collection in events.fields:
+            jets = events[collection]
+        elif jets is None:
+            msg = f"the events have no record {collection!r} to attach fields to; use embedder.columns(events)"
+            raise LayoutError(msg)
+        for name, column in columns.items():
+            jets = ak.with_field(jets, column, f"{prefix}_{name}")
+        return jets
+
+    def _run(self, arrays: JetArrays) -> dict[str, NDArray[np.float32]]:
+        if self._encoder is None:
+            self._encoder = self._open()
+        return self._encoder(*arrays)
+
+    def _open(self) -> RaggedEncoder:
+        path = locate(self.path, self.digest)
+        if self._weaver is None:
+            return OnnxEncoder(path, digest=self.digest, **self._options)
+        return WeaverEncoder(path, parse_preprocess(self._weaver, str(path)), digest=self.digest, **self._options)
+
+    def _interface(self) -> Interface:
+        if self._weaver is None:
+            return card_interface(locate(self.path, self.digest), self.digest)
+        return weaver_interface(locate(self.path, self.digest), self.digest, self._weaver)
+
+
+def _read_text(path: str | Path) -> str:
+    try:
+        return Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{path}: cannot be read ({error})"
+        raise ModelError(msg) from None

@@ -1,0 +1,59 @@
+"""Injection studies: the answer against the signal that was put in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from jepa_coffea.plots.classifier import Band
+from jepa_coffea.plots.style import COLOURS, Header, styled, write_header
+
+
+@styled
+def plot_injection(
+    curves: Mapping[str, Band],
+    *,
+    ylabel: str = r"Significance $Z$",
+    xlabel: str = "Injected signal events",
+    reference: Literal["none", "identity", "sigma"] = "sigma",
+    identity: str = "Perfect",
+    header: Header | None = None,
+) -> Figure:
+    """Median and 16-84 % band of an answer against injected yield, a curve per method.
+
+    reference: ``"sigma"`` draws the lines of 3 and 5 standard deviations, ``"identity"`` the line of a perfect yield
+    (linearity). identity: what that line is called.
+    """
+    figure = Figure(figsize=(10, 7.4))
+    ax = figure.subplots()
+    points = [np.asarray(curve.x, dtype=float) for curve in curves.values()]
+    spread = 0.006 * (max(x.max() for x in points) - min(x.min() for x in points))
+    for index, (label, curve) in enumerate(curves.items()):
+        colour = COLOURS[index % len(COLOURS)]
+        # Side by side, so that error bars of several methods can be told apart.
+        x = np.asarray(curve.x, dtype=float) + spread * (index - (len(curves) - 1) / 2)
+        y = np.asarray(curve.y, dtype=float)
+        ax.plot(x, y, color=colour, marker="o", ms=7, label=label)
+        if curve.low is not None and curve.high is not None:
+            low, high = np.asarray(curve.low, float), np.asarray(curve.high, float)
+            ax.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)
+            ax.errorbar(x, y, [np.maximum(y - low, 0), np.maximum(high - y, 0)], fmt="none", color=colour, lw=1.4)
+    left, right = ax.get_xlim()
+    if reference == "identity":
+        ends = np.array([max(left, 0), right])
+        ax.plot(ends, ends, color="black", ls="--", lw=1.3, label=identity)
+    if reference == "sigma":
+        for sigma in (3, 5):
+            ax.axhline(sigma, color="0.4", ls=":", lw=1.2)
+            ax.text(1.01, sigma, rf"{sigma}$\,\sigma$", va="center", fontsize=15, transform=ax.get_yaxis_transform())
+    ax.set_xlim(left, right)
+    bottom, top = ax.get_ylim()
+    ax.set_ylim(min(bottom, 0.0), top + (0.1 + 0.065 * len(curves)) * (top - bottom))
+    ax.set(xlabel=xlabel)
+    ax.set_ylabel(ylabel)
+    ax.legend(loc="upper left")
+    write_header(ax, header or Header())
+    return figure

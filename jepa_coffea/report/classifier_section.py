@@ -1,0 +1,65 @@
+"""What the classifiers of a hunt see and whether they see the mass, for the report."""
+
+from collections.abc import Sequence
+
+from jepa_coffea.cwola.scores import WindowScores
+from jepa_coffea.cwola.selection import sic_curve
+from jepa_coffea.cwola.windows import HIGH, LOW, WINDOW, Windows
+from jepa_coffea.hunt.events import Events
+from jepa_coffea.hunt.state import HuntResult, Run
+from jepa_coffea.plots import (
+    Band,
+    plot_efficiency,
+    plot_roc,
+    plot_score_profile,
+    plot_scores,
+    plot_sic,
+)
+from jepa_coffea.report import Figure, Section, Table
+
+
+def classifiers(run: Run, result: HuntResult) -> Section:
+    """What the classifiers see, and whether they see the mass."""
+    windows, figures, tables = run.config.mass.build(), [], []
+    for scores in result.scores:
+        if result.events is not None:
+            figures += window_pictures(scores, result.events, windows, run.config.efficiencies)
+        if scores.argos:
+            rows = [
+                [fold, chosen, *(merit.values())]
+                for fold, (chosen, merit) in enumerate(zip(scores.chosen, scores.argos, strict=True))
+            ]
+            columns = ["fold", "chosen", *(f"ARGOS of {name}" for name in scores.argos[0])]
+            tables.append(Table(f"Choice of classifier, {scores.window.name}", columns, rows))
+    return Section("Classifiers and closure", tables=tables, figures=figures)
+
+
+def window_pictures(
+    scores: WindowScores, events: Events, windows: Windows, efficiencies: Sequence[float]
+) -> list[Figure]:
+    """Scores, efficiency and score against mass, and ROC and SIC where the truth is known."""
+    name, mass, scored = scores.window.name, events.sample.mass, scores.scored
+    window = (scores.window.low, scores.window.high)
+    regions = {"window": WINDOW, "low sideband": LOW, "high sideband": HIGH}
+    distributions = {label: scores.score[scored & (scores.region == code)] for label, code in regions.items()}
+    passed = {f"{e:g}": windows.histogram(mass[scores.selected(e)]) for e in efficiencies}
+    # 1 - fraction: comparable between folds, rising with the score.
+    profile = plot_score_profile(mass[scored], 1 - scores.fraction[scored], windows.edges, window=window)
+    figures = [
+        Figure(f"Out-of-fold scores, {name}", plot_scores(distributions), "Alike without signal."),
+        Figure(
+            f"Efficiency against mass, {name}",
+            plot_efficiency(windows.edges, windows.histogram(mass[scored]), passed, window=window),
+            "Level outside the window if the classifier does not know the mass.",
+        ),
+        Figure(f"Score against mass, {name}", profile, "One minus the sideband efficiency at which an event passes."),
+    ]
+    inside = scored & (scores.region == WINDOW)
+    if events.truth is not None and (events.truth & inside).any() and (~events.truth & inside).sum() > 20:
+        eff_s, eff_b, sic, floor = sic_curve(scores.fraction, events.truth & inside, ~events.truth & inside)
+        label = {"CWoLa": Band(eff_s, eff_b)}
+        figures.append(Figure(f"ROC by generator truth, {name}", plot_roc(label), "Window events only."))
+        caption = "Window events only; shaded where fewer than 20 background events pass."
+        curve = plot_sic({"CWoLa": Band(eff_b, sic)}, floor=floor)
+        figures.append(Figure(f"Significance improvement by generator truth, {name}", curve, caption))
+    return figures

@@ -1,0 +1,72 @@
+"""The injection study in the report: significance, limits and SIC of each method."""
+
+from typing import Any
+
+import numpy as np
+
+from jepa_coffea.hunt.injection import GRID, METHODS
+from jepa_coffea.hunt.state import HuntResult
+from jepa_coffea.plots import Band, plot_injection, plot_sic
+from jepa_coffea.report import Figure, Section, Table
+
+LABELS = {
+    "inclusive": "no classifier",
+    "cwola": "CWoLa",
+    "cwola_observables": "CWoLa on masses and tau ratios",
+    "supervised": "supervised",
+    "idealised": "idealised",
+}
+
+
+def injection_section(result: HuntResult) -> Section:
+    """Z against injected signal and the SIC of each method at the largest yield."""
+    if not result.injection:
+        return Section("Injections")
+    curves, limits, improvements = {}, {}, {}
+    largest = max(row["yield"] for row in result.injection)
+    for method in METHODS:
+        rows = sorted((r for r in result.injection if r["method"] == method), key=lambda row: row["yield"])
+        band = [np.array([row[name] for row in rows], dtype=float) for name in ("yield", "z", "z_low", "z_high")]
+        curves[LABELS[method]] = Band(*band)
+        band = [
+            np.array([row[name] for row in rows], dtype=float) for name in ("yield", "limit", "limit_low", "limit_high")
+        ]
+        if np.isfinite(band).all():
+            limits[LABELS[method]] = Band(*band)
+        sic = next((r.get("sic") for r in rows if r["yield"] == largest), None)
+        if sic is not None and any(value is not None for value in sic):
+            usable = [(x, y) for x, y in zip(GRID, sic, strict=True) if y is not None]
+            improvements[LABELS[method]] = Band(*np.array(usable).T)
+    caption = "Signal put into background-only pseudo-data: median and 16-84 % band over seeds, Z as counted."
+    figures = [Figure("Injected signal", plot_injection(curves), caption)]
+    if limits:
+        caption = (
+            "Asymptotic 95 % CLs limits on the signal yield, from counts: median and 16-84 % band over seeds. The "
+            "share of signal that is selected is that found at each yield. Below the dashed line the truth is "
+            "excluded. A method with an infinite limit is in the table only."
+        )
+        label = "95 % CLs limit on signal events"
+        picture = plot_injection(limits, ylabel=label, reference="identity", identity="Injected")
+        figures.append(Figure("Limits on injected signal", picture, caption))
+    if improvements:
+        floor = min(float(np.min(band.x)) for band in improvements.values())
+        caption = f"Medians at {largest} injected events, where every seed is above its floor of 20 background events."
+        figures.append(Figure("Significance improvement of injections", plot_sic(improvements, floor=floor), caption))
+    columns = ["injected", "method", "Z", "limit on yield", "limit on selected", "selected", "failed"]
+    table = [
+        [
+            row["yield"],
+            LABELS[row["method"]],
+            *(in_band(row, name) for name in ("z", "limit", "limit_selected")),
+            row["signal"],
+            row["failed"],
+        ]
+        for row in result.injection
+    ]
+    caption = "Medians and 16-84 % bands over seeds; inf: a fit that failed, or no signal selected at any yield."
+    return Section("Injections", tables=[Table("Injected signal", columns, table, caption)], figures=figures)
+
+
+def in_band(row: dict[str, Any], name: str) -> str:
+    """Median and band of a row of the injection study."""
+    return f"{row[name]:.3g} ({row[name + '_low']:.3g} to {row[name + '_high']:.3g})"

@@ -1,0 +1,212 @@
+"""JEPAEmbedder on real CMS-format events: every mode, every selection, one load, nothing lost on the way."""
+
+import copy
+import dataclasses
+import pickle
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+from coffea.nanoevents import NanoEventsFactory, PFNanoAODSchema
+
+from jepa_coffea import JEPAEmbedder
+from jepa_coffea.constituents import constituents_of, jets_of
+from jepa_coffea.constituents.layouts import find_layout
+from jepa_coffea.constituents.record import FIELDS, LayoutError
+from jepa_coffea.encoder import OnnxEncoder, model_files, session
+from jepa_coffea.encoder.card import ModelError
+from tests.encoder.tiny import tiny_embedding, weights, write_tiny
+
+CLASSES = ("QCD", "Hbb")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny(tmp_path_factory.mktemp("model") / "tiny.onnx", classes=CLASSES)
+
+
+def events_of(file: Path, mode: str) -> ak.Array:
+    """The collections that hold jets and their particles; all 1802 branches would take eager mode half a minute."""
+    wanted = {"filter_name": "/(run|luminosityBlock|event|n?(FatJet|FatJetPFCands|Jet|JetPFCands|PFCands)(_.*)?)/"}
+    return NanoEventsFactory.from_root(
+        {str(file): "Events"}, schemaclass=PFNanoAODSchema, mode=mode, iteritems_options=wanted
+    ).events()
+
+
+@pytest.fixture(scope="module", params=["eager", "virtual"])
+def opened(request: pytest.FixtureRequest, shared_data: Path) -> ak.Array:
+    return events_of(shared_data / "pfnano.root", request.param)
+
+
+@pytest.fixture
+def events(opened: ak.Array) -> ak.Array:
+    return copy.copy(opened)  # assigning a field to the copy leaves the original as it is
+
+
+def expected_of(events: ak.Array) -> np.ndarray:
+    """What the tiny model gives for all jets of the events, by numpy alone."""
+    particles = ak.flatten(constituents_of(events, "FatJet"), axis=1)
+    momenta = ak.flatten(jets_of(events, "FatJet"))
+    flat = np.stack([ak.to_numpy(ak.flatten(particles[name])) for name in FIELDS], axis=1)
+    axes = np.stack([ak.to_numpy(momenta[name]) for name in ("px", "py", "pz", "energy")], axis=1)
+    return tiny_embedding(flat, ak.to_numpy(ak.num(particles)), axes)
+
+
+def test_against_numpy(events: ak.Array, model: Path) -> None:
+    embedder = JEPAEmbedder(model, provider="cpu")
+    jets = embedder(events)
+    expected = expected_of(events)
+    assert str(ak.type(jets.jepa_embedding)) == "10 * var * 8 * float32"
+    assert ak.num(jets).tolist() == ak.num(events.FatJet).tolist()
+    np.testing.assert_allclose(ak.to_numpy(ak.flatten(jets.jepa_embedding)), expected, atol=1e-4)
+    powers = np.exp(expected @ weights(14, 8, 2)["c"])
+    score = ak.to_numpy(ak.flatten(jets.jepa_score_Hbb))
+    np.testing.assert_allclose(score, powers[:, 1] / powers.sum(axis=1), atol=1e-5)
+    np.testing.assert_allclose(ak.to_numpy(ak.flatten(jets.jepa_score_QCD)) + score, 1, atol=1e-6)
+    assert embedder.metrics()["jets"] == 24
+    assert embedder.metrics()["particles"] == 1076
+
+
+def test_in_place_keeps_behaviour_and_cross_references(events: ak.Array, model: Path) -> None:
+    events["FatJet"] = JEPAEmbedder(model, provider="cpu")(events)
+    assert "jepa_embedding" in events.FatJet.fields
+    assert ak.all(events.FatJet.px**2 + events.FatJet.py**2 > 0)
+    leading = events.FatJet[:, 0]
+    assert ak.all(np.isfinite(leading.delta_r(events.FatJet[:, -1])))
+    assert str(ak.type(leading.jepa_embedding)) == "10 * 8 * float32"
+
+
+def test_a_selection_of_jets(events: ak.Array, model: Path) -> None:
+    embedder = JEPAEmbedder(model, provider="cpu")
+    chosen = events.FatJet.pt > np.median(ak.flatten(events.FatJet.pt))
+    every = embedder(events).jepa_embedding
+    some = embedder(events, jets=events.FatJet[chosen])
+    assert ak.num(some).tolist() == ak.sum(chosen, axis=1).tolist()
+    np.testing.assert_allclose(ak.flatten(some.jepa_embedding), ak.flatten(every[chosen]), atol=1e-4)
+    masked = embedder(events, jets=ak.mask(events.FatJet, chosen))
+    assert ak.to_list(ak.is_none(masked.jepa_score_QCD, axis=1)) == ak.to_list(~chosen)
+    np.testing.assert_allclose(
+        ak.flatten(ak.drop_none(masked.jepa_embedding, axis=1)), ak.flatten(every[chosen]), atol=1e-4
+    )
+    first = embedder(events, jets=ak.firsts(events.FatJet))
+    np.testing.assert_allclose(ak.to_numpy(first.jepa_embedding), ak.to_numpy(every[:, 0]), atol=1e-4)
+
+
+def test_a_selection_of_events(events: ak.Array, model: Path) -> None:
+    embedder = JEPAEmbedder(model, provider="cpu")
+    every = embedder(events).jepa_embedding
+    many = ak.num(events.FatJet) > 2
+    np.testing.assert_allclose(ak.flatten(embedder(events[many]).jepa_embedding), ak.flatten(every[many]), atol=1e-4)
+
+
+def test_another_prefix_beside_the_first(events: ak.Array, model: Path) -> None:
+    embedder = JEPAEmbedder(model, provider="cpu", prefix="mine")
+    jets = embedder(events, jets=embedder(events), prefix="other")
+    new = [name for name in jets.fields if name not in events.FatJet.fields]
+    assert new == [
+        f"{prefix}_{name}" for prefix in ("mine", "other") for name in ("embedding", "score_QCD", "score_Hbb")
+    ]
+
+
+def test_another_collection(events: ak.Array, tmp_path: Path) -> None:
+    jets = JEPAEmbedder(write_tiny(tmp_path / "a.onnx", dim=3), provider="cpu")(events, collection="Jet")
+    assert str(ak.type(jets.jepa_embedding)) == "10 * var * 3 * float32"
+    assert ak.count(jets.pt) == 64
+
+
+def test_no_events_open_no_session(events: ak.Array, tmp_path: Path) -> None:
+    events = events[:0]
+    embedder = JEPAEmbedder(write_tiny(tmp_path / "a.onnx", dim=13, classes=CLASSES), provider="cpu")
+    jets = embedder(events)
+    assert str(ak.type(jets.jepa_embedding)) == "0 * var * 13 * float32"
+    assert str(ak.type(jets.jepa_score_Hbb)) == "0 * var * float32"
+    assert embedder.metrics()["provider"] is None
+    assert not any(key[1] == embedder.digest for key in session._slots)
+
+
+def test_typetracers_open_no_session(shared_data: Path, tmp_path: Path) -> None:
+    plain = uproot.open(shared_data / "pfnano.root")["Events"].arrays(filter_name="/(FatJet|PFCands|FatJetPFCands)_.*/")
+    plain["FatJet"] = ak.zip({name: plain[f"FatJet_{name}"] for name in ("pt", "eta", "phi", "mass")})
+    embedder = JEPAEmbedder(write_tiny(tmp_path / "a.onnx", dim=14, classes=CLASSES), provider="cuda")
+    traced = embedder(ak.Array(plain.layout.to_typetracer(forget_length=True)))
+    real = JEPAEmbedder(embedder.path, provider="cpu")(plain)
+    assert ak.backend(traced) == "typetracer"
+    assert traced.layout.form == real.layout.to_typetracer(forget_length=True).form
+    assert not any(key[1:] == (embedder.digest, "cuda") for key in session._slots)
+
+
+def test_five_chunks_unpickled_anew_make_one_load(events: ak.Array, tmp_path: Path) -> None:
+    original = JEPAEmbedder(write_tiny(tmp_path / "a.onnx", dim=15), provider="cpu")
+    session.release(original.digest)
+    packed = pickle.dumps(original)
+    assert len(packed) < 2000
+    loads = jets = 0
+    for start in range(0, 10, 2):
+        embedder = pickle.loads(packed)
+        embedder(events[start : start + 2])
+        loads += embedder.metrics()["loads"]
+        jets += embedder.metrics()["jets"]
+    assert (loads, jets) == (1, 24)
+
+
+def test_pickles_after_use(events: ak.Array, model: Path) -> None:
+    embedder = JEPAEmbedder(model, provider="cpu")
+    before = embedder(events).jepa_embedding
+    again = pickle.loads(pickle.dumps(embedder))
+    assert again.metrics()["jets"] == 0
+    assert ak.array_equal(again(events).jepa_embedding, before)
+
+
+def test_a_field_that_the_layout_lacks(events: ak.Array, model: Path, tmp_path: Path) -> None:
+    poor = dataclasses.replace(find_layout(events), name="poor", fields=FIELDS[:10])
+    with pytest.raises(LayoutError, match=r"layout 'poor' cannot give \['d0', .*'tiny' \(tiny.onnx\) needs"):
+        JEPAEmbedder(model, provider="cpu", layout=poor)(events)
+    optional = write_tiny(tmp_path / "a.onnx", optional_fields=FIELDS[10:])
+    jets = JEPAEmbedder(optional, provider="cpu", layout=poor)(events)
+    particles = ak.flatten(constituents_of(events, "FatJet"), axis=1)
+    momenta = ak.flatten(jets_of(events, "FatJet"))
+    flat = np.stack([ak.to_numpy(ak.flatten(particles[name])) for name in FIELDS], axis=1)
+    flat[:, 10:] = 0
+    axes = np.stack([ak.to_numpy(momenta[name]) for name in ("px", "py", "pz", "energy")], axis=1)
+    expected = tiny_embedding(flat, ak.to_numpy(ak.num(particles)), axes)
+    np.testing.assert_allclose(ak.to_numpy(ak.flatten(jets.jepa_embedding)), expected, atol=1e-4)
+
+
+def test_events_without_candidates(shared_data: Path, model: Path) -> None:
+    plain = uproot.open(shared_data / "nano_tt_v12.root")["Events"].arrays(filter_name="FatJet_*")
+    with pytest.raises(LayoutError):
+        JEPAEmbedder(model, provider="cpu")(plain)
+
+
+def test_flat_branches_give_columns_but_take_no_fields(shared_data: Path, model: Path) -> None:
+    plain = uproot.open(shared_data / "pfnano.root")["Events"].arrays(filter_name="/(FatJet|PFCands|FatJetPFCands)_.*/")
+    embedder = JEPAEmbedder(model, provider="cpu")
+    columns = embedder.columns(plain)
+    assert list(columns) == ["embedding", "score_QCD", "score_Hbb"]
+    assert str(ak.type(columns["embedding"])) == "10 * var * 8 * float32"
+    with pytest.raises(LayoutError, match=r"no record 'FatJet' to attach fields to; use embedder.columns"):
+        embedder(plain)
+
+
+def test_names_of_shipped_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "models").mkdir()
+    write_tiny(tmp_path / "models" / "small-one.onnx")
+    monkeypatch.setattr(model_files.resources, "files", lambda package: tmp_path)
+    assert JEPAEmbedder("small-one").path == tmp_path / "models" / "small-one.onnx"
+    with pytest.raises(ModelError, match="large-one: neither a file nor a shipped model; shipped are: small-one"):
+        JEPAEmbedder("large-one")
+    with pytest.raises(ModelError, match=r"small-one.onnx: no such model file"):
+        JEPAEmbedder("small-one.onnx")
+
+
+def test_a_missing_file_is_no_os_error(tmp_path: Path) -> None:
+    with pytest.raises(ModelError):
+        JEPAEmbedder(tmp_path / "no.onnx")
+
+
+def test_matches_the_encoder(events: ak.Array, model: Path) -> None:
+    embedder = JEPAEmbedder(model, provider="cpu")
+    embedder(events)
+    assert OnnxEncoder(model, provider="cpu").model is embedder._encoder.model

@@ -1,0 +1,130 @@
+"""Each picture shows the numbers it was given: read back from the drawn lines, labels and limits."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from jepa_coffea.bumphunt import HistogramError, global_significance, scan, shape_search
+from jepa_coffea.bumphunt.limits import Limit
+from jepa_coffea.plots import (
+    Band,
+    Header,
+    as_png,
+    plot_calibration,
+    plot_efficiency,
+    plot_embedding,
+    plot_global,
+    plot_injection,
+    plot_limits,
+    plot_roc,
+    plot_scan,
+    plot_score_profile,
+    plot_scores,
+    plot_sic,
+)
+from tests.bumphunt.conftest import Truth
+
+RNG = np.random.default_rng(0)
+
+
+def labels(figure: Figure, axes: int = 0) -> list[str]:
+    return [text.get_text() for text in figure.axes[axes].get_legend().get_texts()]
+
+
+def texts(figure: Figure) -> str:
+    return " ".join(text.get_text() for ax in figure.axes for text in ax.texts)
+
+
+def lines(figure: Figure, axes: int = 0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    return {line.get_label(): line.get_data() for line in figure.axes[axes].lines}
+
+
+def test_scan_and_global(truth: Truth) -> None:
+    n = truth.observed(1, signal=150)
+    result = scan((n, truth.edges), toys=0)
+    found = global_significance([[shape_search((n, truth.edges))]], toys=60)
+    figure = plot_scan({"data": result}, global_p=found.p, header=Header("Simulation", "13 TeV"))
+    assert lines(figure)["data"][1] == pytest.approx(result.p0)
+    assert figure.axes[0].get_ylim()[0] < result.p0.min()
+    assert f"{result.z[result.best]:.2f}" in texts(figure)
+    assert f"{found.p:.2g}" in texts(figure)
+    figure = plot_global(found)
+    assert f"Data: local $Z$ = {found.local_z:.2f}" in labels(figure)
+    assert f"{found.gross_vitells_p:.2g}" in texts(figure)
+    assert as_png(figure)
+
+
+def test_scans_of_several_windows_are_curves_of_one_colour_under_one_label(truth: Truth) -> None:
+    results = [scan((truth.observed(seed), truth.edges), toys=0) for seed in range(3)]
+    drawn = plot_scan({"all": results[0], "windows": results[1:]}).axes[0]
+    curves = [line for line in drawn.lines if len(line.get_xdata()) == len(results[0].masses)]
+    assert [text.get_text() for text in drawn.get_legend().get_texts()] == ["all", "windows"]
+    assert len(curves) == 3
+    assert curves[1].get_color() == curves[2].get_color() != curves[0].get_color()
+
+
+def test_many_null_distributions_are_not_named_one_by_one() -> None:
+    figure = plot_calibration({f"W{i}": RNG.normal(0, 1, 50) for i in range(12)})
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["Unit Gaussian"]
+    assert "12 distributions" in texts(figure)
+
+
+def test_limits() -> None:
+    expected = np.array([20.0, 28.0, 40.0, 56.0, 80.0])
+    limits = [Limit(0.95, 1.0, expected, events, expected, events / 10, expected / 10) for events in (35.0, 90.0, 41.0)]
+    figure = plot_limits([2000, 2500, 3000], limits)
+    assert lines(figure)["Observed"][1].tolist() == [35, 90, 41]
+    assert lines(plot_limits([2000, 2500, 3000], limits, cross_section=True))["Observed"][1].tolist() == [3.5, 9, 4.1]
+
+
+def test_calibration_tells_a_wrong_width_from_a_right_one() -> None:
+    figure = plot_calibration({"good": RNG.normal(0, 1, 2000), "bad": RNG.normal(0, 1.2, 2000)})
+    _, width = labels(figure)[1].removeprefix("bad: ").split(", ")
+    assert float(width.split()[0]) == pytest.approx(1.2, abs=0.08)
+    _, good = lines(figure, 1)["good"]
+    _, bad = lines(figure, 1)["bad"]
+    assert good[20] == pytest.approx(1, abs=0.5)
+    assert bad[:20].mean() > 2
+
+
+def test_classifier_pictures() -> None:
+    efficiency = np.linspace(0, 1, 50)
+    figure = plot_roc({"a": Band(efficiency, efficiency**2)})
+    x, y = lines(figure)["a"]
+    assert y == pytest.approx(1 / x**2)
+    grid = np.geomspace(1e-3, 1, 30)
+    figure = plot_sic({"a": Band(grid, grid**0.25, 0.9 * grid**0.25, grid**0.25)}, floor=0.01)
+    assert "too few events" in texts(figure)
+    figure = plot_scores({"window": RNG.random(500), "low": RNG.random(400)}, thresholds={"1 %": 0.99})
+    assert labels(figure) == ["window (500)", "low (400)"]
+    assert as_png(figure)
+
+
+def test_closure_pictures() -> None:
+    edges = np.linspace(1500, 4500, 13)
+    total = np.full(12, 2000.0)
+    figure = plot_efficiency(edges, total, {"1 %": RNG.binomial(2000, 0.01, 12)}, window=(2500, 3000))
+    assert "mean 0.01" in texts(figure) or "mean 0.009" in texts(figure)
+    mass = RNG.uniform(1500, 4500, 5000)
+    figure = plot_score_profile(mass, mass / 4500 + 0.01 * RNG.random(5000), edges, window=(2500, 3000))
+    assert labels(figure) == ["50 % quantile", "90 % quantile", "99 % quantile"]
+    assert as_png(figure)
+
+
+def test_injection() -> None:
+    x = np.array([0.0, 100.0, 200.0])
+    figure = plot_injection({"a": Band(x, x / 50, x / 50 - 1, x / 50 + 1), "b": Band(x, x / 100)})
+    assert labels(figure) == ["a", "b"]
+    assert lines(figure)["b"][1].tolist() == [0, 1, 2]
+    assert "Perfect" in labels(plot_injection({"a": Band(x, x)}, reference="identity"))
+
+
+def test_embedding() -> None:
+    points = RNG.normal(size=(300, 2))
+    figure = plot_embedding(points, classes=np.repeat(["QCD", "top"], 150), values={"mass": points[:, 0]})
+    assert labels(figure) == ["QCD", "top"]
+    assert len(figure.axes) == 3
+    assert sum(len(c.get_offsets()) for c in figure.axes[0].collections) == 300
+    assert as_png(plot_embedding(points))
+    with pytest.raises(HistogramError, match=r"\[point, 2\]"):
+        plot_embedding(RNG.normal(size=(10, 3)))
