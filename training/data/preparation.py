@@ -166,7 +166,7 @@ def prepare(
             # A fresh interpreter per process: forking one with threads may hang.
             context = multiprocessing.get_context("spawn")
             # Ctrl-C is for this process, which then lets the others end their files.
-            quiet = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
+            quiet: dict[str, Any] = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
             with ProcessPoolExecutor(workers, mp_context=context, **quiet) as pool:
                 running = {pool.submit(_attempt, source, output, reading, skip_bad): source for source in sources}
                 try:

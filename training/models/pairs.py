@@ -230,7 +230,7 @@ class PairBias(nn.Module):
             [B, H, N, N], ``MASKED`` at padded keys.
         """
         n = p4.shape[1]
-        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # exporting counts as compiling
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined]  # exporting counts as compiling
             row, column, square = *triangle(n, p4.device), corner(n, p4.device)
         else:
             row, column, square = pair_indices(n, p4.device)
