@@ -8,8 +8,8 @@ import importlib
 import signal
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 
+from jepa_coffea import __version__
 from jepa_coffea.errors import JepaCoffeaError
 
 COMMANDS = {
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(prog="jepa-coffea", description=__doc__.split("\n")[0])
-    parser.add_argument("--version", action="version", version=f"jepa-coffea {version('jepa-coffea')}")
+    parser.add_argument("--version", action="version", version=f"jepa-coffea {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     if words and not words[0].startswith("-") and words[0] not in COMMANDS:
         parser.error(_no_such(words[0]))

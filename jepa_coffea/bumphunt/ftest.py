@@ -12,7 +12,8 @@ from scipy import stats
 from jepa_coffea.bumphunt.background import BackgroundFit
 from jepa_coffea.bumphunt.fit import fit_background
 from jepa_coffea.bumphunt.functions import DIJET_FAMILY
-from jepa_coffea.bumphunt.likelihood import Array, fit_batch
+from jepa_coffea.bumphunt.likelihood import fit_batch
+from jepa_coffea.bumphunt.newton import Array
 from jepa_coffea.bumphunt.records import Record
 from jepa_coffea.bumphunt.spectrum import Interval, SpectrumLike
 from jepa_coffea.errors import FitError
@@ -62,13 +63,22 @@ class FTestRule:
 
     @property
     def functions(self) -> tuple[str, ...]:
-        """Their names."""
+        """Names of the functions."""
         return tuple(fit.function for fit in self.fits)
 
     def choose(self, counts: Array) -> npt.NDArray[np.int64]:
-        """[toy]: index in ``functions`` of what each row of ``counts`` [toy, bin] asks for.
+        """What each of many spectra asks for.
 
-        A toy in which a richer function cannot be fitted keeps the simpler one, as the data would.
+        Parameters
+        ----------
+        counts
+            [toy, bin]: events.
+
+        Returns
+        -------
+        Array
+            [toy]: index in ``functions``. A toy in which a richer function cannot be fitted keeps the simpler one, as
+            the data would.
         """
         used = self.fits[0].used
         batches = [fit_batch(fit.model.bins(used), counts[:, used]) for fit in self.fits]
@@ -92,9 +102,33 @@ def f_test(
     toys: int = 500,
     seed: int = 0,
 ) -> FTest:
-    """Add parameters as long as the F-test says that they help (p below ``threshold``). The window is masked.
+    """Add parameters as long as the F-test says that they help.
 
-    Raises FitError if the simplest function cannot be fitted.
+    Parameters
+    ----------
+    data
+        Spectrum, GeV.
+    orders
+        Nested functions, from the simplest to the richest.
+    sqrt_s
+        Centre-of-mass energy, GeV.
+    window
+        Masked mass interval, GeV.
+    threshold
+        A richer function is taken for a smaller p-value.
+    toys
+        Pseudo-experiments of each simpler function, which give the distribution of F.
+    seed
+        Of these.
+
+    Returns
+    -------
+    FTest
+
+    Raises
+    ------
+    FitError
+        If the simplest function cannot be fitted.
     """
     steps: list[FTestStep] = []
     current = fit_background(data, orders[0], sqrt_s=sqrt_s, window=window, toys=0)
@@ -123,7 +157,33 @@ def f_test_rule(
     """:func:`f_test` as a rule that pseudo-experiments can follow; applied to ``data`` it chooses the same.
 
     Every order is compared with the one before it, also beyond the one that the data stop at, because a toy may go
-    further; where a function cannot be fitted to the data the rule ends. Raises FitError as :func:`f_test`.
+    further; where a function cannot be fitted to the data the rule ends.
+
+    Parameters
+    ----------
+    data
+        Spectrum, GeV.
+    orders
+        Nested functions, from the simplest to the richest.
+    sqrt_s
+        Centre-of-mass energy, GeV.
+    window
+        Masked mass interval, GeV.
+    threshold
+        A richer function is taken for a smaller p-value.
+    toys
+        Pseudo-experiments of each simpler function.
+    seed
+        Of these.
+
+    Returns
+    -------
+    FTestRule
+
+    Raises
+    ------
+    FitError
+        If the simplest function cannot be fitted.
     """
     fits = [fit_background(data, orders[0], sqrt_s=sqrt_s, window=window, toys=0)]
     critical = []
@@ -138,7 +198,20 @@ def f_test_rule(
 
 
 def richest(rules: Sequence[FTestRule], counts: Array) -> npt.NDArray[np.str_]:
-    """[toy]: name of the richest function that any of the rules (one for each window) chooses."""
+    """The richest function that any of several rules chooses.
+
+    Parameters
+    ----------
+    rules
+        One for each window masked.
+    counts
+        [toy, bin]: events.
+
+    Returns
+    -------
+    Array
+        [toy]: names.
+    """
     names = max((rule.functions for rule in rules), key=len)
     return np.asarray(names)[np.max([rule.choose(counts) for rule in rules], axis=0)]
 

@@ -6,16 +6,38 @@ import numpy as np
 import numpy.typing as npt
 
 from jepa_coffea.bumphunt.functions import Function, quadrature
-from jepa_coffea.bumphunt.likelihood import Array, BackgroundModel, fit_batch
+from jepa_coffea.bumphunt.likelihood import BackgroundModel, fit_batch
+from jepa_coffea.bumphunt.newton import Array
 from jepa_coffea.errors import FitError
 
 
 def reference_model(
     function: Function, sqrt_s: float, edges: Array, counts: Array, used: npt.NDArray[np.bool_]
 ) -> BackgroundModel:
-    """Fit one spectrum and return the model whose ``phi = 0`` is that fit and whose information there is 1.
+    """Fit one spectrum, and prepare the coordinates in which later fits are easy.
 
-    Raises FitError, naming function and cause, when the data do not determine the parameters.
+    Parameters
+    ----------
+    function
+        Of the background.
+    sqrt_s
+        Centre-of-mass energy, GeV.
+    edges
+        [bin + 1], GeV.
+    counts
+        [bin]: observed events.
+    used
+        [bin]: bins that enter the likelihood.
+
+    Returns
+    -------
+    BackgroundModel
+        ``phi = 0`` is the fit, and the Fisher information there is the unit matrix.
+
+    Raises
+    ------
+    FitError
+        Naming function and cause, when the data do not determine the parameters.
     """
     mass, weights = quadrature(edges)
     terms = function.design(mass / sqrt_s)[used]

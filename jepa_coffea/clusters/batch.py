@@ -100,12 +100,14 @@ def htcondor(
 
     Parameters
     ----------
-    jobs, gpus, cores, memory, prologue, models, pool, worker_ports, scheduler_port
+    jobs, gpus, cores, memory
         As for :func:`slurm`.
     disk
         Of a job.
     directives
         Entries of the submit description, such as ``{"+JobFlavour": '"workday"'}``.
+    prologue, models, pool, worker_ports, scheduler_port
+        As for :func:`slurm`.
     **options
         For :class:`dask_jobqueue.HTCondorCluster`.
 

@@ -17,7 +17,13 @@ Names = tuple[str, ...]
 
 
 class Binding:
-    """Runs on the CPU: arrays in, arrays out, without copies."""
+    """Runs on the CPU: arrays in, arrays out, without copies.
+
+    Parameters
+    ----------
+    model
+        The open model.
+    """
 
     arena = "cpu:0"
 
@@ -26,21 +32,69 @@ class Binding:
         self.buffers: dict[str, NDArray[np.float32]] = {}
 
     def buffer(self, name: str, size: int) -> NDArray[np.float32]:
-        """At least ``size`` floats under that name, with what the last batch left in them."""
+        """At least ``size`` floats under that name, with what the last batch left in them.
+
+        Parameters
+        ----------
+        name
+            Of the buffer.
+        size
+            How many floats.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, one-dimensional.
+        """
         if name not in self.buffers or len(self.buffers[name]) < size:
             self.buffers[name] = self.allocate(size)
         return self.buffers[name]
 
     def allocate(self, size: int) -> NDArray[np.float32]:
-        """New memory for a buffer."""
+        """New memory for a buffer.
+
+        Parameters
+        ----------
+        size
+            How many floats.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, one-dimensional.
+        """
         return np.empty(size, dtype=np.float32)
 
     def run(self, inputs: Inputs, names: Names, *, shrink: bool) -> Outputs:
-        """The outputs called ``names``; ``shrink`` gives the session's unused memory back afterwards."""
+        """The outputs called ``names``; ``shrink`` gives the session's unused memory back afterwards.
+
+        Parameters
+        ----------
+        inputs
+            Name to array.
+        names
+            Outputs to fetch.
+        shrink
+            Give the session's unused memory back afterwards.
+
+        Returns
+        -------
+        dict of numpy.ndarray
+        """
         return dict(zip(names, self.session.run(list(names), inputs, self.settings(shrink)), strict=True))
 
     def settings(self, shrink: bool) -> Any:
-        """Run options, or None for the usual ones."""
+        """Run options, or None for the usual ones.
+
+        Parameters
+        ----------
+        shrink
+            Give the session's unused memory back after the run.
+
+        Returns
+        -------
+        onnxruntime.RunOptions or None
+        """
         if not shrink:
             return None
         options = runtime().RunOptions()
@@ -49,7 +103,13 @@ class Binding:
 
 
 class PinnedBinding(Binding):
-    """Runs on a GPU: inputs in page-locked memory, copied by the device while another binding computes."""
+    """Runs on a GPU: inputs in page-locked memory, copied by the device while another binding computes.
+
+    Parameters
+    ----------
+    model
+        The open model.
+    """
 
     def __init__(self, model: OpenModel) -> None:
         super().__init__(model)
@@ -58,11 +118,36 @@ class PinnedBinding(Binding):
         self.io = self.session.io_binding()
 
     def allocate(self, size: int) -> NDArray[np.float32]:
-        """Page-locked memory where CUDA gives it."""
+        """Page-locked memory where CUDA gives it.
+
+        Parameters
+        ----------
+        size
+            How many floats.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, one-dimensional.
+        """
         return pinned_floats(size, self.device_id)
 
     def run(self, inputs: Inputs, names: Names, *, shrink: bool) -> Outputs:
-        """See :meth:`Binding.run`."""
+        """See :meth:`Binding.run`.
+
+        Parameters
+        ----------
+        inputs
+            Name to array.
+        names
+            Outputs to fetch.
+        shrink
+            Give the session's unused memory back afterwards.
+
+        Returns
+        -------
+        dict of numpy.ndarray
+        """
         self.io.clear_binding_inputs()
         self.io.clear_binding_outputs()
         for name, array in inputs.items():
@@ -74,7 +159,13 @@ class PinnedBinding(Binding):
 
 
 class GraphBinding(Binding):
-    """Runs captured CUDA graphs: one per padded length, each with a fixed number of jets and fixed device memory."""
+    """Runs captured CUDA graphs: one per padded length, each with a fixed number of jets and fixed device memory.
+
+    Parameters
+    ----------
+    model
+        The open model.
+    """
 
     device = "cuda"
 
@@ -84,7 +175,21 @@ class GraphBinding(Binding):
         self.captured: dict[Any, tuple[Any, dict[str, Any], dict[str, Any]]] = {}
 
     def run(self, inputs: Inputs, names: Names, *, shrink: bool) -> Outputs:  # noqa: ARG002  graphs keep their memory
-        """See :meth:`Binding.run`; the number of jets must be the same for all batches of a length."""
+        """See :meth:`Binding.run`; the number of jets must be the same for all batches of a length.
+
+        Parameters
+        ----------
+        inputs
+            Name to array.
+        names
+            Outputs to fetch.
+        shrink
+            Give the session's unused memory back afterwards.
+
+        Returns
+        -------
+        dict of numpy.ndarray
+        """
         key = (names, *(array.shape for array in inputs.values()))
         if key not in self.captured:
             self.captured[key] = self._bind(inputs, names)
@@ -117,7 +222,17 @@ class GraphBinding(Binding):
 
 
 def binding_for(model: OpenModel) -> Binding:
-    """An idle binding of the model, or a new one; append it to ``model.idle`` after use."""
+    """An idle binding of the model, or a new one; append it to ``model.idle`` after use.
+
+    Parameters
+    ----------
+    model
+        The open model.
+
+    Returns
+    -------
+    Binding
+    """
     try:
         return model.idle.pop()
     except IndexError:

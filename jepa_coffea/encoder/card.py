@@ -136,7 +136,15 @@ class ModelCard(_Part):
 
 
 def write_card(model: onnx.ModelProto, card: ModelCard) -> None:
-    """Put ``card`` into the metadata of ``model``, replacing the one that is there."""
+    """Put ``card`` into the metadata of ``model``, replacing the one that is there.
+
+    Parameters
+    ----------
+    model
+        Changed in place.
+    card
+        What to write.
+    """
     kept = [prop for prop in model.metadata_props if prop.key != KEY]
     del model.metadata_props[:]
     model.metadata_props.extend(kept)
@@ -146,6 +154,17 @@ def write_card(model: onnx.ModelProto, card: ModelCard) -> None:
 
 def parse_card(text: str, where: str) -> ModelCard:
     """Card from its JSON; ``where`` names the file in errors.
+
+    Parameters
+    ----------
+    text
+        JSON.
+    where
+        Name of the file, for errors.
+
+    Returns
+    -------
+    ModelCard
 
     Raises
     ------
@@ -170,6 +189,15 @@ def parse_card(text: str, where: str) -> ModelCard:
 
 def load_model(path: str | Path) -> onnx.ModelProto:
     """The ONNX file as protobuf, checked to be whole and self-contained.
+
+    Parameters
+    ----------
+    path
+        The ONNX file.
+
+    Returns
+    -------
+    onnx.ModelProto
 
     Raises
     ------
@@ -196,7 +224,13 @@ def load_model(path: str | Path) -> onnx.ModelProto:
 
 
 def tensors(message: Any) -> Iterator[onnx.TensorProto]:
-    """Every tensor stored anywhere in a model: weights, constants, those of branches, functions and sparse tensors."""
+    """Every tensor stored anywhere in a model: weights, constants, those of branches, functions and sparse tensors.
+
+    Parameters
+    ----------
+    message
+        A model, or any part of one.
+    """
     if isinstance(message, onnx.TensorProto):
         yield message
         return
@@ -209,6 +243,15 @@ def tensors(message: Any) -> Iterator[onnx.TensorProto]:
 def read_card(path: str | Path) -> ModelCard:
     """Read the model card of an ONNX file without loading its weights into a session.
 
+    Parameters
+    ----------
+    path
+        The ONNX file.
+
+    Returns
+    -------
+    ModelCard
+
     Raises
     ------
     ModelError
@@ -218,12 +261,34 @@ def read_card(path: str | Path) -> ModelCard:
 
 
 def has_card(model: onnx.ModelProto) -> bool:
-    """Whether there is a card, of whatever version."""
+    """Whether there is a card, of whatever version.
+
+    Parameters
+    ----------
+    model
+        A loaded file.
+
+    Returns
+    -------
+    bool
+    """
     return any(prop.key == KEY for prop in model.metadata_props)
 
 
 def card_in(model: onnx.ModelProto, where: str) -> ModelCard:
-    """The card of a loaded file; ``where`` names it in errors."""
+    """The card of a loaded file; ``where`` names it in errors.
+
+    Parameters
+    ----------
+    model
+        A loaded file.
+    where
+        Name of the file, for errors.
+
+    Returns
+    -------
+    ModelCard
+    """
     for prop in model.metadata_props:
         if prop.key == KEY:
             return parse_card(prop.value, where)

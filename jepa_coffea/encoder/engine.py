@@ -47,7 +47,18 @@ class Jets:
     """[jet, 4], px py pz energy in GeV."""
 
     def index(self, batch: MicroBatch) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Row of the particle in each slot of a micro-batch, [jet, slot], and which slots have one."""
+        """Row of the particle in each slot of a micro-batch, [jet, slot], and which slots have one.
+
+        Parameters
+        ----------
+        batch
+            The micro-batch.
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+            Rows and mask, both [jet, slot].
+        """
         return gather_index(self.starts[batch.jets], self.counts[batch.jets], batch.length)
 
 
@@ -71,7 +82,15 @@ class Results:
         self.values = {name: np.full((rows[name], widths[name]), np.nan, dtype=np.float32) for name in widths}
 
     def store(self, batch: MicroBatch, outputs: Outputs) -> None:
-        """Put the outputs of a micro-batch, [jet, width] or [jet, slot, width], in their places."""
+        """Put the outputs of a micro-batch, [jet, width] or [jet, slot, width], in their places.
+
+        Parameters
+        ----------
+        batch
+            The micro-batch.
+        outputs
+            Name to values.
+        """
         for name, values in outputs.items():
             if name in self.per_particle:
                 index, mask = self.jets.index(batch)
@@ -100,28 +119,35 @@ class Work:
     def run(self, batch: MicroBatch, *, shrink: bool = False) -> None:
         """Run a micro-batch, in halves if the device has no memory for it; ``shrink`` gives memory back afterwards.
 
+        Parameters
+        ----------
+        batch
+            The micro-batch.
+        shrink
+            Give the session's unused memory back afterwards.
+
         Raises
         ------
         ProviderError
             If the device has no memory for a single jet.
         """
         if batch.pairs > self.model.ceiling and len(batch.jets) > 1:
-            self.halves(batch, shrink=shrink)
+            self._halves(batch, shrink=shrink)
             return
         binding = binding_for(self.model)
         try:
-            self.whole(batch, binding, shrink=shrink)
+            self._whole(batch, binding, shrink=shrink)
         except Exception as error:
-            if not out_of_memory(error):
+            if not _out_of_memory(error):
                 raise
-            self.too_large(batch, error)
+            self._too_large(batch, error)
         else:
             return
         finally:
             self.model.idle.append(binding)
-        self.halves(batch, shrink=shrink)
+        self._halves(batch, shrink=shrink)
 
-    def whole(self, batch: MicroBatch, binding: Binding, *, shrink: bool) -> None:
+    def _whole(self, batch: MicroBatch, binding: Binding, *, shrink: bool) -> None:
         """Run a micro-batch at once."""
         inputs = self.feed(batch, binding)
         if self.model.options.cuda_graphs:
@@ -135,12 +161,12 @@ class Work:
             self.metrics.add(batches=1, particles=filled, session_seconds=seconds)
             self.metrics.add(padding=len(batch.jets) * batch.length - filled)
 
-    def halves(self, batch: MicroBatch, *, shrink: bool) -> None:
+    def _halves(self, batch: MicroBatch, *, shrink: bool) -> None:
         """Run a micro-batch of several jets half by half."""
         for half in batch.halves():
             self.run(half, shrink=shrink)
 
-    def too_large(self, batch: MicroBatch, error: Exception) -> None:
+    def _too_large(self, batch: MicroBatch, error: Exception) -> None:
         """Remember what the device had no memory for; a ProviderError if that was a single jet."""
         options = self.model.options
         if len(batch.jets) == 1:
@@ -159,6 +185,8 @@ def run(work: Work, *, longest: int, shortest: int, threads: int | None) -> None
 
     Parameters
     ----------
+    work
+        The chunk and the model.
     longest, shortest
         Most particles that the model takes, and fewest slots.
     threads
@@ -189,13 +217,25 @@ def run(work: Work, *, longest: int, shortest: int, threads: int | None) -> None
 
 
 def filled_up(inputs: Inputs, jets: int) -> Inputs:
-    """The inputs with their first jet repeated until there are ``jets``."""
+    """The inputs with their first jet repeated until there are ``jets``.
+
+    Parameters
+    ----------
+    inputs
+        Name to array, [jet, ...].
+    jets
+        How many there shall be.
+
+    Returns
+    -------
+    dict of numpy.ndarray
+    """
     return {
         name: np.concatenate([array, np.repeat(array[:1], jets - len(array), axis=0)]) for name, array in inputs.items()
     }
 
 
-def out_of_memory(error: Exception) -> bool:
+def _out_of_memory(error: Exception) -> bool:
     """Whether ONNX Runtime or CUDA says that memory ran out; they have no error type for it."""
     phrases = (
         "failed to allocate memory",

@@ -10,13 +10,27 @@ from jepa_coffea.encoder.card import ModelError
 
 
 def shipped() -> dict[str, Path]:
-    """The models that come with the package, by name."""
+    """The models that come with the package, by name.
+
+    Returns
+    -------
+    dict of Path
+    """
     folder = Path(str(resources.files("jepa_coffea"))) / "models"
     return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
 
 
 def resolve(model: str | Path) -> Path:
     """The absolute path of a model file; a name without a suffix that is no file means a shipped model.
+
+    Parameters
+    ----------
+    model
+        Path of an ONNX file, or name of a shipped model.
+
+    Returns
+    -------
+    Path
 
     Raises
     ------

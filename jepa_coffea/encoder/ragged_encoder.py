@@ -83,15 +83,39 @@ class RaggedEncoder(ABC):
 
     @abstractmethod
     def feed(self, batch: MicroBatch, binding: Binding, jets: Jets) -> Inputs:
-        """The model's inputs for a micro-batch, in the buffers of the binding."""
+        """The model's inputs for a micro-batch, in the buffers of the binding.
+
+        Parameters
+        ----------
+        batch
+            The micro-batch.
+        binding
+            Where it runs.
+        jets
+            The chunk.
+
+        Returns
+        -------
+        dict of numpy.ndarray
+        """
 
     @property
     def provider(self) -> str:
-        """The provider in use: ``cuda``, ``tensorrt`` or ``cpu``."""
+        """The provider in use: ``cuda``, ``tensorrt`` or ``cpu``.
+
+        Returns
+        -------
+        str
+        """
         return self.model.options.provider
 
     def metrics(self) -> dict[str, Any]:
-        """What this instance did; see :class:`jepa_coffea.encoder.metrics.Metrics`."""
+        """What this instance did; see :class:`jepa_coffea.encoder.metrics.Metrics`.
+
+        Returns
+        -------
+        dict
+        """
         return self._counted.as_dict() | {"provider": self.provider}
 
     def __call__(self, particles: ArrayLike, counts: ArrayLike, jets: ArrayLike) -> dict[str, NDArray[np.float32]]:
@@ -164,10 +188,10 @@ class RaggedEncoder(ABC):
         return results.values
 
     def _hardness(self, flat: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Transverse momentum of each particle."""
-        px, py = (flat[:, self.fields.index(name)] for name in ("px", "py"))
+        """Transverse momenta of particles, and what decides among equal ones, whatever their order: pz, then px."""
+        px, py, pz = (flat[:, self.fields.index(name)] for name in ("px", "py", "pz"))
         with np.errstate(over="ignore"):
-            return np.hypot(px, py)
+            return np.stack([np.hypot(px, py), pz, px])
 
 
 def _spread(rows: NDArray[np.float32], keep: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -191,6 +215,9 @@ def _checked(
         raise TypeError(msg)
     if number.ndim != 1 or (number < 0).any():
         msg = f"counts: expected one number >= 0 per jet, got shape {number.shape}, minimum {number.min(initial=0)}"
+        raise ValueError(msg)
+    if number.max(initial=0) > len(flat):
+        msg = f"counts: a jet of {number.max()} particles, and particles has {len(flat)} rows altogether"
         raise ValueError(msg)
     total = int(number.sum())
     if flat.shape != (total, width):

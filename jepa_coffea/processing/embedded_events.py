@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -17,10 +18,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
-from jepa_coffea.files import quoted, replacing
+from jepa_coffea.errors import BadFileError
+from jepa_coffea.files import digest, quoted, replacing
 
 METADATA = b"jepa_coffea"
 """Key of the parquet metadata under which a file says, in JSON, where its embeddings came from."""
+
+SEAL = b"jepa_coffea.seal"
+"""Key under which it keeps a hash of that and of its columns; the rows themselves have checksums of parquet."""
 
 KINEMATICS = ("pt", "eta", "phi", "mass")
 SUBSTRUCTURE = ("msoftdrop", "tau1", "tau2", "tau3", "tau4")
@@ -36,6 +41,10 @@ def jet_columns(jets: ak.Array, position: int) -> dict[str, pa.Array]:
         ``events * 2 * jet`` with kinematics, ``embedding`` and ``score_<class>``.
     position
         0 or 1; columns are called jet1 and jet2.
+
+    Returns
+    -------
+    dict of pyarrow.Array
     """
     jet = jets[:, position]
     names = [name for name in (*KINEMATICS, *SUBSTRUCTURE, "n_constituents") if name in jet.fields]
@@ -48,12 +57,36 @@ def jet_columns(jets: ak.Array, position: int) -> dict[str, pa.Array]:
 
 
 def floats(column: ak.Array) -> NDArray[np.float32]:
-    """A column as float32, [event] or [event, dim]."""
+    """A column as float32, [event] or [event, dim].
+
+    Parameters
+    ----------
+    column
+        Numbers, or vectors of one length, one an event.
+
+    Returns
+    -------
+    numpy.ndarray
+    """
     return np.asarray(ak.to_numpy(ak.to_regular(column, axis=None)), dtype=np.float32)
 
 
 def table(event_columns: Mapping[str, ArrayLike], jets: ak.Array, provenance: Mapping[str, Any]) -> pa.Table:
-    """One row an event: the columns given, and those of both jets; ``provenance`` goes into the metadata."""
+    """One row an event: the columns given, and those of both jets; ``provenance`` goes into the metadata.
+
+    Parameters
+    ----------
+    event_columns
+        Name to values, [event].
+    jets
+        ``events * 2 * jet``, see :func:`jet_columns`.
+    provenance
+        What JSON can write.
+
+    Returns
+    -------
+    pyarrow.Table
+    """
     columns = {name: pa.array(np.asarray(values)) for name, values in event_columns.items()}
     for position in (0, 1):
         columns |= jet_columns(jets, position)
@@ -63,12 +96,27 @@ def table(event_columns: Mapping[str, ArrayLike], jets: ak.Array, provenance: Ma
 
 @lru_cache
 def versions() -> dict[str, str]:
-    """Versions of what decides the numbers in a file."""
+    """Versions of what decides the numbers in a file.
+
+    Returns
+    -------
+    dict of str
+    """
     return {name: version(name) for name in ("jepa-coffea", "coffea", "awkward", "numpy")}
 
 
 def chunk_name(metadata: Mapping[str, Any]) -> str:
-    """File name of a chunk from coffea's metadata: the same for every attempt, different for every range of entries."""
+    """File name of a chunk from coffea's metadata: the same for every attempt, different for every range of entries.
+
+    Parameters
+    ----------
+    metadata
+        With ``fileuuid``, ``entrystart`` and ``entrystop``.
+
+    Returns
+    -------
+    str
+    """
     return f"{metadata['fileuuid']}-{metadata['entrystart']}-{metadata['entrystop']}.parquet"
 
 
@@ -100,6 +148,8 @@ def write(rows: pa.Table, folder: str | Path, dataset: str, name: str) -> list[s
         If the disk is full or must not be written.
     """
     place = f"dataset={quoted(dataset)}/{name}"
+    metadata = rows.schema.metadata or {}
+    rows = rows.replace_schema_metadata({**metadata, SEAL: _seal(rows.schema).encode()})
     if "://" in str(folder):
         _write_remote(rows, f"{folder}/{place}")
         return [place] if rows.num_rows else []
@@ -150,8 +200,60 @@ def present(folder: str | Path, dataset: str) -> set[str]:
     return {name for name in names if name.endswith(".parquet")}
 
 
+def _seal(schema: pa.Schema) -> str:
+    metadata = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items() if key != SEAL}
+    # Parquet calls the items of a list otherwise than Arrow.
+    return digest(metadata, [(field.name, re.sub(r"<\w+: ", "<", str(field.type))) for field in schema])
+
+
+def read_rows(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Rows of a file of embedded events, with every checksum looked at.
+
+    Parameters
+    ----------
+    path
+        Of the parquet file; one that was not written here has no checksums, and is read as it is.
+    columns
+        Which; default: all.
+
+    Returns
+    -------
+    pyarrow.Table
+        With the metadata of the file.
+
+    Raises
+    ------
+    BadFileError
+        If the file is damaged.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            rows = file.read(columns=None if columns is None else [*columns])
+            schema = file.schema_arrow.with_metadata(rows.schema.metadata)
+            stored = (schema.metadata or {}).get(SEAL)
+            intact = stored is None or stored.decode() == _seal(schema)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        msg = f"{path} is damaged ({error}); write it again"
+        raise BadFileError(msg) from None
+    if not intact or rows.num_rows != file.metadata.num_rows:
+        msg = f"{path} is damaged: its columns or what it says of itself changed since it was written; write it again"
+        raise BadFileError(msg)
+    return rows
+
+
 def read_provenance(path: str | Path) -> dict[str, Any]:
     """What a file of embedded events says of where it came from: model and its hash, dataset, configuration, versions.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+
+    Returns
+    -------
+    dict
 
     Raises
     ------

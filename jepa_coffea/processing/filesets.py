@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import uproot
-from coffea.processor import IterativeExecutor, Runner
-from coffea.processor.executor import FileMeta, WorkItem
+from coffea.processor.executor import WorkItem
 
 from jepa_coffea.documents import did_you_mean
 from jepa_coffea.errors import BadFileError
@@ -21,8 +21,15 @@ from jepa_coffea.processing.input_faults import STAMP, stamp
 DATASET = ("files", "treename", "metadata", "preload", "format", "compressed_form", "did")
 """Keys of a dataset in coffea's filesets; the last three say nothing that a run needs."""
 
-FILE = ("object_path", "steps", "num_entries", "uuid", "num_chunks")
+FILE = ("object_path", "steps", "num_entries", "uuid", "format", "lfn", "pfn")
 """Keys of a file in filesets that coffea has preprocessed."""
+
+
+RESERVED = {
+    *("dataset", "filename", "treename", "metadata", "entrystart", "entrystop", "fileuuid", "numentries", "uuid"),
+    *("clusters", "preload", STAMP),
+}
+"""Names that metadata of a dataset must not have."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +128,8 @@ def _require_once(dataset: str, names: Any) -> None:
     if not isinstance(names, Sequence | set | frozenset | Iterator):
         msg = f"dataset {dataset!r}: expected a name of a file, or several, got {names!r}"
         raise BadFileError(msg)
-    twice = sorted({str(name) for name in names if [*map(str, names)].count(str(name)) > 1}) if len(names) else []
+    listed = [str(name) for name in names]
+    twice = sorted({name for name in listed if listed.count(name) > 1})
     if twice:
         msg = f"dataset {dataset!r}: {twice[0]} is given twice"
         raise BadFileError(msg)
@@ -295,20 +303,19 @@ def plan_chunks(fileset: Fileset, files: Sequence[File], chunksize: int) -> list
         If the metadata of a dataset has a name that coffea needs.
     """
     found: list[WorkItem] = []
+    for dataset, entry in fileset.items():
+        reserved = sorted(RESERVED & set(entry["metadata"]))
+        if reserved:
+            msg = f"dataset {dataset!r}: metadata {reserved[0]!r} is a name that coffea needs; call it otherwise"
+            raise BadFileError(msg)
     for file in files:
         if file.problem or file.entries == 0:
             continue
         entry = fileset[file.dataset]
         metadata = {**entry["metadata"], STAMP: file.stamp}
-        known = {**metadata, "numentries": file.entries, "uuid": file.uuid}
-        cache = {FileMeta(file.dataset, file.name, file.treename): known}
-        good: dict[str, Any] = {"files": {file.name: file.treename}, "metadata": metadata}
-        if entry["preload"]:
-            good["preload"] = entry["preload"]
-        runner = Runner(IterativeExecutor(status=False), chunksize=chunksize, metadata_cache=cache)
-        try:
-            found += runner.preprocess({file.dataset: good})
-        except ValueError as error:
-            msg = f"dataset {file.dataset!r}: {error}"
-            raise BadFileError(msg) from None
+        preload = None if entry["preload"] is None else frozenset(entry["preload"])
+        size = math.ceil(file.entries / max(round(file.entries / chunksize), 1))
+        for start in range(0, file.entries, size):
+            where = (start, min(start + size, file.entries))
+            found.append(WorkItem(file.dataset, file.name, file.treename, *where, file.uuid, metadata, preload))
     return found

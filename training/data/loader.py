@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-import torch
-
 from jepa_coffea.constituents.record import SUBJET
 from jepa_coffea.errors import BadFileError
 from training.data.batch import Batch
@@ -347,7 +345,6 @@ def make_loader(
         world_size=world_size,
         seed=seed,
         skipped=skipped,
-        pin=torch.cuda.is_available(),
     )
     return Loader(
         config, plan, reader, fixed=split != "train", identity=_identity(config, split, seed, segments), skipped=skipped

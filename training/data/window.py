@@ -98,16 +98,25 @@ class WindowReader:
 
     def __init__(
         self, config: DataConfig, files: list[JetFile], class_names: tuple[str, ...], *, labels: bool, rank: int,
-        world_size: int, seed: int, skipped: Skipped, pin: bool,
+        world_size: int, seed: int, skipped: Skipped,
     ) -> None:  # fmt: skip
         self.config, self.files, self.class_names = config, files, class_names
         self.labels, self.rank, self.world_size, self.seed = labels, rank, world_size, seed
-        self.skipped, self.pin = skipped, pin
+        self.skipped = skipped
         self.tables = [np.asarray([class_names.index(name) for name in file.class_names], np.int16) for file in files]
         self.checked = [not (config.verify and isinstance(file, ShardFile)) for file in files]
         self.locks = [threading.Lock() for _ in files]
         self.truncated = 0
         """Jets read since the epoch began that have more than ``max_particles``."""
+
+    @property
+    def pin(self) -> bool:
+        """Whether batches go into page-locked memory: where this process uses a GPU.
+
+        Only then: page-locked memory makes a CUDA context, which a run on the CPU of a machine with a GPU has no need
+        of, and which takes half a gigabyte of the GPU.
+        """
+        return torch.cuda.is_initialized()
 
     def seed_of(self, epoch: int, window: int) -> tuple[int, ...]:
         """Seed of everything random in a window.
@@ -294,9 +303,9 @@ class Window:
         Batch
         """
         reader, columns = self.reader, self.columns
-        fields = reader.config.fields
-        particles = torch.empty((len(rows), length, len(fields)), dtype=torch.float32, pin_memory=reader.pin)
-        mask = torch.empty((len(rows), length), dtype=torch.bool, pin_memory=reader.pin)
+        fields, pin = reader.config.fields, reader.pin
+        particles = torch.empty((len(rows), length, len(fields)), dtype=torch.float32, pin_memory=pin)
+        mask = torch.empty((len(rows), length), dtype=torch.bool, pin_memory=pin)
         subjet = columns.subjet if SUBJET in fields and columns.subjet is not None else NO_SUBJET
         kernels.pack(
             rows,
@@ -313,7 +322,7 @@ class Window:
         extra = [torch.from_numpy(columns.jets[rows]), torch.from_numpy(columns.observables[rows])]
         if reader.labels:
             extra.append(torch.from_numpy(columns.labels[rows].astype(np.int64)))
-        if reader.pin:
+        if pin:
             extra = [tensor.pin_memory() for tensor in extra]
         return Batch(
             particles=particles,

@@ -129,7 +129,7 @@ class Encoder(nn.Module):
     """Raw jets to one embedding a jet and one a particle."""
 
     scale: Scale
-    """Whether it sees the scale of the jets. With ``scale_input`` it may be set, for calls that do not say."""
+    """Whether it sees the scale of the jets. With ``scale_input`` this may be set, for calls that do not say."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()

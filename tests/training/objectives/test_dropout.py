@@ -64,6 +64,6 @@ def test_a_classifier_sees_the_scale_unless_told_otherwise() -> None:
     harder = type(batch)(particles=batch.particles, mask=batch.mask, jets=2 * batch.jets, labels=batch.labels)
     objective = build_objective("supervised", either, {}, class_names=("a", "b")).eval()
     assert objective.exported().scale == "seen"
-    assert float(objective(batch)["loss"]) != float(objective(harder)["loss"])
+    assert float(objective(batch)["loss"].detach()) != float(objective(harder)["loss"].detach())
     both = build_objective("supervised", either, {"drop_scale": 0.5}, class_names=("a", "b")).train()
     assert len({float(both(batch)["loss"].detach()) for _ in range(3)}) == 3
