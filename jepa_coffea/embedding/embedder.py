@@ -168,6 +168,13 @@ class JEPAEmbedder:
         embedder._set(model, **options)
         return embedder
 
+    def __repr__(self) -> str:
+        model = self._interface()
+        gives = [f"{model.embedding_dim} numbers a jet"] if model.embedding_dim else []
+        gives += [f"scores of {len(model.class_names)} classes"] if model.class_names else []
+        gives += [f"scale {model.scale}"] if model.scale else []
+        return f"<JEPAEmbedder {model.name}: {', '.join(gives)}>"
+
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_encoder": None}
 

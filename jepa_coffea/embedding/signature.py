@@ -28,6 +28,8 @@ class Interface:
     optional_fields: tuple[str, ...]
     embedding_dim: int | None
     class_names: tuple[str, ...]
+    scale: str | None = None
+    """``blind`` to the scale of the jets, or ``seen``; None of a file without a card."""
     regressions: tuple[tuple[str, int], ...] = ()
     """Names of other outputs, and their width."""
 
@@ -57,7 +59,7 @@ def card_interface(path: Path, digest: str) -> Interface:  # noqa: ARG001  the h
     Interface
     """
     card = read_card(path)
-    return Interface(card.name, card.fields, card.optional_fields, card.embedding_dim, card.class_names)
+    return Interface(card.name, card.fields, card.optional_fields, card.embedding_dim, card.class_names, card.scale)
 
 
 @lru_cache(maxsize=32)
@@ -89,7 +91,7 @@ def weaver_interface(path: Path, digest: str, files: WeaverFiles) -> Interface: 
         absent,
         found["embedding"].width if "embedding" in found else None,
         preprocess.class_names if "scores" in found else (),
-        tuple((name, output.width) for name, output in found.items() if output.kind == "regression"),
+        regressions=tuple((name, output.width) for name, output in found.items() if output.kind == "regression"),
     )
 
 

@@ -55,6 +55,11 @@ def expected_of(events: ak.Array) -> np.ndarray:
     return tiny_embedding(flat, ak.to_numpy(ak.num(particles)), axes)
 
 
+def test_it_says_what_it_gives(model: Path) -> None:
+    assert repr(JEPAEmbedder(model)) == "<JEPAEmbedder tiny: 8 numbers a jet, scores of 2 classes, scale seen>"
+    assert "scale blind>" in repr(JEPAEmbedder("pjepa-mini"))
+
+
 def test_against_numpy(events: ak.Array, model: Path) -> None:
     embedder = JEPAEmbedder(model, provider="cpu")
     jets = embedder(events)
