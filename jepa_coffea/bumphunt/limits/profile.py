@@ -87,13 +87,8 @@ class BackgroundPart:
     """[parameter]: inverse variance of the constraint on each; 0 for a free one."""
 
 
-def profile_limits(
-    background: BackgroundPart, signal: SignalPart, counts: Array, alpha: float, names: Sequence[str]
-) -> tuple[Array, Array]:
-    """CLs limits (asymptotic, q-tilde) on the strengths of many signals.
-
-    Source: Cowan, Cranmer, Gross, Vitells, Eur. Phys. J. C 71 (2011) 1554. The Asimov data of the expected limits have
-    no signal and the nuisances that fit the data best without one.
+def make_problem(background: BackgroundPart, signal: SignalPart, counts: Array, names: Sequence[str]) -> Problem:
+    """Several hypotheses for the same data.
 
     Parameters
     ----------
@@ -103,10 +98,28 @@ def profile_limits(
         Of each hypothesis.
     counts
         [bin]: observed events.
-    alpha
-        1 - confidence level.
     names
         [hypothesis], for messages.
+
+    Returns
+    -------
+    Problem
+    """
+    return Problem(background, signal, np.broadcast_to(counts, signal.shape.shape), tuple(names))
+
+
+def profile_limits(problem: Problem, alpha: float) -> tuple[Array, Array]:
+    """CLs limits (asymptotic, q-tilde) on the strengths of many signals.
+
+    Source: Cowan, Cranmer, Gross, Vitells, Eur. Phys. J. C 71 (2011) 1554. The Asimov data of the expected limits have
+    no signal and the nuisances that fit the data best without one.
+
+    Parameters
+    ----------
+    problem
+        Hypotheses and data.
+    alpha
+        1 - confidence level.
 
     Returns
     -------
@@ -120,7 +133,6 @@ def profile_limits(
     FitError
         If a fit does not converge.
     """
-    problem = _Problem(background, signal, np.broadcast_to(counts, signal.shape.shape), tuple(names))
     null = problem.without_signal()
     asimov = problem.at_null(null)
     error, best = asimov.error(), problem.best()
@@ -138,7 +150,7 @@ def profile_limits(
         curves = np.concatenate([extra[:, :1], curves, extra[:, 1:]], axis=1)
     lost = np.isnan(curves[..., 0]).mean(axis=1)
     if (lost > MOST_LOST).any():
-        bad = ", ".join(name for name, share in zip(names, lost, strict=True) if share > MOST_LOST)
+        bad = ", ".join(name for name, share in zip(problem.names, lost, strict=True) if share > MOST_LOST)
         msg = f"the fits with a signal did not converge for {bad}; use fewer or wider bins, or fewer parameters"
         raise FitError(msg)
     found = np.array([[crossing(x, y, np.log(alpha)) for y in curve.T] for x, curve in zip(grid, curves, strict=True)])
@@ -146,7 +158,7 @@ def profile_limits(
 
 
 @dataclass(frozen=True, eq=False)
-class _WithSignal:
+class WithSignal:
     """Background and signal; parameters: those of the background, rates, shapes, and the strength if it is free."""
 
     background: Expectation
@@ -157,62 +169,135 @@ class _WithSignal:
     """[row]; None for a free one."""
 
     def mean(self, values: Array, rows: Rows) -> Array:
-        return self.mean_and_slope(values, rows)[0]
+        """Expected events.
+
+        Parameters
+        ----------
+        values
+            [row, parameter].
+        rows
+            [row].
+
+        Returns
+        -------
+        Array
+            [row, bin].
+        """
+        k, r = self.signal.nuisances, len(self.signal.rates)
+        end = values.shape[1] - (self.strength is None)
+        strength = values[:, -1] if self.strength is None else self.strength[rows]
+        mu = self.background.mean(values[:, : end - k], self.of[rows])
+        signal = self._signal(values[:, end - k : end - k + r], values[:, end - k + r : end], rows)
+        return mu + strength[:, None] * signal
+
+    def _signal(self, rate: Array, shape: Array, rows: Rows) -> Array:
+        """[row, bin]: events at a strength of 1."""
+        nominal = self.signal.shape[self.of[rows]]
+        factor = np.exp(rate @ np.log1p(self.signal.rates))
+        if not shape.shape[1]:
+            return factor[:, None] * nominal
+        tilts, norms = self.signal.shapes.tilts[self.of[rows]], self.signal.shapes.norms[self.of[rows]]
+        tilted = nominal * np.exp(np.einsum("rk,rkb->rb", shape, tilts))
+        kept = factor * nominal.sum(axis=1) * np.exp((shape * norms).sum(axis=1))
+        return (kept / np.maximum(tilted.sum(axis=1), 1e-300))[:, None] * tilted
 
     def mean_and_slope(self, values: Array, rows: Rows) -> tuple[Array, Array]:
+        """Expected events and their derivatives.
+
+        Parameters
+        ----------
+        values
+            [row, parameter].
+        rows
+            [row].
+
+        Returns
+        -------
+        mean
+            [row, bin].
+        slope
+            [row, bin, parameter].
+        """
         k, r = self.signal.nuisances, len(self.signal.rates)
         free = self.strength is None
         end = values.shape[1] - free
         mu, slope = self.background.mean_and_slope(values[:, : end - k], self.of[rows])
         strength = values[:, -1] if self.strength is None else self.strength[rows]
-        rate, shape = values[:, end - k : end - k + r], values[:, end - k + r : end]
-        logs = np.log1p(self.signal.rates)
-        factor = np.exp(rate @ logs)[:, None]
-        nominal = self.signal.shape[self.of[rows]]
-        tilts, norms = self.signal.shapes.tilts[self.of[rows]], self.signal.shapes.norms[self.of[rows]]
-        tilted = nominal * np.exp(np.einsum("rk,rkb->rb", shape, tilts))
-        kept = nominal.sum(axis=1) * np.exp((shape * norms).sum(axis=1)) / np.maximum(tilted.sum(axis=1), 1e-300)
-        share = tilted / np.maximum(tilted.sum(axis=1, keepdims=True), 1e-300)
-        change = tilts - np.einsum("rb,rkb->rk", share, tilts)[..., None] + norms[..., None]
-        whole = factor * kept[:, None] * tilted
-        columns = [slope, (strength[:, None] * whole)[..., None] * logs]
-        columns.append((strength[:, None] * whole)[..., None] * change.transpose(0, 2, 1))
+        whole = self._signal(values[:, end - k : end - k + r], values[:, end - k + r : end], rows)
+        columns = [slope, (strength[:, None] * whole)[..., None] * np.log1p(self.signal.rates)]
+        if k > r:
+            tilts, norms = self.signal.shapes.tilts[self.of[rows]], self.signal.shapes.norms[self.of[rows]]
+            share = whole / np.maximum(whole.sum(axis=1, keepdims=True), 1e-300)
+            change = tilts - np.einsum("rb,rkb->rk", share, tilts)[..., None] + norms[..., None]
+            columns.append((strength[:, None] * whole)[..., None] * change.transpose(0, 2, 1))
         if free:
             columns.append(whole[..., None])
         return mu + strength[:, None] * whole, np.concatenate(columns, axis=-1)
 
 
 @dataclass(frozen=True, eq=False)
-class _Problem:
+class Problem:
+    """Fits of several hypotheses to data of their own."""
+
     background: BackgroundPart
     signal: SignalPart
     counts: Array
-    """[hypothesis, bin]."""
+    """[hypothesis, bin]: events."""
     names: tuple[str, ...]
+    """[hypothesis]."""
     centre: Array | None = None
-    """[hypothesis, background parameter]: where the constraints pull to; None for 0."""
+    """[hypothesis, parameter of background and signal]: where the constraints pull to; None for 0."""
 
     @property
     def _every(self) -> Rows:
         return np.arange(len(self.counts))
 
     def without_signal(self) -> Array:
-        """[hypothesis, background parameter]: best fit without a signal."""
+        """Best fit without a signal.
+
+        Returns
+        -------
+        Array
+            [hypothesis, background parameter].
+
+        Raises
+        ------
+        FitError
+            If one does not converge.
+        """
         prior = self.background.prior
         start = np.zeros((len(self.counts), len(prior)))
-        fit = minimise(self.background.model, self.counts, start, prior=prior, centre=self.centre)
+        centre = None if self.centre is None else self.centre[:, : len(prior)]
+        fit = minimise(self.background.model, self.counts, start, prior=prior, centre=centre)
         self._check(fit, self._every, "without a signal")
         return fit.values
 
-    def at_null(self, null: Array) -> _Problem:
-        """The same problem for data without fluctuations, drawn at ``null``."""
-        return replace(self, counts=self.background.model.mean(null, self._every), centre=null)
+    def at_null(self, null: Array) -> Problem:
+        """The same problem for data without fluctuations.
+
+        Parameters
+        ----------
+        null
+            [hypothesis, background parameter]: what the data are.
+
+        Returns
+        -------
+        Problem
+        """
+        centre = np.concatenate([null, np.zeros((len(null), self.signal.nuisances))], axis=1)
+        return replace(self, counts=self.background.model.mean(null, self._every), centre=centre)
 
     def error(self) -> Array:
-        """[hypothesis]: error of the strength where there is none, at the constraints' centre."""
+        """Error of the strength where there is none, at the constraints' centre.
+
+        Returns
+        -------
+        Array
+            [hypothesis].
+        """
         assert self.centre is not None
-        values = np.concatenate([self.centre, np.zeros((len(self.counts), self.signal.nuisances + 1))], axis=1)
-        mu, slope = _WithSignal(self.background.model, self.signal, self._every, None).mean_and_slope(
+        values = np.append(self.centre, np.zeros((len(self.counts), 1)), axis=1)
+        mu, slope = WithSignal(self.background.model, self.signal, self._every, None).mean_and_slope(
             values, self._every
         )
         # The signal's own nuisances do nothing at a strength of 0: their constraint is their information.
@@ -220,50 +305,92 @@ class _Problem:
         return last_error(np.matmul(slope.transpose(0, 2, 1), slope / mu[..., None]) + np.diag(prior))
 
     def best(self) -> Array:
-        """[hypothesis]: fitted strength."""
+        """Fitted strength.
+
+        Returns
+        -------
+        Array
+            [hypothesis].
+        """
         return self._free(self._every).values[:, -1]
 
     def _free(self, of: Rows) -> Minimum:
         prior = np.concatenate([self.background.prior, np.ones(self.signal.nuisances), [0.0]])
         start, centre = self._start(of, 1)
-        model = _WithSignal(self.background.model, self.signal, of, None)
+        model = WithSignal(self.background.model, self.signal, of, None)
         return minimise(model, self.counts[of], start, prior=prior, centre=centre, free=start.shape[1] - 1)
 
     def _start(self, of: Rows, more: int) -> tuple[Array, Array]:
         width = len(self.background.prior) + self.signal.nuisances + more
         centre = np.zeros((len(of), width))
         if self.centre is not None:
-            centre[:, : len(self.background.prior)] = self.centre[of]
+            centre[:, : self.centre.shape[1]] = self.centre[of]
         return centre.copy(), centre
 
-    def root_q(self, strengths: Array) -> Array:
-        """[hypothesis, point]: root of q-tilde for each of ``strengths`` [hypothesis, point]."""
-        points = strengths.shape[1]
-        of = np.repeat(self._every, points)
-        prior = np.concatenate([self.background.prior, np.ones(self.signal.nuisances)])
+    def at_strengths(self, strengths: Array) -> Minimum:
+        """Fits at given strengths.
+
+        Parameters
+        ----------
+        strengths
+            [hypothesis, point].
+
+        Returns
+        -------
+        Minimum
+            A row for each point; the points of a hypothesis are neighbours.
+        """
+        of = np.repeat(self._every, strengths.shape[1])
         start, centre = self._start(of, 0)
-        fixed = minimise(
-            _WithSignal(self.background.model, self.signal, of, strengths.ravel()),
-            self.counts[of],
-            start,
-            prior=prior,
-            centre=centre,
-        )
+        prior = np.concatenate([self.background.prior, np.ones(self.signal.nuisances)])
+        model = WithSignal(self.background.model, self.signal, of, strengths.ravel())
+        return minimise(model, self.counts[of], start, prior=prior, centre=centre)
+
+    def root_q(self, strengths: Array) -> Array:
+        """Root of the statistic q-tilde.
+
+        Parameters
+        ----------
+        strengths
+            [hypothesis, point].
+
+        Returns
+        -------
+        Array
+            [hypothesis, point]; NaN where a fit failed.
+        """
+        points = strengths.shape[1]
+        prior = np.concatenate([self.background.prior, np.ones(self.signal.nuisances)])
+        fixed = self.at_strengths(strengths)
         free = self._free(self._every)
-        start, centre = self._start(self._every, 0)
-        zero = _WithSignal(self.background.model, self.signal, self._every, np.zeros(len(self.counts)))
-        none = minimise(zero, self.counts, start, prior=prior, centre=centre)
         # A negative strength may have no minimum where bins hold no events; q-tilde compares with 0 there.
         usable = free.converged & (free.values[:, -1] > 0)
-        least = np.where(usable, free.deviance, none.deviance)
+        rest = np.flatnonzero(~usable)
+        start, centre = self._start(rest, 0)
+        zero = WithSignal(self.background.model, self.signal, rest, np.zeros(len(rest)))
+        least = free.deviance.copy()
+        least[rest] = minimise(zero, self.counts[rest], start, prior=prior, centre=centre).deviance
         best = np.where(usable, free.values[:, -1], 0.0)
         q = np.maximum(fixed.deviance.reshape(-1, points) - least[:, None], 0.0)
         root = np.where(best[:, None] >= strengths, 0.0, np.sqrt(q))
         # A strength at which the fit failed is left out of the curve; it is smooth between the others.
         return np.where(fixed.converged.reshape(-1, points), root, np.nan)
 
-    def log_cls(self, asimov: _Problem, strengths: Array) -> Array:
-        """[hypothesis, point, 6]: ln CLs, observed and expected."""
+    def log_cls(self, asimov: Problem, strengths: Array) -> Array:
+        """Asymptotic CLs.
+
+        Parameters
+        ----------
+        asimov
+            The same problem without fluctuations.
+        strengths
+            [hypothesis, point].
+
+        Returns
+        -------
+        Array
+            [hypothesis, point, 6]: its logarithm, observed and expected.
+        """
         return asymptotic_log_cls(self.root_q(strengths), asimov.root_q(strengths))
 
     def _check(self, fit: Minimum, of: Rows, what: str) -> None:
