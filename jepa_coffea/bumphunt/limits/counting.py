@@ -222,4 +222,4 @@ class _Tail:
 
     def quantile(self, p: float) -> float:
         """The largest value that is reached with a probability of at least ``p``."""
-        return float(self.values[max(np.count_nonzero(self.tail >= p) - 1, 0)])
+        return float(self.values[max(int(np.count_nonzero(self.tail >= p)) - 1, 0)])

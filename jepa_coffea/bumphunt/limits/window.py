@@ -9,13 +9,8 @@ import numpy as np
 from jepa_coffea.bumphunt.limits.cls import check_level
 from jepa_coffea.bumphunt.limits.counting import counting_limit
 from jepa_coffea.bumphunt.limits.limit import Limit, make_limit
-from jepa_coffea.bumphunt.limits.profile import (
-    BackgroundPart,
-    SignalPart,
-    make_problem,
-    profile_limits,
-    shape_nuisances,
-)
+from jepa_coffea.bumphunt.limits.problem import BackgroundPart, SignalPart, make_problem, shape_nuisances
+from jepa_coffea.bumphunt.limits.profile import profile_limits
 from jepa_coffea.bumphunt.newton import Array, Rows
 from jepa_coffea.bumphunt.significance import Constraint
 from jepa_coffea.bumphunt.window_model import WindowModel
