@@ -67,7 +67,12 @@ class SignalPart:
 
     @property
     def nuisances(self) -> int:
-        """How many."""
+        """How many.
+
+        Returns
+        -------
+        int
+        """
         return len(self.rates) + self.shapes.norms.shape[1]
 
 
