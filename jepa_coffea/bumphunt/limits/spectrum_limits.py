@@ -11,7 +11,7 @@ import numpy.typing as npt
 from jepa_coffea.bumphunt.fit import fit_background
 from jepa_coffea.bumphunt.likelihood import BackgroundModel
 from jepa_coffea.bumphunt.limits.cls import check_level
-from jepa_coffea.bumphunt.limits.counting import FEW
+from jepa_coffea.bumphunt.limits.counting_limit import FEW
 from jepa_coffea.bumphunt.limits.limit import Limit, LimitCurve, limit_curve, make_limit
 from jepa_coffea.bumphunt.limits.problem import BackgroundPart, SignalPart, make_problem, shape_nuisances
 from jepa_coffea.bumphunt.limits.profile import profile_limits

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jepa_coffea.bumphunt.limits.cls import check_level
-from jepa_coffea.bumphunt.limits.counting import counting_limit
+from jepa_coffea.bumphunt.limits.counting_limit import counting_limit
 from jepa_coffea.bumphunt.limits.limit import Limit, make_limit
 from jepa_coffea.bumphunt.limits.problem import BackgroundPart, SignalPart, make_problem, shape_nuisances
 from jepa_coffea.bumphunt.limits.profile import profile_limits
