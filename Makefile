@@ -1,9 +1,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := cpu,hunt,jobqueue,train,simulation,dev
+EXTRAS := cpu,hunt,jobqueue,train,simulation,docs,dev
 
-.PHONY: demo test test-slurm test-gpu-wheel test-dask-awkward lint gpu-wheels gpu-rehearsal clean
+.PHONY: demo test docs test-slurm test-gpu-wheel test-dask-awkward lint gpu-wheels gpu-rehearsal clean
 
 # The environment is rebuilt when the versions it is made of change.
 $(VENV)/.ready: constraints.txt pyproject.toml
@@ -21,6 +21,11 @@ test: $(VENV)/.ready lint
 # A real SLURM of one node on this machine: apt-get install slurm-wlm munge, and root.
 test-slurm: $(VENV)/.ready
 	$(BIN)/python -m pytest -m slurm tests/clusters
+
+# The site, in docs/_build/html; a warning is an error.
+docs: $(VENV)/.ready
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
@@ -53,4 +58,4 @@ gpu-rehearsal: $(VENV)/.ready
 	PYTHON=$(BIN)/python bash benchmarks/gpu_day.sh --rehearse
 
 clean:
-	rm -rf $(VENV) .venv-gpu .venv-dask-awkward demo
+	rm -rf $(VENV) .venv-gpu .venv-dask-awkward demo docs/_build docs/generated

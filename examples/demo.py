@@ -143,7 +143,7 @@ def hunt(demo: Demo, name: str, title: str, datasets: Sequence[str], workers: in
             "efficiencies": [0.1, 0.01],
             "classifier": {"candidates": {"gradient_boosting": {"max_iter": 40}}, "members": 4},
             "calibration": {"experiments": 25},
-            "workers": workers,
+            "cluster": {"kind": "local", "options": {"n_workers": workers}},
         },
     )
     # Status 1 is a finished hunt whose own checks say that its result must not be quoted.

@@ -8,7 +8,6 @@ The same on a batch system: `clusters.slurm` or `clusters.htcondor` instead of `
 from __future__ import annotations
 
 import argparse
-import glob
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,29 @@ from rich.console import Console
 
 from jepa_coffea import JEPAEmbedder
 from jepa_coffea.clusters import local
-from jepa_coffea.processing.dijets import DijetSelection
+from jepa_coffea.errors import BadFileError
+from jepa_coffea.files import find_files, quoted, replacing
+from jepa_coffea.processing import DijetSelection
 from jepa_coffea.processing.run import run
 from jepa_coffea.processing.run_report import report
 from processors.embed import EmbedProcessor
 
 
 def write_histograms(output: dict[str, Any], path: Path) -> list[str]:
-    """Every histogram of ``mjj`` and ``score`` as ``dataset/region/name``; the names."""
+    """Write every histogram of ``mjj`` and ``score`` to a ROOT file.
+
+    Parameters
+    ----------
+    output
+        Of the processor.
+    path
+        Of the file, written whole or not at all.
+
+    Returns
+    -------
+    list of str
+        Their names in the file, ``dataset/region/name``; the dataset is quoted as its folder is.
+    """
     found = {}
     for name in ("mjj", "score"):
         if name not in output:
@@ -36,24 +50,30 @@ def write_histograms(output: dict[str, Any], path: Path) -> list[str]:
             for region in filled.axes["region"]:
                 here = filled[{"dataset": dataset, "region": region, "systematic": "nominal"}]
                 if name == "mjj":
-                    found[f"{dataset}/{region}/mjj"] = here
+                    found[f"{quoted(dataset)}/{region}/mjj"] = here
                     continue
                 for label in here.axes["class"]:
                     for jet in (1, 2):
-                        found[f"{dataset}/{region}/jet{jet}_score_{label}"] = here[
+                        found[f"{quoted(dataset)}/{region}/jet{jet}_score_{label}"] = here[
                             {"class": label, "jet": hist.loc(jet)}
                         ]
-    with uproot.recreate(path) as file:
+    with replacing(path) as temporary, uproot.recreate(temporary) as file:
         for name, values in found.items():
             file[name] = values
     return list(found)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Embed the files of the command line."""
+    """Embed the files of the command line.
+
+    Parameters
+    ----------
+    arguments
+        Words; default: those of this process.
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+", metavar="DATASET=GLOB")
-    parser.add_argument("--model", type=Path, required=True, metavar="ENCODER.onnx")
+    parser.add_argument("--model", required=True, metavar="ENCODER.onnx", help="file, or name of a shipped model")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     parser.add_argument("--workers", type=int, help="processes (default: one per core)")
     parser.add_argument("--chunksize", type=int, default=20_000, help="events a chunk")
@@ -62,10 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     files: dict[str, list[str]] = {}
     for given in options.files:
         dataset, _, pattern = given.partition("=")
-        matched = sorted(glob.glob(pattern))  # noqa: PTH207  absolute patterns
-        if not matched:
-            parser.error(f"{given}: expected DATASET=GLOB with a glob that matches files")
-        files.setdefault(dataset, []).extend(matched)
+        try:
+            files.setdefault(dataset, []).extend(find_files(pattern, f"dataset {dataset!r}"))
+        except BadFileError as error:
+            parser.error(f"{given}: expected DATASET=GLOB ({error})")
     selection = DijetSelection(mjj=options.mjj)
     processor = EmbedProcessor(JEPAEmbedder(options.model), output=options.output, selection=selection)
     with local(options.workers, models=[options.model]) as client:
@@ -74,7 +94,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for table in report(output):
         console.print(table)
     names = write_histograms(output, options.output / "histograms.root")
-    console.print(f"Embedded events and {len(names)} histograms (histograms.root) are in {options.output}")
+    console.print(
+        f"Embedded events and {len(names)} histograms (histograms.root) are in {options.output}", markup=False
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,11 @@
-"""Simulate proton collisions at 13 TeV: PFNano-schema events of one process, or JetClass-schema jets of ten classes.
+"""Simulate proton collisions at 13 TeV: PFNano-schema events of one process, or JetClass-schema jets.
 
     python examples/simulate.py --process qcd --mjj-min 2000 --events 2000 --output qcd.root
     python examples/simulate.py --format jetclass --classes all --jets 10000 --output jets/
+    python examples/simulate.py --format jetclass2 --families all --jets 10000 --output diverse/
+
+``jetclass`` makes the ten classes of JetClass, a file a class; ``jetclass2`` makes the diverse sample for pretraining,
+resonances of 40 to 500 GeV with two to four prongs and QCD at pT from 200 to 2500 GeV, in classes of JetClass-II.
 
 Pythia 8 makes the particles, a parametric CMS-like detector measures them, fastjet makes AK8 jets. The same seed
 gives the same sample, whatever the number of workers. Cite Pythia (arXiv:2203.11601) and fastjet (EPJC 72 (2012) 1896,
@@ -23,6 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from examples.simulation.events import EventsConfig, write_events
+from examples.simulation.families import FAMILIES
 from examples.simulation.generate import GenerationError
 from examples.simulation.jets import JetsConfig, ManifestError, make_jets
 from examples.simulation.pfnano import SEED_MAX
@@ -34,7 +39,7 @@ COLUMNS = ("sample", "files", "kept", "accepted", "generated", "acceptance", "/s
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line; what does not go together is an error here."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--format", choices=("pfnano", "jetclass"), default="pfnano")
+    parser.add_argument("--format", choices=("pfnano", "jetclass", "jetclass2"), default="pfnano")
     parser.add_argument("--output", type=Path, required=True, help="file of events, or folder of jets")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
@@ -48,15 +53,18 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     events.add_argument("--pt-hat-min", type=float, help="smallest pT of the hard partons, GeV")
     events.add_argument("--mjj-min", type=float, help="keep events whose two leading jets have a larger mass, GeV")
     events.add_argument("--mjj-max", type=float, help="keep events whose two leading jets have a smaller mass, GeV")
-    jets = parser.add_argument_group("jets (--format jetclass)")
+    jets = parser.add_argument_group("jets (--format jetclass or jetclass2)")
     jets.add_argument("--classes", default="all", help=f"all, or some of {','.join(JET_CLASSES)}")
-    jets.add_argument("--jets", type=int, help="jets of each class")
+    jets.add_argument("--families", default="all", help=f"all, or some of {','.join(FAMILIES)}")
+    jets.add_argument("--jets", type=int, help="jets of each class or family")
     jets.add_argument("--jets-per-file", type=int, default=10_000)
     options = parser.parse_args(argv)
     if options.format == "pfnano" and (options.process is None or options.events is None):
         parser.error("--format pfnano needs --process and --events")
-    if options.format == "jetclass" and options.jets is None:
-        parser.error("--format jetclass needs --jets")
+    if options.format != "pfnano" and options.jets is None:
+        parser.error(f"--format {options.format} needs --jets")
+    if options.format == "jetclass2" and options.plots is not None:
+        parser.error("--plots are of events and of the ten classes, not of --format jetclass2")
     for name in ("events", "jets", "workers", "jets_per_file"):
         if getattr(options, name) is not None and getattr(options, name) < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1, got {getattr(options, name)}")
@@ -64,9 +72,12 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"--seed must be at least 0 and below {SEED_MAX}, got {options.seed}")
     if options.mjj_min is not None and options.mjj_max is not None and options.mjj_min >= options.mjj_max:
         parser.error(f"--mjj-min must be below --mjj-max, got {options.mjj_min:g} and {options.mjj_max:g}")
-    options.classes = list(JET_CLASSES) if options.classes == "all" else options.classes.split(",")
-    if unknown := sorted(set(options.classes) - set(JET_CLASSES)):
-        parser.error(f"unknown classes {', '.join(unknown)}; there are {', '.join(JET_CLASSES)}")
+    for kind, known in (("classes", JET_CLASSES), ("families", FAMILIES)):
+        given = getattr(options, kind)
+        names = list(known) if given == "all" else given.split(",")
+        if unknown := sorted(set(names) - set(known)):
+            parser.error(f"unknown {kind} {', '.join(unknown)}; there are {', '.join(known)}")
+        setattr(options, kind, names)
     return options
 
 
@@ -97,7 +108,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def simulate(options: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Make the sample; per event process or jet class, how much was accepted of how much that was generated."""
+    """Make the sample; per event process, class or family, how much was accepted of how much that was generated."""
     if options.format == "pfnano":
         config = EventsConfig(
             process=options.process,
@@ -110,7 +121,8 @@ def simulate(options: argparse.Namespace) -> dict[str, dict[str, float]]:
         )
         return {options.process: write_events(config, options.output, workers=options.workers)}
     jets = JetsConfig(seed=options.seed, jets_per_file=options.jets_per_file, mpi=options.mpi == "on")
-    return make_jets(options.output, options.classes, options.jets, jets, workers=options.workers)
+    names = options.classes if options.format == "jetclass" else options.families
+    return make_jets(options.output, names, options.jets, jets, workers=options.workers)
 
 
 if __name__ == "__main__":

@@ -1,34 +1,63 @@
-"""The command ``jepa-coffea``: a table of subcommands, of which only the one that runs is imported."""
+"""The command ``jepa-coffea``: a table of sub-commands, of which only the one that runs is imported."""
 
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 
+from jepa_coffea import __version__
 from jepa_coffea.errors import JepaCoffeaError
 
 COMMANDS = {
+    "doctor": ("say what is installed, what is missing, and whether a model runs here", "jepa_coffea.commands.doctor"),
     "embed": ("embed the events that a YAML document names", "jepa_coffea.commands.embed"),
     "hunt": ("look for bumps as a YAML document says, and say what was found", "jepa_coffea.commands.hunt"),
     "inspect": ("print what a model file says of itself", "jepa_coffea.commands.inspect"),
+    "models": ("list the models that are shipped, and what each reaches", "jepa_coffea.commands.models"),
     "report": ("write the report of a finished hunt again", "jepa_coffea.commands.report"),
     "validate": ("replay a model's reference jets, and embed the jets of a file", "jepa_coffea.commands.validate"),
 }
 """Name to help and module; the module has ``configure(parser)`` and ``run(arguments) -> exit status``."""
 
+EXTRA = {"hunt": "hunt", "report": "hunt"}
+"""Sub-command to the extra without which it cannot be imported."""
+
+INTERRUPTED = 128 + signal.SIGINT
+"""Exit status after Ctrl-C, as of a shell."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a subcommand; its exit status, or 2 for a mistake that its message explains."""
+    """Run a sub-command.
+
+    Parameters
+    ----------
+    arguments
+        Words of the command line; default: those of this process.
+
+    Returns
+    -------
+    int
+        Exit status of the sub-command; 2 for a mistake or fault that its message explains; 130 after Ctrl-C.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(prog="jepa-coffea", description=__doc__.split("\n")[0])
+    parser.add_argument("--version", action="version", version=f"jepa-coffea {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+        parser.error(_no_such(words[0]))
     run = None
     for name, (text, module) in COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=text)
+        form = argparse.ArgumentDefaultsHelpFormatter
+        command = commands.add_parser(name, help=text, description=text, formatter_class=form)
         if words[:1] == [name]:
-            chosen = importlib.import_module(module)
+            try:
+                chosen = importlib.import_module(module)
+            except ModuleNotFoundError as error:
+                return _say(name, _missing(name, error))
             chosen.configure(command)
             run = chosen.run
     parsed = parser.parse_args(words)
@@ -36,8 +65,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(run(parsed))
     except JepaCoffeaError as error:
-        print(f"jepa-coffea {parsed.command}: {error}", file=sys.stderr)
-        return 2
+        return _say(parsed.command, str(error))
+    except ModuleNotFoundError as error:
+        return _say(parsed.command, _missing(parsed.command, error))
+    except KeyboardInterrupt:
+        _say(parsed.command, "stopped by Ctrl-C; what is finished is kept, and the same command goes on from there")
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read the output has left; Python would complain once more at the end
+        return 128 + signal.SIGPIPE
+
+
+def _say(command: str, text: str) -> int:
+    print(f"jepa-coffea {command}: {text}", file=sys.stderr)
+    return 2
+
+
+def _no_such(word: str) -> str:
+    close = difflib.get_close_matches(word, COMMANDS, n=1)
+    return f"no command {word!r}; " + (f"did you mean {close[0]!r}?" if close else f"known are {', '.join(COMMANDS)}")
+
+
+def _missing(command: str, error: ModuleNotFoundError) -> str:
+    """A package that an extra would have brought; anything else is a bug, and raised."""
+    package = str(error.name).partition(".")[0]
+    if package == "jepa_coffea" or command not in EXTRA:
+        raise error
+    return f"needs the package {package}, which is not installed: pip install 'jepa-coffea[{EXTRA[command]}]'"
 
 
 if __name__ == "__main__":

@@ -2,38 +2,156 @@
 
 from __future__ import annotations
 
+import difflib
+import os
+import re
+from collections.abc import Hashable, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from jepa_coffea.errors import JepaCoffeaError
+
+LARGEST = 2_000_000
+"""Bytes of a document; one that says what to do is a thousand times smaller."""
+
+MOST_VALUES = 200_000
+"""Values in a document, aliases counted as often as they are used."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """What to say of a word that is not among those that are known.
+
+    Parameters
+    ----------
+    word
+        What was given.
+    known
+        What could have been.
+
+    Returns
+    -------
+    str
+        ``did you mean 'model'?``, or the known words where none is close.
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names)}"
 
 
 class Section(BaseModel):
-    """Part of a document; a key it does not know is an error, not a silence."""
+    """Part of a document; a key that it does not know is an error, with the closest key that it knows."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _name_the_closest(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(value)
+        except ValidationError as wrong:
+            raise ValidationError.from_exception_data(
+                cls.__name__, [cls._hinted(one) for one in wrong.errors()]
+            ) from None
+
+    @classmethod
+    def _hinted(cls, error: Any) -> InitErrorDetails:
+        kind, text, place = error["type"], error["msg"], error["loc"]
+        if kind == "extra_forbidden" and len(place) == 1:
+            kind, text = "unknown_key", f"no such key; {did_you_mean(str(place[0]), cls.model_fields)}"
+        elif kind == "literal_error" and isinstance(error["input"], str):
+            kind = "unknown_word"
+            close = difflib.get_close_matches(error["input"], re.findall(r"'([^']*)'", error["ctx"]["expected"]), n=1)
+            text += f", got {error['input']!r}" + (f"; did you mean {close[0]!r}?" if close else "")
+        custom = PydanticCustomError(kind, "{text}", {"text": text})
+        return InitErrorDetails(type=custom, loc=place, input=error["input"])
+
+
+def _expand(text: str) -> str:
+    if text == "~" or text.startswith("~/"):
+        text = str(Path(text).expanduser())
+    unset = [name for name in re.findall(r"\$\{?([A-Za-z_]\w*)\}?", text) if name not in os.environ]
+    if unset and not Path(text).exists():
+        msg = f"{text}: the environment variable {unset[0]} is not set"
+        raise ValueError(msg)
+    return text if unset else os.path.expandvars(text)
+
+
+def anchored(path: str | Path, folder: Path | None) -> str:
+    """A path or glob of a document, for use from anywhere.
+
+    Parameters
+    ----------
+    path
+        As written; a URL stays as it is.
+    folder
+        Of the document. None: relative paths stay relative.
+
+    Returns
+    -------
+    str
+        With ``~``, ``$NAME`` and ``${NAME}`` replaced, and ``folder`` in front unless it is absolute.
+
+    Raises
+    ------
+    ValueError
+        If an environment variable is not set.
+    """
+    text = str(path)
+    if "://" in text:
+        return text
+    text = _expand(text)
+    return text if folder is None else str(folder / text)
+
+
+def _folder(info: ValidationInfo) -> Path | None:
+    return (info.context or {}).get("folder")
+
+
+Location = Annotated[str, AfterValidator(lambda text, info: anchored(text, _folder(info)))]
+"""A path, glob or URL in a document, relative to the document."""
+
+LocalPath = Annotated[Path, AfterValidator(lambda path, info: Path(anchored(path, _folder(info))))]
+"""A path in a document that is no URL, relative to the document."""
 
 S = TypeVar("S", bound=Section)
 
 
-def read_document(path: Path, form: type[S], error: type[ValueError], section: str = "") -> S:
-    """The document at ``path``, or one section of it, as ``form``.
+def read_document(path: Path, form: type[S], error: type[JepaCoffeaError], section: str = "") -> S:
+    """A document, or one section of it, checked.
+
+    Parameters
+    ----------
+    path
+        Of the YAML file; :data:`Location` and :data:`LocalPath` in it are relative to its folder.
+    form
+        What it must be.
+    error
+        What to raise.
+    section
+        Name of the section; without one, the whole document.
+
+    Returns
+    -------
+    form
 
     Raises
     ------
     error
         If there is no such file or section, it is no YAML, or keys are unknown or wrong, one line each.
     """
-    if not path.is_file():
-        msg = f"no document {path}"
-        raise error(msg)
-    try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as wrong:
-        msg = f"{path} is no YAML: {wrong}"
-        raise error(msg) from None
+    content = _load(path, error)
     if isinstance(content, dict) and section:
         content = content.get(section)
     if not isinstance(content, dict):
@@ -41,9 +159,73 @@ def read_document(path: Path, form: type[S], error: type[ValueError], section: s
         msg = f"{path} has no {f'section {section!r}' if section else 'mapping'} with at least {needed}"
         raise error(msg)
     try:
-        return form.model_validate(content)
+        return form.model_validate(content, context={"folder": path.resolve().parent})
     except ValidationError as wrong:
         places = [".".join(map(str, ([section] if section else []) + list(one["loc"]))) for one in wrong.errors()]
         lines = [f"  {place or 'document'}: {one['msg']}" for place, one in zip(places, wrong.errors(), strict=True)]
         msg = f"{path} cannot be used:\n" + "\n".join(lines)
         raise error(msg) from None
+
+
+def _load(path: Path, error: type[JepaCoffeaError]) -> Any:
+    """The content of a YAML file, of bounded size, with every key once."""
+    if not path.is_file():
+        msg = f"no document {path}"
+        raise error(msg)
+    try:
+        raw = path.read_bytes()
+        if len(raw) > LARGEST:
+            msg = f"{path} has {len(raw):,} bytes; a document has at most {LARGEST:,}"
+            raise error(msg)
+        node = yaml.compose(raw.decode(), Loader=yaml.SafeLoader)
+        _require_bounded(node)
+        return yaml.load(raw.decode(), Loader=_OnceEach)
+    except OSError as wrong:
+        msg = f"{path} cannot be read: {wrong.strerror}"
+        raise error(msg) from None
+    except UnicodeDecodeError as wrong:
+        msg = f"{path} is no YAML: it is not UTF-8 ({wrong.reason} at byte {wrong.start})"
+        raise error(msg) from None
+    except RecursionError:
+        msg = f"{path} is no YAML that a document may be: nested too deeply"
+        raise error(msg) from None
+    except (yaml.YAMLError, ValueError, OverflowError) as wrong:
+        if isinstance(wrong, error):
+            raise
+        msg = f"{path} is no YAML: {wrong}"
+        raise error(msg) from None
+
+
+def _require_bounded(node: yaml.Node | None) -> None:
+    """Raise if aliases blow a document up, or contain themselves."""
+    sizes: dict[int, int] = {}
+    inside: set[int] = set()
+
+    def size(one: yaml.Node | None) -> int:
+        if not isinstance(one, yaml.CollectionNode):
+            return 1
+        if id(one) in inside:
+            msg = f"an alias contains itself, line {one.start_mark.line + 1}"
+            raise yaml.YAMLError(msg)
+        if id(one) not in sizes:
+            inside.add(id(one))
+            parts = [part for pair in one.value for part in pair] if isinstance(one, yaml.MappingNode) else one.value
+            sizes[id(one)] = 1 + sum(map(size, parts))
+            inside.discard(id(one))
+        return sizes[id(one)]
+
+    if size(node) > MOST_VALUES:
+        msg = f"its aliases stand for more than {MOST_VALUES:,} values"
+        raise yaml.YAMLError(msg)
+
+
+class _OnceEach(yaml.SafeLoader):
+    """Refuses a key that is given twice, of which YAML's own loader keeps the last without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        twice = sorted({key for key in keys if isinstance(key, str) and keys.count(key) > 1})
+        if twice:
+            msg = f"the key {twice[0]!r} is given twice, line {node.start_mark.line + 1}"
+            raise yaml.YAMLError(msg)
+        return super().construct_mapping(node, deep=deep)

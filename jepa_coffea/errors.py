@@ -13,6 +13,14 @@ class BadFileError(JepaCoffeaError, ValueError):
     """Files that do not exist, cannot be opened, or do not hold what they should."""
 
 
+class StorageError(JepaCoffeaError, RuntimeError):
+    """A disk that is full or must not be written; never an OSError, so that no reader of events may skip it."""
+
+
+class FolderError(JepaCoffeaError, RuntimeError):
+    """A folder that is in use, or holds something else than what is about to be written."""
+
+
 class HistogramError(JepaCoffeaError, ValueError):
     """Counts, edges or windows that no fit can use: wrong shape, order, sign, or nothing in them."""
 

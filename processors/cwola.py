@@ -19,9 +19,8 @@ from jepa_coffea.cwola.folds import event_hash
 from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.events import feature_matrix, read_events
 from jepa_coffea.hunt.sections import FeatureConfig
-from jepa_coffea.processing import embedded_events
+from jepa_coffea.processing import DijetSelection, embedded_events
 from jepa_coffea.processing.chunk import Chunk
-from jepa_coffea.processing.dijets import DijetSelection
 from jepa_coffea.processing.processor import DijetEmbedder, EmbeddedDijets
 from jepa_coffea.processing.systematics import NOMINAL, Systematics
 
@@ -29,9 +28,24 @@ REGIONS = {-1: "low sideband", 0: "window", 1: "high sideband"}
 
 
 def train(config: HuntConfig, *, client: Any = None, progress: bool = False) -> list[Ensemble]:
-    """The classifiers of a hunt document, trained on its embedded events, one ensemble a window."""
+    """Train the classifiers of a hunt document on its embedded events.
+
+    Parameters
+    ----------
+    config
+        The document.
+    client
+        A Dask client to train on; without one, the training runs here.
+    progress
+        Show a progress bar.
+
+    Returns
+    -------
+    list of Ensemble
+        One a window.
+    """
     sample = read_events(config.input.events, config).sample
-    return train_ensembles(config.cwola(client=client, progress=progress), sample, config.efficiencies)
+    return train_ensembles(config.recipe(), sample, config.efficiencies, client=client, progress=progress)
 
 
 class Scored(NamedTuple):
@@ -50,17 +64,21 @@ class CWoLaProcessor(DijetEmbedder):
 
     Parameters
     ----------
-    embedder, selection, collection
-        As for :class:`jepa_coffea.processing.processor.DijetEmbedder`; the selection should be that of the training.
+    embedder
+        As for :class:`jepa_coffea.processing.DijetEmbedder`.
     ensembles
         Trained classifiers, one ensemble a window; see :func:`train`.
     features
         The features that they were trained on.
     mjj_edges
         Bin edges of m_jj, GeV: those of the background fit.
+    selection, collection
+        As for :class:`jepa_coffea.processing.DijetEmbedder`; the selection should be that of the training.
     systematics
         Variations, each a category of the axis ``systematic``; events are scored with the momenta that it gives them.
 
+    Notes
+    -----
     ``process`` gives ``mjj`` by dataset, window, variation and efficiency (``"all"`` is without a classifier),
     ``cwola`` (scores by dataset, window, variation and region), and ``cutflow``, ``bookkeeping`` and ``metrics``; all
     of them add up over chunks.
@@ -85,13 +103,29 @@ class CWoLaProcessor(DijetEmbedder):
         self.mjj_edges = tuple(float(edge) for edge in mjj_edges)
 
     def identity(self) -> dict[str, Any]:
-        """Everything that decides what a chunk gives, the trained classifiers included."""
+        """Everything that decides what a chunk gives, the trained classifiers included.
+
+        Returns
+        -------
+        dict
+        """
         trained = hashlib.sha256(pickle.dumps(self.ensembles)).hexdigest()
         own = {"ensembles": trained, "features": self.features.model_dump(), "mjj_edges": self.mjj_edges}
         return super().identity() | own | {"systematics": self.systematics.identity()}
 
     def process(self, events: ak.Array) -> dict[str, Any]:
-        """One chunk of one dataset."""
+        """Score, select and fill one chunk of one dataset.
+
+        Parameters
+        ----------
+        events
+            The chunk.
+
+        Returns
+        -------
+        dict
+            See the class.
+        """
         chunk = Chunk(events)
         found = self.embedded_dijets(chunk, self.systematics)
         with chunk.clock("scoring"):
@@ -107,7 +141,20 @@ class CWoLaProcessor(DijetEmbedder):
         return {**hists, **output}
 
     def score(self, chunk: Chunk, found: EmbeddedDijets) -> Scored:
-        """Out-of-fold scores of selected events; NaN for those that no classifier may judge."""
+        """Out-of-fold scores of selected events.
+
+        Parameters
+        ----------
+        chunk
+            The chunk.
+        found
+            Its selected events.
+
+        Returns
+        -------
+        Scored
+            NaN for events that no classifier may judge.
+        """
         X, hashes, finite = self.inputs(chunk, found)
         scores = [np.full(len(finite), np.nan) for _ in self.ensembles]
         for score, ensemble in zip(scores, self.ensembles, strict=True):
@@ -117,7 +164,23 @@ class CWoLaProcessor(DijetEmbedder):
     def inputs(
         self, chunk: Chunk, found: EmbeddedDijets
     ) -> tuple[NDArray[np.float32], NDArray[np.uint64], NDArray[np.bool_]]:
-        """Features [event, feature], identities, and which events have only finite features."""
+        """What the classifiers need of selected events.
+
+        Parameters
+        ----------
+        chunk
+            The chunk.
+        found
+            Its selected events.
+
+        Returns
+        -------
+        X : array of float32, (events, features)
+        hashes : array of uint64, (events,)
+            Identities.
+        finite : array of bool, (events,)
+            Which events have only finite features.
+        """
         who = {name: values[found.dijets.events] for name, values in chunk.identity().items()}
         hashes = event_hash(who["run"], who["luminosityBlock"], who["event"])
         if not len(hashes):
@@ -130,7 +193,20 @@ class CWoLaProcessor(DijetEmbedder):
     def fill(
         self, dataset: str, found: Mapping[str, EmbeddedDijets], scored: Mapping[str, Scored]
     ) -> dict[str, hist.Hist]:
-        """Spectra by window and efficiency, and scores by window and region."""
+        """Fill the histograms.
+
+        Parameters
+        ----------
+        dataset
+            Of the chunk.
+        found, scored
+            Selected events and their scores, by systematic variation.
+
+        Returns
+        -------
+        dict
+            ``mjj``: spectra by window and efficiency; ``cwola``: scores by window and region.
+        """
         axes = [
             hist.axis.StrCategory([], growth=True, name="dataset", label="Dataset"),
             hist.axis.StrCategory([], growth=True, name="window", label="Window"),

@@ -11,9 +11,8 @@ import hist
 import numpy as np
 
 from jepa_coffea import JEPAEmbedder
-from jepa_coffea.processing import embedded_events
+from jepa_coffea.processing import DijetSelection, embedded_events
 from jepa_coffea.processing.chunk import Chunk
-from jepa_coffea.processing.dijets import DijetSelection
 from jepa_coffea.processing.processor import DijetEmbedder, EmbeddedDijets
 from jepa_coffea.processing.systematics import NOMINAL, Systematics
 
@@ -28,6 +27,9 @@ WINDOW = {
 class EmbedProcessor(DijetEmbedder):
     """Dijet events with embedded jets, in histograms and in files.
 
+    ``process`` gives ``mjj`` and, when the model has classes, ``score`` (hists), and ``cutflow``, ``bookkeeping``,
+    ``metrics`` and ``files``; all of them add up over chunks.
+
     Parameters
     ----------
     embedder, output, selection, collection
@@ -39,9 +41,6 @@ class EmbedProcessor(DijetEmbedder):
         Ranges of m_jj for the axis ``region``; they may overlap.
     mjj_edges
         Bin edges of m_jj, GeV.
-
-    ``process`` gives ``mjj`` and, when the model has classes, ``score`` (hists), and ``cutflow``, ``bookkeeping``,
-    ``metrics`` and ``files``; all of them add up over chunks.
     """
 
     def __init__(
@@ -61,12 +60,27 @@ class EmbedProcessor(DijetEmbedder):
         self.mjj_edges = tuple(float(edge) for edge in mjj_edges)
 
     def identity(self) -> dict[str, Any]:
-        """Everything that decides what a chunk gives."""
+        """Everything that decides what a chunk gives.
+
+        Returns
+        -------
+        dict
+        """
         own = {"regions": self.regions, "mjj_edges": self.mjj_edges, "systematics": self.systematics.identity()}
         return super().identity() | own
 
     def process(self, events: ak.Array) -> dict[str, Any]:
-        """One chunk of one dataset."""
+        """One chunk of one dataset.
+
+        Parameters
+        ----------
+        events
+            NanoEvents of one chunk.
+
+        Returns
+        -------
+        dict
+        """
         chunk = Chunk(events)
         found = self.embedded_dijets(chunk, self.systematics)
         with chunk.clock("filling"):
@@ -75,7 +89,19 @@ class EmbedProcessor(DijetEmbedder):
         return {**hists, "files": self.write(chunk, nominal), **self.summary(chunk, nominal)}
 
     def fill(self, dataset: str, found: Mapping[str, EmbeddedDijets]) -> dict[str, hist.Hist]:
-        """Histograms of m_jj and, when the model has classes, of the scores of both jets."""
+        """Histograms of m_jj and, when the model has classes, of the scores of both jets.
+
+        Parameters
+        ----------
+        dataset
+            Name of the dataset.
+        found
+            Selected events by name of the variation.
+
+        Returns
+        -------
+        dict of hist.Hist
+        """
         axes = [
             hist.axis.StrCategory([], growth=True, name="dataset", label="Dataset"),
             hist.axis.StrCategory([], growth=True, name="region", label="Region"),
@@ -94,14 +120,14 @@ class EmbedProcessor(DijetEmbedder):
             storage=hist.storage.Weight(),
         )
         fields = found[NOMINAL].pairs.fields
-        classes = [name.removeprefix("jepa_score_") for name in fields if name.startswith("jepa_score_")]
+        classes = [name.removeprefix("score_") for name in fields if name.startswith("score_")]
         for systematic, (dijets, pairs, weight) in found.items():
             for region, ranges in self.regions.items():
                 inside = np.any([(dijets.mjj >= low) & (dijets.mjj < high) for low, high in ranges], axis=0)
                 where = {"dataset": dataset, "region": region, "systematic": systematic}
                 mjj.fill(**where, mjj=dijets.mjj[inside], weight=weight[inside])
                 for name in classes:
-                    scores = pairs[f"jepa_score_{name}"][inside]
+                    scores = pairs[f"score_{name}"][inside]
                     for jet in (1, 2):
                         # A score of exactly 1 belongs into the last bin, not beyond it.
                         values = np.minimum(

@@ -10,6 +10,7 @@ import pytest
 from jepa_coffea.cli import COMMANDS, main
 from tests.encoder.test_self_test import reference
 from tests.encoder.tiny import write_tiny
+from tests.processors.synthetic import write_events
 
 
 @pytest.fixture
@@ -24,6 +25,7 @@ def test_inspect(model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: p
     text = capsys.readouterr().out
     for expected in ("8 numbers a jet", "QCD, Hbb", "opset 20", "16 particles 2.0 MMAC", "float [batch, particle, 14]"):
         assert expected in text
+    assert "seen, for tagging" in text
     cells = [[cell.strip() for cell in line.split("│")[2:-1]] for line in text.splitlines()]
     rows = {line[0]: line[1:] for line in cells if len(line) == 3}
     assert (rows["d0"], rows["d0_err"], rows["px"]) == (["mm", "yes"], ["mm", ""], ["GeV", ""])
@@ -86,6 +88,71 @@ def test_errors(
     assert match in capsys.readouterr().err
 
 
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out.split()[0] == "jepa-coffea"
+
+
+def test_closest_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["insepct"])
+    assert "did you mean 'inspect'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["hunt", "report"])
+def test_a_missing_extra_is_named(name: str) -> None:
+    script = "import sys; sys.modules['sklearn'] = None; from jepa_coffea.cli import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run([sys.executable, "-c", script, name, "x"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "needs the package sklearn, which is not installed: pip install 'jepa-coffea[hunt]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(arguments: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("jepa_coffea.commands.models.run", interrupted)
+    assert main(["models"]) == 130
+    assert "stopped by Ctrl-C" in capsys.readouterr().err
+
+
+def test_models(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models"]) == 0
+    text = capsys.readouterr().out
+    assert "pjepa-mini" in text
+    assert "reaches: " in text
+
+
+def test_doctor(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(["doctor"]) == 0
+    text = capsys.readouterr().out
+    assert "reference jets agree within" in text
+    assert "Nothing to mend" in text
+
+
+def test_doctor_finds_conflicts(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = {"onnxruntime": "1.27", "onnxruntime-gpu": "1.27", "dask-cuda": "26.8"}
+    monkeypatch.setattr("jepa_coffea.commands.doctor._version", lambda package: numbers.get(package, ""))
+    assert main(["doctor"]) == 1
+    text = capsys.readouterr().out
+    assert "onnxruntime and onnxruntime-gpu are both installed" in text
+    assert "jepa-coffea[hunt]" in text
+
+
+def test_doctor_without_a_working_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_tiny(tmp_path / "a.onnx", classes=("QCD", "Hbb"), reference=reference(error=0.01))
+    assert main(["doctor", "--model", str(path)]) == 1
+    assert "no model runs here" in capsys.readouterr().out
+
+
+def test_defaults_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["validate", "--help"])
+    assert "(default: FatJet)" in capsys.readouterr().out
+
+
 def test_usage() -> None:
     with pytest.raises(SystemExit, match="2"):
         main([])
@@ -108,3 +175,10 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(SystemExit, match="0"):
         main([name, "--help"])
     assert "usage: jepa-coffea " + name in capsys.readouterr().out
+
+
+def test_validate_with_no_events(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_events(tmp_path / "empty[1].root", 0)
+    assert main(["validate", str(model), str(path), "--provider", "cpu"]) == 0
+    rows = {line.strip("│ ").split("│")[0].strip(): line for line in capsys.readouterr().out.splitlines()}
+    assert rows["entries"].split("│")[2].strip() == "0"

@@ -1,12 +1,16 @@
-"""Which room may import which: the doors that stay shut."""
+"""The house: which room may import which, no circles, one name for one thing, and the rooms as they are planned."""
 
 import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
 HOUSE = {"jepa_coffea", "training", "processors", "examples", "benchmarks", "tests"}
+PACKAGE = ROOT / "jepa_coffea"
 
 # Folder or file -> names (or prefixes of dotted names) that it must never import.
 SHUT = {
@@ -15,6 +19,7 @@ SHUT = {
     "jepa_coffea/encoder": {"coffea", "dask"},
     "jepa_coffea/plots": {"coffea", "dask", "jepa_coffea.processing", "jepa_coffea.embedding"},
     "jepa_coffea/report": {"coffea", "dask", "jepa_coffea.processing", "jepa_coffea.embedding"},
+    "jepa_coffea/clusters": {"coffea", "jepa_coffea.processing", "jepa_coffea.embedding", "jepa_coffea.hunt"},
     "jepa_coffea/cwola": {
         "coffea",
         "jepa_coffea.encoder",
@@ -37,13 +42,43 @@ SHUT = {
 }
 
 # All that training may take from the plugin.
-TRAINING_MAY = ("jepa_coffea.constituents", "jepa_coffea.encoder.card", "jepa_coffea.errors", "jepa_coffea.files")
+TRAINING_MAY = (
+    "jepa_coffea.constituents",
+    "jepa_coffea.encoder.card",
+    "jepa_coffea.errors",
+    "jepa_coffea.files",
+    "jepa_coffea.folders",
+)
+
+ROOMS = {
+    "bumphunt",
+    "clusters",
+    "commands",
+    "constituents",
+    "cwola",
+    "embedding",
+    "encoder",
+    "hunt",
+    "models",
+    "plots",
+    "processing",
+    "report",
+}
+
+LOOSE = {"__init__.py", "cli.py", "documents.py", "errors.py", "files.py", "folders.py"}
+
+# A sub-command has the name of its room; ``__init__`` is in every room; a module of commands shows what another does.
+COMMAND_NAMES = {"embed", "hunt", "inspect", "models", "report", "validate", "doctor"}
 
 
 def imported(path: Path) -> set[str]:
     """Every dotted name a file imports, at whatever depth; ``from a import b`` counts as ``a`` and ``a.b``."""
+    return names_in(ast.walk(ast.parse(path.read_text())), path)
+
+
+def names_in(nodes: Iterator[ast.AST], path: Path) -> set[str]:
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -56,10 +91,50 @@ def below(name: str, prefix: str) -> bool:
     return name == prefix or name.startswith(prefix + ".")
 
 
+def when_loaded(node: ast.AST) -> Iterator[ast.AST]:
+    """The nodes of a module that run when it is imported: not those of functions, nor those for type checkers."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            continue
+        yield child
+        yield from when_loaded(child)
+
+
+@cache
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def circle(needs: dict[str, set[str]]) -> list[str]:
+    """A chain of modules that ends where it begins, or nothing."""
+    done: set[str] = set()
+
+    def follow(name: str, chain: list[str]) -> list[str]:
+        if name in chain:
+            return [*chain[chain.index(name) :], name]
+        if name in done:
+            return []
+        for other in sorted(needs[name]):
+            found = follow(other, [*chain, name])
+            if found:
+                return found
+        done.add(name)
+        return []
+
+    return next((found for name in sorted(needs) if (found := follow(name, []))), [])
+
+
 def test_finds_an_import(tmp_path: Path) -> None:
     file = tmp_path / "a.py"
     file.write_text("def f():\n    from torch import nn\n    import coffea.processor as p\n")
     assert imported(file) == {"torch", "torch.nn", "coffea.processor"}
+    assert names_in(when_loaded(ast.parse(file.read_text())), file) == set()
 
 
 @pytest.mark.parametrize("room", SHUT)
@@ -75,5 +150,52 @@ def test_shut_doors(room: str) -> None:
 def test_training_takes_only_layouts_and_the_card() -> None:
     for file in sorted((ROOT / "training").rglob("*.py")):
         for name in imported(file):
-            if below(name, "jepa_coffea") and name != "jepa_coffea.encoder":
+            if below(name, "jepa_coffea") and name not in ("jepa_coffea", "jepa_coffea.encoder"):
                 assert any(below(name, door) for door in TRAINING_MAY), f"{file.relative_to(ROOT)} imports {name}"
+
+
+def test_finds_a_circle() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == ["a", "b", "c", "a"]
+    assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_no_circles() -> None:
+    """Of modules, as they are imported: of ``from a import b`` the module ``a.b`` where there is one, else ``a``."""
+    known = modules()
+    needs: dict[str, set[str]] = {}
+    for name, path in known.items():
+        found = set()
+        for node in when_loaded(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                dotted = {f"{node.module}.{alias.name}" for alias in node.names}
+                found |= {one if one in known else str(node.module) for one in dotted}
+        needs[name] = {one for one in found if one in known and one != name}
+    assert circle(needs) == []
+
+
+def test_one_name_one_file() -> None:
+    places = defaultdict(list)
+    for path in PACKAGE.rglob("*.py"):
+        if path.name == "__init__.py" or (path.parent.name == "commands" and path.stem in COMMAND_NAMES):
+            continue
+        places[path.name].append(str(path.relative_to(PACKAGE)))
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
+def test_one_name_one_class() -> None:
+    places = defaultdict(list)
+    for name, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(name)
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
+def test_rooms_as_planned() -> None:
+    loose = {path.name for path in PACKAGE.glob("*.py")}
+    assert loose <= LOOSE
+    assert len(loose) <= 6
+    rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and any(path.rglob("*.*"))} - {"__pycache__"}
+    assert rooms == ROOMS

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from jepa_coffea.errors import JepaCoffeaError
+from jepa_coffea.files import write_text
 from training.data.config import DataConfig
 from training.models.encoders import KINDS, AnyEncoderConfig
 from training.objectives.dropout import GROUPS
@@ -33,6 +34,8 @@ class OptimiserConfig(Part):
     """Peak learning rate."""
     warmup: float = Field(default=0.05, ge=0, lt=1)
     """Part of the training in which the rate rises linearly."""
+    decay: float | None = Field(default=None, gt=0, le=1)
+    """Part of the training, at its end, in which the rate falls; None: from the end of the warm-up on."""
     lr_start_fraction: float = Field(default=0.1, ge=0, le=1)
     lr_final_fraction: float = Field(default=1e-3, ge=0, le=1)
     weight_decay: float = Field(default=0.05, ge=0)
@@ -125,7 +128,22 @@ class RunConfig(Part):
 
 
 def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
-    """One line a problem: the dotted field, what was wrong, what was given, and the nearest name for a typo."""
+    """Say what is wrong with a configuration.
+
+    Parameters
+    ----------
+    error
+        What pydantic found.
+    model
+        What it checked against.
+    where
+        Where the configuration is from.
+
+    Returns
+    -------
+    str
+        A line for each problem: the dotted field, what was wrong, what was given, and the nearest name for a typo.
+    """
     lines = []
     for problem in error.errors():
         # The kind of encoder that pydantic chose is no field.
@@ -157,7 +175,19 @@ def _known_fields(model: type[BaseModel], path: tuple[int | str, ...]) -> list[s
 
 
 def override(content: dict[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
-    """``content`` with ``a.b=value`` assignments applied; values are YAML.
+    """Change fields of a configuration.
+
+    Parameters
+    ----------
+    content
+        Sections and fields; they stay as they are.
+    assignments
+        As in ``optimiser.lr=1e-3``; values are YAML.
+
+    Returns
+    -------
+    dict
+        The changed configuration.
 
     Raises
     ------
@@ -182,7 +212,18 @@ def override(content: dict[str, Any], assignments: Iterable[str]) -> dict[str, A
 
 
 def check(content: Mapping[str, Any], where: str) -> RunConfig:
-    """Checked configuration; ``where`` names its origin in errors.
+    """Check a configuration.
+
+    Parameters
+    ----------
+    content
+        Sections and fields.
+    where
+        Where they are from, for errors.
+
+    Returns
+    -------
+    RunConfig
 
     Raises
     ------
@@ -197,6 +238,16 @@ def check(content: Mapping[str, Any], where: str) -> RunConfig:
 
 def read_sections(path: str | Path) -> dict[str, Any]:
     """What a YAML file says, unchecked.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    dict
+        Sections and fields.
 
     Raises
     ------
@@ -219,7 +270,20 @@ def read_sections(path: str | Path) -> dict[str, Any]:
 
 
 def read_config(path: str | Path, assignments: Iterable[str] = (), *, data: Sequence[str] | None = None) -> RunConfig:
-    """Configuration from a YAML file, with ``field=value`` assignments on top, reading the files ``data``.
+    """Configuration of a run, from a YAML file and the command line.
+
+    Parameters
+    ----------
+    path
+        The file.
+    assignments
+        Changes to it, as in ``optimiser.lr=1e-3``.
+    data
+        Globs of the files to train on, instead of those in the file.
+
+    Returns
+    -------
+    RunConfig
 
     Raises
     ------
@@ -233,5 +297,13 @@ def read_config(path: str | Path, assignments: Iterable[str] = (), *, data: Sequ
 
 
 def write_config(config: RunConfig, path: str | Path) -> None:
-    """Write ``config`` as YAML that :func:`read_config` reads back."""
-    Path(path).write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+    """Write a configuration as YAML that :func:`read_config` reads back.
+
+    Parameters
+    ----------
+    config
+        Of a run.
+    path
+        The file.
+    """
+    write_text(Path(path), yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))

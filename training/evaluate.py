@@ -17,7 +17,12 @@ from training.loop.metrics import BACKGROUND
 
 
 def parser() -> argparse.ArgumentParser:
-    """Options of the command line."""
+    """Options of the command line.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+    """
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders or checkpoints")
     options.add_argument("--probe", action="store_true", help="probe the frozen encoder")
@@ -32,7 +37,18 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status: 0, or 2 for what the user has to mend."""
+    """Evaluate as the command line says.
+
+    Parameters
+    ----------
+    argv
+        Words of the command line; those of the process if None.
+
+    Returns
+    -------
+    int
+        0, 130 after Ctrl-C, or 2 for what the user has to mend.
+    """
     return explained(lambda: evaluate(parser().parse_args(argv)))
 
 

@@ -17,7 +17,12 @@ CONFIG = Path(__file__).parent / "configs" / "finetune.yaml"
 
 
 def parser() -> argparse.ArgumentParser:
-    """Options of the command line."""
+    """Options of the command line.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+    """
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--encoder", required=True, type=Path, metavar="RUN", help="run folder or checkpoint")
     options.add_argument("--mode", default="finetune", choices=("finetune", "freeze", "scratch"))
@@ -26,13 +31,23 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--labels-per-class", type=int, metavar="N", help="labelled jets a class; all if absent")
     options.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="S")
     options.add_argument("--config", default=CONFIG, metavar="YAML")
-    options.add_argument("--resume", metavar="auto|FILE", help="go on from the newest checkpoint of the run, or a file")
     add_run_options(options)
     return options
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status: 0 when the training is complete, 75 when a signal stopped it, 2 for what the user has to mend."""
+    """Fine-tune as the command line says.
+
+    Parameters
+    ----------
+    argv
+        Words of the command line; those of the process if None.
+
+    Returns
+    -------
+    int
+        0 when all are complete, 75 when a signal stopped one, 130 after Ctrl-C, 2 for what the user has to mend.
+    """
     return explained(lambda: finetune(parser().parse_args(argv)))
 
 

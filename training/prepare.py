@@ -1,4 +1,7 @@
-"""Files of jets to memory-mapped shards: ``python training/prepare.py --data 'jets/*.root' --output shards/``."""
+"""Files of jets to memory-mapped shards: ``python training/prepare.py --data 'jets/*.root' --output shards/``.
+
+Run again, it goes on: shards that are there are kept.
+"""
 
 from __future__ import annotations
 
@@ -6,38 +9,56 @@ import argparse
 import sys
 from pathlib import Path
 
-if __package__ in (None, ""):  # run as a script from a checkout
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from jepa_coffea.errors import BadFileError
 from training.data.preparation import prepare
-from training.data.readers.base import OutputError
 from training.data.sources import Reading
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Entry point; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """Options of the command line.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+    """
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument(
         "--data", nargs="+", required=True, help="files or globs: JetClass, JetClass-II, PFNano, NanoAOD, Delphes"
     )
-    parser.add_argument("--output", type=Path, required=True, help="folder of the shards; run again to resume")
-    parser.add_argument("--layout", help="layout of event files; found out when not given")
-    parser.add_argument("--collection", default="FatJet", help="jet collection of event files")
-    parser.add_argument(
+    options.add_argument("--output", type=Path, required=True, help="folder of the shards; run again to resume")
+    options.add_argument("--layout", help="layout of event files; found out when not given")
+    options.add_argument("--collection", default="FatJet", help="jet collection of event files")
+    options.add_argument(
         "--subjets", action="store_true", help="cluster subjets (Cambridge/Aachen, R = 0.2), for J-JEPA"
     )
-    parser.add_argument(
+    options.add_argument(
         "--skip-bad", action="store_true", help="leave out bad files and jets and list them in the manifest"
     )
-    parser.add_argument("--workers", type=int, default=1, help="processes")
-    given = parser.parse_args(arguments)
-    reading = Reading(given.layout, given.collection, given.subjets)
-    try:
-        prepare(given.data, given.output, reading, skip_bad=given.skip_bad, workers=given.workers)
-    except (BadFileError, OutputError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    options.add_argument("--workers", type=int, default=1, help="processes")
+    return options
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Prepare what the command line says.
+
+    Parameters
+    ----------
+    argv
+        Words of the command line; those of the process if None.
+
+    Returns
+    -------
+    int
+        0, 130 after Ctrl-C, or 2 for what the user has to mend.
+    """
+    # Not above: processes that prepare files import this script, and need no torch.
+    from training.loop.entry import explained
+
+    return explained(lambda: _prepare(parser().parse_args(argv)))
+
+
+def _prepare(args: argparse.Namespace) -> int:
+    reading = Reading(args.layout, args.collection, args.subjets)
+    prepare(args.data, args.output, reading, skip_bad=args.skip_bad, workers=args.workers)
     return 0
 
 

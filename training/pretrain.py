@@ -14,18 +14,36 @@ from training.loop.pretraining import pretrain
 
 
 def parser() -> argparse.ArgumentParser:
-    """Options of the command line."""
+    """Options of the command line.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+    """
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--config", required=True, metavar="YAML", help="e.g. training/configs/pjepa_mini.yaml")
     options.add_argument("--data", required=True, nargs="+", metavar="GLOB", help="ROOT or parquet files, or shards")
-    options.add_argument("--resume", metavar="auto|FILE", help="go on from the newest checkpoint of the run, or a file")
+    options.add_argument(
+        "--other-data", action="store_true", help="resume with other files than before, such as a sample that has grown"
+    )
     options.add_argument("--stop-on-collapse", action="store_true", help="stop when all jets look alike to the encoder")
     add_run_options(options)
     return options
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status: 0 when the training is complete, 75 when a signal stopped it, 2 for what the user has to mend."""
+    """Pretrain as the command line says.
+
+    Parameters
+    ----------
+    argv
+        Words of the command line; those of the process if None.
+
+    Returns
+    -------
+    int
+        0 when the training is complete, 75 when a signal stopped it, 130 after Ctrl-C, 2 for what the user has to mend.
+    """
     return explained(lambda: pretrain(parser().parse_args(argv)))
 
 

@@ -32,10 +32,10 @@ from rich.table import Table
 from benchmarks.cluster.scaling import scaling
 from benchmarks.machine import ROOT, machine
 from jepa_coffea import JEPAEmbedder, clusters
+from jepa_coffea.constituents import layouts
 from jepa_coffea.files import write_text
 from jepa_coffea.processing.run import run
 from jepa_coffea.processing.run_report import merged
-from jepa_coffea.processing.schemas import PFNano
 from processors.embed import EmbedProcessor
 
 GPUS, EVENTS = 100, 1e9
@@ -112,7 +112,9 @@ def opening(path: Path, tree: str = "Events") -> float:
     found = []
     for _ in range(5):
         begin = time.perf_counter()
-        NanoEventsFactory.from_root({str(path): tree}, schemaclass=PFNano, mode="virtual").events()
+        NanoEventsFactory.from_root(
+            {str(path): tree}, schemaclass=layouts()["pfnano"].schema_class(), mode="virtual"
+        ).events()
         found.append(time.perf_counter() - begin)
     return median(found)
 

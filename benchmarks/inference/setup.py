@@ -89,7 +89,7 @@ def prepare(size: str, folder: Path, reduced: tuple[Literal["int8", "fp16"], ...
         import onnx
 
         from jepa_coffea.encoder.card import ModelCard, Provenance, write_card
-        from training.onnx_graph import Exported, measure_parity, reference_jets, to_onnx
+        from training.exporting.onnx_graph import Exported, measure_parity, reference_jets, to_onnx
 
         folder.mkdir(parents=True, exist_ok=True)
         encoder = encoder_of(size)
@@ -108,7 +108,7 @@ def prepare(size: str, folder: Path, reduced: tuple[Literal["int8", "fp16"], ...
             objective="none",
             fields=config.fields,
             max_particles=config.max_particles,
-            embedding_dim=config.dim,
+            embedding_dim=config.embedding_dim,
             training_data="none: random weights",
             provenance=Provenance.model_validate(made),
             parity=measure_parity(model, module, config.max_particles),
@@ -118,9 +118,9 @@ def prepare(size: str, folder: Path, reduced: tuple[Literal["int8", "fp16"], ...
         onnx.save(model, str(full))
     for precision in reduced:
         if not model_file(folder, size, precision).exists():
-            from training.precision import reduce
+            from training.exporting.precision import reduce_precision
 
-            reduce(full, model_file(folder, size, precision), precision)
+            reduce_precision(full, model_file(folder, size, precision), precision)
 
 
 def real_multiplicities(jets: int = 2048) -> Arrays:

@@ -34,7 +34,7 @@ from jepa_coffea.bumphunt import (
     Gaussian,
     WindowSearch,
     as_spectrum,
-    calibration,
+    check_coverage,
     fit_background,
     global_significance,
     p_value,
@@ -170,14 +170,14 @@ def coverage(experiments: int, toys: int) -> tuple[list[dict[str, Any]], dict[st
         for name, z in (("scan at 2.4 TeV", shape.local_z(pseudo)[:, 1]), ("window", window.local_z(pseudo)[:, 0])):
             fitted = z[np.isfinite(z)]
             nulls[f"{name}, {events} events"] = fitted
-            rows.append(row_of(name, events, calibration(p_value(fitted)), len(z) - len(fitted), fitted))
+            rows.append(row_of(name, events, check_coverage(p_value(fitted)), len(z) - len(fitted), fitted))
         p, failed = [], 0
         for row in track(pseudo[: experiments // 20], description=f"global p, {events} events", transient=True):
             try:
                 p.append(global_significance([[shape_search((row, EDGES), function=function)]], toys=toys).p)
             except FitError:
                 failed += 1
-        rows.append(row_of("global p of the scan", events, calibration(p), failed, None))
+        rows.append(row_of("global p of the scan", events, check_coverage(p), failed, None))
     return rows, nulls
 
 

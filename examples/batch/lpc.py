@@ -19,15 +19,25 @@ from rich.console import Console
 
 from jepa_coffea import JEPAEmbedder
 from jepa_coffea.clusters import ship_model
-from jepa_coffea.processing.processor import DijetEmbedder
+from jepa_coffea.processing import DijetEmbedder
 from jepa_coffea.processing.run import run
 from jepa_coffea.processing.run_report import report
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
+    """The command line.
+
+    Parameters
+    ----------
+    arguments
+        Words; default: those of this process.
+
+    Returns
+    -------
+    argparse.Namespace
+    """
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("model")
+    parser.add_argument("model", help="ONNX file, or name of a shipped model")
     parser.add_argument("output")
     parser.add_argument("files", nargs="+", metavar="DATASET=FILE")
     parser.add_argument("--jobs", type=int, default=50)
@@ -36,7 +46,18 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def fileset(files: Sequence[str]) -> dict[str, list[str]]:
-    """``DATASET=FILE`` words as a coffea fileset."""
+    """Words ``DATASET=FILE`` as a coffea fileset.
+
+    Parameters
+    ----------
+    files
+        The words.
+
+    Returns
+    -------
+    dict
+        Dataset to its files.
+    """
     found: dict[str, list[str]] = {}
     for word in files:
         dataset, _, name = word.partition("=")
@@ -45,7 +66,15 @@ def fileset(files: Sequence[str]) -> dict[str, list[str]]:
 
 
 def main(cluster: Any, options: argparse.Namespace) -> None:
-    """Embed all files on a cluster."""
+    """Embed all files on a cluster.
+
+    Parameters
+    ----------
+    cluster
+        Of Dask.
+    options
+        Of :func:`parse`.
+    """
     cluster.adapt(minimum_jobs=1, maximum_jobs=options.jobs)
     processor = DijetEmbedder(JEPAEmbedder(options.model), options.output)
     with Client(cluster) as client:
@@ -56,6 +85,7 @@ def main(cluster: Any, options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
+    words = parse()
     from lpcjobqueue import LPCCondorCluster
 
-    main(LPCCondorCluster(ship_env=True, memory="4GB"), parse())
+    main(LPCCondorCluster(ship_env=True, memory="4GB"), words)

@@ -7,7 +7,6 @@ from pathlib import Path
 import awkward as ak
 import numpy as np
 import uproot
-from numpy.typing import NDArray
 
 from examples.simulation.clustering import Jets
 from examples.simulation.files import replacing
@@ -26,8 +25,15 @@ LABEL_TYPES = {"QCD": np.float32, **dict.fromkeys(CLASSES[1:6], np.bool_), **dic
 """The types of ``label_*`` differ from class to class in the published files."""
 
 
-def columns(record: EventRecord, jets: Jets, shapes: Substructure, truth: Truth, *, label: str) -> dict[str, ak.Array]:
-    """The branches of JetClass for jets that are all of class ``label``.
+def flags(jets: int, label: str) -> dict[str, ak.Array]:
+    """The branches ``label_*`` of JetClass for jets that are all of class ``label``."""
+    return {
+        f"label_{name}": ak.Array(np.full(jets, name == label).astype(dtype)) for name, dtype in LABEL_TYPES.items()
+    }
+
+
+def columns(record: EventRecord, jets: Jets, shapes: Substructure, truth: Truth) -> dict[str, ak.Array]:
+    """The branches of JetClass without labels.
 
     ``part_deta`` is multiplied with the sign of the jet's eta, as there. ``aux_truth_match`` is the number of decay
     products of the resonance in the jet, ``aux_genpart_*`` the resonance; all 0 for QCD.
@@ -45,9 +51,9 @@ def columns(record: EventRecord, jets: Jets, shapes: Substructure, truth: Truth,
         "charge": p.charge,
     }
     kind = np.abs(p.pdg_id)
-    flags = {name: _any_of(kind, codes) for name, codes in PARTICLE_FLAGS.items()}
+    identity = {name: _any_of(kind, codes) for name, codes in PARTICLE_FLAGS.items()}
     particles = {name: ak.values_astype(column, np.float32) for name, column in part.items()}
-    particles |= {name: ak.values_astype(column, np.int32) for name, column in flags.items()}
+    particles |= {name: ak.values_astype(column, np.int32) for name, column in identity.items()}
     jet = {
         "pt": jets.pt,
         "eta": jets.eta,
@@ -67,14 +73,10 @@ def columns(record: EventRecord, jets: Jets, shapes: Substructure, truth: Truth,
         "genpart_pt": pt,
         "truth_match": truth.matched,
     }
-    labels: dict[str, NDArray[np.generic]] = {
-        name: np.full(len(jets), name == label).astype(dtype) for name, dtype in LABEL_TYPES.items()
-    }
     return {
         "part": ak.zip(particles),
         **{f"jet_{name}": ak.Array(column.astype(np.float32)) for name, column in jet.items()},
         **{f"aux_{name}": ak.Array(column.astype(np.float32)) for name, column in aux.items()},
-        **{f"label_{name}": ak.Array(column) for name, column in labels.items()},
     }
 
 

@@ -1,4 +1,4 @@
-"""The ten-class jet sample: shards, each a JetClass file, with a manifest that lets a broken run go on."""
+"""Samples of jets: shards, each a file of the JetClass schema, with a manifest that lets a broken run go on."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ from examples.simulation.files import replacing
 from examples.simulation.generate import GIVE_UP, GenerationError, Generator, batch_size
 from examples.simulation.observables import substructure
 from examples.simulation.parallel import Bars, run
-from examples.simulation.processes import JET_CLASSES, JET_ETA_MAX, JET_PT, jet_settings
+from examples.simulation.samples import Sample, sample
 from examples.simulation.seeds import PYTHIA_SEED_MAX, shard_seed
-from examples.simulation.truth import CLASSES, match
 from jepa_coffea.errors import JepaCoffeaError
 
 MANIFEST = "manifest.json"
@@ -50,7 +49,7 @@ class Shard:
 
     config: JetsConfig
     name: str
-    """Class of the jets."""
+    """Class or family of the jets."""
     number: int
     jets: int
     path: Path
@@ -61,15 +60,16 @@ def make_shard(shard: Shard, report: Report) -> tuple[int, float]:
     started = time.process_time()
     seed = shard_seed(shard.config.seed, f"jets {shard.name}", shard.number)
     rng = np.random.default_rng(seed.detector)
-    variants = jet_settings(shard.name, mpi=shard.config.mpi)
+    wanted_jets = sample(shard.name)
+    variants = wanted_jets.settings(mpi=shard.config.mpi)
     parts: list[dict[str, ak.Array]] = []
     generated = 0
     for i, settings in enumerate(variants):
         # Equal shares of the variants; the odd jet goes to another variant in the next file.
         wanted = (shard.jets + (shard.number + i) % len(variants)) // len(variants)
-        veto = ContainmentFilter(JET_PT, JET_ETA_MAX)
+        veto = ContainmentFilter(wanted_jets.pt, wanted_jets.eta_max)
         generator = Generator(settings, seed=1 + (seed.pythia + i) % PYTHIA_SEED_MAX, veto=veto)
-        parts += _matched_jets(generator, shard.name, wanted, rng, report)
+        parts += _matched_jets(generator, wanted_jets, wanted, rng, report)
         generated += generator.generated
     order = rng.permutation(shard.jets) if len(variants) > 1 else np.arange(shard.jets)
     jets = {name: ak.concatenate([part[name] for part in parts])[order] for name in parts[0]}
@@ -78,43 +78,42 @@ def make_shard(shard: Shard, report: Report) -> tuple[int, float]:
 
 
 def _matched_jets(
-    generator: Generator, name: str, wanted: int, rng: np.random.Generator, report: Report
+    generator: Generator, jets_of: Sample, wanted: int, rng: np.random.Generator, report: Report
 ) -> Iterator[dict[str, ak.Array]]:
-    """Batches of jets of class ``name``, ``wanted`` of them altogether."""
-    label = CLASSES.index(name)
+    """Batches of jets of a sample, ``wanted`` of them altogether."""
     accepted = 0
     while accepted < wanted:
         before = generator.generated
         record = generator.next(batch_size(wanted - accepted))
-        jets = cluster(detect(record, rng), pt_min=JET_PT[0], eta_max=JET_ETA_MAX)
-        jets = jets.select(jets.pt < JET_PT[1])
-        truth = match(record, jets)
-        keep = truth.label == label
+        jets = cluster(detect(record, rng), pt_min=jets_of.pt[0], eta_max=jets_of.eta_max)
+        jets = jets.select(jets.pt < jets_of.pt[1])
+        truth = jets_of.truth(record, jets)
+        keep = truth.label >= 0
         keep[np.flatnonzero(keep)[wanted - accepted :]] = False
-        jets = jets.select(keep)
-        yield jetclass.columns(record, jets, substructure(jets), truth.select(keep), label=name)
+        jets, truth = jets.select(keep), truth.select(keep)
+        yield jetclass.columns(record, jets, substructure(jets), truth) | jets_of.labels(truth)
         accepted += len(jets)
         report(len(jets), generator.generated - before)
         if accepted == 0 and generator.generated > GIVE_UP:
-            msg = f"none of {generator.generated} events has a jet of class {name} in range"
+            msg = f"none of {generator.generated} events has a jet of {jets_of.name} in range"
             raise GenerationError(msg)
 
 
 def make_jets(
     folder: Path, names: Sequence[str], jets: int, config: JetsConfig, *, workers: int
 ) -> dict[str, dict[str, float]]:
-    """Make ``jets`` jets of each class; files that are there, made alike and intact stay.
+    """Make ``jets`` jets of each class or family; files that are there, made alike and intact stay.
 
     Returns
     -------
-    per class: files, files kept from before, accepted jets, generated events, seconds of one core
+    per name: files, files kept from before, accepted jets, generated events, seconds of one core
 
     Raises
     ------
     ManifestError
         the folder holds jets of another seed or other settings.
     """
-    manifest = _Manifest(folder, config)
+    manifest = _Manifest(folder, config, sample(names[0]))
     shards = [shard for name in names for shard in _shards(folder, name, jets, config)]
     kept = [shard for shard in shards if manifest.has(shard)]
     missing = [shard for shard in shards if shard not in kept]
@@ -140,20 +139,20 @@ def make_jets(
 
 def _shards(folder: Path, name: str, jets: int, config: JetsConfig) -> Iterator[Shard]:
     for number, start in enumerate(range(0, jets, config.jets_per_file)):
-        path = folder / f"{JET_CLASSES[name].file_name}_{number:03d}.root"
+        path = folder / f"{sample(name).file_name}_{number:03d}.root"
         yield Shard(config=config, name=name, number=number, jets=min(config.jets_per_file, jets - start), path=path)
 
 
 class _Manifest:
     """What a folder of jets holds: settings, and per file its class, counts and checksum."""
 
-    def __init__(self, folder: Path, config: JetsConfig) -> None:
+    def __init__(self, folder: Path, config: JetsConfig, jets: Sample) -> None:
         self._path = folder / MANIFEST
         self._content: dict[str, Any] = {
             "schema": 1,
             "settings": asdict(config),
-            "jet_pt": list(JET_PT),
-            "jet_eta_max": JET_ETA_MAX,
+            "jet_pt": list(jets.pt),
+            "jet_eta_max": jets.eta_max,
             "files": {},
         }
         if not self._path.exists():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,8 @@ from examples.simulation.particles import NEUTRINOS
 
 Ints = NDArray[np.int64]
 
-RESONANCES = (6, 23, 24, 25, 35)
-"""Top, Z, W, Higgs, and the scalar phi (35): what a single AK8 jet may hold."""
+RESONANCES = (6, 23, 24, 25, 35, 36, 37)
+"""Top, Z, W, Higgs, the scalar phi (35), and A and H+ (36, 37): what a single AK8 jet may hold."""
 HEAVY = (*RESONANCES, 34)
 LEAVES = 4
 """Most decay products of one resonance that are followed: phi -> W W -> q q q q."""
@@ -51,6 +51,10 @@ class Truth:
     def select(self, keep: NDArray[np.bool_]) -> Truth:
         """The jets where ``keep`` is true."""
         return Truth(label=self.label[keep], row=self.row[keep], matched=self.matched[keep])
+
+    def only(self, label: int) -> Truth:
+        """The same jets; those of other labels count as unmatched."""
+        return replace(self, label=np.where(self.label == label, self.label, OTHER))
 
 
 def last_copies(record: EventRecord, rows: Ints) -> Ints:
@@ -115,6 +119,71 @@ def _classify(record: EventRecord, rows: Ints, leaves: Ints) -> Ints:
     return label
 
 
+@dataclass(frozen=True, kw_only=True)
+class Matches:
+    """Every jet beside every resonance decay of its event, one row a pair."""
+
+    jet: Ints
+    row: Ints
+    """Of the resonance in the event record."""
+    leaves: Ints
+    """``pairs * 4`` rows of the decay products, -1 for none."""
+    label: Ints
+    """Class of the decay, see :class:`Decays`."""
+    inside: NDArray[np.bool_]
+    """``pairs * 4``, visible decay products within R = 0.8 of the jet axis."""
+    complete: NDArray[np.bool_]
+    """Whether all the visible ones are, and there are some."""
+
+    def best(self, good: NDArray[np.bool_], labels: Ints, jets: int, *, default: int | Ints) -> Truth:
+        """Of the ``good`` pairs of each of ``jets`` jets the one with most decay products inside names the jet."""
+        label = np.broadcast_to(default, jets).copy()
+        row, matched = np.full(jets, -1), np.zeros(jets, dtype=np.int64)
+        contained = self.inside.sum(axis=1)
+        chosen = np.flatnonzero(good)
+        chosen = chosen[np.argsort(contained[chosen], kind="stable")]  # the last assignment wins: most decay products
+        label[self.jet[chosen]] = labels[chosen]
+        row[self.jet[chosen]] = self.row[chosen]
+        matched[self.jet[chosen]] = contained[chosen]
+        return Truth(label=label, row=row, matched=matched)
+
+
+def beside(event: Ints, jets: Jets) -> tuple[Ints, Ints]:
+    """Every jet with every object of its event, from the objects' events: positions of the jets and of the objects."""
+    order = np.argsort(event, kind="stable")
+    per_event = np.bincount(event, minlength=len(jets.counts))
+    start = (np.cumsum(per_event) - per_event)[jets.event]
+    n = per_event[jets.event]
+    jet = np.repeat(np.arange(len(jets)), n)
+    return jet, order[np.arange(len(jet)) - np.repeat(np.cumsum(n) - n, n) + np.repeat(start, n)]
+
+
+def distance(record: EventRecord, rows: Ints, jets: Jets, jet: Ints) -> NDArray[np.float64]:
+    """Delta R between particles of the record and jets, element by element."""
+    px, py, pz = record.px[rows], record.py[rows], record.pz[rows]
+    d_eta = np.arcsinh(pz / np.maximum(np.hypot(px, py), 1e-9)) - jets.eta[jet]
+    d_phi = np.remainder(np.arctan2(py, px) - jets.phi[jet] + np.pi, 2 * np.pi) - np.pi
+    return np.hypot(d_eta, d_phi)
+
+
+def match_decays(record: EventRecord, jets: Jets) -> Matches:
+    """Which decay products of which resonances are in which jets."""
+    found = decays(record)
+    jet, pair = beside(found.event, jets)
+    leaves = found.leaves[pair]
+    visible = (leaves >= 0) & ~np.isin(np.abs(record.pdg_id[leaves]), NEUTRINOS)
+    inside = visible & (distance(record, leaves, jets, jet[:, None]) < RADIUS)
+    contained = inside.sum(axis=1)
+    return Matches(
+        jet=jet,
+        row=found.row[pair],
+        leaves=leaves,
+        label=found.label[pair],
+        inside=inside,
+        complete=(contained > 0) & (contained == visible.sum(axis=1)),
+    )
+
+
 def match(record: EventRecord, jets: Jets) -> Truth:
     """The resonance that each jet holds.
 
@@ -122,30 +191,7 @@ def match(record: EventRecord, jets: Jets) -> Truth:
     several, the one with most decay products counts (a top rather than its W). A jet with no decay product within
     R = 0.8 is QCD; anything between has label -1.
     """
-    found = decays(record)
-    # Every jet beside every resonance of its event.
-    order = np.argsort(found.event, kind="stable")
-    per_event = np.bincount(found.event, minlength=len(record))
-    start = (np.cumsum(per_event) - per_event)[jets.event]
-    n = per_event[jets.event]
-    jet = np.repeat(np.arange(len(jets)), n)
-    pair = order[np.arange(len(jet)) - np.repeat(np.cumsum(n) - n, n) + np.repeat(start, n)]
-
-    leaves = found.leaves[pair]
-    visible = (leaves >= 0) & ~np.isin(np.abs(record.pdg_id[leaves]), NEUTRINOS)
-    px, py, pz = record.px[leaves], record.py[leaves], record.pz[leaves]
-    d_eta = np.arcsinh(pz / np.maximum(np.hypot(px, py), 1e-9)) - jets.eta[jet][:, None]
-    d_phi = np.remainder(np.arctan2(py, px) - jets.phi[jet][:, None] + np.pi, 2 * np.pi) - np.pi
-    inside = visible & (np.hypot(d_eta, d_phi) < RADIUS)
-    contained = inside.sum(axis=1)
-    complete = (contained > 0) & (contained == visible.sum(axis=1))
-
-    touched = np.bincount(jet, weights=contained, minlength=len(jets)) > 0
-    label = np.where(touched, OTHER, CLASSES.index("QCD"))
-    row, matched = np.full(len(jets), -1), np.zeros(len(jets), dtype=np.int64)
-    best = np.flatnonzero(complete)
-    best = best[np.argsort(contained[best], kind="stable")]  # the last assignment wins: most decay products
-    label[jet[best]] = found.label[pair[best]]
-    row[jet[best]] = found.row[pair[best]]
-    matched[jet[best]] = contained[best]
-    return Truth(label=label, row=row, matched=matched)
+    found = match_decays(record, jets)
+    touched = np.bincount(found.jet, weights=found.inside.sum(axis=1), minlength=len(jets)) > 0
+    default = np.where(touched, OTHER, CLASSES.index("QCD"))
+    return found.best(found.complete, found.label, len(jets), default=default)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from jepa_coffea.bumphunt.likelihood import Array
+from jepa_coffea.bumphunt.newton import Array
 from jepa_coffea.bumphunt.records import Record
 from jepa_coffea.errors import HistogramError
 
@@ -17,11 +17,13 @@ THRESHOLDS = np.array([0.5, 0.1587, 0.0228, 0.00135])
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration(Record):
+class Coverage(Record):
     """P-values of background-only pseudo-experiments against the uniform distribution they should follow."""
 
     experiments: int
+    """How many."""
     thresholds: Array
+    """[threshold]: p-values."""
     shares: Array
     """[threshold]: share of pseudo-experiments with a p-value at or below it."""
     errors: Array
@@ -35,13 +37,37 @@ class Calibration(Record):
         return np.asarray((self.shares - self.thresholds) / self.errors)
 
 
-def calibration(p_values: npt.ArrayLike, thresholds: npt.ArrayLike = THRESHOLDS) -> Calibration:
-    """Compare p-values of background-only pseudo-experiments with uniform ones."""
+def check_coverage(p_values: npt.ArrayLike, thresholds: npt.ArrayLike = THRESHOLDS) -> Coverage:
+    """Compare p-values of background-only pseudo-experiments with uniform ones.
+
+    Parameters
+    ----------
+    p_values
+        [experiment].
+    thresholds
+        [threshold].
+
+    Returns
+    -------
+    Coverage
+
+    Raises
+    ------
+    HistogramError
+        Unless ``p_values`` is a row of numbers between 0 and 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> coverage = check_coverage(np.linspace(0.0005, 0.9995, 1000))
+    >>> float(coverage.shares[0]), bool(np.abs(coverage.pulls).max() < 1)
+    (0.5, True)
+    """
     p, alpha = np.asarray(p_values, dtype=float), np.asarray(thresholds, dtype=float)
     if p.ndim != 1 or not len(p) or not ((p >= 0) & (p <= 1)).all():
-        msg = f"calibration needs a row of p-values between 0 and 1, got shape {p.shape}"
+        msg = f"coverage needs a row of p-values between 0 and 1, got shape {p.shape}"
         raise HistogramError(msg)
-    return Calibration(
+    return Coverage(
         experiments=len(p),
         thresholds=alpha,
         shares=np.array([(p <= a).mean() for a in alpha]),

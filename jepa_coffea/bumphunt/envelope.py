@@ -10,12 +10,15 @@ import numpy.typing as npt
 
 from jepa_coffea.bumphunt.fit import fit_background
 from jepa_coffea.bumphunt.functions import ALTERNATES
-from jepa_coffea.bumphunt.likelihood import Array
+from jepa_coffea.bumphunt.newton import Array
 from jepa_coffea.bumphunt.records import Record
 from jepa_coffea.bumphunt.scan import scan
 from jepa_coffea.bumphunt.signals import Signal
 from jepa_coffea.bumphunt.spectrum import Interval, Spectrum, SpectrumLike, as_spectrum
 from jepa_coffea.errors import FitError, HistogramError
+
+ACCEPTED = 0.05
+"""Goodness of fit from which on a function counts as one that the data may follow."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +36,7 @@ class Envelope(Record):
     sigmas: Array
     """[function]: fit uncertainty of each."""
     systematic: float
-    """Largest difference of an accepted function from the nominal one."""
+    """Largest difference of an accepted function from the nominal one, events."""
     failed: tuple[str, ...]
     """Functions that could not be fitted, with the reason."""
 
@@ -50,13 +53,40 @@ def function_envelope(
     *,
     window: Interval,
     sqrt_s: float = 13000.0,
-    threshold: float = 0.05,
+    threshold: float = ACCEPTED,
     toys: int = 500,
     seed: int = 0,
 ) -> Envelope:
     """Fit several functions with the window masked and compare what they predict in it.
 
-    Raises FitError when the nominal function cannot be fitted; alternates that cannot are listed in ``failed``.
+    Parameters
+    ----------
+    data
+        Spectrum, GeV.
+    function
+        The nominal one.
+    alternates
+        The others.
+    window
+        Masked mass interval, GeV.
+    sqrt_s
+        Centre-of-mass energy, GeV.
+    threshold
+        Goodness of fit of a function that is accepted.
+    toys
+        Pseudo-experiments for each goodness of fit.
+    seed
+        Of these.
+
+    Returns
+    -------
+    Envelope
+        Alternates that cannot be fitted are listed in ``failed``.
+
+    Raises
+    ------
+    FitError
+        When the nominal function cannot be fitted.
     """
     fits = [fit_background(data, function, sqrt_s=sqrt_s, window=window, toys=toys, seed=seed)]
     failed: list[str] = []
@@ -87,6 +117,7 @@ class SpuriousSignal(Record):
     truth: str
     function: str
     masses: Array
+    """[mass], GeV."""
     spurious: Array
     """[mass]: fitted signal events where there are none."""
     errors: Array
@@ -100,6 +131,7 @@ class SpuriousSignal(Record):
 
     @property
     def passed(self) -> bool:
+        """Whether every ratio is within the tolerance."""
         return bool(np.abs(self.ratios).max() < self.tolerance)
 
 
@@ -114,10 +146,39 @@ def spurious_signal(
     window: Interval | None = None,
     tolerance: float = 0.2,
 ) -> SpuriousSignal:
-    """Fit ``truth`` to the data (window masked), then signal plus ``function`` to that smooth curve.
+    """Fit another function to the data, then signal plus the function to that smooth curve.
 
-    The curve has no fluctuations, so any fitted yield is the function's failure to follow it. tolerance: largest
-    allowed share of the statistical error, 0.2 as in ATLAS, Phys. Lett. B 716 (2012) 1.
+    The curve has no fluctuations, so any fitted yield is the function's failure to follow it.
+
+    Parameters
+    ----------
+    data
+        Spectrum, GeV.
+    function
+        The one that is examined.
+    truth
+        The one that makes the curve.
+    masses
+        [mass], GeV; by default half a width apart.
+    signal
+        Its shape; by default a Gaussian of 5 %.
+    sqrt_s
+        Centre-of-mass energy, GeV.
+    window
+        Masked in the fit of ``truth``, GeV.
+    tolerance
+        Largest allowed share of the statistical error, 0.2 as in ATLAS, Phys. Lett. B 716 (2012) 1.
+
+    Returns
+    -------
+    SpuriousSignal
+
+    Raises
+    ------
+    HistogramError
+        For a function examined with itself.
+    FitError
+        When a fit does not converge.
     """
     if function == truth:
         msg = f"the spurious signal of {function} on itself is 0 by construction; take another truth"

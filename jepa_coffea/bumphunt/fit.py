@@ -11,10 +11,14 @@ from scipy import stats
 
 from jepa_coffea.bumphunt.background import BackgroundFit
 from jepa_coffea.bumphunt.functions import check_masses, get_function
-from jepa_coffea.bumphunt.likelihood import Array, Model, deviance, fit_batch
+from jepa_coffea.bumphunt.likelihood import BackgroundModel, fit_batch
+from jepa_coffea.bumphunt.newton import Array, deviance
 from jepa_coffea.bumphunt.reference import reference_model
 from jepa_coffea.bumphunt.spectrum import Interval, Spectrum, SpectrumLike, as_spectrum
 from jepa_coffea.errors import FitError, HistogramError
+
+FEWEST_ON_A_SIDE = 5.0
+"""Expected events on each side of a window with which less than one spectrum in a hundred has none there."""
 
 
 def fit_background(
@@ -30,11 +34,48 @@ def fit_background(
 ) -> BackgroundFit:
     """Fit a smooth background to a spectrum by an extended binned likelihood on bin integrals.
 
-    window: mass interval, at bin edges. Without ``signal`` its bins are masked: the fit sees the sidebands only. With
-    ``signal`` ([bin] of the fit range, events for a yield of 1) all bins are used and the signal's yield is fitted
-    along, free in sign. toys: pseudo-experiments for the goodness of fit. Masses, edges and ``sqrt_s`` in one unit.
+    Parameters
+    ----------
+    data
+        Spectrum, GeV.
+    function
+        A name of :data:`jepa_coffea.bumphunt.functions.FUNCTIONS`.
+    sqrt_s
+        Centre-of-mass energy, GeV.
+    window
+        Mass interval at bin edges, GeV. Without ``signal`` its bins are masked: the fit sees the sidebands only.
+    fit_range
+        Mass interval at bin edges, GeV; by default the whole spectrum.
+    signal
+        [bin] of the fit range: events for a yield of 1. All bins are then used and the signal's yield is fitted along,
+        free in sign.
+    toys
+        Pseudo-experiments for the goodness of fit; 0 takes the asymptotic one.
+    seed
+        Of these.
 
-    Raises HistogramError for spectra and windows that cannot be used, FitError for a fit that cannot be trusted.
+    Returns
+    -------
+    BackgroundFit
+
+    Raises
+    ------
+    HistogramError
+        For spectra and windows that cannot be used.
+    FitError
+        For a fit that cannot be trusted.
+
+    Examples
+    --------
+    A falling spectrum without fluctuations, the window from 2400 to 2800 GeV masked:
+
+    >>> import numpy as np
+    >>> edges = np.linspace(1600.0, 4800.0, 17)
+    >>> counts = 1e5 * np.exp(-(edges[:-1] - 1600) / 400)
+    >>> fit = fit_background((counts, edges), "dijet3", window=(2400.0, 2800.0), toys=0)
+    >>> prediction = fit.prediction()
+    >>> round(float(prediction.total / counts[4:6].sum()), 2), bool(prediction.sigma < 200)
+    (1.0, True)
     """
     spectrum, shape = as_spectrum(data), get_function(function)
     if fit_range is not None:
@@ -54,7 +95,22 @@ def fit_background(
 
 
 def check_sidebands(spectrum: Spectrum, inside: npt.NDArray[np.bool_], window: Interval) -> None:
-    """Raise HistogramError unless there are events on both sides of a window."""
+    """Refuse a window without events on one of its sides.
+
+    Parameters
+    ----------
+    spectrum
+        The fit range.
+    inside
+        [bin]: the window's bins.
+    window
+        GeV, for the message.
+
+    Raises
+    ------
+    HistogramError
+        If there are none.
+    """
     first, last = np.flatnonzero(inside)[[0, -1]]
     for side, bins in (("below", spectrum.counts[:first]), ("above", spectrum.counts[last + 1 :])):
         if bins.sum() == 0:
@@ -64,6 +120,51 @@ def check_sidebands(spectrum: Spectrum, inside: npt.NDArray[np.bool_], window: I
                 f"side. Widen the fit range, move the window or loosen the selection"
             )
             raise HistogramError(msg)
+
+
+def check_expected_events(
+    data: SpectrumLike, function: str = "dijet3", *, window: Interval, efficiency: float = 1.0
+) -> None:
+    """Say before any work whether a selection leaves enough events to fit a function beside the window.
+
+    Parameters
+    ----------
+    data
+        Spectrum before the selection, GeV.
+    function
+        Of the background.
+    window
+        Mass interval at bin edges, GeV.
+    efficiency
+        Share of sideband events that the selection keeps.
+
+    Raises
+    ------
+    HistogramError
+        If fewer than the function's ``minimum_events`` are expected in the sidebands, or fewer than
+        ``FEWEST_ON_A_SIDE`` on one side of the window.
+
+    Examples
+    --------
+    >>> check_expected_events(([500, 300, 200, 90], [1000, 1200, 1500, 1900, 2400]), "dijet2", window=(1200, 1500))
+    """
+    spectrum, shape = as_spectrum(data), get_function(function)
+    first, last = np.flatnonzero(spectrum.inside(window))[[0, -1]]
+    below, above = (efficiency * float(part.sum()) for part in (spectrum.counts[:first], spectrum.counts[last + 1 :]))
+    where = f"at efficiency {efficiency:g} beside the window {window[0]:g} to {window[1]:g}"
+    advice = "Loosen the selection, widen the fit range, or take a function with fewer parameters"
+    if min(below, above) < FEWEST_ON_A_SIDE:
+        msg = (
+            f"{where} {below:.3g} events are expected below and {above:.3g} above it: fewer than {FEWEST_ON_A_SIDE:g} "
+            f"on a side leave too many fits without any. {advice}"
+        )
+        raise HistogramError(msg)
+    if below + above < shape.minimum_events:
+        msg = (
+            f"{where} {below + above:.3g} events are expected, and {function} needs {shape.minimum_events:g} to be "
+            f"fitted reliably. {advice}"
+        )
+        raise HistogramError(msg)
 
 
 def _check_template(template: Array, spectrum: Spectrum) -> Array:
@@ -76,7 +177,9 @@ def _check_template(template: Array, spectrum: Spectrum) -> Array:
     return template
 
 
-def _minuit(pilot: Model, spectrum: Spectrum, used: npt.NDArray[np.bool_], template: Array | None) -> BackgroundFit:
+def _minuit(
+    pilot: BackgroundModel, spectrum: Spectrum, used: npt.NDArray[np.bool_], template: Array | None
+) -> BackgroundFit:
     """The final fit by Minuit, from the Newton solution, in uncorrelated coordinates."""
     n, model = spectrum.counts[used], pilot.bins(used)
     n_phi = pilot.design.shape[-1]
@@ -118,7 +221,7 @@ def _minuit(pilot: Model, spectrum: Spectrum, used: npt.NDArray[np.bool_], templ
     values, covariance = np.asarray(minuit.values), np.asarray(minuit.covariance)
     phi = values[:n_phi]
     theta = pilot.theta + pilot.transform @ phi
-    final = Model.build(pilot.function, pilot.sqrt_s, pilot.edges, theta, pilot.transform)
+    final = BackgroundModel.build(pilot.function, pilot.sqrt_s, pilot.edges, theta, pilot.transform)
     ndof = len(n) - len(values)
     return BackgroundFit(
         function=pilot.function.name,

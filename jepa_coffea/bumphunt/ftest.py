@@ -11,8 +11,9 @@ from scipy import stats
 
 from jepa_coffea.bumphunt.background import BackgroundFit
 from jepa_coffea.bumphunt.fit import fit_background
-from jepa_coffea.bumphunt.functions import ORDERS
-from jepa_coffea.bumphunt.likelihood import Array, fit_batch
+from jepa_coffea.bumphunt.functions import DIJET_FAMILY
+from jepa_coffea.bumphunt.likelihood import fit_batch
+from jepa_coffea.bumphunt.newton import Array
 from jepa_coffea.bumphunt.records import Record
 from jepa_coffea.bumphunt.spectrum import Interval, SpectrumLike
 from jepa_coffea.errors import FitError
@@ -22,7 +23,7 @@ THRESHOLD = 0.05
 
 
 @dataclass(frozen=True)
-class OrderStep(Record):
+class FTestStep(Record):
     """One comparison of the F-test."""
 
     simpler: str
@@ -38,21 +39,21 @@ class OrderStep(Record):
 
 
 @dataclass(frozen=True)
-class OrderChoice(Record):
-    """Result of :func:`choose_order`."""
+class FTest(Record):
+    """Result of :func:`f_test`."""
 
     function: str
     """The simplest that no richer one improves on."""
-    steps: tuple[OrderStep, ...]
+    steps: tuple[FTestStep, ...]
     stopped: str
     """Why the search ended."""
 
 
 @dataclass(frozen=True, eq=False)
-class OrderRule:
+class FTestRule:
     """The same choice for many spectra at once: a richer function is taken while its F exceeds the critical value.
 
-    The critical values are those of toys of the data's own fits; see :func:`order_rule`. Picklable.
+    The critical values are those of toys of the data's own fits; see :func:`f_test_rule`. Picklable.
     """
 
     fits: tuple[BackgroundFit, ...]
@@ -62,13 +63,22 @@ class OrderRule:
 
     @property
     def functions(self) -> tuple[str, ...]:
-        """Their names."""
+        """Names of the functions."""
         return tuple(fit.function for fit in self.fits)
 
     def choose(self, counts: Array) -> npt.NDArray[np.int64]:
-        """[toy]: index in ``functions`` of what each row of ``counts`` [toy, bin] asks for.
+        """What each of many spectra asks for.
 
-        A toy in which a richer function cannot be fitted keeps the simpler one, as the data would.
+        Parameters
+        ----------
+        counts
+            [toy, bin]: events.
+
+        Returns
+        -------
+        Array
+            [toy]: index in ``functions``. A toy in which a richer function cannot be fitted keeps the simpler one, as
+            the data would.
         """
         used = self.fits[0].used
         batches = [fit_batch(fit.model.bins(used), counts[:, used]) for fit in self.fits]
@@ -82,50 +92,98 @@ class OrderRule:
         return chosen
 
 
-def choose_order(
+def f_test(
     data: SpectrumLike,
-    orders: Sequence[str] = ORDERS,
+    orders: Sequence[str] = DIJET_FAMILY,
     *,
     sqrt_s: float = 13000.0,
     window: Interval | None = None,
     threshold: float = THRESHOLD,
     toys: int = 500,
     seed: int = 0,
-) -> OrderChoice:
-    """Add parameters as long as the F-test says that they help (p below ``threshold``). The window is masked.
+) -> FTest:
+    """Add parameters as long as the F-test says that they help.
 
-    Raises FitError if the simplest function cannot be fitted.
+    Parameters
+    ----------
+    data
+        Spectrum, GeV.
+    orders
+        Nested functions, from the simplest to the richest.
+    sqrt_s
+        Centre-of-mass energy, GeV.
+    window
+        Masked mass interval, GeV.
+    threshold
+        A richer function is taken for a smaller p-value.
+    toys
+        Pseudo-experiments of each simpler function, which give the distribution of F.
+    seed
+        Of these.
+
+    Returns
+    -------
+    FTest
+
+    Raises
+    ------
+    FitError
+        If the simplest function cannot be fitted.
     """
-    steps: list[OrderStep] = []
+    steps: list[FTestStep] = []
     current = fit_background(data, orders[0], sqrt_s=sqrt_s, window=window, toys=0)
     for name in orders[1:]:
         try:
             richer = fit_background(data, name, sqrt_s=sqrt_s, window=window, toys=0)
             steps.append(_compare(current, richer, threshold, toys, seed))
         except FitError as error:
-            return OrderChoice(current.function, tuple(steps), f"{name} cannot be fitted: {error}")
+            return FTest(current.function, tuple(steps), f"{name} cannot be fitted: {error}")
         if steps[-1].p_value >= threshold:
-            return OrderChoice(
-                current.function, tuple(steps), f"{name} is no improvement (p = {steps[-1].p_value:.2g})"
-            )
+            return FTest(current.function, tuple(steps), f"{name} is no improvement (p = {steps[-1].p_value:.2g})")
         current = richer
-    return OrderChoice(current.function, tuple(steps), "the richest function of the family was reached")
+    return FTest(current.function, tuple(steps), "the richest function of the family was reached")
 
 
-def order_rule(
+def f_test_rule(
     data: SpectrumLike,
-    orders: Sequence[str] = ORDERS,
+    orders: Sequence[str] = DIJET_FAMILY,
     *,
     sqrt_s: float = 13000.0,
     window: Interval | None = None,
     threshold: float = THRESHOLD,
     toys: int = 500,
     seed: int = 0,
-) -> OrderRule:
-    """:func:`choose_order` as a rule that pseudo-experiments can follow; applied to ``data`` it chooses the same.
+) -> FTestRule:
+    """:func:`f_test` as a rule that pseudo-experiments can follow; applied to ``data`` it chooses the same.
 
     Every order is compared with the one before it, also beyond the one that the data stop at, because a toy may go
-    further; where a function cannot be fitted to the data the rule ends. Raises FitError as :func:`choose_order`.
+    further; where a function cannot be fitted to the data the rule ends.
+
+    Parameters
+    ----------
+    data
+        Spectrum, GeV.
+    orders
+        Nested functions, from the simplest to the richest.
+    sqrt_s
+        Centre-of-mass energy, GeV.
+    window
+        Masked mass interval, GeV.
+    threshold
+        A richer function is taken for a smaller p-value.
+    toys
+        Pseudo-experiments of each simpler function.
+    seed
+        Of these.
+
+    Returns
+    -------
+    FTestRule
+
+    Raises
+    ------
+    FitError
+        If the simplest function cannot be fitted.
     """
     fits = [fit_background(data, orders[0], sqrt_s=sqrt_s, window=window, toys=0)]
     critical = []
@@ -136,11 +194,24 @@ def order_rule(
         except FitError:
             break
         fits.append(richer)
-    return OrderRule(tuple(fits), tuple(critical))
+    return FTestRule(tuple(fits), tuple(critical))
 
 
-def richest(rules: Sequence[OrderRule], counts: Array) -> npt.NDArray[np.str_]:
-    """[toy]: name of the richest function that any of the rules (one for each window) chooses."""
+def richest(rules: Sequence[FTestRule], counts: Array) -> npt.NDArray[np.str_]:
+    """The richest function that any of several rules chooses.
+
+    Parameters
+    ----------
+    rules
+        One for each window masked.
+    counts
+        [toy, bin]: events.
+
+    Returns
+    -------
+    Array
+        [toy]: names.
+    """
     names = max((rule.functions for rule in rules), key=len)
     return np.asarray(names)[np.max([rule.choose(counts) for rule in rules], axis=0)]
 
@@ -149,7 +220,7 @@ def _f(simple: Array, rich: Array, ndof_simple: int, ndof_rich: int) -> Array:
     return np.asarray((simple - rich) / (ndof_simple - ndof_rich) / (rich / ndof_rich))
 
 
-def _compare(simpler: BackgroundFit, richer: BackgroundFit, threshold: float, toys: int, seed: int) -> OrderStep:
+def _compare(simpler: BackgroundFit, richer: BackgroundFit, threshold: float, toys: int, seed: int) -> FTestStep:
     if richer.ndof < 1:
         msg = f"{richer.function} leaves no degree of freedom on {int(richer.used.sum())} bins"
         raise FitError(msg)
@@ -168,4 +239,4 @@ def _compare(simpler: BackgroundFit, richer: BackgroundFit, threshold: float, to
     allowed = int(np.ceil(threshold * (1 + len(null)) - 1)) - 1
     critical = float(np.sort(null)[::-1][allowed]) if allowed >= 0 else np.inf
     p_fisher = float(stats.f.sf(f, ndof[0] - ndof[1], ndof[1]))
-    return OrderStep(simpler.function, richer.function, f, p_value, p_fisher, critical)
+    return FTestStep(simpler.function, richer.function, f, p_value, p_fisher, critical)

@@ -8,6 +8,7 @@ CDF (arXiv:0812.4036), ATLAS (arXiv:1910.08447) and CMS (arXiv:1911.03947).
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,6 +19,12 @@ from jepa_coffea.errors import HistogramError
 
 Array = npt.NDArray[np.float64]
 Term = Callable[[Array], Array]
+
+MINIMUM_EVENTS = {2: 12.0, 3: 20.0, 4: 40.0, 5: 250.0}
+"""Shape parameters -> expected events beside the window with which less than one fit in a hundred fails.
+
+Measured with pseudo-experiments of a falling dijet spectrum of 30 bins that have events on both sides of the window.
+"""
 
 NODES = 6
 """Gauss-Legendre nodes per bin: exact for polynomials of degree 11, so far below Poisson errors in any sane bin."""
@@ -38,13 +45,42 @@ class Function:
         """Shape parameters and the normalisation."""
         return 1 + len(self.terms)
 
+    @property
+    def minimum_events(self) -> float:
+        """Expected events beside the window below which fits fail too often; more parameters need more."""
+        return MINIMUM_EVENTS.get(len(self.terms), MINIMUM_EVENTS[max(MINIMUM_EVENTS)])
+
     def design(self, x: Array) -> Array:
-        """[..., parameter]: the terms at ``x``, the first being 1."""
+        """The terms that the parameters multiply.
+
+        Parameters
+        ----------
+        x
+            [...]: mass over sqrt(s).
+
+        Returns
+        -------
+        Array
+            [..., parameter]: the first is 1.
+        """
         return np.stack([np.ones_like(x), *(term(x) for term in self.terms)], axis=-1)
 
 
 def quadrature(edges: Array) -> tuple[Array, Array]:
-    """Gauss-Legendre nodes and weights [bin, NODES] of every bin."""
+    """Gauss-Legendre nodes and weights of every bin.
+
+    Parameters
+    ----------
+    edges
+        [bin + 1], GeV.
+
+    Returns
+    -------
+    nodes
+        [bin, NODES], GeV.
+    weights
+        [bin, NODES], GeV.
+    """
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     half = np.diff(edges)[:, None] / 2
     return edges[:-1, None] + half * (1 + nodes), half * weights
@@ -92,22 +128,59 @@ FUNCTIONS: dict[str, Function] = {
 }
 """By name. The digit counts the shape parameters; the normalisation comes on top. Add your own under its name."""
 
-ORDERS = ("dijet2", "dijet3", "dijet4", "dijet5")
+DIJET_FAMILY = ("dijet2", "dijet3", "dijet4", "dijet5")
 """The nested family, from stiff to flexible."""
 
 ALTERNATES = ("expdijet2", "expdijet3", "powexp3")
 
 
 def get_function(name: str) -> Function:
-    """Look up a function by name."""
+    """Look up a function.
+
+    Parameters
+    ----------
+    name
+        A key of ``FUNCTIONS``.
+
+    Returns
+    -------
+    Function
+
+    Raises
+    ------
+    HistogramError
+        For an unknown name.
+    """
     if name not in FUNCTIONS:
-        msg = f"no function is named {name!r}; there are {', '.join(FUNCTIONS)}"
+        close = difflib.get_close_matches(name, FUNCTIONS, 1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        msg = f"no function is named {name!r}; there are {', '.join(FUNCTIONS)}{hint}"
         raise HistogramError(msg)
     return FUNCTIONS[name]
 
 
 def check_masses(edges: Array, sqrt_s: float) -> None:
-    """Raise HistogramError unless 0 < m / sqrt(s) < 1 over all edges, where the functions are defined."""
+    """Refuse masses at which the functions are not defined, or that are in another unit than ``sqrt_s``.
+
+    Parameters
+    ----------
+    edges
+        [bin + 1], GeV.
+    sqrt_s
+        Centre-of-mass energy, GeV.
+
+    Raises
+    ------
+    HistogramError
+        Unless 0 < m / sqrt(s) < 1 over all edges, and the last edge is above a thousandth of ``sqrt_s``: masses in TeV
+        beside a ``sqrt_s`` in GeV never are.
+    """
+    if edges[-1] < sqrt_s / 1000:
+        msg = (
+            f"all masses ({edges[0]:g} to {edges[-1]:g}) are below a thousandth of sqrt_s = {sqrt_s:g}: are the masses "
+            f"in TeV and sqrt_s in GeV? Give both in GeV"
+        )
+        raise HistogramError(msg)
     if not (edges[0] > 0 and edges[-1] < sqrt_s):
         msg = (
             f"masses must lie between 0 and sqrt_s = {sqrt_s:g} (same unit), got {edges[0]:g} to {edges[-1]:g}. "

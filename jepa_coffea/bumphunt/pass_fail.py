@@ -1,35 +1,40 @@
-"""A second, independent background estimate: what fails the selection, times the odds of passing it.
+"""A background estimate without a function of the spectrum: what fails the selection times a transfer factor.
 
-The odds are measured in the sidebands as a smooth function of mass and interpolated into the window, where the events
-that fail provide the shape and the normalisation. No function of the spectrum itself is assumed.
+The pass/fail transfer factor, the odds of passing, is measured in the sidebands as a smooth function of mass and
+interpolated into the window, where the events that fail provide the shape and the normalisation.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 from scipy import special, stats
 
 from jepa_coffea.bumphunt.background import Prediction
 from jepa_coffea.bumphunt.fit import check_sidebands
-from jepa_coffea.bumphunt.likelihood import Array
+from jepa_coffea.bumphunt.newton import Array
 from jepa_coffea.bumphunt.records import Record
-from jepa_coffea.bumphunt.spectrum import Interval, SpectrumLike, as_spectrum
+from jepa_coffea.bumphunt.spectrum import Interval, Spectrum, SpectrumLike, as_spectrum
 from jepa_coffea.errors import FitError, HistogramError
 
 
 @dataclass(frozen=True, eq=False)
-class EfficiencyFit(Record):
-    """Efficiency against mass, fitted in the sidebands; made by :func:`fit_efficiency`."""
+class TransferFactorFit(Record):
+    """Transfer factor against mass, fitted in the sidebands; made by :func:`fit_transfer_factor`."""
 
     edges: Array
+    """[bin + 1], GeV."""
+    counts: Array
+    """[bin]: events that pass, the window's included."""
     window: Array
-    """[2]."""
-    efficiency: Array
-    """[bin]: fitted share of events that pass, also inside the window."""
+    """[2], GeV."""
+    transfer_factor: Array
+    """[bin]: fitted odds of passing, also inside the window."""
     parameters: Array
-    """[parameter]: of the log odds as a polynomial in mass, from -1 to 1 over the range."""
+    """[parameter]: of its logarithm as Legendre polynomials in mass, from -1 to 1 over the range."""
     covariance: Array
     """[parameter, parameter]."""
     expected: Array
@@ -42,24 +47,67 @@ class EfficiencyFit(Record):
     p_value: float
     """Of the deviance, by chi-squared over bins with at least 1 expected event on either side."""
 
-    def prediction(self) -> Prediction:
-        """Background in the bins of the window with its full covariance."""
-        chosen = np.flatnonzero((self.edges[:-1] >= self.window[0]) & (self.edges[1:] <= self.window[1]))
-        edges = self.edges[chosen[0] : chosen[-1] + 2]
-        return Prediction(edges, self.expected[chosen], self.expected_covariance[np.ix_(chosen, chosen)])
+    @property
+    def efficiency(self) -> Array:
+        """[bin]: fitted share of events that pass."""
+        return self.transfer_factor / (1 + self.transfer_factor)
+
+    @property
+    def spectrum(self) -> Spectrum:
+        """The events that pass."""
+        return Spectrum(self.counts, self.edges)
+
+    def prediction(self, edges: npt.ArrayLike | None = None) -> Prediction:
+        """Background that passes, with its full covariance.
+
+        Parameters
+        ----------
+        edges
+            [bin + 1]: coarser bins, GeV; by default the bins of the window.
+
+        Returns
+        -------
+        Prediction
+        """
+        if edges is None:
+            chosen = self.spectrum.within((float(self.window[0]), float(self.window[1]))).edges
+        else:
+            chosen = np.asarray(edges, dtype=float)
+        inside = [self.spectrum.inside((float(low), float(high))) for low, high in pairwise(chosen)]
+        merge = np.array(inside, dtype=float)
+        return Prediction(chosen, merge @ self.expected, merge @ self.expected_covariance @ merge.T)
 
 
-def fit_efficiency(
+def fit_transfer_factor(
     passed: SpectrumLike,
     total: SpectrumLike,
     *,
     window: Interval,
     degree: int = 1,
-) -> EfficiencyFit:
+) -> TransferFactorFit:
     """Fit the odds of passing in the sidebands (binomial likelihood) and predict the window.
 
-    passed, total: spectra after and before the selection, same edges. degree: of the polynomial of the log odds.
-    Raises HistogramError when ``passed`` is no subset of ``total``, FitError when the odds are not determined.
+    Parameters
+    ----------
+    passed
+        Spectrum after the selection.
+    total
+        Spectrum before the selection, same edges.
+    window
+        Masked mass interval at bin edges, GeV.
+    degree
+        Of the polynomial of the logarithm of the transfer factor.
+
+    Returns
+    -------
+    TransferFactorFit
+
+    Raises
+    ------
+    HistogramError
+        When ``passed`` is no subset of ``total``, or there are no events beside the window.
+    FitError
+        When the odds are not determined.
     """
     after, before = as_spectrum(passed), as_spectrum(total)
     if not np.array_equal(after.edges, before.edges):
@@ -77,14 +125,15 @@ def fit_efficiency(
     side = ~inside & (before.counts > 0)
     parameters, covariance = _binomial_fit(design[side], after.counts[side], before.counts[side])
     odds = np.exp(design @ parameters)
-    efficiency = odds / (1 + odds)
     expected = odds * failing
     slope = expected[:, None] * design
-    deviance, ndof = _binomial_deviance(after.counts[side], before.counts[side], efficiency[side], degree + 1)
-    return EfficiencyFit(
+    share = odds / (1 + odds)
+    deviance, ndof = _binomial_deviance(after.counts[side], before.counts[side], share[side], degree + 1)
+    return TransferFactorFit(
         edges=after.edges,
+        counts=after.counts,
         window=np.asarray(window, dtype=float),
-        efficiency=efficiency,
+        transfer_factor=odds,
         parameters=parameters,
         covariance=covariance,
         expected=expected,
@@ -111,8 +160,8 @@ def _binomial_fit(design: Array, k: Array, n: Array) -> tuple[Array, Array]:
         if step @ information @ step < 1e-12:
             return parameters, covariance
     msg = (
-        f"the efficiency fit of {k.sum():g} out of {n.sum():g} sideband events did not converge; take a lower "
-        f"degree or a looser selection"
+        f"the transfer factor of {k.sum():g} out of {n.sum():g} sideband events did not converge; take a lower degree "
+        f"or a looser selection"
     )
     raise FitError(msg)
 

@@ -1,4 +1,4 @@
-"""Results as plain JSON and back: frozen dataclasses whose fields are numbers, text, arrays or such dataclasses."""
+"""Results as plain JSON: frozen dataclasses whose fields are numbers, text, arrays or such dataclasses."""
 
 from __future__ import annotations
 
@@ -6,27 +6,44 @@ import dataclasses
 import json
 import math
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-T = TypeVar("T", bound="Record")
+from jepa_coffea.files import write_text
 
 
 class Record:
-    """Gives a dataclass ``to_dict`` and ``from_dict``. Arrays become lists; NaN and inf become text."""
+    """Gives a dataclass ``to_dict``. Arrays become lists; NaN and inf become text."""
 
     def to_dict(self) -> dict[str, Any]:
-        return {field.name: plain(getattr(self, field.name)) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+        """Field -> what JSON can say of it.
 
-    @classmethod
-    def from_dict(cls: type[T], document: dict[str, Any]) -> T:
-        """Inverse of ``to_dict`` for records whose fields are numbers, text and arrays (lists become arrays)."""
-        return cls(**{name: _unplain(value) for name, value in document.items()})
+        Returns
+        -------
+        dict
+        """
+        return {field.name: plain(getattr(self, field.name)) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
 
 
 def plain(value: Any) -> Any:
-    """Whatever a result holds, as JSON can say it."""
+    """Whatever a result holds, as JSON can say it.
+
+    Parameters
+    ----------
+    value
+        Dataclasses, mappings, sequences, arrays, numbers, text.
+
+    Returns
+    -------
+    Any
+        Dictionaries, lists, numbers and text; numbers that are not finite are text.
+
+    Examples
+    --------
+    >>> plain({"a": np.array([1.0, np.inf])})
+    {'a': [1.0, 'inf']}
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, dict):
@@ -42,17 +59,14 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _unplain(value: Any) -> Any:
-    if isinstance(value, str) and value in ("nan", "inf", "-inf"):
-        return float(value)
-    if isinstance(value, list):
-        entries = [_unplain(entry) for entry in value]
-        if any(isinstance(entry, str) for entry in entries):
-            return tuple(entries)
-        return np.asarray(entries)
-    return value
-
-
 def write_json(path: str | Path, value: Any) -> None:
-    """Write a record, or a list or dictionary of them."""
-    Path(path).write_text(json.dumps(plain(value), indent=1, allow_nan=False) + "\n")
+    """Write a record, or a list or dictionary of them.
+
+    Parameters
+    ----------
+    path
+        The file; it appears whole or not at all.
+    value
+        See :func:`plain`.
+    """
+    write_text(Path(path), json.dumps(plain(value), indent=1, allow_nan=False) + "\n")

@@ -6,16 +6,38 @@ import numpy as np
 import numpy.typing as npt
 
 from jepa_coffea.bumphunt.functions import Function, quadrature
-from jepa_coffea.bumphunt.likelihood import Array, Model, fit_batch
+from jepa_coffea.bumphunt.likelihood import BackgroundModel, fit_batch
+from jepa_coffea.bumphunt.newton import Array
 from jepa_coffea.errors import FitError
 
 
 def reference_model(
     function: Function, sqrt_s: float, edges: Array, counts: Array, used: npt.NDArray[np.bool_]
-) -> Model:
-    """Fit one spectrum and return the model whose ``phi = 0`` is that fit and whose information there is 1.
+) -> BackgroundModel:
+    """Fit one spectrum, and prepare the coordinates in which later fits are easy.
 
-    Raises FitError, naming function and cause, when the data do not determine the parameters.
+    Parameters
+    ----------
+    function
+        Of the background.
+    sqrt_s
+        Centre-of-mass energy, GeV.
+    edges
+        [bin + 1], GeV.
+    counts
+        [bin]: observed events.
+    used
+        [bin]: bins that enter the likelihood.
+
+    Returns
+    -------
+    BackgroundModel
+        ``phi = 0`` is the fit, and the Fisher information there is the unit matrix.
+
+    Raises
+    ------
+    FitError
+        Naming function and cause, when the data do not determine the parameters.
     """
     mass, weights = quadrature(edges)
     terms = function.design(mass / sqrt_s)[used]
@@ -29,7 +51,7 @@ def reference_model(
     theta = np.linalg.lstsq(centre * root[:, None], target * root, rcond=None)[0]
     transform = np.linalg.pinv(np.linalg.qr(centre * root[:, None])[1])
     for _ in range(8):
-        model = Model.build(function, sqrt_s, edges, theta, transform)
+        model = BackgroundModel.build(function, sqrt_s, edges, theta, transform)
         fit = fit_batch(model.bins(used), n[None])
         if not np.isfinite(fit.information).all():
             break
@@ -40,7 +62,7 @@ def reference_model(
             break
         transform = transform @ np.linalg.inv(root_information).T
         if fit.converged[0] and np.linalg.norm(fit.phi[0]) < 1e-3:
-            return Model.build(function, sqrt_s, edges, theta, transform)
+            return BackgroundModel.build(function, sqrt_s, edges, theta, transform)
     msg = (
         f"the fit of {where} did not converge: the counts do not determine its {function.n_parameters} parameters. "
         f"Try fewer parameters, a wider fit range or wider bins"

@@ -13,13 +13,14 @@ import numpy.typing as npt
 
 from jepa_coffea.bumphunt.background import BackgroundFit
 from jepa_coffea.bumphunt.fit import check_sidebands, fit_background
-from jepa_coffea.bumphunt.ftest import OrderRule, richest
+from jepa_coffea.bumphunt.ftest import FTestRule, richest
 from jepa_coffea.bumphunt.functions import get_function
-from jepa_coffea.bumphunt.likelihood import Array, BatchFit, Model, Start, fit_batch
+from jepa_coffea.bumphunt.likelihood import BackgroundModel, BatchFit, Start, fit_batch
+from jepa_coffea.bumphunt.newton import Array
 from jepa_coffea.bumphunt.reference import reference_model
-from jepa_coffea.bumphunt.significance import counting_significance
+from jepa_coffea.bumphunt.significance import Constraint, counting_significance
 from jepa_coffea.bumphunt.spectrum import Interval, Spectrum
-from jepa_coffea.errors import FitError
+from jepa_coffea.errors import FitError, HistogramError
 
 CHUNK = 1024
 """Fits done together: many enough to hide Python's overhead, few enough to stay in the processor's cache."""
@@ -29,10 +30,12 @@ class Search(Protocol):
     """What a global significance needs to know of a search."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What was searched."""
 
     @property
-    def spectrum(self) -> Spectrum: ...
+    def spectrum(self) -> Spectrum:
+        """The data."""
 
     @property
     def null(self) -> BackgroundFit:
@@ -47,7 +50,18 @@ class Search(Protocol):
         """Whether neighbouring hypotheses are points of one continuous scan (Gross-Vitells counts its upcrossings)."""
 
     def local_z(self, counts: Array) -> Array:
-        """[toy, hypothesis]: signed local Z in ``counts`` [toy, bin], every fit redone; NaN where one failed."""
+        """Signed local significances, every fit redone.
+
+        Parameters
+        ----------
+        counts
+            [toy, bin]: events.
+
+        Returns
+        -------
+        Array
+            [toy, hypothesis]; NaN where a fit failed.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +73,7 @@ class _Search:
 
     @cached_property
     def null(self) -> BackgroundFit:
+        """Background-only fit of the whole range."""
         return fit_background(self.spectrum, self.function, sqrt_s=self.sqrt_s, toys=0)
 
 
@@ -67,26 +82,39 @@ class ShapeSearch(_Search):
     """Signal-plus-background fits of the whole range, one per mass hypothesis; Z is the root of q0."""
 
     masses: Array
-    """[hypothesis]."""
+    """[hypothesis], GeV."""
     templates: Array
     """[hypothesis, bin]: signal events for a yield of 1."""
+    spurious: Array | None = None
+    """[hypothesis]: signal events that the function may fake, the standard deviation of an uncertainty of the yield."""
 
     ordered = True
 
     @property
     def labels(self) -> tuple[str, ...]:
+        """The masses."""
         return tuple(f"m = {mass:.4g}" for mass in self.masses)
 
     @cached_property
-    def _model(self) -> Model:
+    def _model(self) -> BackgroundModel:
         return self.null.model
 
     def fits(self, counts: Array) -> ShapeFits:
-        """Signal yield at each mass and its significance, for every row of ``counts`` [toy, bin].
+        """Signal yield at each mass and its significance, for many spectra.
 
         An excess is fitted. A deficit gets Rao's score test and its one-step yield, asymptotically the same: the
         likelihood of a negative yield ends where a bin without events would expect less than none, so that in sparse
-        spectra it often has no maximum at all.
+        spectra it often has no maximum at all. A spurious signal is added to the error of the yield in quadrature, and
+        Z is smaller in proportion.
+
+        Parameters
+        ----------
+        counts
+            [toy, bin]: events.
+
+        Returns
+        -------
+        ShapeFits
         """
         alone = fit_batch(self._model, counts)
         z, yields, errors = _score(self._model, counts, alone, self.templates)
@@ -99,21 +127,38 @@ class ShapeSearch(_Search):
             z[rows, columns] = np.where(fit.converged, np.sqrt(q), np.nan)
             yields[rows, columns], errors[rows, columns] = fit.signal, fit.signal_error
         z[~alone.converged] = np.nan
+        if self.spurious is not None:
+            z = z / np.sqrt(1 + (self.spurious / errors) ** 2)
         return ShapeFits(z, yields, errors)
 
     def local_z(self, counts: Array) -> Array:
+        """Signed local significances.
+
+        Parameters
+        ----------
+        counts
+            [toy, bin]: events.
+
+        Returns
+        -------
+        Array
+            [toy, hypothesis]; NaN where a fit failed.
+        """
         return self.fits(counts).z
 
 
 class ShapeFits(NamedTuple):
-    """[toy, mass] each."""
+    """Fits of a signal in many spectra at many masses."""
 
     z: Array
+    """[toy, mass]: signed significance."""
     yields: Array
+    """[toy, mass]: signal events."""
     errors: Array
+    """[toy, mass]: of the yields, statistical."""
 
 
-def _score(model: Model, counts: Array, alone: BatchFit, templates: Array) -> tuple[Array, Array, Array]:
+def _score(model: BackgroundModel, counts: Array, alone: BatchFit, templates: Array) -> tuple[Array, Array, Array]:
     """Score statistic, one-step yield and its error [toy, mass], the background parameters profiled."""
     mu, slope = model.expected_and_slope(alone.phi)
     # Rows whose fit failed are thrown away by the caller; a singular matrix in them must not stop the others.
@@ -129,31 +174,58 @@ def _score(model: Model, counts: Array, alone: BatchFit, templates: Array) -> tu
 
 @dataclass(frozen=True, eq=False)
 class WindowSearch(_Search):
-    """Counting in mass windows, each against a fit that masks it; Z from the Poisson-constrained closed form."""
+    """Counting in mass windows, each against a fit that masks it; Z from the closed form."""
 
     windows: tuple[Interval, ...]
+    """Mass intervals at bin edges, GeV."""
+    constraint: Constraint = "poisson"
+    """How the background is known, see :func:`~jepa_coffea.bumphunt.significance.counting_significance`."""
+    function_errors: tuple[float, ...] = ()
+    """[window]: relative error of the background from the choice of the function; empty for none."""
 
     ordered = False
 
     def __post_init__(self) -> None:
+        if self.function_errors and len(self.function_errors) != len(self.windows):
+            msg = f"expected one function error for each of {len(self.windows)} windows, got {self.function_errors}"
+            raise HistogramError(msg)
         for window in self.windows:
             check_sidebands(self.spectrum, self.spectrum.inside(window), window)
 
     @property
     def labels(self) -> tuple[str, ...]:
+        """The windows."""
         return tuple(f"{low:g} to {high:g}" for low, high in self.windows)
 
     @cached_property
-    def _models(self) -> list[tuple[npt.NDArray[np.bool_], Model]]:
+    def _models(self) -> list[tuple[npt.NDArray[np.bool_], BackgroundModel]]:
         masks = [self.spectrum.inside(window) for window in self.windows]
         n, function = self.spectrum, get_function(self.function)
         return [(mask, reference_model(function, self.sqrt_s, n.edges, n.counts, ~mask)) for mask in masks]
 
     def local_z(self, counts: Array) -> Array:
-        return np.stack([self._window_z(counts, mask, model) for mask, model in self._models], axis=1)
+        """Signed local significances.
 
-    @staticmethod
-    def _window_z(counts: Array, mask: npt.NDArray[np.bool_], model: Model) -> Array:
+        Parameters
+        ----------
+        counts
+            [toy, bin]: events.
+
+        Returns
+        -------
+        Array
+            [toy, window]; NaN where a fit failed.
+        """
+        errors = self.function_errors or (0.0,) * len(self.windows)
+        columns = [
+            self._window_z(counts, mask, model, error)
+            for (mask, model), error in zip(self._models, errors, strict=True)
+        ]
+        return np.stack(columns, axis=1)
+
+    def _window_z(
+        self, counts: Array, mask: npt.NDArray[np.bool_], model: BackgroundModel, function_error: float
+    ) -> Array:
         fit = fit_batch(model.bins(~mask), counts[:, ~mask])
         # A toy whose data leave a direction of the parameters open has no background uncertainty: a failed fit.
         good = fit.converged.copy()
@@ -162,8 +234,9 @@ class WindowSearch(_Search):
         yields, slope = model.bins(mask).expected_and_slope(fit.phi[good])
         total = slope.sum(axis=1)
         spread = np.linalg.solve(fit.information[good], total[..., None])[..., 0]
-        sigma = np.sqrt(np.einsum("rp,rp->r", total, spread))
-        z[good] = counting_significance(counts[good][:, mask].sum(axis=1), yields.sum(axis=1), sigma)
+        b = yields.sum(axis=1)
+        sigma = np.sqrt(np.einsum("rp,rp->r", total, spread) + (function_error * b) ** 2)
+        z[good] = counting_significance(counts[good][:, mask].sum(axis=1), b, sigma, self.constraint)
         return z
 
 
@@ -173,10 +246,11 @@ class ChosenSearch:
 
     searches: dict[str, ShapeSearch | WindowSearch]
     """The same search with each function."""
-    rules: tuple[OrderRule, ...]
+    rules: tuple[FTestRule, ...]
 
     @property
     def ordered(self) -> bool:
+        """As the search itself."""
         return self._chosen.ordered
 
     @cached_property
@@ -186,10 +260,12 @@ class ChosenSearch:
 
     @property
     def name(self) -> str:
+        """What was searched."""
         return self._chosen.name + ", function chosen in each spectrum"
 
     @property
     def spectrum(self) -> Spectrum:
+        """The data."""
         return self._chosen.spectrum
 
     @property
@@ -199,9 +275,22 @@ class ChosenSearch:
 
     @property
     def labels(self) -> tuple[str, ...]:
+        """One for each hypothesis."""
         return self._chosen.labels
 
     def local_z(self, counts: Array) -> Array:
+        """Signed local significances, each with the function that its spectrum asks for.
+
+        Parameters
+        ----------
+        counts
+            [toy, bin]: events.
+
+        Returns
+        -------
+        Array
+            [toy, hypothesis]; NaN where a fit failed.
+        """
         chosen = richest(self.rules, counts)
         z = np.full((len(counts), len(self.labels)), np.nan)
         for name in np.unique(chosen):
@@ -211,7 +300,19 @@ class ChosenSearch:
         return z
 
 
-def chosen_anew(search: ShapeSearch | WindowSearch, rules: Sequence[OrderRule]) -> ChosenSearch:
-    """``search`` with its function chosen in every spectrum: the richest of what the rules, one a window, choose."""
+def chosen_anew(search: ShapeSearch | WindowSearch, rules: Sequence[FTestRule]) -> ChosenSearch:
+    """A search with its function chosen in every spectrum.
+
+    Parameters
+    ----------
+    search
+        With any function.
+    rules
+        One for each window; the richest of what they choose is taken.
+
+    Returns
+    -------
+    ChosenSearch
+    """
     names = max((rule.functions for rule in rules), key=len)
     return ChosenSearch({name: replace(search, function=name) for name in names}, tuple(rules))

@@ -9,7 +9,7 @@ background staying non-negative.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +19,33 @@ from jepa_coffea.errors import HistogramError
 
 Array = npt.NDArray[np.float64]
 
+Constraint: TypeAlias = Literal["poisson", "gaussian"]
+"""How a background is known beside its uncertainty."""
+
 
 def z_value(p: npt.ArrayLike) -> Array:
-    """One-sided p-value -> significance in Gaussian standard deviations; p > 0.5 gives a negative one."""
+    """Significance of a one-sided p-value.
+
+    Parameters
+    ----------
+    p
+        [...]: between 0 and 1.
+
+    Returns
+    -------
+    Array
+        [...]: standard deviations of a Gaussian; negative for p > 0.5.
+
+    Raises
+    ------
+    HistogramError
+        For anything outside 0 to 1, NaN included.
+
+    Examples
+    --------
+    >>> float(z_value(0.5))
+    0.0
+    """
     p = np.asarray(p, dtype=float)
     if np.any(~((p >= 0) & (p <= 1))):
         msg = f"a p-value lies in [0, 1], got {p}"
@@ -30,7 +54,25 @@ def z_value(p: npt.ArrayLike) -> Array:
 
 
 def p_value(z: npt.ArrayLike, side: Literal["excess", "deficit"] = "excess") -> Array:
-    """Significance -> one-sided p-value: of an excess at least this large, or of a deficit at least this deep."""
+    """One-sided p-value of a significance.
+
+    Parameters
+    ----------
+    z
+        [...]: standard deviations.
+    side
+        An excess at least this large, or a deficit at least this deep.
+
+    Returns
+    -------
+    Array
+        [...].
+
+    Examples
+    --------
+    >>> round(float(p_value(3.0)), 5)
+    0.00135
+    """
     sign = {"excess": 1.0, "deficit": -1.0}[side]
     return np.asarray(stats.norm.sf(sign * np.asarray(z, dtype=float)))
 
@@ -39,16 +81,40 @@ def counting_significance(
     n: npt.ArrayLike,
     b: npt.ArrayLike,
     sigma_b: npt.ArrayLike,
-    constraint: Literal["poisson", "gaussian"] = "poisson",
+    constraint: Constraint = "poisson",
 ) -> Array:
     """Significance Z of ``n`` observed events over ``b`` expected with absolute uncertainty ``sigma_b``.
 
-    Broadcasts over arrays. Negative for a deficit, 0 at ``n == b``. ``sigma_b = 0`` is a known background; then
-    ``b = 0`` with ``n > 0`` is infinitely significant and says so (inf). ``n`` may be fractional (Asimov data).
-    A background that is only known to be about 0 (``b = 0``, ``sigma_b > 0``) has no Poisson measurement behind it
-    (its auxiliary count would be 0 at an exposure of 0): any ``n`` is then Z = 0 for ``"poisson"``.
+    The arguments broadcast against each other.
 
-    Raises HistogramError for negative or NaN input.
+    Parameters
+    ----------
+    n
+        Observed events; they may be fractional (Asimov data).
+    b
+        Expected background events. A background that is only known to be about 0 (``b = 0``, ``sigma_b > 0``) has no
+        Poisson measurement behind it: any ``n`` is then Z = 0 for ``"poisson"``.
+    sigma_b
+        Absolute uncertainty of ``b``; 0 is a known background.
+    constraint
+        How the background is known; see the module.
+
+    Returns
+    -------
+    Array
+        Negative for a deficit, 0 at ``n == b``; inf where a known background of 0 meets events.
+
+    Raises
+    ------
+    HistogramError
+        For negative or NaN input.
+
+    Examples
+    --------
+    >>> round(float(counting_significance(150, 100, 10)), 3)
+    3.173
+    >>> round(float(counting_significance(150, 100, 10, "gaussian")), 3)
+    3.289
     """
     count, mean, sigma = np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in (n, b, sigma_b)))
     for name, value in (("n", count), ("b", mean), ("sigma_b", sigma)):

@@ -1,4 +1,8 @@
-"""A binned spectrum, checked once so that everything after it can trust it."""
+"""A binned spectrum, checked once so that everything after it can trust it.
+
+Bins and windows are half open everywhere: an event at the lower edge is inside, one at the upper edge is not. What lies
+at or beyond the last edge is overflow and no part of a spectrum.
+"""
 
 from __future__ import annotations
 
@@ -40,14 +44,32 @@ class Spectrum:
 
     @property
     def centres(self) -> Array:
+        """[bin], GeV."""
         return (self.edges[:-1] + self.edges[1:]) / 2
 
     @property
     def widths(self) -> Array:
+        """[bin], GeV."""
         return np.diff(self.edges)
 
     def inside(self, interval: Interval) -> npt.NDArray[np.bool_]:
-        """Mask [bin] of the bins of an interval, whose ends must be bin edges."""
+        """Which bins belong to an interval.
+
+        Parameters
+        ----------
+        interval
+            Lower and upper end, GeV; both must be bin edges.
+
+        Returns
+        -------
+        Array
+            [bin] mask.
+
+        Raises
+        ------
+        HistogramError
+            If an end is no bin edge, or the ends are not in order.
+        """
         low, high = interval
         if not low < high:
             msg = f"an interval needs low < high, got {low:g} to {high:g}"
@@ -64,16 +86,48 @@ class Spectrum:
         return (self.edges[:-1] >= low - tolerance) & (self.edges[1:] <= high + tolerance)
 
     def within(self, interval: Interval) -> Spectrum:
-        """Only the bins of an interval."""
+        """Only the bins of an interval.
+
+        Parameters
+        ----------
+        interval
+            As in :meth:`inside`.
+
+        Returns
+        -------
+        Spectrum
+        """
         chosen = np.flatnonzero(self.inside(interval))
         return Spectrum(self.counts[chosen], self.edges[chosen[0] : chosen[-1] + 2])
 
     def total(self, interval: Interval | None = None) -> float:
+        """Number of events.
+
+        Parameters
+        ----------
+        interval
+            As in :meth:`inside`; by default all bins.
+
+        Returns
+        -------
+        float
+        """
         return float(self.counts.sum() if interval is None else self.counts[self.inside(interval)].sum())
 
 
 def check_edges(edges: Array) -> None:
-    """Raise HistogramError unless ``edges`` is one rising row of finite numbers."""
+    """Refuse edges that are no rising row of finite numbers.
+
+    Parameters
+    ----------
+    edges
+        [bin + 1].
+
+    Raises
+    ------
+    HistogramError
+        If they are not.
+    """
     if edges.ndim != 1 or len(edges) < 2:
         msg = f"edges must be one row of at least two numbers, got shape {edges.shape}"
         raise HistogramError(msg)
@@ -90,10 +144,28 @@ SpectrumLike: TypeAlias = "Spectrum | hist.Hist | tuple[npt.ArrayLike, npt.Array
 
 
 def as_spectrum(data: SpectrumLike) -> Spectrum:
-    """A Spectrum from a one-dimensional ``hist.Hist`` of unweighted events, or from ``(counts, edges)``.
+    """A spectrum of a histogram, or of counts and edges.
 
-    Under- and overflow are not part of the spectrum. Raises HistogramError for weighted histograms: a Poisson
-    likelihood of weighted sums gives uncertainties that mean nothing.
+    Parameters
+    ----------
+    data
+        One-dimensional ``hist.Hist`` of unweighted events, whose under- and overflow are left out, or
+        ``(counts, edges)``.
+
+    Returns
+    -------
+    Spectrum
+
+    Raises
+    ------
+    HistogramError
+        For weighted histograms, as a Poisson likelihood of weighted sums gives uncertainties that mean nothing, and for
+        counts and edges that cannot be used.
+
+    Examples
+    --------
+    >>> as_spectrum(([12, 7, 3], [1000, 1200, 1500, 1900])).total((1000, 1500))
+    19.0
     """
     if isinstance(data, Spectrum):
         return data

@@ -6,8 +6,8 @@ there are or in which order they answer, and a run that was interrupted continue
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 from rich.progress import Progress
 
-from jepa_coffea.bumphunt.likelihood import Array
+from jepa_coffea.bumphunt.ledger import Ledger
+from jepa_coffea.bumphunt.newton import Array
 from jepa_coffea.bumphunt.searches import Search
 from jepa_coffea.errors import FitError, HistogramError
+from jepa_coffea.files import digest
 
 Family = Sequence[Search]
 """Searches on nested selections of the same events, loosest first; different families share no events."""
@@ -27,7 +29,18 @@ BATCH = 250
 
 
 def check_family(family: Family) -> None:
-    """Raise HistogramError unless the spectra have the same bins and each holds no more events than the one before."""
+    """Refuse spectra that are no nested selections of the same events.
+
+    Parameters
+    ----------
+    family
+        Loosest first.
+
+    Raises
+    ------
+    HistogramError
+        Unless they have the same bins and each holds no more events than the one before.
+    """
     for loose, tight in pairwise(family):
         if not np.array_equal(loose.spectrum.edges, tight.spectrum.edges):
             msg = f"nested spectra need the same edges; {loose.name} and {tight.name} differ"
@@ -40,7 +53,22 @@ def check_family(family: Family) -> None:
 
 
 def draw(family: Family, toys: int, rng: np.random.Generator) -> list[Array]:
-    """Pseudo-data [toy, bin] of each search: the events that two neighbours differ by are drawn independently."""
+    """Pseudo-data of each search: the events that two neighbours differ by are drawn independently.
+
+    Parameters
+    ----------
+    family
+        Loosest first.
+    toys
+        How many.
+    rng
+        Random numbers.
+
+    Returns
+    -------
+    list of Array
+        [toy, bin] for each search.
+    """
     means = [search.null.expected for search in family]
     counts = rng.poisson(means[-1], (toys, len(means[-1]))).astype(float)
     drawn = [counts]
@@ -52,7 +80,24 @@ def draw(family: Family, toys: int, rng: np.random.Generator) -> list[Array]:
 
 
 def batch_of_toys(families: Sequence[Family], toys: int, seed: int, index: int) -> Array:
-    """[toy, hypothesis]: local significances of all hypotheses of all searches in toys of one batch."""
+    """Local significances in the toys of one batch.
+
+    Parameters
+    ----------
+    families
+        What was searched.
+    toys
+        How many.
+    seed
+        Of the whole run.
+    index
+        Of the batch; seed and index together make its random numbers.
+
+    Returns
+    -------
+    Array
+        [toy, hypothesis]: of all hypotheses of all searches.
+    """
     rng = np.random.default_rng([seed, index])
     columns = []
     for family in families:
@@ -70,26 +115,50 @@ def run_toys(
     folder: str | Path | None = None,
     progress: bool = False,
 ) -> Array:
-    """[toy, hypothesis]: local significances of ``toys`` pseudo-experiments; NaN in toys with a failed fit.
+    """Local significances of pseudo-experiments in which every fit is redone.
 
-    client: a Dask client to spread the batches over. folder: keep finished batches there and do not redo them.
-    progress: show a bar.
-    Raises FitError when more than 2 % of the toys have a fit that did not converge.
+    Parameters
+    ----------
+    families
+        What was searched.
+    toys
+        How many pseudo-experiments.
+    seed
+        Of their random numbers.
+    client
+        A Dask client to spread the batches over.
+    folder
+        Keep finished batches there and do not redo them.
+    progress
+        Show a bar.
+
+    Returns
+    -------
+    Array
+        [toy, hypothesis]; NaN in toys with a failed fit.
+
+    Raises
+    ------
+    HistogramError
+        For families that are none, and unless there is at least one toy.
+    FitError
+        When more than 2 % of the toys have a fit that did not converge.
     """
+    if toys < 1:
+        msg = f"a global p-value needs at least one toy, got {toys}; leave it out to do without"
+        raise HistogramError(msg)
     for family in families:
         check_family(family)
     sizes = [min(BATCH, toys - first) for first in range(0, toys, BATCH)]
-    store = _Store(folder, families, seed)
-    found = {index: store.load(index, size) for index, size in enumerate(sizes)}
-    missing = [index for index, z in found.items() if z is None]
+    ledger = Ledger(None if folder is None else Path(folder) / f"toys-{_key(families, seed)}.jsonl")
+    missing = [index for index, size in enumerate(sizes) if _batch_name(index, size) not in ledger]
     work = _here if client is None else _dask(client)
     with Progress(transient=True, disable=not progress) as bars:
         bar = bars.add_task("toys", total=len(missing))
         for index, z in work([(families, sizes[index], seed, index) for index in missing]):
-            store.save(index, z)
-            found[index] = z
+            ledger.add(_batch_name(index, sizes[index]), z.tolist())
             bars.advance(bar)
-    result = np.concatenate([z for z in found.values() if z is not None])
+    result = np.concatenate([np.array(ledger[_batch_name(index, size)]) for index, size in enumerate(sizes)])
     failed = int(np.isnan(result).any(axis=1).sum())
     if failed > 0.02 * toys:
         msg = (
@@ -123,36 +192,17 @@ def _dask(client: Any) -> Work:
     return work
 
 
-class _Store:
-    """Finished batches on disk, under a name that changes with anything that would change their numbers."""
+def _batch_name(index: int, size: int) -> str:
+    return f"batch {index} of {size}"
 
-    def __init__(self, folder: str | Path | None, families: Sequence[Family], seed: int) -> None:
-        self.folder = None if folder is None else Path(folder)
-        digest = hashlib.sha256(str(seed).encode())
-        for family in families:
-            for search in family:
-                digest.update(repr((search.name, search.labels, search.null.function, len(family))).encode())
-                for array in (search.spectrum.edges, search.spectrum.counts, search.null.expected):
-                    digest.update(array.tobytes())
-                digest.update(search.local_z(search.spectrum.counts[None]).tobytes())
-        self.key = digest.hexdigest()[:16]
 
-    def _path(self, index: int, folder: Path) -> Path:
-        return folder / f"toys-{self.key}-{index:05d}.npy"
-
-    def load(self, index: int, size: int) -> Array | None:
-        if self.folder is None or not self._path(index, self.folder).exists():
-            return None
-        z: Array = np.load(self._path(index, self.folder), allow_pickle=False)
-        return z if len(z) == size else None
-
-    def save(self, index: int, z: Array) -> None:
-        if self.folder is None:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(index, self.folder)
-        # Written beside and renamed: an interrupted run leaves no half batch behind.
-        temporary = path.with_suffix(".tmp")
-        with temporary.open("wb") as file:
-            np.save(file, z, allow_pickle=False)
-        temporary.replace(path)
+def _key(families: Sequence[Family], seed: int) -> str:
+    """Changes with anything that would change the numbers of the toys."""
+    parts: list[Any] = [version("jepa-coffea"), seed]
+    for family in families:
+        for search in family:
+            arrays = (search.spectrum.edges, search.spectrum.counts, search.null.expected)
+            observed = search.local_z(search.spectrum.counts[None])
+            numbers = [array.tolist() for array in (*arrays, observed)]
+            parts.append([search.name, search.labels, search.null.function, len(family), numbers])
+    return digest(*parts)

@@ -8,13 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jepa_coffea.clusters.client import ClusterClient, connect
+from jepa_coffea.clusters.client import ClusterClient, ClusterError, connect
 from jepa_coffea.clusters.settings import exports
-from jepa_coffea.errors import JepaCoffeaError
-
-
-class BatchError(JepaCoffeaError, RuntimeError):
-    """A batch system that cannot be used from here."""
 
 
 def slurm(
@@ -30,6 +25,8 @@ def slurm(
     prologue: Sequence[str] = (),
     models: Iterable[str | Path] = (),
     pool: int | None = None,
+    worker_ports: str | None = None,
+    scheduler_port: int | None = None,
     **options: Any,
 ) -> ClusterClient:
     """Workers in SLURM jobs; jobs that end or are killed are replaced for as long as the client lives.
@@ -52,13 +49,24 @@ def slurm(
         Model files to put on every worker.
     pool
         Processes on this machine for opening files and adding up results; default: 2 with GPUs, none without.
-    options
+    worker_ports
+        Range of ports, ``"10000:10100"``, where a firewall leaves only some open.
+    scheduler_port
+        Port of the scheduler, for the same reason.
+    **options
         For :class:`dask_jobqueue.SLURMCluster`, such as ``interface`` or ``log_directory``.
+
+    Returns
+    -------
+    ClusterClient
+        Ends the jobs when it is closed.
 
     Raises
     ------
-    BatchError
+    ClusterError
         If dask-jobqueue is missing.
+    ValueError
+        If more than one GPU a job is asked for.
     """
     gres = [f"--gres=gpu:{_one(gpus)}"] if gpus else []
     start = partial(
@@ -68,7 +76,7 @@ def slurm(
         walltime=walltime,
         job_cpu=cores,
         job_extra_directives=[*gres, *directives],
-        **_worker(gpus, cores, memory, prologue, options),
+        **_worker(gpus, cores, memory, prologue, worker_ports, scheduler_port, options),
     )
     return _start(start, jobs, gpus, models, pool)
 
@@ -84,24 +92,59 @@ def htcondor(
     prologue: Sequence[str] = (),
     models: Iterable[str | Path] = (),
     pool: int | None = None,
+    worker_ports: str | None = None,
+    scheduler_port: int | None = None,
     **options: Any,
 ) -> ClusterClient:
-    """Workers in HTCondor jobs; parameters as for :func:`slurm`.
+    """Workers in HTCondor jobs; jobs that end or are killed are replaced for as long as the client lives.
 
-    ``directives`` are entries of the submit description, such as ``{"+JobFlavour": '"workday"'}``.
+    Parameters
+    ----------
+    jobs, gpus, cores, memory
+        As for :func:`slurm`.
+    disk
+        Of a job.
+    directives
+        Entries of the submit description, such as ``{"+JobFlavour": '"workday"'}``.
+    prologue, models, pool, worker_ports, scheduler_port
+        As for :func:`slurm`.
+    **options
+        For :class:`dask_jobqueue.HTCondorCluster`.
+
+    Returns
+    -------
+    ClusterClient
+        Ends the jobs when it is closed.
+
+    Raises
+    ------
+    ClusterError
+        If dask-jobqueue is missing.
+    ValueError
+        If more than one GPU a job is asked for.
     """
     request = {"request_gpus": str(_one(gpus)), "RequestCpus": str(cores)} if gpus else {}
     start = partial(
         _cluster("HTCondorCluster"),
         disk=disk,
         job_extra_directives={**request, **(directives or {})},
-        **_worker(gpus, cores, memory, prologue, options),
+        **_worker(gpus, cores, memory, prologue, worker_ports, scheduler_port, options),
     )
     return _start(start, jobs, gpus, models, pool)
 
 
 def job_script(client: ClusterClient) -> str:
-    """The script that each job of a batch client runs."""
+    """The script that each job of a batch client runs.
+
+    Parameters
+    ----------
+    client
+        Of :func:`slurm` or :func:`htcondor`, also with no jobs.
+
+    Returns
+    -------
+    str
+    """
     return str(client.cluster.job_script())
 
 
@@ -110,7 +153,7 @@ def _cluster(name: str) -> Any:
         return getattr(importlib.import_module("dask_jobqueue"), name)
     except ImportError:
         msg = "batch systems need dask-jobqueue: pip install 'jepa-coffea[jobqueue]'"
-        raise BatchError(msg) from None
+        raise ClusterError(msg) from None
 
 
 def _one(gpus: int) -> int:
@@ -120,17 +163,27 @@ def _one(gpus: int) -> int:
     return gpus
 
 
-def _worker(gpus: int, cores: int, memory: str, prologue: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
+def _worker(
+    gpus: int,
+    cores: int,
+    memory: str,
+    prologue: Sequence[str],
+    worker_ports: str | None,
+    scheduler_port: int | None,
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
     """What all batch systems have in common: processes of one thread, thread caps, the GPU as a Dask resource."""
     resources = ["--resources GPU=1"] if gpus else []
+    ports = [f"--worker-port {worker_ports}", f"--nanny-port {worker_ports}"] if worker_ports else []
+    listen = {"port": scheduler_port} if scheduler_port else {}
     return {
         "cores": 1 if gpus else cores,
         "processes": 1 if gpus else cores,
         "memory": memory,
         "job_script_prologue": [*exports(), *prologue],
         **options,
-        "worker_extra_args": [*resources, *options.get("worker_extra_args", [])],
-        "scheduler_options": {"dashboard_address": ":0", **options.get("scheduler_options", {})},
+        "worker_extra_args": [*resources, *ports, *options.get("worker_extra_args", [])],
+        "scheduler_options": {"dashboard_address": ":0", **listen, **options.get("scheduler_options", {})},
     }
 
 

@@ -13,6 +13,11 @@ from distributed import Client, Nanny
 
 from jepa_coffea.clusters.models import ship_model
 from jepa_coffea.clusters.settings import CAPS, settings
+from jepa_coffea.errors import JepaCoffeaError
+
+
+class ClusterError(JepaCoffeaError, RuntimeError):
+    """A cluster that cannot be started from here, does not answer, or is gone."""
 
 
 class ClusterClient(Client):
@@ -21,7 +26,18 @@ class ClusterClient(Client):
     pool: tuple[Nanny, ...] = ()
 
     def close(self, *args: Any, **kwargs: Any) -> Any:
-        """Stop the pool, the client and the cluster."""
+        """Stop the pool, the client and the cluster.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            For :meth:`distributed.Client.close`.
+
+        Returns
+        -------
+        None
+            Or what to await, in asynchronous code.
+        """
         if self.status == "closed":
             return None
         pool, self.pool = self.pool, ()
@@ -35,9 +51,20 @@ class ClusterClient(Client):
 
 
 def connect(start: Callable[[], Any], models: Iterable[str | Path], pool: int) -> ClusterClient:
-    """A client of the cluster that ``start`` gives, with the models shipped, and ``pool`` processes on this machine.
+    """A client with the models shipped to its workers.
 
-    The pool opens files and adds up results; see :func:`jepa_coffea.processing.run.run`.
+    Parameters
+    ----------
+    start
+        Gives the cluster.
+    models
+        Model files to put on every worker.
+    pool
+        Processes on this machine that open files and add up results; see :func:`jepa_coffea.processing.run.run`.
+
+    Returns
+    -------
+    ClusterClient
     """
     with dask.config.set(settings()):
         client = ClusterClient(start())
@@ -53,7 +80,20 @@ def connect(start: Callable[[], Any], models: Iterable[str | Path], pool: int) -
 
 
 async def start_pool(address: str, count: int) -> tuple[Nanny, ...]:
-    """Start processes for what needs no GPU, in this process's event loop."""
+    """Start processes for what needs no GPU, in this process's event loop.
+
+    Parameters
+    ----------
+    address
+        Of the scheduler.
+    count
+        How many.
+
+    Returns
+    -------
+    tuple of Nanny
+        One a process.
+    """
     options = {"nthreads": 1, "resources": {"POOL": 1}, "env": CAPS, "memory_limit": 0, "silence_logs": WARNING}
     return tuple(await gather(*(Nanny(address, name=f"pool-{number}", **options) for number in range(count))))
 

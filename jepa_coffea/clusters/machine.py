@@ -10,9 +10,8 @@ from typing import Any
 
 from distributed import LocalCluster
 
-from jepa_coffea.clusters.client import ClusterClient, connect
+from jepa_coffea.clusters.client import ClusterClient, ClusterError, connect
 from jepa_coffea.clusters.settings import CAPS
-from jepa_coffea.encoder.providers import ProviderError
 
 
 def local(n_workers: int | None = None, *, models: Iterable[str | Path] = (), **options: Any) -> ClusterClient:
@@ -24,8 +23,13 @@ def local(n_workers: int | None = None, *, models: Iterable[str | Path] = (), **
         How many; default: the cores that this process may use.
     models
         Model files to put on every worker.
-    options
+    **options
         For :class:`distributed.LocalCluster`, such as ``memory_limit``.
+
+    Returns
+    -------
+    ClusterClient
+        Closes the cluster when it is closed.
     """
     count = n_workers or len(os.sched_getaffinity(0))
     start = partial(
@@ -50,19 +54,24 @@ def cuda(
         Model files to put on every worker.
     pool
         Processes for opening files and adding up results.
-    options
+    **options
         For :class:`dask_cuda.LocalCUDACluster`.
+
+    Returns
+    -------
+    ClusterClient
+        Closes the cluster when it is closed.
 
     Raises
     ------
-    ProviderError
+    ClusterError
         If dask-cuda is missing.
     """
     try:
         from dask_cuda import LocalCUDACluster
     except ImportError:
         msg = "clusters.cuda needs dask-cuda: pip install 'jepa-coffea[gpu,cuda]'"
-        raise ProviderError(msg) from None
+        raise ClusterError(msg) from None
     # dask-cuda gives each worker its own CUDA_VISIBLE_DEVICES, but declares no resource.
     start = partial(
         LocalCUDACluster,

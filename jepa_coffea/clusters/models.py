@@ -1,57 +1,71 @@
-"""Model files on workers: sent by value, checked by hash, there before the first task, on late joiners as well."""
+"""Model files on workers: sent by value, kept by hash, there before the first task, on late joiners as well."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
 from distributed import WorkerPlugin
 
 from jepa_coffea.encoder.card import ModelError
-from jepa_coffea.encoder.session import file_hash
+from jepa_coffea.encoder.model_files import resolve, shipped_folder
+from jepa_coffea.files import file_hash, write_bytes
 
 
 class ModelPlugin(WorkerPlugin):
-    """Puts a model file into the local directory of every worker, where embedders look for it.
+    """Puts a model file where embedders on a worker look for it.
+
+    Two files of one name, and a file that was exported again, live side by side.
 
     Parameters
     ----------
-    path
-        The file on the client.
+    file
+        Name of the file.
+    content
+        Its bytes.
     """
 
     idempotent = True
 
-    def __init__(self, path: Path) -> None:
-        self.file = path.name
-        self.content = path.read_bytes()
-        self.digest = hashlib.sha256(self.content).hexdigest()
-        self.name = f"jepa-coffea-{self.file}"
+    def __init__(self, file: str, content: bytes) -> None:
+        self.file = file
+        self.content = content
+        self.digest = hashlib.sha256(content).hexdigest()
+        self.name = f"{shipped_folder(self.digest)}-{file}"
 
     def setup(self, worker: Any) -> None:
         """Write the file whole or not at all, and read it back.
+
+        Parameters
+        ----------
+        worker
+            The worker that starts.
 
         Raises
         ------
         ModelError
             If what is read is not what was sent; the worker then does not start.
         """
-        path = Path(worker.local_directory) / self.file
-        partial = path.with_name(f".{self.file}.part")
-        partial.write_bytes(self.content)
-        partial.replace(path)
+        path = _place(worker.local_directory, self.digest, self.file)
+        write_bytes(path, self.content)
         found = file_hash(path)
         if found != self.digest:
-            msg = f"{path} on worker {worker.address}: expected SHA-256 {self.digest}, got {found}; is its disk full?"
+            msg = f"{path} on worker {worker.address}: expected SHA-256 {self.digest}, got {found}; is its disk sound?"
             raise ModelError(msg)
 
 
-def ship_model(client: Any, path: str | Path) -> str:
+def ship_model(client: Any, model: str | Path) -> str:
     """Put a model file on all workers of a client, present and future, and check it on those that are there.
 
-    Needed for workers that share no file system with the client; an embedder finds the file by its name.
+    Needed for workers that share no file system with the client; an embedder finds the file by its hash.
+
+    Parameters
+    ----------
+    client
+        Of Dask.
+    model
+        Path of an ONNX file, or name of a shipped model.
 
     Returns
     -------
@@ -63,16 +77,25 @@ def ship_model(client: Any, path: str | Path) -> str:
     ModelError
         If the file cannot be read, or a worker has another one after all.
     """
-    path = Path(path)
-    digest = file_hash(path)
-    client.register_plugin(ModelPlugin(path))
-    found = client.run(_digest_on_worker, path.name)
-    wrong = {worker: other for worker, other in found.items() if other != digest}
+    path = resolve(model)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        msg = f"{path}: cannot read the model file ({error.strerror})"
+        raise ModelError(msg) from None
+    plugin = ModelPlugin(path.name, content)
+    client.register_plugin(plugin)
+    found = client.run(_digest_on_worker, plugin.digest, path.name)
+    wrong = {worker: other for worker, other in found.items() if other != plugin.digest}
     if wrong:
-        msg = f"{path.name}: expected SHA-256 {digest} on every worker, got {wrong}"
+        msg = f"{path.name}: expected SHA-256 {plugin.digest} on every worker, got {wrong}"
         raise ModelError(msg)
-    return digest
+    return plugin.digest
 
 
-def _digest_on_worker(name: str, dask_worker: Any) -> str:
-    return file_hash(os.path.join(dask_worker.local_directory, name))  # noqa: PTH118
+def _place(folder: str, digest: str, file: str) -> Path:
+    return Path(folder) / shipped_folder(digest) / file
+
+
+def _digest_on_worker(digest: str, file: str, dask_worker: Any) -> str:
+    return file_hash(_place(dask_worker.local_directory, digest, file))

@@ -27,7 +27,12 @@ INTERVALS = {
 
 
 def settings() -> dict[str, Any]:
-    """Settings for :func:`dask.config.set`, without those that the user's own configuration decides."""
+    """Settings for :func:`dask.config.set`, without those that the user's own configuration decides.
+
+    Returns
+    -------
+    dict
+    """
     shipped = dask.config.merge(*dask.config.defaults)
     environ = "distributed.nanny.pre-spawn-environ"
     ours = INTERVALS | {f"{environ}.{name}": value for name, value in MALLOC.items()}
@@ -39,7 +44,13 @@ def settings() -> dict[str, Any]:
 
 
 def exports() -> list[str]:
-    """The same for a shell that starts a worker, and the thread caps."""
+    """The same for a shell that starts a worker, and the thread caps.
+
+    Returns
+    -------
+    list of str
+        Lines ``export NAME=value``.
+    """
     values = CAPS | {_variable(key): value for key, value in settings().items()}
     return [f"export {name}={value}" for name, value in values.items()]
 

@@ -14,17 +14,34 @@ from rich.table import Table
 
 from jepa_coffea.encoder.card import ModelCard, card_in, load_model
 from jepa_coffea.encoder.model_files import resolve
-from jepa_coffea.encoder.session import file_hash
+from jepa_coffea.files import file_hash
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Arguments."""
+    """Give the parser this command's arguments.
+
+    Parameters
+    ----------
+    parser
+        Of the command.
+    """
     parser.add_argument("model", help="ONNX file, or name of a shipped model")
     parser.add_argument("--json", action="store_true", help="print the card as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print; 0."""
+    """Print the card and the graph.
+
+    Parameters
+    ----------
+    arguments
+        As :func:`configure` describes them.
+
+    Returns
+    -------
+    int
+        0.
+    """
     path = resolve(arguments.model)
     model = load_model(path)
     card = card_in(model, str(path))
@@ -32,22 +49,24 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         console.print_json(card.model_dump_json())
         return 0
-    console.print(summary(path, model, card))
-    console.print(particles(card))
+    console.print(_summary(path, model, card))
+    console.print(_particles(card))
     if card.results:
-        console.print(results(card))
+        console.print(_results(card))
     return 0
 
 
-def summary(path: Path, model: onnx.ModelProto, card: ModelCard) -> Table:
+def _summary(path: Path, model: onnx.ModelProto, card: ModelCard) -> Table:
     """What the model is, one property a line."""
-    table = Table(title=f"{card.name} ({path.name})", show_header=False, title_style="bold", title_justify="left")
+    table = Table(
+        title=escape(f"{card.name} ({path.name})"), show_header=False, title_style="bold", title_justify="left"
+    )
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
     source = card.provenance
     packages = ", ".join(f"{name} {version}" for name, version in sorted(source.packages.items()))
     rows = {
-        "file": f"{path.stat().st_size / 1e6:.3g} MB, {weights(model):,} weights, opset {opset(model)}",
+        "file": f"{path.stat().st_size / 1e6:.3g} MB, {_weights(model):,} weights, opset {_opset(model)}",
         "sha256": file_hash(path),
         "objective": card.objective,
         "embedding": f"{card.embedding_dim} numbers a jet"
@@ -55,6 +74,7 @@ def summary(path: Path, model: onnx.ModelProto, card: ModelCard) -> Table:
         "classes": ", ".join(card.class_names) or "none",
         "particles": f"at most {card.max_particles} a jet, the hardest; momenta "
         + ("divided by the jet's pT" if card.scaled_to_jet_pt else "in GeV as they are"),
+        "scale of the jets": f"{card.scale}, {'as searches in a mass want it' if card.scale == 'blind' else 'for tagging'}",
         "precision": card.precision,
         "parity with PyTorch": "not measured"
         if card.parity is None
@@ -76,21 +96,23 @@ def summary(path: Path, model: onnx.ModelProto, card: ModelCard) -> Table:
         table.add_row(name, escape(text))
     for node in (*model.graph.input, *model.graph.output):
         kind = "input" if node in model.graph.input else "output"
-        table.add_row(f"{kind} {node.name}", escape(shape(node)))
+        table.add_row(escape(f"{kind} {node.name}"), escape(_shape(node)))
     return table
 
 
-def particles(card: ModelCard) -> Table:
+def _particles(card: ModelCard) -> Table:
     """The fields of a particle in order."""
     table = Table(title="Fields of a particle", title_style="bold", title_justify="left")
     for header in ("#", "field", "unit", "may be absent"):
         table.add_column(header)
     for position, name in enumerate(card.fields):
-        table.add_row(str(position), name, card.units.get(name, ""), "yes" if name in card.optional_fields else "")
+        table.add_row(
+            str(position), escape(name), card.units.get(name, ""), "yes" if name in card.optional_fields else ""
+        )
     return table
 
 
-def results(card: ModelCard) -> Table:
+def _results(card: ModelCard) -> Table:
     """What it reaches, one result a line."""
     table = Table(title="Results", show_header=False, title_style="bold", title_justify="left")
     table.add_column(style="cyan")
@@ -101,7 +123,20 @@ def results(card: ModelCard) -> Table:
 
 
 def words(value: Any) -> str:
-    """A result on one line, ``accuracy 0.4786, auc 0.8541``."""
+    """A result of a card on one line.
+
+    >>> words({"accuracy": 0.47859, "auc": 0.8541})
+    'accuracy 0.4786, auc 0.8541'
+
+    Parameters
+    ----------
+    value
+        As the card has it: numbers, text, and lists and mappings of them.
+
+    Returns
+    -------
+    str
+    """
     if isinstance(value, dict):
         return ", ".join(f"{name} {words(inner)}" for name, inner in value.items())
     if isinstance(value, list):
@@ -109,7 +144,7 @@ def words(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def weights(model: onnx.ModelProto) -> int:
+def _weights(model: onnx.ModelProto) -> int:
     """Numbers stored in the graph."""
     total = 0
     for tensor in model.graph.initializer:
@@ -120,12 +155,12 @@ def weights(model: onnx.ModelProto) -> int:
     return total
 
 
-def opset(model: onnx.ModelProto) -> int:
+def _opset(model: onnx.ModelProto) -> int:
     """Version of the standard operators."""
     return max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
 
 
-def shape(node: onnx.ValueInfoProto) -> str:
+def _shape(node: onnx.ValueInfoProto) -> str:
     """Type and axes, ``float [batch, particle, 14]``."""
     tensor = node.type.tensor_type
     axes = ", ".join(axis.dim_param or str(axis.dim_value) for axis in tensor.shape.dim)

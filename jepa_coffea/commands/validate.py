@@ -1,4 +1,4 @@
-"""``jepa-coffea validate model.onnx [events.root]``: does the file do here what it did where it was made?"""
+"""``jepa-coffea validate model.onnx [events.root]``: whether a file does here what it did where it was made."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from jepa_coffea.constituents.record import LayoutError
@@ -17,32 +18,56 @@ from jepa_coffea.encoder.self_test import validate
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Arguments."""
+    """Give the parser this command's arguments.
+
+    Parameters
+    ----------
+    parser
+        Of the command.
+    """
     parser.add_argument("model", help="ONNX file, or name of a shipped model")
     parser.add_argument("events", nargs="?", type=Path, help="ROOT or parquet file whose jets to embed as well")
-    parser.add_argument("--provider", choices=get_args(Provider), default="auto")
+    parser.add_argument("--provider", choices=get_args(Provider), default="auto", help="hardware")
     parser.add_argument("--device-id", type=int, default=0, help="which GPU")
     parser.add_argument("--collection", default="FatJet", help="jet collection of the events")
     parser.add_argument("--most", type=int, default=10_000, metavar="N", help="embed at most N entries of the file")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the comparison; 0 if all outputs agree (and the jets of the file embed), else 1."""
+    """Print the comparison.
+
+    Parameters
+    ----------
+    arguments
+        As :func:`configure` describes them.
+
+    Returns
+    -------
+    int
+        0 if all outputs agree and the jets of the file embed, else 1.
+
+    Raises
+    ------
+    JepaCoffeaError
+        If the model cannot be run, or the file not be read.
+    """
     console = Console()
     encoder = OnnxEncoder(resolve(arguments.model), provider=arguments.provider, device_id=arguments.device_id)
-    table = Table("output", "jets", "difference", "tolerance", "", title=f"{encoder.card.name} on {encoder.provider}")
+    table = Table(
+        "output", "jets", "difference", "tolerance", "", title=escape(f"{encoder.card.name} on {encoder.provider}")
+    )
     agreements = validate(encoder)
     for item in agreements:
         verdict = "[green]agrees[/green]" if item.passed else "[red]DIFFERS[/red]"
-        table.add_row(item.output, str(item.jets), f"{item.relative:.1e}", f"{item.tolerance:.0e}", verdict)
+        table.add_row(escape(item.output), str(item.jets), f"{item.relative:.1e}", f"{item.tolerance:.0e}", verdict)
     console.print(table)
     passed = all(item.passed for item in agreements)
     if arguments.events is not None:
-        passed &= embed(arguments, console)
+        passed &= _embed(arguments, console)
     return 0 if passed else 1
 
 
-def embed(arguments: argparse.Namespace, console: Console) -> bool:
+def _embed(arguments: argparse.Namespace, console: Console) -> bool:
     """Embed the jets of the file and print what came out; whether any jet has an embedding."""
     import awkward as ak
     import numpy as np
@@ -59,7 +84,7 @@ def embed(arguments: argparse.Namespace, console: Console) -> bool:
     values = ak.to_numpy(ak.flatten(embedding, axis=1) if embedding.ndim == 3 else embedding)
     good = values[np.isfinite(values).all(axis=1)]
     counted = embedder.metrics()
-    table = Table(show_header=False, title=arguments.events.name, title_justify="left")
+    table = Table(show_header=False, title=escape(arguments.events.name), title_justify="left")
     rows = {
         "entries": len(events),
         "jets": counted["jets"],
@@ -77,7 +102,7 @@ def embed(arguments: argparse.Namespace, console: Console) -> bool:
     for name, value in rows.items():
         table.add_row(name, str(value))
     console.print(table)
-    return len(good) > 0
+    return len(good) > 0 or counted["jets"] == counted["empty"]
 
 
 def open_events(path: Path, most: int) -> Any:
@@ -90,6 +115,9 @@ def open_events(path: Path, most: int) -> Any:
     """
     from coffea.nanoevents import BaseSchema, NanoEventsFactory
 
+    from jepa_coffea.constituents import layouts
+
+    trees = dict.fromkeys(layout.tree for layout in layouts().values())
     options = {"schemaclass": BaseSchema, "mode": "virtual", "entry_start": 0}
     try:
         if path.suffix == ".parquet":
@@ -99,14 +127,14 @@ def open_events(path: Path, most: int) -> Any:
             return NanoEventsFactory.from_parquet(str(path), entry_stop=stop, **options).events()
         import uproot
 
-        with uproot.open(path) as file:
-            names = [name for name in ("Events", "tree", "Delphes") if name in file]
+        with uproot.open({path: None}) as file:
+            names = [name for name in trees if name in file]
             stop = min(most, file[names[0]].num_entries) if names else 0
             found = file.keys(cycle=False)
         if names:
             return NanoEventsFactory.from_root({str(path): names[0]}, entry_stop=stop, **options).events()
     except Exception as error:  # noqa: BLE001  readers raise what they like about broken files
-        msg = f"{path}: cannot be read as events ({error})"
+        msg = f"{path}: cannot be read as events ({type(error).__name__}: {error})"
         raise LayoutError(msg) from None
-    msg = f"{path}: expected a tree Events, tree or Delphes, found {found}"
+    msg = f"{path}: expected a tree {' or '.join(trees)}, found {found}"
     raise LayoutError(msg)

@@ -16,7 +16,12 @@ _clock = threading.local()
 
 
 def reading_seconds() -> float:
-    """Seconds that this thread has spent getting columns into memory, which for virtual arrays is reading the file."""
+    """Seconds that this thread has spent getting columns into memory, which for virtual arrays is reading the file.
+
+    Returns
+    -------
+    float
+    """
     return float(getattr(_clock, "seconds", 0.0))
 
 
@@ -55,13 +60,34 @@ class Columns:
         return None
 
     def has(self, collection: str, *fields: str) -> bool:
-        """Whether the events have all of these fields; reads nothing."""
+        """Whether the events have all of these fields; reads nothing.
+
+        Parameters
+        ----------
+        collection
+            Name of a collection.
+        *fields
+            Names of its fields.
+
+        Returns
+        -------
+        bool
+        """
         return all(self._find(collection, field) is not None for field in fields)
 
     def get(self, collection: str, *fields: str) -> ak.Array:
         """Column of the first of ``fields`` that exists, packed in memory and without option types.
 
-        ``field.inner`` is the field ``inner`` of a branch of records.
+        Parameters
+        ----------
+        collection
+            Name of a collection.
+        *fields
+            Spellings of one field, tried in order; ``field.inner`` is the field ``inner`` of a branch of records.
+
+        Returns
+        -------
+        ak.Array
 
         Raises
         ------
@@ -81,7 +107,22 @@ class Columns:
         raise LayoutError(msg)
 
     def top(self, field: str) -> ak.Array:
-        """Column of the record itself, as in files with one jet an entry."""
+        """Column of the record itself, as in files with one jet an entry.
+
+        Parameters
+        ----------
+        field
+            Its name.
+
+        Returns
+        -------
+        ak.Array
+
+        Raises
+        ------
+        LayoutError
+            If there is none.
+        """
         if field not in self.events.fields:
             msg = f"layout {self.layout!r}: the entries have no field {field!r}; got {self.events.fields[:20]} ..."
             raise LayoutError(msg)
@@ -118,10 +159,32 @@ def _optional(layout: Any) -> bool:
 
 
 def counts_of(column: ak.Array) -> NDArray[np.int64]:
-    """Number of entries in each event."""
+    """Number of entries in each event.
+
+    Parameters
+    ----------
+    column
+        ``events * entries``, or deeper.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, [event].
+    """
     return np.asarray(ak.num(column, axis=1), dtype=np.int64)
 
 
 def flat(column: ak.Array) -> NDArray[Any]:
-    """All values of a column, one after the other."""
+    """All values of a column, one after the other.
+
+    Parameters
+    ----------
+    column
+        Numbers, nested in any way.
+
+    Returns
+    -------
+    numpy.ndarray
+        One-dimensional.
+    """
     return np.asarray(ak.to_numpy(ak.flatten(column, axis=None)))

@@ -14,14 +14,37 @@ NEUTRAL = (0, 1, HF_ELECTROMAGNETIC, 22, 111, 130, 310, 311, 2112, 3122)
 
 
 def charge_from_pdg(pdg: NDArray[np.integer]) -> NDArray[np.float32]:
-    """Charge in e of particle-flow candidates: leptons have the sign opposite to that of their code."""
+    """Charge of particle-flow candidates: leptons have the sign opposite to that of their code.
+
+    Parameters
+    ----------
+    pdg
+        PDG code of each candidate.
+
+    Returns
+    -------
+    numpy.ndarray
+        In units of e.
+    """
     size = np.abs(pdg)
     sign = np.where((size == 11) | (size == 13), -np.sign(pdg), np.sign(pdg))
     return np.where(np.isin(size, NEUTRAL), 0, sign).astype(np.float32)
 
 
 def flags(pdg: NDArray[np.integer], charge: NDArray[Any]) -> dict[str, NDArray[np.bool_]]:
-    """The five ``is_*`` flags; whatever is neither lepton nor photon is a hadron, charged or neutral by its charge."""
+    """The five ``is_*`` flags; whatever is neither lepton nor photon is a hadron, charged or neutral by its charge.
+
+    Parameters
+    ----------
+    pdg
+        PDG code of each candidate.
+    charge
+        Its charge in e.
+
+    Returns
+    -------
+    dict of numpy.ndarray
+    """
     size = np.abs(pdg)
     electron, muon = size == 11, size == 13
     photon = (size == 22) | (size == HF_ELECTROMAGNETIC)

@@ -1,108 +1,180 @@
-"""What a layout is, and the registry of those that are known."""
+"""What a layout is: everything that this project has to know of a format of event files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+import importlib
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-import awkward as ak
+from numpy.typing import NDArray
 
 from jepa_coffea.constituents.columns import Columns, flat
 from jepa_coffea.constituents.kinematics import cartesian
-from jepa_coffea.constituents.nesting import nest_like
+from jepa_coffea.constituents.ragged import Ragged, Table
 from jepa_coffea.constituents.record import FIELDS, LayoutError
 
-ReadParticles = Callable[[Columns, str, Collection[str]], ak.Array]
-ReadJets = Callable[[Columns, str], ak.Array]
+ReadParticles = Callable[[Columns, str, Collection[str]], Ragged]
+ReadJets = Callable[[Columns, str], Table]
+Recognise = Callable[[Columns], bool]
 
 
-def jets_from_pt_eta_phi_mass(columns: Columns, collection: str) -> ak.Array:
-    """Jets as ``px py pz energy`` from the four fields that NanoAOD-like collections have."""
-    pt, eta, phi, mass = (columns.get(collection, name) for name in ("pt", "eta", "phi", "mass"))
-    return nest_like(cartesian(flat(pt), flat(eta), flat(phi), flat(mass)), pt)
+def _no_raw_pt(columns: Columns, collection: str) -> None:  # noqa: ARG001  the signature of those that know
+    return None
+
+
+JET_SPELLING = {"pt": "pt", "eta": "eta", "phi": "phi", "mass": "mass"}
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How one kind of file holds the constituents of its jets."""
+    """How one kind of file holds its jets and their constituents; made by :func:`register`."""
 
     name: str
     fields: tuple[str, ...]
     """What it can give of a particle; see ``record.FIELDS``."""
-    recognise: Callable[[Columns], bool]
+    recognise: Recognise
     """Whether events look like this layout, from their field names alone."""
     particles: ReadParticles
-    """``(columns, collection, fields)`` to ``events * jets * particles`` with (at least) these fields, in any order."""
-    jets: ReadJets = jets_from_pt_eta_phi_mass
-    """``(columns, collection)`` to ``events * jets`` with ``px py pz energy``."""
-    depth: int = 3
-    """Dimensions of what ``particles`` gives: 3, or 2 for files with one jet an entry."""
+    """``(columns, collection, fields)`` to all particles of all jets, with (at least) these fields, in any order."""
+    jets: ReadJets | None = None
+    """``(columns, collection)`` to ``px py pz energy`` of all jets in GeV, [jet]; None: from pT, eta, phi, mass."""
+    single: bool = False
+    """One jet an entry, instead of a list of jets an event."""
+    tree: str = "Events"
+    """Name of the tree in ROOT files."""
+    schema: str = "coffea.nanoevents:NanoAODSchema"
+    """coffea's schema for the files, ``module:name``; it is imported when it is used."""
+    jet_spelling: Mapping[str, str] = field(default_factory=lambda: dict(JET_SPELLING))
+    """Name of ``pt``, ``eta``, ``phi`` and ``mass`` of a jet in these files."""
+    raw_pt: Callable[[Columns, str], NDArray[Any] | None] = _no_raw_pt
+    """``(columns, collection)`` to the pT of all jets before energy corrections, GeV, which the particles must add up
+    to; or None where the file does not say."""
+    branches: str = ".*"
+    """Regular expression for the branches that hold jets and particles: files have a thousand others."""
     description: str = ""
+
+    def spellings(self, name: str) -> tuple[str, str]:
+        """Field names to look for, the file's own first.
+
+        Parameters
+        ----------
+        name
+            ``pt``, ``eta``, ``phi`` or ``mass`` of a jet.
+
+        Returns
+        -------
+        tuple of str
+        """
+        return self.jet_spelling[name], name
+
+    def momenta(self, columns: Columns, collection: str) -> Table:
+        """Four-momenta of all jets.
+
+        Parameters
+        ----------
+        columns
+            The events.
+        collection
+            Name of the jet collection.
+
+        Returns
+        -------
+        dict of numpy.ndarray
+            ``px py pz energy`` in GeV, [jet].
+        """
+        if self.jets is not None:
+            return self.jets(columns, collection)
+        pt, eta, phi, mass = (flat(columns.get(collection, *self.spellings(name))) for name in JET_SPELLING)
+        return cartesian(pt, eta, phi, mass)
+
+    def schema_class(self) -> Any:
+        """coffea's schema for such files, without a warning for each cross-reference that reduced files lack.
+
+        Returns
+        -------
+        type
+
+        Raises
+        ------
+        LayoutError
+            If there is no such class.
+        """
+        module, _, name = self.schema.partition(":")
+        try:
+            return _quiet(getattr(importlib.import_module(module), name))
+        except (ImportError, AttributeError, ValueError) as error:
+            msg = f"layout {self.name!r}: its schema {self.schema!r} is no class ({error}); expected 'module:Name'"
+            raise LayoutError(msg) from None
+
+
+@cache
+def _quiet(schema: type) -> type:
+    if not hasattr(schema, "warn_missing_crossrefs"):
+        return schema
+    return type(f"Quiet{schema.__name__}", (schema,), {"warn_missing_crossrefs": False, "__doc__": schema.__doc__})
 
 
 _LAYOUTS: dict[str, Layout] = {}
 
 
-def register(
-    name: str,
-    *,
-    recognise: Callable[[Columns], bool],
-    fields: Collection[str] = FIELDS,
-    jets: ReadJets = jets_from_pt_eta_phi_mass,
-    depth: int = 3,
-) -> Callable[[ReadParticles], ReadParticles]:
+def register(name: str, *, recognise: Recognise, fields: Collection[str] = FIELDS, **more: Any) -> Any:
     """Make a function a layout: the one step to add a file format.
 
-    >>> @register("mine", recognise=lambda columns: columns.has("MyCands", "jet"), fields=("px", "py", "pz", "energy"))
-    ... def mine(columns, collection, fields):
-    ...     return columns.events[collection].cands          # events * jets * particles
+    The function takes ``(columns, collection, fields)`` and gives a :class:`~jepa_coffea.constituents.Ragged` with the
+    particles of all jets of the collection, with at least these fields, in GeV, mm and e, in any order. A later
+    registration of the same name replaces the earlier one; layouts are tried newest first.
 
-    A later registration of the same name replaces the earlier one; layouts are tried newest first.
+    A layout in an installed package is found without an import, by documents too, when the package names the module
+    in the entry points ``jepa_coffea.layouts``.
+
+    Parameters
+    ----------
+    name
+        Of the layout.
+    recognise
+        Whether events look like it; reads field names only, ``columns.has(collection, field)``.
+    fields
+        What it can give of a particle.
+    **more
+        ``jets``, ``single``, ``tree``, ``schema``, ``jet_spelling``, ``raw_pt``, ``branches`` of the :class:`Layout`.
+
+    Returns
+    -------
+    callable
+        A decorator that leaves the function as it is.
+
+    Examples
+    --------
+    >>> import awkward as ak
+    >>> from jepa_coffea.constituents import Ragged, constituents_of, register
+    >>> def is_mine(columns):
+    ...     return columns.has("Deposits", "x")
+    >>> @register("mine", recognise=is_mine, fields=("px", "py", "pz", "energy"), tree="events")
+    ... def mine(columns, collection, fields):
+    ...     '''Energy deposits along x, nested in their jets.'''
+    ...     x = columns.get("Deposits", "x")
+    ...     return Ragged.of({"px": x, "py": 0 * x, "pz": 0 * x, "energy": x})
+    >>> events = ak.Array([{"Jet": [{"pt": 5.0, "eta": 0.0, "phi": 0.0, "mass": 0.0}], "Deposits": [[{"x": 5.0}]]}])
+    >>> constituents_of(events, "Jet").px.to_list()
+    [[[5.0]]]
     """
 
-    def decorate(particles: ReadParticles) -> ReadParticles:
+    def _decorate(particles: ReadParticles) -> ReadParticles:
         _LAYOUTS.pop(name, None)
         summary = (particles.__doc__ or "").strip().split("\n")[0]
-        _LAYOUTS[name] = Layout(name, tuple(fields), recognise, particles, jets, depth, summary)
+        _LAYOUTS[name] = Layout(name, tuple(fields), recognise, particles, description=summary, **more)
         return particles
 
-    return decorate
+    return _decorate
 
 
-def layouts() -> dict[str, Layout]:
-    """The known layouts by name, in the order in which events are held against them."""
-    return dict(reversed(_LAYOUTS.items()))
+def registered() -> dict[str, Layout]:
+    """Layouts that were registered so far by name, the newest first.
 
-
-def find_layout(events: ak.Array, layout: str | Layout | None = None) -> Layout:
-    """The layout that was named, or else the first that recognises the events.
-
-    Raises
-    ------
-    LayoutError
-        If the name is unknown or no layout recognises the events.
+    Returns
+    -------
+    dict of Layout
     """
-    if isinstance(layout, Layout):
-        return layout
-    if layout is not None:
-        if layout not in _LAYOUTS:
-            msg = f"unknown layout {layout!r}; known are {[*layouts()]}"
-            raise LayoutError(msg)
-        return _LAYOUTS[layout]
-    columns = Columns(events)
-    for known in layouts().values():
-        if known.recognise(columns):
-            return known
-    raise LayoutError(_unrecognised(columns))
-
-
-def _unrecognised(columns: Columns) -> str:
-    names: list[Any] = sorted(columns.events.fields)
-    if columns.has("FatJet", "pt") or columns.has("Jet", "pt"):
-        return (
-            "these events have jets but no particle-flow candidates, so there are no constituents to read "
-            "(NanoAOD before v15 stores none): use PFNano, or NanoAOD v15 and later with FatJetPFCand. "
-            f"Known layouts: {[*layouts()]}"
-        )
-    return f"no layout recognises these events; known are {[*layouts()]}, fields are {names[:30]}"
+    return dict(reversed(_LAYOUTS.items()))

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
 from jepa_coffea.constituents.columns import Columns, counts_of, flat
+from jepa_coffea.constituents.ragged import Index, Nesting, Ragged, Table, starts
 from jepa_coffea.constituents.record import LayoutError
-
-Index = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -26,6 +24,20 @@ class Links:
     per_event: Index
     """Number of jets of each event."""
 
+    def ragged(self, particles: Table) -> Ragged:
+        """Columns of particles as jets of events.
+
+        Parameters
+        ----------
+        particles
+            Field to values, one a pair.
+
+        Returns
+        -------
+        Ragged
+        """
+        return Ragged(particles, self.per_jet, Nesting(self.per_event))
+
 
 def read_links(
     columns: Columns, *, table: str, jet_field: str, particle_field: str, jets: str, particles: str
@@ -33,6 +45,21 @@ def read_links(
     """Read the pairs of ``table``; indices in it count within the event.
 
     Pairs whose jet index is negative belong to no stored jet and are left out.
+
+    Parameters
+    ----------
+    columns
+        The events.
+    table
+        Collection of the pairs.
+    jet_field, particle_field
+        Its fields with the position of the jet and of the particle.
+    jets, particles
+        Collections that these positions are in.
+
+    Returns
+    -------
+    Links
 
     Raises
     ------
@@ -62,16 +89,40 @@ def read_links(
     return Links(particle[order], np.bincount(jet, minlength=int(per_event.sum())), per_event)
 
 
-def starts(counts: Index) -> Index:
-    """Position of the first entry of each list in the flattened array."""
-    return np.cumsum(counts) - counts
+def raw_pt(columns: Columns, jets: str) -> NDArray[Any] | None:
+    """Transverse momenta of jets before energy corrections, as NanoAOD-like files hold them.
+
+    Parameters
+    ----------
+    columns
+        The events.
+    jets
+        Collection of jets.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        GeV, [jet]; None in files without ``rawFactor``.
+    """
+    if not columns.has(jets, "rawFactor"):
+        return None
+    return flat(columns.get(jets, "pt")) * (1 - flat(columns.get(jets, "rawFactor")))
 
 
 def gather(columns: Columns, particles: str, field: str, links: Links) -> NDArray[Any]:
-    """Values of a particle field, one a pair."""
+    """Values of a particle field, one a pair.
+
+    Parameters
+    ----------
+    columns
+        The events.
+    particles, field
+        Collection of particles, and which of its fields.
+    links
+        The pairs.
+
+    Returns
+    -------
+    numpy.ndarray
+    """
     return flat(columns.get(particles, field))[links.particle]
-
-
-def nested(values: ak.Array, links: Links) -> ak.Array:
-    """Flat records, one a pair, as ``events * jets * particles``."""
-    return ak.unflatten(ak.unflatten(values, links.per_jet), links.per_event)

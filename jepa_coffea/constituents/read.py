@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
 from jepa_coffea.constituents.columns import Columns, counts_of, flat
-from jepa_coffea.constituents.layout import Layout, find_layout
-from jepa_coffea.constituents.nesting import nest
-from jepa_coffea.constituents.ordering import hardest_first, particles_of
+from jepa_coffea.constituents.consistency import check_closure, check_directions
+from jepa_coffea.constituents.layout import Layout
+from jepa_coffea.constituents.layouts import find_layout
+from jepa_coffea.constituents.matching import ETA, PHI, Directions, SelectedJets, match
+from jepa_coffea.constituents.ragged import Index, Nesting, Ragged, Table, record
 from jepa_coffea.constituents.record import FIELDS, KINEMATICS, SUBJET, LayoutError
-from jepa_coffea.constituents.selection import ETA, PHI, Directions, SelectedJets, match
-
-FAR = 1.0
-"""Distance in (eta, phi) between a jet and the sum of its particles beyond which they cannot belong together."""
 
 
 def constituents_of(
@@ -54,30 +53,27 @@ def constituents_of(
     ------
     LayoutError
         If no layout fits, a field cannot be given or is missing, or jets and particles do not belong together.
+
+    Examples
+    --------
+    One event with a jet of two particles, as NanoAOD v15 holds it:
+
+    >>> import awkward as ak
+    >>> from jepa_coffea.constituents import constituents_of
+    >>> events = ak.Array([{
+    ...     "FatJet": [{"pt": 300.0, "eta": 0.0, "phi": 0.0, "mass": 10.0}],
+    ...     "FatJetPFCand": [{"jetIdx": 0, "pfCandIdx": 0}, {"jetIdx": 0, "pfCandIdx": 1}],
+    ...     "PFCand": [
+    ...         {"pt": 100.0, "eta": 0.0, "phi": 0.0, "mass": 0.0, "pdgId": 22},
+    ...         {"pt": 200.0, "eta": 0.0, "phi": 0.0, "mass": 0.0, "pdgId": 211},
+    ...     ],
+    ... }])
+    >>> found = constituents_of(events, "FatJet")
+    >>> found.px.to_list(), found.charge.to_list()
+    ([[[200.0, 100.0]]], [[[1.0, 0.0]]])
     """
-    form = find_layout(events, layout)
-    names = _wanted(form, collection, fields)
-    columns = Columns(events, form.name)
-    selected = None if jets is None else _selected(jets, events, form)
-    particles = form.particles(columns, collection, {*names, *KINEMATICS})
-    per_event, counts, table = _flatten(particles, form, collection, {*names, *KINEMATICS})
-    _check_axes(table, counts, form.jets(columns, collection), form, collection)
-    if selected is not None:
-        stored = _directions(columns, collection, np.repeat(np.arange(len(per_event)), per_event))
-        rows = match(_directions(selected, collection, selected.structure.event), stored, collection)
-        index, counts = particles_of(rows, counts)
-        table = {name: values[index] for name, values in table.items()}
-    jet = np.repeat(np.arange(len(counts)), counts)
-    order = hardest_first(jet, np.hypot(table["px"], table["py"]))
-    given = {name: table[name][order] for name in names}
-    if fields is not None and SUBJET in fields:
-        given[SUBJET] = _subjets({name: table[name][order] for name in KINEMATICS}, counts)
-    result = nest(given, counts)
-    if selected is not None:
-        result = selected.structure.restore(result)
-    elif form.depth == 3:
-        result = ak.unflatten(result, per_event)
-    return _as_given(result, events)
+    table = ragged_of(events, collection, jets=jets, layout=layout, fields=fields)
+    return as_given(table.nest(list(table.particles)), events)
 
 
 def jets_of(
@@ -87,16 +83,102 @@ def jets_of(
     jets: ak.Array | None = None,
     layout: str | Layout | None = None,
 ) -> ak.Array:
-    """Four-momenta of jets, ``events * jets`` of float32 records ``px py pz energy`` in GeV, as the file has them.
+    """Four-momenta of jets.
 
-    With ``jets`` those of the selection, with the pT and mass that the selection carries, in its structure.
-    Parameters and errors as for :func:`constituents_of`.
+    Parameters
+    ----------
+    events, collection, jets, layout
+        As for :func:`constituents_of`.
+
+    Returns
+    -------
+    ak.Array
+        ``events * jets`` of float32 records ``px py pz energy`` in GeV, as the file has them. With ``jets`` those of
+        the selection, with the pT and mass that the selection carries, in its structure.
+
+    Raises
+    ------
+    LayoutError
+        If no layout fits, or the events have no such jets.
     """
     form = find_layout(events, layout)
-    if jets is None:
-        return _as_given(form.jets(Columns(events, form.name), collection), events)
-    selected = _selected(jets, events, form)
-    return _as_given(selected.structure.restore(form.jets(selected, collection)), events)
+    columns = Columns(events, form.name) if jets is None else _selected(jets, events, form)
+    found = form.momenta(columns, collection)
+    if isinstance(columns, SelectedJets):
+        nesting = columns.nesting
+    elif form.single:
+        nesting = Nesting.one_each(len(found["px"]))
+    else:
+        nesting = Nesting(counts_of(columns.get(collection, *form.spellings("eta"))))
+    return as_given(nesting.nest(record(found)), events)
+
+
+def ragged_of(
+    events: ak.Array,
+    collection: str = "FatJet",
+    *,
+    jets: ak.Array | None = None,
+    layout: str | Layout | None = None,
+    fields: Collection[str] | None = None,
+) -> Ragged:
+    """Jets and their constituents as flat columns: what :func:`constituents_of` and :func:`jets_of` nest.
+
+    Parameters
+    ----------
+    events, collection, jets, layout, fields
+        As for :func:`constituents_of`. Typetracers give no jets, and are told what was touched.
+
+    Returns
+    -------
+    Ragged
+        Particles in descending pT with ``fields`` in the order of ``record.FIELDS``, and four-momenta of the jets;
+        all float32. The four-momenta are those of the file, with which the particles belong, also where ``jets``
+        carries corrected or varied ones.
+
+    Raises
+    ------
+    LayoutError
+        As :func:`constituents_of`.
+    """
+    form = find_layout(events, layout)
+    names = _wanted(form, collection, fields)
+    columns = Columns(events, form.name)
+    selected = None if jets is None else _selected(jets, events, form)
+    table = _particles(columns, form, collection, {*names, *KINEMATICS})
+    momenta = _float32(form.momenta(columns, collection))
+    check_directions(table, momenta, f"layout {form.name!r}", collection)
+    raw_pt = form.raw_pt(columns, collection)
+    if raw_pt is not None:
+        check_closure(table, raw_pt, f"layout {form.name!r}", collection)
+    if selected is not None:
+        stored = _directions(columns, collection, table.nesting.event)
+        rows = match(_directions(selected, collection, selected.nesting.event), stored, collection)
+        table = table.take(rows, selected.nesting)
+        momenta = {name: values[rows] for name, values in momenta.items()}
+    table = table.hardest_first()
+    given = {name: table.particles[name] for name in names}
+    if fields is not None and SUBJET in fields:
+        given[SUBJET] = _subjets(table)
+    return replace(table, particles=given, jets={name: momenta[name] for name in KINEMATICS})
+
+
+def as_given(result: ak.Array, events: ak.Array) -> ak.Array:
+    """The result as a typetracer when the events are one.
+
+    Parameters
+    ----------
+    result
+        Any array; of no events when ``events`` is a typetracer.
+    events
+        The events that it was made from.
+
+    Returns
+    -------
+    ak.Array
+    """
+    if ak.backend(events) != "typetracer":
+        return result
+    return ak.Array(result.layout.to_typetracer(forget_length=True))
 
 
 def _wanted(form: Layout, collection: str, fields: Collection[str] | None) -> list[str]:
@@ -109,86 +191,50 @@ def _wanted(form: Layout, collection: str, fields: Collection[str] | None) -> li
 
 
 def _selected(jets: ak.Array, events: ak.Array, form: Layout) -> SelectedJets:
-    if form.depth == 2:
+    if form.single:
         msg = f"jets=: layout {form.name!r} has one jet an entry; select entries instead, events[mask]"
         raise LayoutError(msg)
     return SelectedJets(jets, events, form.name)
 
 
-def _flatten(
-    particles: ak.Array, form: Layout, collection: str, names: Collection[str]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], dict[str, NDArray[np.float32]]]:
-    """Jets per event, particles per jet, and the columns of all particles one after the other."""
-    lacking = [name for name in names if name not in particles.fields]
+def _particles(columns: Columns, form: Layout, collection: str, names: Collection[str]) -> Ragged:
+    """What the layout gives, held against what it promised."""
+    table = form.particles(columns, collection, names)
+    what = f"layout {form.name!r}, {collection}"
+    if not isinstance(table, Ragged):
+        msg = f"{what}: expected a Ragged from its function, got {type(table).__name__}; nested columns: Ragged.of(...)"
+        raise LayoutError(msg)
+    lacking = [name for name in names if name not in table.particles]
     if lacking:
-        msg = f"layout {form.name!r} promised {lacking} for {collection} and gave only {particles.fields}"
+        msg = f"layout {form.name!r} promised {lacking} for {collection} and gave only {[*table.particles]}"
         raise LayoutError(msg)
-    if particles.ndim != form.depth:
-        msg = f"layout {form.name!r}, {collection}: expected {form.depth} dimensions, got {ak.type(particles)}"
+    if table.nesting.single != form.single:
+        expected, got = ("one jet an entry", "lists of jets")[:: 1 if form.single else -1]
+        msg = f"{what}: expected {expected}, got {got}"
         raise LayoutError(msg)
-    kept = Columns(particles, form.name)
-    like = kept.top("px")
-    per_event = counts_of(like)
-    counts = per_event if form.depth == 2 else counts_of(ak.flatten(like, axis=1))
-    return per_event, counts, {name: flat(kept.top(name)).astype(np.float32) for name in names}
-
-
-def _subjets(momenta: dict[str, NDArray[np.float32]], counts: NDArray[np.int64]) -> NDArray[np.float32]:
-    from jepa_coffea.constituents.subjets import subjet_index
-
-    jet = np.repeat(np.arange(len(counts)), counts)
-    bad = np.zeros(len(jet), dtype=bool)
-    for values in momenta.values():
-        bad |= ~np.isfinite(values)
-    # A momentum that is not finite would stop the clustering; the embedding of such a jet is NaN anyway.
-    usable = (np.bincount(jet, bad, minlength=len(counts)) == 0)[jet]
-    px, py, pz, energy = (np.where(usable, values, np.float32(1)) for values in momenta.values())
-    return subjet_index(px, py, pz, energy, counts).astype(np.float32)
-
-
-def _directions(columns: Columns, collection: str, event: NDArray[np.int64]) -> Directions:
-    return Directions(event, flat(columns.get(collection, *ETA)), flat(columns.get(collection, *PHI)))
-
-
-def _check_axes(
-    table: dict[str, NDArray[np.float32]],
-    counts: NDArray[np.int64],
-    jets: ak.Array,
-    form: Layout,
-    collection: str,
-) -> None:
-    """Particles must add up to something that points where their jet points: catches a cut or reordered collection."""
-    jet = np.repeat(np.arange(len(counts)), counts)
-    total = {
-        name: np.bincount(jet, table[name].astype(np.float64), minlength=len(counts)).astype(np.float64)
-        for name in ("px", "py", "pz")
-    }
-    axes = {name: flat(jets[name]).astype(np.float64) for name in ("px", "py", "pz")}
-    if len(axes["px"]) != len(counts):
-        msg = f"layout {form.name!r}: {len(axes['px'])} jets in {collection}, constituents of {len(counts)}"
-        raise LayoutError(msg)
-    there = np.hypot(total["px"], total["py"]) > 0
-    eta, phi = _angles({name: values[there] for name, values in total.items()})
-    axis_eta, axis_phi = _angles({name: values[there] for name, values in axes.items()})
-    distance = np.hypot(eta - axis_eta, (phi - axis_phi + np.pi) % (2 * np.pi) - np.pi)
-    far = distance > FAR
-    if far.any():
+    lengths = {name: len(table.particles[name]) for name in names}
+    if set(lengths.values()) != {int(table.counts.sum())} or len(table.counts) != int(table.nesting.per_event.sum()):
         msg = (
-            f"layout {form.name!r}: constituents of {int(far.sum())} of {len(counts)} jets in {collection} point "
-            f"{distance[far].max():.1f} away from their jet in (eta, phi). Was the collection cut or reordered? "
-            f"Leave events.{collection} as it is in the file and pass jets=selection."
+            f"{what}: its counts are of {int(table.counts.sum())} particles and {len(table.counts)} jets, its columns "
+            f"hold {lengths} particles, its events {int(table.nesting.per_event.sum())} jets"
         )
         raise LayoutError(msg)
+    return replace(table, particles=_float32({name: table.particles[name] for name in names}))
 
 
-def _angles(momentum: dict[str, NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    pt = np.hypot(momentum["px"], momentum["py"])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.arcsinh(momentum["pz"] / pt), np.arctan2(momentum["py"], momentum["px"])
+def _float32(table: Table) -> Table:
+    return {name: np.asarray(values, dtype=np.float32) for name, values in table.items()}
 
 
-def _as_given(result: ak.Array, events: ak.Array) -> ak.Array:
-    """Typetracers for typetracers."""
-    if ak.backend(events) != "typetracer":
-        return result
-    return ak.Array(result.layout.to_typetracer(forget_length=True))
+def _subjets(table: Ragged) -> NDArray[np.float32]:
+    from jepa_coffea.constituents.subjets import subjet_index
+
+    bad = ~np.all([np.isfinite(table.particles[name]) for name in KINEMATICS], axis=0)
+    # A momentum that is not finite would stop the clustering; the embedding of such a jet is NaN anyway.
+    usable = (np.bincount(table.jet, bad, minlength=len(table.counts)) == 0)[table.jet]
+    px, py, pz, energy = (np.where(usable, table.particles[name], np.float32(1)) for name in KINEMATICS)
+    return subjet_index(px, py, pz, energy, table.counts).astype(np.float32)
+
+
+def _directions(columns: Columns, collection: str, event: Index) -> Directions:
+    return Directions(event, flat(columns.get(collection, *ETA)), flat(columns.get(collection, *PHI)))

@@ -23,7 +23,7 @@ def subjet_index(
     counts: NDArray[np.int64],
     radius: float = RADIUS,
 ) -> NDArray[np.int8]:
-    """Number of each particle's subjet within its jet, 0 for the one of highest pT; one entry a particle.
+    """Number of each particle's subjet within its jet, 0 for the one of highest pT.
 
     Parameters
     ----------
@@ -33,6 +33,11 @@ def subjet_index(
         Particles of each jet.
     radius
         Distance parameter of the inclusive Cambridge/Aachen clustering.
+
+    Returns
+    -------
+    numpy.ndarray
+        int8, one number a particle.
     """
     import fastjet
 

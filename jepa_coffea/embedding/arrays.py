@@ -1,13 +1,13 @@
-"""Flat jets as awkward records to the arrays that an encoder takes."""
+"""Flat jets to the arrays that an encoder takes."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
+from jepa_coffea.constituents.ragged import Ragged
 from jepa_coffea.constituents.record import JET_FIELDS
 
 
@@ -22,13 +22,23 @@ class JetArrays(NamedTuple):
     """[jet, 4], px py pz energy in GeV."""
 
 
-def arrays_of(particles: ak.Array, momenta: ak.Array, fields: tuple[str, ...]) -> JetArrays:
-    """``jets * particles`` records and their jets' momenta, without gaps; fields that the particles lack are 0."""
-    counts = np.asarray(ak.num(particles, axis=1), dtype=np.int64)
-    rows = ak.flatten(particles, axis=1)
-    flat = np.zeros((int(counts.sum()), len(fields)), dtype=np.float32)
+def arrays_of(jets: Ragged, fields: tuple[str, ...]) -> JetArrays:
+    """Columns side by side.
+
+    Parameters
+    ----------
+    jets
+        Jets with their particles and four-momenta.
+    fields
+        Of a particle, in the order in which the encoder takes them; those that the particles lack are 0.
+
+    Returns
+    -------
+    JetArrays
+    """
+    particles = np.zeros((int(jets.counts.sum()), len(fields)), dtype=np.float32)
     for position, name in enumerate(fields):
-        if name in rows.fields:
-            flat[:, position] = ak.to_numpy(rows[name])
-    axes = np.stack([np.asarray(ak.to_numpy(momenta[name]), np.float32) for name in JET_FIELDS], axis=1)
-    return JetArrays(flat, counts, axes)
+        if name in jets.particles:
+            particles[:, position] = jets.particles[name]
+    axes = np.stack([np.asarray(jets.jets[name], np.float32) for name in JET_FIELDS], axis=1)
+    return JetArrays(particles, jets.counts, axes)

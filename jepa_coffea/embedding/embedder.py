@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,12 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
-from jepa_coffea.constituents import constituents_of, jets_of
-from jepa_coffea.constituents.layout import Layout, find_layout
+from jepa_coffea.constituents.layout import Layout
+from jepa_coffea.constituents.layouts import find_layout, layout_named
+from jepa_coffea.constituents.ragged import Ragged
+from jepa_coffea.constituents.read import as_given, ragged_of
 from jepa_coffea.constituents.record import LayoutError
 from jepa_coffea.embedding.arrays import JetArrays, arrays_of
-from jepa_coffea.embedding.shape import Shape
 from jepa_coffea.embedding.signature import (
     Interface,
     card_interface,
@@ -27,10 +30,21 @@ from jepa_coffea.encoder.metrics import Metrics
 from jepa_coffea.encoder.model_files import locate, resolve
 from jepa_coffea.encoder.onnx import OnnxEncoder
 from jepa_coffea.encoder.providers import Provider
-from jepa_coffea.encoder.ragged import RaggedEncoder
+from jepa_coffea.encoder.ragged_encoder import RaggedEncoder
 from jepa_coffea.encoder.session import file_hash
 from jepa_coffea.encoder.weaver import WeaverEncoder
 from jepa_coffea.encoder.weaver_inputs import parse_preprocess
+
+_opening = threading.Lock()
+
+
+def _renew_lock() -> None:
+    # Another thread of the parent may have held it at the moment of the fork.
+    global _opening
+    _opening = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 class JEPAEmbedder:
@@ -57,9 +71,15 @@ class JEPAEmbedder:
 
     Examples
     --------
-    >>> embedder = JEPAEmbedder("encoder.onnx")
+    With ``events`` from ``NanoEventsFactory``, and one of the models that the package ships:
+
+    >>> from jepa_coffea import JEPAEmbedder
+    >>> embedder = JEPAEmbedder("pjepa-mini", provider="cpu")
     >>> events["FatJet"] = embedder(events)
-    >>> events.FatJet.jepa_embedding
+    >>> print(events.FatJet.jepa_embedding.type)
+    60 * var * 64 * float32
+    >>> embedder.metrics()["truncated"]  # jets with more particles than the model takes
+    0
     """
 
     def __init__(
@@ -90,7 +110,8 @@ class JEPAEmbedder:
         self.path = resolve(model)
         self.digest = file_hash(self.path)
         self.prefix = prefix
-        self.layout = layout
+        # By value: workers know the layouts of installed packages only, not those of a notebook.
+        self.layout = layout_named(layout) if isinstance(layout, str) else layout
         self._options = options
         self._encoder: RaggedEncoder | None = None
         self._interface()
@@ -108,8 +129,12 @@ class JEPAEmbedder:
         preprocess
             The preprocess.json that weaver wrote beside it. weaver does not write down how it padded: an input that
             was wrapped needs ``"pad_mode": "wrap"`` added to its entry.
-        options
+        **options
             As for :class:`JEPAEmbedder`.
+
+        Returns
+        -------
+        JEPAEmbedder
 
         Raises
         ------
@@ -117,9 +142,16 @@ class JEPAEmbedder:
             If a file is missing or broken, they do not belong together, or a variable is not known.
         """
         embedder = cls.__new__(cls)
-        embedder._weaver = read_text(preprocess)
+        embedder._weaver = _read_text(preprocess)
         embedder._set(model, **options)
         return embedder
+
+    def __repr__(self) -> str:
+        model = self._interface()
+        gives = [f"{model.embedding_dim} numbers a jet"] if model.embedding_dim else []
+        gives += [f"scores of {len(model.class_names)} classes"] if model.class_names else []
+        gives += [f"scale {model.scale}"] if model.scale else []
+        return f"<JEPAEmbedder {model.name}: {', '.join(gives)}>"
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_encoder": None}
@@ -130,6 +162,10 @@ class JEPAEmbedder:
         Jets, micro-batches, particles, padding, seconds, loads (sessions that it opened; others were found open), and
         so on as in :class:`jepa_coffea.encoder.metrics.Metrics`, and the provider in use (None before the first jet).
         All numbers add up over chunks and workers.
+
+        Returns
+        -------
+        dict
         """
         if self._encoder is None:
             return Metrics().as_dict() | {"provider": None}
@@ -148,9 +184,16 @@ class JEPAEmbedder:
         collection
             Name of the jet collection.
         jets
-            A selection of its jets, ``events.FatJet[mask]``; default: all.
+            A selection of its jets, ``events.FatJet[mask]``; default: all. Corrected or varied momenta (JES, JER,
+            JMS) do not change the embedding: the model gets the four-momentum that the file has, to which the
+            constituents belong. For an embedding that varies, vary the constituents.
         prefix
             Of the new fields, instead of the embedder's.
+
+        Returns
+        -------
+        ak.Array
+            The jets, nested as they were.
 
         Raises
         ------
@@ -175,31 +218,53 @@ class JEPAEmbedder:
     ) -> dict[str, ak.Array]:
         """The new columns alone, by name (``embedding``, ``score_<class>``), nested as the jets are.
 
-        Parameters and errors as for calling the embedder; not for dask arrays.
+        Parameters
+        ----------
+        events, collection, jets
+            As for calling the embedder; not for dask arrays.
+
+        Returns
+        -------
+        dict of ak.Array
         """
-        return self.embed(*self.inputs(events, collection=collection, jets=jets))
+        table = self.inputs(events, collection=collection, jets=jets)
+        rows = self.embed(table)
+        nested = {name: table.nesting.nest(ak.from_numpy(row, regulararray=True)) for name, row in rows.items()}
+        return {name: as_given(column, events) for name, column in nested.items()}
 
-    def inputs(
-        self, events: ak.Array, *, collection: str = "FatJet", jets: ak.Array | None = None
-    ) -> tuple[ak.Array, ak.Array]:
-        """What the model is given: constituents (the fields that it takes) and four-momenta, nested as the jets are.
-
-        Parameters and errors as for calling the embedder; not for dask arrays.
-        """
-        form = find_layout(events, self.layout)
-        fields = fields_to_read(self._interface(), form, self.path.name)
-        particles = constituents_of(events, collection, jets=jets, layout=form, fields=fields)
-        return particles, jets_of(events, collection, jets=jets, layout=form)
-
-    def embed(self, particles: ak.Array, momenta: ak.Array) -> dict[str, ak.Array]:
-        """Columns of jets given by their constituents and four-momenta, as :meth:`inputs` gives them.
+    def inputs(self, events: ak.Array, *, collection: str = "FatJet", jets: ak.Array | None = None) -> Ragged:
+        """What the model is given: jets and their constituents, as flat columns of the fields that it takes.
 
         Parameters
         ----------
-        particles
-            ``... * jets * particles`` of canonical records; fields that they lack are 0 for the model.
-        momenta
-            ``... * jets`` of records ``px py pz energy`` in GeV.
+        events, collection, jets
+            As for calling the embedder; not for dask arrays.
+
+        Returns
+        -------
+        Ragged
+
+        Raises
+        ------
+        LayoutError
+            If the events have no constituents, or not the fields that the model needs.
+        """
+        form = find_layout(events, self.layout)
+        fields = fields_to_read(self._interface(), form, self.path.name)
+        return ragged_of(events, collection, jets=jets, layout=form, fields=fields)
+
+    def embed(self, jets: Ragged) -> dict[str, NDArray[np.float32]]:
+        """Embeddings and scores of jets given as flat columns.
+
+        Parameters
+        ----------
+        jets
+            As :meth:`inputs` gives them; fields that they lack are 0 for the model.
+
+        Returns
+        -------
+        dict of numpy.ndarray
+            ``embedding`` [jet, dim], and ``score_<class>`` [jet] for each class of the model; float32.
 
         Raises
         ------
@@ -207,20 +272,13 @@ class JEPAEmbedder:
             If the model cannot run here.
         """
         interface = self._interface()
-        lazy = ak.backend(particles) == "typetracer"
-        if lazy:
-            particles, momenta = (ak.typetracer.length_zero_if_typetracer(array) for array in (particles, momenta))
-        shape = Shape(particles)
-        arrays = arrays_of(shape.flat(particles), shape.flat(momenta), interface.fields)
+        arrays = arrays_of(jets, interface.fields)
         outputs = self._run(arrays) if len(arrays.counts) else empty_outputs(interface)
-        columns = {name: shape.restore(column) for name, column in named(outputs, interface).items()}
-        if not lazy:
-            return columns
-        return {name: ak.Array(column.layout.to_typetracer(forget_length=True)) for name, column in columns.items()}
+        return named(outputs, interface)
 
     def _attach(self, events: ak.Array, jets: ak.Array | None, collection: str, prefix: str) -> ak.Array:
         columns = self.columns(events, collection=collection, jets=jets)
-        if jets is None and find_layout(events, self.layout).depth == 2:
+        if jets is None and find_layout(events, self.layout).single:
             jets = events
         elif jets is None and collection in events.fields:
             jets = events[collection]
@@ -232,30 +290,24 @@ class JEPAEmbedder:
         return jets
 
     def _run(self, arrays: JetArrays) -> dict[str, NDArray[np.float32]]:
-        if self._encoder is None:
-            self._encoder = self._open()
+        with _opening:  # threads that come at once share one encoder, so that all of their jets are counted
+            if self._encoder is None:
+                self._encoder = self._open()
         return self._encoder(*arrays)
 
     def _open(self) -> RaggedEncoder:
-        path = locate(self.path)
+        path = locate(self.path, self.digest)
         if self._weaver is None:
             return OnnxEncoder(path, digest=self.digest, **self._options)
         return WeaverEncoder(path, parse_preprocess(self._weaver, str(path)), digest=self.digest, **self._options)
 
     def _interface(self) -> Interface:
         if self._weaver is None:
-            return card_interface(locate(self.path), self.digest)
-        return weaver_interface(locate(self.path), self.digest, self._weaver)
+            return card_interface(locate(self.path, self.digest), self.digest)
+        return weaver_interface(locate(self.path, self.digest), self.digest, self._weaver)
 
 
-def read_text(path: str | Path) -> str:
-    """Content of a text file.
-
-    Raises
-    ------
-    ModelError
-        If it cannot be read.
-    """
+def _read_text(path: str | Path) -> str:
     try:
         return Path(path).read_text()
     except (OSError, UnicodeDecodeError) as error:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from jepa_coffea.constituents.layout import Layout
 from jepa_coffea.constituents.record import FIELDS, SUBJET, LayoutError
 from jepa_coffea.encoder.card import load_model, read_card
-from jepa_coffea.encoder.scores import softmax
+from jepa_coffea.encoder.outputs import softmax
 from jepa_coffea.encoder.weaver import outputs, slots
 from jepa_coffea.encoder.weaver_inputs import parse_preprocess
 
@@ -27,18 +27,46 @@ class Interface:
     optional_fields: tuple[str, ...]
     embedding_dim: int | None
     class_names: tuple[str, ...]
+    scale: str | None = None
+    """``blind`` to the scale of the jets, or ``seen``; None of a file without a card."""
 
 
 @lru_cache(maxsize=32)
 def card_interface(path: Path, digest: str) -> Interface:  # noqa: ARG001  the hash keys the cache
-    """Of a file with a card."""
+    """Of a file with a card.
+
+    Parameters
+    ----------
+    path
+        The ONNX file.
+    digest
+        Its SHA-256.
+
+    Returns
+    -------
+    Interface
+    """
     card = read_card(path)
-    return Interface(card.name, card.fields, card.optional_fields, card.embedding_dim, card.class_names)
+    return Interface(card.name, card.fields, card.optional_fields, card.embedding_dim, card.class_names, card.scale)
 
 
 @lru_cache(maxsize=32)
 def weaver_interface(path: Path, digest: str, text: str) -> Interface:  # noqa: ARG001
-    """Of a weaver export with that preprocess.json."""
+    """Of a weaver export with that preprocess.json.
+
+    Parameters
+    ----------
+    path
+        The ONNX file.
+    digest
+        Its SHA-256.
+    text
+        Content of its preprocess.json.
+
+    Returns
+    -------
+    Interface
+    """
     preprocess = parse_preprocess(text, str(path))
     proto = load_model(path)
     names, widths = outputs(proto, preprocess, str(path))
@@ -49,13 +77,36 @@ def weaver_interface(path: Path, digest: str, text: str) -> Interface:  # noqa: 
 
 
 def empty_outputs(interface: Interface) -> dict[str, NDArray[np.float32]]:
-    """What a model gives for no jets."""
+    """What a model gives for no jets.
+
+    Parameters
+    ----------
+    interface
+        Of the model.
+
+    Returns
+    -------
+    dict of numpy.ndarray
+        ``embedding`` [0, dim] and ``scores`` [0, class].
+    """
     widths = {"embedding": interface.embedding_dim or 0, "scores": len(interface.class_names)}
     return {name: np.zeros((0, width), dtype=np.float32) for name, width in widths.items()}
 
 
 def named(outputs: Mapping[str, NDArray[np.float32]], interface: Interface) -> dict[str, NDArray[np.float32]]:
-    """Outputs of a model as columns: ``embedding`` [jet, dim], and ``score_<class>`` [jet] for each of its classes."""
+    """Outputs of a model as columns: ``embedding`` [jet, dim], and ``score_<class>`` [jet] for each of its classes.
+
+    Parameters
+    ----------
+    outputs
+        ``embedding`` [jet, dim], and ``scores`` or ``logits`` [jet, class].
+    interface
+        Of the model.
+
+    Returns
+    -------
+    dict of numpy.ndarray
+    """
     columns = {} if interface.embedding_dim is None else {"embedding": outputs["embedding"]}
     if interface.class_names:
         scores = outputs["scores"] if "scores" in outputs else softmax(outputs["logits"])
@@ -65,6 +116,19 @@ def named(outputs: Mapping[str, NDArray[np.float32]], interface: Interface) -> d
 
 def fields_to_read(interface: Interface, layout: Layout, file: str) -> list[str]:
     """All fields that the model in ``file`` needs, less those that it may do without and the layout lacks.
+
+    Parameters
+    ----------
+    interface
+        Of the model.
+    layout
+        Of the events.
+    file
+        Name of the model file, for errors.
+
+    Returns
+    -------
+    list of str
 
     Raises
     ------

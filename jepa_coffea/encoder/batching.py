@@ -23,11 +23,34 @@ class Budget:
     """Lengths are rounded up to a multiple of this."""
 
     def jets(self, length: int) -> int:
-        """Jets of padded length ``length`` that fit, at least 1."""
+        """Jets of padded length ``length`` that fit, at least 1.
+
+        Parameters
+        ----------
+        length
+            Particle slots of a jet.
+
+        Returns
+        -------
+        int
+        """
         return max(1, min(self.tokens // length, self.pairs // length**2))
 
     def lengths(self, counts: NDArray[np.int64], longest: int, shortest: int) -> NDArray[np.int64]:
-        """Padded length of jets with ``counts`` particles, each between ``shortest`` and ``longest``."""
+        """Padded length of jets with ``counts`` particles, each between ``shortest`` and ``longest``.
+
+        Parameters
+        ----------
+        counts
+            Particles of each jet.
+        longest, shortest
+            Bounds of the padded length.
+
+        Returns
+        -------
+        numpy.ndarray
+            int64, [jet].
+        """
         return np.clip(-(-counts // self.step) * self.step, shortest, longest)
 
 
@@ -42,11 +65,21 @@ class MicroBatch:
 
     @property
     def pairs(self) -> int:
-        """Pairs of particle slots, padding included."""
+        """Pairs of particle slots, padding included.
+
+        Returns
+        -------
+        int
+        """
         return len(self.jets) * self.length**2
 
     def halves(self) -> tuple[MicroBatch, MicroBatch]:
-        """Both halves, for a device that ran out of memory."""
+        """Both halves, for a device that ran out of memory.
+
+        Returns
+        -------
+        tuple of MicroBatch
+        """
         middle = len(self.jets) // 2
         return MicroBatch(self.jets[:middle], self.length), MicroBatch(self.jets[middle:], self.length)
 
@@ -62,8 +95,14 @@ def plan(counts: NDArray[np.int64], budget: Budget, longest: int, shortest: int 
     ----------
     counts
         Particles per jet, none above ``longest``; jets with 0 are left out.
+    budget
+        What a micro-batch may hold.
     longest, shortest
         Bounds of the padded length.
+
+    Returns
+    -------
+    list of MicroBatch
     """
     order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
     lengths = budget.lengths(counts[order], longest, shortest)
@@ -83,7 +122,22 @@ def plan(counts: NDArray[np.int64], budget: Budget, longest: int, shortest: int 
 def gather_index(
     starts: NDArray[np.int64], counts: NDArray[np.int64], length: int
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Rows of the flat particles for each slot, [jet, length] (a valid row for padding too), and their mask."""
+    """Rows of the flat particles for each slot, [jet, length] (a valid row for padding too), and their mask.
+
+    Parameters
+    ----------
+    starts
+        Row of the first particle of each jet.
+    counts
+        Particles of each jet.
+    length
+        Slots.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Rows and mask, both [jet, length].
+    """
     slots = np.arange(length, dtype=np.int64)
     mask = slots < counts[:, None]
     return starts[:, None] + np.where(mask, slots, 0), mask
@@ -92,7 +146,22 @@ def gather_index(
 def pad(
     flat: NDArray[np.float32], index: NDArray[np.int64], mask: NDArray[np.bool_], buffer: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Particles [jet, length, field], 0 where ``mask`` is False, in the memory of ``buffer`` (1-D, large enough)."""
+    """Particles [jet, length, field], 0 where ``mask`` is False, in the memory of ``buffer`` (1-D, large enough).
+
+    Parameters
+    ----------
+    flat
+        [particle, field].
+    index, mask
+        As :func:`gather_index` gives them.
+    buffer
+        Memory to write to.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, [jet, length, field].
+    """
     shape = (*index.shape, flat.shape[1])
     out = buffer[: index.size * flat.shape[1]].reshape(shape)
     np.take(flat, index, axis=0, out=out, mode="clip")
@@ -108,15 +177,27 @@ def keep_hardest(
     Parameters
     ----------
     hardness
-        One number per particle (its transverse momentum), of which each jet keeps the largest; those that stay keep
-        their order, and of equal ones the first stays.
+        One number per particle (its transverse momentum), of which each jet keeps the largest, [particle]; or several,
+        [number, particle], of which a later one decides where the earlier ones are equal. Particles that stay keep
+        their order; of those that are equal in all, the first stays.
+    counts
+        Particles of each jet.
+    most
+        Particles that a jet may have.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Which particles stay, [particle], and how many of each jet, [jet].
     """
-    keep = np.ones(len(hardness), dtype=bool)
+    keys = np.atleast_2d(hardness)
+    keep = np.ones(keys.shape[1], dtype=bool)
     over = counts > most
     rows = np.flatnonzero(np.repeat(over, counts))
     sizes = counts[over]
     owner = np.repeat(np.arange(len(sizes)), sizes)
     rank = np.empty(len(rows), dtype=np.int64)
-    rank[np.lexsort((-hardness[rows], owner))] = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    order = np.lexsort((*-keys[::-1, rows], owner))
+    rank[order] = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     keep[rows] = rank < most
     return keep, np.minimum(counts, most)

@@ -1,4 +1,4 @@
-"""A lane runs one micro-batch at a time on a shared session, with buffers that it uses again."""
+"""Bindings: each runs one micro-batch at a time on a shared session, with buffers that it uses again."""
 
 from __future__ import annotations
 
@@ -9,38 +9,92 @@ from numpy.typing import NDArray
 
 from jepa_coffea.encoder.pinned import pinned_floats
 from jepa_coffea.encoder.providers import runtime
-from jepa_coffea.encoder.session import Model
+from jepa_coffea.encoder.session import OpenModel
 
 Inputs = dict[str, NDArray[np.generic]]
 Outputs = dict[str, NDArray[np.float32]]
 Names = tuple[str, ...]
 
 
-class Lane:
-    """Runs on the CPU: arrays in, arrays out, without copies."""
+class Binding:
+    """Runs on the CPU: arrays in, arrays out, without copies.
+
+    Parameters
+    ----------
+    model
+        The open model.
+    """
 
     arena = "cpu:0"
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: OpenModel) -> None:
         self.session = model.session
         self.buffers: dict[str, NDArray[np.float32]] = {}
 
     def buffer(self, name: str, size: int) -> NDArray[np.float32]:
-        """At least ``size`` floats under that name, with what the last batch left in them."""
+        """At least ``size`` floats under that name, with what the last batch left in them.
+
+        Parameters
+        ----------
+        name
+            Of the buffer.
+        size
+            How many floats.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, one-dimensional.
+        """
         if name not in self.buffers or len(self.buffers[name]) < size:
             self.buffers[name] = self.allocate(size)
         return self.buffers[name]
 
     def allocate(self, size: int) -> NDArray[np.float32]:
-        """New memory for a buffer."""
+        """New memory for a buffer.
+
+        Parameters
+        ----------
+        size
+            How many floats.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, one-dimensional.
+        """
         return np.empty(size, dtype=np.float32)
 
     def run(self, inputs: Inputs, names: Names, *, shrink: bool) -> Outputs:
-        """The outputs called ``names``; ``shrink`` gives the session's unused memory back afterwards."""
+        """The outputs called ``names``; ``shrink`` gives the session's unused memory back afterwards.
+
+        Parameters
+        ----------
+        inputs
+            Name to array.
+        names
+            Outputs to fetch.
+        shrink
+            Give the session's unused memory back afterwards.
+
+        Returns
+        -------
+        dict of numpy.ndarray
+        """
         return dict(zip(names, self.session.run(list(names), inputs, self.settings(shrink)), strict=True))
 
     def settings(self, shrink: bool) -> Any:
-        """Run options, or None for the usual ones."""
+        """Run options, or None for the usual ones.
+
+        Parameters
+        ----------
+        shrink
+            Give the session's unused memory back after the run.
+
+        Returns
+        -------
+        onnxruntime.RunOptions or None
+        """
         if not shrink:
             return None
         options = runtime().RunOptions()
@@ -48,43 +102,94 @@ class Lane:
         return options
 
 
-class BoundLane(Lane):
-    """Runs on a GPU: inputs in page-locked memory, copied by the device while another lane computes."""
+class PinnedBinding(Binding):
+    """Runs on a GPU: inputs in page-locked memory, copied by the device while another binding computes.
 
-    def __init__(self, model: Model) -> None:
+    Parameters
+    ----------
+    model
+        The open model.
+    """
+
+    def __init__(self, model: OpenModel) -> None:
         super().__init__(model)
         self.device_id = model.options.device_id
         self.arena = f"gpu:{self.device_id}"
-        self.binding = self.session.io_binding()
+        self.io = self.session.io_binding()
 
     def allocate(self, size: int) -> NDArray[np.float32]:
-        """Page-locked memory where CUDA gives it."""
+        """Page-locked memory where CUDA gives it.
+
+        Parameters
+        ----------
+        size
+            How many floats.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, one-dimensional.
+        """
         return pinned_floats(size, self.device_id)
 
     def run(self, inputs: Inputs, names: Names, *, shrink: bool) -> Outputs:
-        """See :meth:`Lane.run`."""
-        self.binding.clear_binding_inputs()
-        self.binding.clear_binding_outputs()
+        """See :meth:`Binding.run`.
+
+        Parameters
+        ----------
+        inputs
+            Name to array.
+        names
+            Outputs to fetch.
+        shrink
+            Give the session's unused memory back afterwards.
+
+        Returns
+        -------
+        dict of numpy.ndarray
+        """
+        self.io.clear_binding_inputs()
+        self.io.clear_binding_outputs()
         for name, array in inputs.items():
-            self.binding.bind_cpu_input(name, np.ascontiguousarray(array))
+            self.io.bind_cpu_input(name, np.ascontiguousarray(array))
         for name in names:
-            self.binding.bind_output(name, "cpu")
-        self.session.run_with_iobinding(self.binding, self.settings(shrink))
-        return dict(zip(names, self.binding.copy_outputs_to_cpu(), strict=True))
+            self.io.bind_output(name, "cpu")
+        self.session.run_with_iobinding(self.io, self.settings(shrink))
+        return dict(zip(names, self.io.copy_outputs_to_cpu(), strict=True))
 
 
-class GraphLane(Lane):
-    """Runs captured CUDA graphs: one per padded length, each with a fixed number of jets and fixed device memory."""
+class GraphBinding(Binding):
+    """Runs captured CUDA graphs: one per padded length, each with a fixed number of jets and fixed device memory.
+
+    Parameters
+    ----------
+    model
+        The open model.
+    """
 
     device = "cuda"
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: OpenModel) -> None:
         super().__init__(model)
         self.device_id = model.options.device_id
         self.captured: dict[Any, tuple[Any, dict[str, Any], dict[str, Any]]] = {}
 
     def run(self, inputs: Inputs, names: Names, *, shrink: bool) -> Outputs:  # noqa: ARG002  graphs keep their memory
-        """See :meth:`Lane.run`; the number of jets must be the same for all batches of a length."""
+        """See :meth:`Binding.run`; the number of jets must be the same for all batches of a length.
+
+        Parameters
+        ----------
+        inputs
+            Name to array.
+        names
+            Outputs to fetch.
+        shrink
+            Give the session's unused memory back afterwards.
+
+        Returns
+        -------
+        dict of numpy.ndarray
+        """
         key = (names, *(array.shape for array in inputs.values()))
         if key not in self.captured:
             self.captured[key] = self._bind(inputs, names)
@@ -116,11 +221,21 @@ class GraphLane(Lane):
         return binding, device_inputs, device_outputs
 
 
-def lane_for(model: Model) -> Lane:
-    """An idle lane of the model, or a new one; append it to ``model.idle`` after use."""
+def binding_for(model: OpenModel) -> Binding:
+    """An idle binding of the model, or a new one; append it to ``model.idle`` after use.
+
+    Parameters
+    ----------
+    model
+        The open model.
+
+    Returns
+    -------
+    Binding
+    """
     try:
         return model.idle.pop()
     except IndexError:
         if model.options.cuda_graphs:
-            return GraphLane(model)
-        return Lane(model) if model.options.provider == "cpu" else BoundLane(model)
+            return GraphBinding(model)
+        return Binding(model) if model.options.provider == "cpu" else PinnedBinding(model)

@@ -98,7 +98,7 @@ class ModelCard(_Part):
     particle_embedding: bool = False
     """Whether the file also has the output ``particle_embedding`` [batch, particle, dim]."""
     scaled_to_jet_pt: bool = False
-    """Whether the momenta are divided by the jet's pT inside the file, so that the embedding does not see the scale."""
+    """Whether momenta are divided by the jet's pT inside the file and nothing else shows that; see :attr:`scale`."""
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
     macs_per_jet: dict[int, float] = Field(default_factory=dict)
     """Multiply-accumulates of one jet at a few multiplicities."""
@@ -112,6 +112,11 @@ class ModelCard(_Part):
     reference: Reference | None = None
     results: dict[str, Any] = Field(default_factory=dict)
     """What the encoder reaches on named test sets."""
+
+    @property
+    def scale(self) -> Literal["blind", "seen"]:
+        """Whether the embedding is blind to the scale of the jets, as searches in a mass want it, or sees it."""
+        return "blind" if self.scaled_to_jet_pt else "seen"
 
     @model_validator(mode="after")
     def _known_fields(self) -> ModelCard:
@@ -131,7 +136,15 @@ class ModelCard(_Part):
 
 
 def write_card(model: onnx.ModelProto, card: ModelCard) -> None:
-    """Put ``card`` into the metadata of ``model``, replacing the one that is there."""
+    """Put ``card`` into the metadata of ``model``, replacing the one that is there.
+
+    Parameters
+    ----------
+    model
+        Changed in place.
+    card
+        What to write.
+    """
     kept = [prop for prop in model.metadata_props if prop.key != KEY]
     del model.metadata_props[:]
     model.metadata_props.extend(kept)
@@ -141,6 +154,17 @@ def write_card(model: onnx.ModelProto, card: ModelCard) -> None:
 
 def parse_card(text: str, where: str) -> ModelCard:
     """Card from its JSON; ``where`` names the file in errors.
+
+    Parameters
+    ----------
+    text
+        JSON.
+    where
+        Name of the file, for errors.
+
+    Returns
+    -------
+    ModelCard
 
     Raises
     ------
@@ -165,6 +189,15 @@ def parse_card(text: str, where: str) -> ModelCard:
 
 def load_model(path: str | Path) -> onnx.ModelProto:
     """The ONNX file as protobuf, checked to be whole and self-contained.
+
+    Parameters
+    ----------
+    path
+        The ONNX file.
+
+    Returns
+    -------
+    onnx.ModelProto
 
     Raises
     ------
@@ -191,7 +224,13 @@ def load_model(path: str | Path) -> onnx.ModelProto:
 
 
 def tensors(message: Any) -> Iterator[onnx.TensorProto]:
-    """Every tensor stored anywhere in a model: weights, constants, those of branches, functions and sparse tensors."""
+    """Every tensor stored anywhere in a model: weights, constants, those of branches, functions and sparse tensors.
+
+    Parameters
+    ----------
+    message
+        A model, or any part of one.
+    """
     if isinstance(message, onnx.TensorProto):
         yield message
         return
@@ -204,6 +243,15 @@ def tensors(message: Any) -> Iterator[onnx.TensorProto]:
 def read_card(path: str | Path) -> ModelCard:
     """Read the model card of an ONNX file without loading its weights into a session.
 
+    Parameters
+    ----------
+    path
+        The ONNX file.
+
+    Returns
+    -------
+    ModelCard
+
     Raises
     ------
     ModelError
@@ -213,12 +261,34 @@ def read_card(path: str | Path) -> ModelCard:
 
 
 def has_card(model: onnx.ModelProto) -> bool:
-    """Whether there is a card, of whatever version."""
+    """Whether there is a card, of whatever version.
+
+    Parameters
+    ----------
+    model
+        A loaded file.
+
+    Returns
+    -------
+    bool
+    """
     return any(prop.key == KEY for prop in model.metadata_props)
 
 
 def card_in(model: onnx.ModelProto, where: str) -> ModelCard:
-    """The card of a loaded file; ``where`` names it in errors."""
+    """The card of a loaded file; ``where`` names it in errors.
+
+    Parameters
+    ----------
+    model
+        A loaded file.
+    where
+        Name of the file, for errors.
+
+    Returns
+    -------
+    ModelCard
+    """
     for prop in model.metadata_props:
         if prop.key == KEY:
             return parse_card(prop.value, where)

@@ -1,4 +1,4 @@
-"""Running planned micro-batches on a session: lanes, threads, and what to do when the device is full."""
+"""A chunk of jets through a session: micro-batches, threads, results in order, and what to do when a device is full."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from jepa_coffea.encoder.batching import Budget, MicroBatch, plan
-from jepa_coffea.encoder.bindings import Inputs, Lane, Outputs, lane_for
+from jepa_coffea.encoder.batching import Budget, MicroBatch, gather_index, plan
+from jepa_coffea.encoder.bindings import Binding, Inputs, Outputs, binding_for
 from jepa_coffea.encoder.metrics import Metrics
 from jepa_coffea.encoder.providers import ProviderError
-from jepa_coffea.encoder.session import Model
+from jepa_coffea.encoder.session import OpenModel
 
 BUDGETS = {
     "cpu": Budget(tokens=1024, pairs=131_072, step=1),
@@ -33,15 +33,81 @@ THREADS = {"cpu": 1, "cuda": 2, "tensorrt": 2}
 """Micro-batches in flight: one worker, one core; on a GPU one is padded and copied while the other computes."""
 
 
+@dataclass(frozen=True)
+class Jets:
+    """A chunk of checked jets."""
+
+    particles: NDArray[np.float32]
+    """[particle, field]"""
+    starts: NDArray[np.int64]
+    """Row of the first particle of each jet."""
+    counts: NDArray[np.int64]
+    """Particles of each jet to use; 0 for those that cannot be used."""
+    axes: NDArray[np.float32]
+    """[jet, 4], px py pz energy in GeV."""
+
+    def index(self, batch: MicroBatch) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Row of the particle in each slot of a micro-batch, [jet, slot], and which slots have one.
+
+        Parameters
+        ----------
+        batch
+            The micro-batch.
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+            Rows and mask, both [jet, slot].
+        """
+        return gather_index(self.starts[batch.jets], self.counts[batch.jets], batch.length)
+
+
+class Results:
+    """Outputs of a chunk, NaN for what did not run.
+
+    Parameters
+    ----------
+    jets
+        The chunk.
+    widths
+        Names of the outputs and their width.
+    per_particle
+        Those with a row a particle instead of a row a jet.
+    """
+
+    def __init__(self, jets: Jets, widths: dict[str, int], per_particle: tuple[str, ...]) -> None:
+        self.jets = jets
+        self.per_particle = per_particle
+        rows = {name: len(jets.particles if name in per_particle else jets.counts) for name in widths}
+        self.values = {name: np.full((rows[name], widths[name]), np.nan, dtype=np.float32) for name in widths}
+
+    def store(self, batch: MicroBatch, outputs: Outputs) -> None:
+        """Put the outputs of a micro-batch, [jet, width] or [jet, slot, width], in their places.
+
+        Parameters
+        ----------
+        batch
+            The micro-batch.
+        outputs
+            Name to values.
+        """
+        for name, values in outputs.items():
+            if name in self.per_particle:
+                index, mask = self.jets.index(batch)
+                self.values[name][index[mask]] = values[mask]
+            else:
+                self.values[name][batch.jets] = values
+
+
 @dataclass
 class Work:
     """Runs micro-batches of a chunk one at a time, from any number of threads at once."""
 
-    model: Model
+    model: OpenModel
     counts: NDArray[np.int64]
     """Particles of each jet."""
-    feed: Callable[[MicroBatch, Lane], Inputs]
-    """Fills the model's inputs for a micro-batch, in the buffers of the lane."""
+    feed: Callable[[MicroBatch, Binding], Inputs]
+    """Fills the model's inputs for a micro-batch, in the buffers of the binding."""
     store: Callable[[MicroBatch, Outputs], None]
     """Takes what the model gives for the jets of a micro-batch."""
     outputs: tuple[str, ...]
@@ -53,34 +119,41 @@ class Work:
     def run(self, batch: MicroBatch, *, shrink: bool = False) -> None:
         """Run a micro-batch, in halves if the device has no memory for it; ``shrink`` gives memory back afterwards.
 
+        Parameters
+        ----------
+        batch
+            The micro-batch.
+        shrink
+            Give the session's unused memory back afterwards.
+
         Raises
         ------
         ProviderError
             If the device has no memory for a single jet.
         """
         if batch.pairs > self.model.ceiling and len(batch.jets) > 1:
-            self.halves(batch, shrink=shrink)
+            self._halves(batch, shrink=shrink)
             return
-        lane = lane_for(self.model)
+        binding = binding_for(self.model)
         try:
-            self.whole(batch, lane, shrink=shrink)
+            self._whole(batch, binding, shrink=shrink)
         except Exception as error:
-            if not out_of_memory(error):
+            if not _out_of_memory(error):
                 raise
-            self.too_large(batch, error)
+            self._too_large(batch, error)
         else:
             return
         finally:
-            self.model.idle.append(lane)
-        self.halves(batch, shrink=shrink)
+            self.model.idle.append(binding)
+        self._halves(batch, shrink=shrink)
 
-    def whole(self, batch: MicroBatch, lane: Lane, *, shrink: bool) -> None:
+    def _whole(self, batch: MicroBatch, binding: Binding, *, shrink: bool) -> None:
         """Run a micro-batch at once."""
-        inputs = self.feed(batch, lane)
+        inputs = self.feed(batch, binding)
         if self.model.options.cuda_graphs:
             inputs = filled_up(inputs, BUDGETS[self.model.options.provider].jets(batch.length))
         start = time.perf_counter()
-        outputs = lane.run(inputs, self.outputs, shrink=shrink)
+        outputs = binding.run(inputs, self.outputs, shrink=shrink)
         seconds = time.perf_counter() - start
         self.store(batch, {name: values[: len(batch.jets)] for name, values in outputs.items()})
         filled = int(self.counts[batch.jets].sum())
@@ -88,12 +161,12 @@ class Work:
             self.metrics.add(batches=1, particles=filled, session_seconds=seconds)
             self.metrics.add(padding=len(batch.jets) * batch.length - filled)
 
-    def halves(self, batch: MicroBatch, *, shrink: bool) -> None:
+    def _halves(self, batch: MicroBatch, *, shrink: bool) -> None:
         """Run a micro-batch of several jets half by half."""
         for half in batch.halves():
             self.run(half, shrink=shrink)
 
-    def too_large(self, batch: MicroBatch, error: Exception) -> None:
+    def _too_large(self, batch: MicroBatch, error: Exception) -> None:
         """Remember what the device had no memory for; a ProviderError if that was a single jet."""
         options = self.model.options
         if len(batch.jets) == 1:
@@ -112,6 +185,8 @@ def run(work: Work, *, longest: int, shortest: int, threads: int | None) -> None
 
     Parameters
     ----------
+    work
+        The chunk and the model.
     longest, shortest
         Most particles that the model takes, and fewest slots.
     threads
@@ -142,13 +217,25 @@ def run(work: Work, *, longest: int, shortest: int, threads: int | None) -> None
 
 
 def filled_up(inputs: Inputs, jets: int) -> Inputs:
-    """The inputs with their first jet repeated until there are ``jets``."""
+    """The inputs with their first jet repeated until there are ``jets``.
+
+    Parameters
+    ----------
+    inputs
+        Name to array, [jet, ...].
+    jets
+        How many there shall be.
+
+    Returns
+    -------
+    dict of numpy.ndarray
+    """
     return {
         name: np.concatenate([array, np.repeat(array[:1], jets - len(array), axis=0)]) for name, array in inputs.items()
     }
 
 
-def out_of_memory(error: Exception) -> bool:
+def _out_of_memory(error: Exception) -> bool:
     """Whether ONNX Runtime or CUDA says that memory ran out; they have no error type for it."""
     phrases = (
         "failed to allocate memory",

@@ -33,10 +33,21 @@ class Metrics:
     """Micro-batches halved because the device was out of memory."""
 
     def add(self, **more: float) -> None:
-        """Add to the numbers named."""
+        """Add to the numbers named.
+
+        Parameters
+        ----------
+        **more
+            Name of a number to what is added.
+        """
         for name, value in more.items():
             setattr(self, name, getattr(self, name) + value)
 
     def as_dict(self) -> dict[str, int | float]:
-        """Name to number."""
+        """Name to number.
+
+        Returns
+        -------
+        dict
+        """
         return {item.name: getattr(self, item.name) for item in fields(self)}

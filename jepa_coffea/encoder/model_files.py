@@ -10,13 +10,27 @@ from jepa_coffea.encoder.card import ModelError
 
 
 def shipped() -> dict[str, Path]:
-    """The models that come with the package, by name."""
+    """The models that come with the package, by name.
+
+    Returns
+    -------
+    dict of Path
+    """
     folder = Path(str(resources.files("jepa_coffea"))) / "models"
     return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
 
 
 def resolve(model: str | Path) -> Path:
     """The absolute path of a model file; a name without a suffix that is no file means a shipped model.
+
+    Parameters
+    ----------
+    model
+        Path of an ONNX file, or name of a shipped model.
+
+    Returns
+    -------
+    Path
 
     Raises
     ------
@@ -36,15 +50,47 @@ def resolve(model: str | Path) -> Path:
     return known[str(model)]
 
 
-def locate(path: Path) -> Path:
-    """``path``, or the file of that name in the working directory of the Dask worker that this process is.
+def shipped_folder(digest: str) -> str:
+    """Name of the folder, below the local directory of a Dask worker, of the model file with a hash.
 
-    ``client.upload_file(path, load=False)`` puts files there, for workers that share no file system with the client.
+    Parameters
+    ----------
+    digest
+        SHA-256 of the file.
+
+    Returns
+    -------
+    str
     """
-    if path.is_file() or "distributed" not in sys.modules:
+    return f"jepa-coffea-{digest[:32]}"
+
+
+def locate(path: Path, digest: str = "") -> Path:
+    """Where a model file is in this process.
+
+    Parameters
+    ----------
+    path
+        Where it is on the client.
+    digest
+        Its SHA-256; two files of one name are told apart by it.
+
+    Returns
+    -------
+    Path
+        What :func:`jepa_coffea.clusters.ship_model` put on the Dask worker that this process is, else ``path`` where
+        there is such a file, else the file of that name in the worker's directory, where
+        ``client.upload_file(path, load=False)`` puts it, else ``path``.
+    """
+    if "distributed" not in sys.modules:
         return path
     try:
-        local = Path(sys.modules["distributed"].get_worker().local_directory) / path.name
+        local = Path(sys.modules["distributed"].get_worker().local_directory)
     except ValueError:  # not on a worker
         return path
-    return local if local.is_file() else path
+    sent = local / shipped_folder(digest) / path.name
+    if digest and sent.is_file():
+        return sent
+    if path.is_file():
+        return path
+    return local / path.name if (local / path.name).is_file() else path

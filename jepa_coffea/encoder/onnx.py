@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Unpack
 
 from jepa_coffea.encoder.batching import MicroBatch, pad
-from jepa_coffea.encoder.bindings import Inputs, Lane
+from jepa_coffea.encoder.bindings import Binding, Inputs
 from jepa_coffea.encoder.card import KEY, ModelCard, ModelError
-from jepa_coffea.encoder.chunk import Jets
-from jepa_coffea.encoder.ragged import Placement, RaggedEncoder
-from jepa_coffea.encoder.session import Model
+from jepa_coffea.encoder.engine import Jets
+from jepa_coffea.encoder.ragged_encoder import Placement, RaggedEncoder
+from jepa_coffea.encoder.session import OpenModel
 
 PARTICLE = "particle_embedding"
 
@@ -24,9 +24,9 @@ class OnnxEncoder(RaggedEncoder):
         ONNX file with a model card.
     particle_embedding
         Also give the embedding of every particle: ``particle_embedding``, float32 [sum(counts), dim].
-    placement
+    **placement
         ``provider``, ``device_id``, ``threads``, ``digest``, ``cuda_graphs``: see
-        :class:`jepa_coffea.encoder.ragged.Placement`.
+        :class:`jepa_coffea.encoder.ragged_encoder.Placement`.
 
     Raises
     ------
@@ -35,6 +35,21 @@ class OnnxEncoder(RaggedEncoder):
         should give them.
     ProviderError
         If ONNX Runtime or the provider is missing or does not work.
+
+    Examples
+    --------
+    Two jets, of three particles and of one, all of them photons:
+
+    >>> import numpy as np
+    >>> from jepa_coffea.encoder import OnnxEncoder
+    >>> from jepa_coffea.encoder.model_files import resolve
+    >>> encoder = OnnxEncoder(resolve("pjepa-mini"), provider="cpu")
+    >>> particles = np.zeros((4, len(encoder.fields)), np.float32)
+    >>> for name, value in {"px": 100, "pz": 50, "energy": 112, "is_photon": 1}.items():
+    ...     particles[:, encoder.fields.index(name)] = value
+    >>> jets = np.array([[300, 0, 150, 336], [100, 0, 50, 112]])
+    >>> encoder(particles, [3, 1], jets)["embedding"].shape
+    (2, 64)
     """
 
     def __init__(self, path: str | Path, *, particle_embedding: bool = False, **placement: Unpack[Placement]) -> None:
@@ -48,16 +63,30 @@ class OnnxEncoder(RaggedEncoder):
             raise ModelError(msg)
         self.fields, self.longest = self.card.fields, self.card.max_particles
         self.per_particle = (PARTICLE,) if particle_embedding else ()
-        self.widths = contract(self.model, self.card, str(path), *self.per_particle)
+        self.widths = _contract(self.model, self.card, str(path), *self.per_particle)
 
-    def feed(self, batch: MicroBatch, lane: Lane, jets: Jets) -> Inputs:
-        """Particles, mask and jets of a micro-batch."""
+    def feed(self, batch: MicroBatch, binding: Binding, jets: Jets) -> Inputs:
+        """Particles, mask and jets of a micro-batch.
+
+        Parameters
+        ----------
+        batch
+            The micro-batch.
+        binding
+            Where it runs.
+        jets
+            The chunk.
+
+        Returns
+        -------
+        dict of numpy.ndarray
+        """
         index, mask = jets.index(batch)
-        buffer = lane.buffer("particles", index.size * jets.particles.shape[1])
+        buffer = binding.buffer("particles", index.size * jets.particles.shape[1])
         return {"particles": pad(jets.particles, index, mask, buffer), "mask": mask, "jets": jets.axes[batch.jets]}
 
 
-def contract(model: Model, card: ModelCard, where: str, *others: str) -> dict[str, int]:
+def _contract(model: OpenModel, card: ModelCard, where: str, *others: str) -> dict[str, int]:
     """The outputs to fetch and their widths, after checking that the graph is what its card says.
 
     ``others`` are outputs as wide as the embedding that are wanted as well.

@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 
 @cache
 def cuda_runtime() -> Any:
-    """The CUDA runtime library that ONNX Runtime uses, or None."""
+    """The CUDA runtime library that ONNX Runtime uses, or None.
+
+    Returns
+    -------
+    ctypes.CDLL or None
+    """
     for name in ("libcudart.so.13", "libcudart.so.12"):
         try:
             return ctypes.CDLL(name)
@@ -23,7 +28,19 @@ def cuda_runtime() -> Any:
 
 
 def pinned_floats(size: int, device_id: int) -> NDArray[np.float32]:
-    """``size`` float32 of page-locked memory, freed with the last view of it; ordinary memory without CUDA."""
+    """``size`` float32 of page-locked memory, freed with the last view of it; ordinary memory without CUDA.
+
+    Parameters
+    ----------
+    size
+        How many.
+    device_id
+        Which GPU reads them.
+
+    Returns
+    -------
+    numpy.ndarray
+    """
     library = cuda_runtime()
     pointer = ctypes.c_void_p()
     # The runtime opens a context on the current device, which must not be another one than the session's.

@@ -33,6 +33,10 @@ def installed() -> dict[str, str]:
 
     One that lies in another folder, behind the first on Python's path, does no harm and is left out: where a machine
     has the CPU package for all, a folder of one's own with the GPU package may stand in front of it.
+
+    Returns
+    -------
+    dict of str
     """
     found = {}
     for package in PACKAGES:
@@ -48,6 +52,10 @@ def installed() -> dict[str, str]:
 
 def runtime() -> ModuleType:
     """The module ``onnxruntime``.
+
+    Returns
+    -------
+    module
 
     Raises
     ------
@@ -75,6 +83,10 @@ def runtime() -> ModuleType:
 def gpu_count() -> int:
     """NVIDIA GPUs that the driver shows to this process; 0 without a driver.
 
+    Returns
+    -------
+    int
+
     Raises
     ------
     ProviderError
@@ -100,6 +112,15 @@ def gpu_count() -> int:
 def choose(provider: Provider) -> Literal["cuda", "tensorrt", "cpu"]:
     """``provider`` with ``auto`` resolved: CUDA where the wheel has it and the driver shows a GPU, else the CPU.
 
+    Parameters
+    ----------
+    provider
+        Name, or ``auto``.
+
+    Returns
+    -------
+    str
+
     Raises
     ------
     ProviderError
@@ -122,14 +143,21 @@ def choose(provider: Provider) -> Literal["cuda", "tensorrt", "cpu"]:
 
 
 def mend() -> str:
-    """How to get CUDA to work, with what this machine lacks first."""
+    """How to get CUDA to work, with what this machine lacks first.
+
+    Returns
+    -------
+    str
+    """
     lacking = []
     if not gpu_count():
         lacking.append("no NVIDIA driver or no visible GPU (look at nvidia-smi and CUDA_VISIBLE_DEVICES)")
     found = installed()
     if "onnxruntime" in found:
         lacking.append("the CPU-only package onnxruntime is installed")
-    lacking += [f"{library} cannot be loaded" for library in ("libcudart.so.13", "libcudnn.so.9") if not loads(library)]
+    lacking += [
+        f"{library} cannot be loaded" for library in ("libcudart.so.13", "libcudnn.so.9") if not _loads(library)
+    ]
     why = "; ".join(lacking) or "driver, CUDA and cuDNN all load, so look at ONNX Runtime's own message above"
     return (
         f"Seen here: {why}. onnxruntime-gpu needs CUDA 13 and cuDNN 9: 'pip uninstall onnxruntime' and "
@@ -138,7 +166,7 @@ def mend() -> str:
     )
 
 
-def loads(library: str) -> bool:
+def _loads(library: str) -> bool:
     """Whether the dynamic loader finds ``library`` (also one that is already loaded)."""
     try:
         ctypes.CDLL(library)
@@ -154,6 +182,24 @@ def session_providers(
 
     ``digest`` is the SHA-256 of the model. ``exact`` keeps single precision single: TensorFloat-32 has the mantissa of
     half precision.
+
+    Parameters
+    ----------
+    provider
+        ``cuda``, ``tensorrt`` or ``cpu``.
+    device_id
+        Which GPU.
+    digest
+        SHA-256 of the model.
+    cuda_graphs
+        Whether CUDA graphs are captured.
+    exact
+        Keep single precision single: TensorFloat-32 has the mantissa of half precision.
+
+    Returns
+    -------
+    list of tuple
+        Names of providers and their options.
     """
     cuda = {
         "device_id": device_id,
@@ -185,6 +231,13 @@ def session_providers(
 
 def confirm(session: Any, provider: str) -> None:
     """Raise unless ``session`` really runs on ``provider``: ONNX Runtime falls back to the CPU without a word.
+
+    Parameters
+    ----------
+    session
+        An InferenceSession.
+    provider
+        What it shall run on.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Does the file still do here what it did where it was exported?"""
+"""The self-test: whether a file still does here what it did where it was exported."""
 
 from __future__ import annotations
 
@@ -25,12 +25,27 @@ class Agreement:
 
     @property
     def passed(self) -> bool:
-        """Whether it is within the tolerance."""
+        """Whether it is within the tolerance.
+
+        Returns
+        -------
+        bool
+        """
         return self.relative <= self.tolerance
 
 
 def validate(encoder: OnnxEncoder) -> list[Agreement]:
     """Replay the reference jets of the encoder's card on its provider.
+
+    Parameters
+    ----------
+    encoder
+        An open model with a card.
+
+    Returns
+    -------
+    list of Agreement
+        One an output.
 
     Raises
     ------
@@ -54,12 +69,12 @@ def validate(encoder: OnnxEncoder) -> list[Agreement]:
         raise ModelError(msg)
     tolerance = TOLERANCE[encoder.card.precision]
     return [
-        Agreement(name, len(reference.counts), relative(got, np.asarray(reference.outputs[name])), tolerance)
+        Agreement(name, len(reference.counts), _relative(got, np.asarray(reference.outputs[name])), tolerance)
         for name, got in here.items()
     ]
 
 
-def relative(got: np.ndarray, expected: np.ndarray) -> float:
+def _relative(got: np.ndarray, expected: np.ndarray) -> float:
     """Largest ``|got - expected| / max |expected|``, infinite where shapes or NaNs differ."""
     if got.shape != expected.shape or (np.isnan(got) != np.isnan(expected)).any():
         return float("inf")

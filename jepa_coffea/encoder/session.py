@@ -24,7 +24,7 @@ class Options:
 
 
 @dataclass
-class Model:
+class OpenModel:
     """A loaded file."""
 
     session: Any
@@ -34,25 +34,35 @@ class Model:
     ceiling: float = float("inf")
     """Pairs of the smallest micro-batch that the device had no memory for."""
     idle: list[Any] = field(default_factory=list)
-    """Lanes (buffers and bindings) that no thread uses now."""
+    """Bindings, with their buffers, that no thread uses now."""
     pid: int = field(default_factory=os.getpid)
     """The process that opened it; a child must not use it."""
 
     @property
     def inputs(self) -> dict[str, tuple[str, list[Any]]]:
-        """Name to type and shape."""
+        """Name to type and shape.
+
+        Returns
+        -------
+        dict of tuple
+        """
         return {node.name: (node.type, node.shape) for node in self.session.get_inputs()}
 
     @property
     def outputs(self) -> dict[str, tuple[str, list[Any]]]:
-        """Name to type and shape."""
+        """Name to type and shape.
+
+        Returns
+        -------
+        dict of tuple
+        """
         return {node.name: (node.type, node.shape) for node in self.session.get_outputs()}
 
 
 class _Slot:
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.model: Model | None = None
+        self.model: OpenModel | None = None
 
 
 _lock = threading.Lock()
@@ -73,6 +83,15 @@ os.register_at_fork(after_in_child=_renew_lock)
 def file_hash(path: str | Path) -> str:
     """SHA-256 of a model file, hexadecimal.
 
+    Parameters
+    ----------
+    path
+        Of the file.
+
+    Returns
+    -------
+    str
+
     Raises
     ------
     ModelError
@@ -89,6 +108,13 @@ def file_hash(path: str | Path) -> str:
 def verify(path: str | Path, digest: str) -> None:
     """Raise unless the file has that SHA-256.
 
+    Parameters
+    ----------
+    path
+        Of the file.
+    digest
+        SHA-256 that it must have.
+
     Raises
     ------
     ModelError
@@ -100,8 +126,22 @@ def verify(path: str | Path, digest: str) -> None:
         raise ModelError(msg)
 
 
-def open_model(path: str | Path, digest: str, options: Options) -> tuple[Model, bool]:
+def open_model(path: str | Path, digest: str, options: Options) -> tuple[OpenModel, bool]:
     """The one model of this process with that content and these options, and whether this call loaded it.
+
+    Parameters
+    ----------
+    path
+        The ONNX file.
+    digest
+        SHA-256 that it must have.
+    options
+        Where and how it runs.
+
+    Returns
+    -------
+    tuple
+        The model, and whether this call loaded it.
 
     Raises
     ------
@@ -123,6 +163,16 @@ def release(digest: str | None = None) -> int:
     """Forget this process's sessions of one file, or all of them; returns how many.
 
     Running calls finish. The memory is given back when the last encoder of the model is gone.
+
+    Parameters
+    ----------
+    digest
+        SHA-256 of the file; None: all.
+
+    Returns
+    -------
+    int
+        How many were forgotten.
     """
     with _lock:
         keys = [key for key in _slots if key[0] == os.getpid() and digest in (None, key[1])]
@@ -130,7 +180,12 @@ def release(digest: str | None = None) -> int:
 
 
 def session_options() -> Any:
-    """ONNX Runtime's options for all our sessions."""
+    """ONNX Runtime's options for all our sessions.
+
+    Returns
+    -------
+    onnxruntime.SessionOptions
+    """
     settings = runtime().SessionOptions()
     # Parallelism comes from running several micro-batches: one thread each scales better than splitting small
     # matrix products, and a node full of workers must not have as many pools of as many threads, all spinning.
@@ -144,7 +199,7 @@ def session_options() -> Any:
     return settings
 
 
-def _load(path: str | Path, digest: str, options: Options) -> Model:
+def _load(path: str | Path, digest: str, options: Options) -> OpenModel:
     verify(path, digest)
     proto = load_model(path)
     card = card_in(proto, str(path)) if has_card(proto) else None
@@ -165,4 +220,4 @@ def _load(path: str | Path, digest: str, options: Options) -> Model:
         raise ModelError(msg) from None
     confirm(session, options.provider)
     verify(path, digest)  # what was read meanwhile was still that file
-    return Model(session, options, card)
+    return OpenModel(session, options, card)

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from jepa_coffea.constituents.record import FIELDS
 from jepa_coffea.encoder.batching import MicroBatch
-from jepa_coffea.encoder.bindings import Inputs, Lane
+from jepa_coffea.encoder.bindings import Binding, Inputs
 from jepa_coffea.encoder.card import ModelError, load_model
-from jepa_coffea.encoder.chunk import Jets
-from jepa_coffea.encoder.ragged import Placement, RaggedEncoder
-from jepa_coffea.encoder.scores import softmax
+from jepa_coffea.encoder.engine import Jets
+from jepa_coffea.encoder.outputs import softmax
+from jepa_coffea.encoder.ragged_encoder import Placement, RaggedEncoder
 from jepa_coffea.encoder.weaver_inputs import Particles, Preprocess
 
 SHORTEST = 32
@@ -34,7 +34,7 @@ class WeaverEncoder(RaggedEncoder):
         ONNX file with inputs [jet, variable, slot] and the class scores as first output.
     preprocess
         What its preprocess.json says.
-    placement
+    **placement
         As for :class:`jepa_coffea.encoder.OnnxEncoder`.
 
     Raises
@@ -53,7 +53,7 @@ class WeaverEncoder(RaggedEncoder):
         proto = load_model(path)
         self.names, self.widths = outputs(proto, preprocess, str(path))
         self.groups = {name: preprocess.groups[name] for name in inputs_of(proto)}
-        self.probabilities = ends_in_softmax(proto)
+        self.probabilities = _ends_in_softmax(proto)
         fixed = slots(proto, preprocess, str(path))
         self.longest = preprocess.length if fixed is None else fixed
         self.shortest = self.longest if fixed or preprocess.wraps else min(SHORTEST, self.longest)
@@ -66,8 +66,22 @@ class WeaverEncoder(RaggedEncoder):
             out["scores"] = softmax(out["scores"])
         return out
 
-    def feed(self, batch: MicroBatch, lane: Lane, jets: Jets) -> Inputs:
-        """Every input group of a micro-batch."""
+    def feed(self, batch: MicroBatch, binding: Binding, jets: Jets) -> Inputs:
+        """Every input group of a micro-batch.
+
+        Parameters
+        ----------
+        batch
+            The micro-batch.
+        binding
+            Where it runs.
+        jets
+            The chunk.
+
+        Returns
+        -------
+        dict of numpy.ndarray
+        """
         counts = jets.counts[batch.jets]
         slot = np.arange(batch.length)
         mask = slot < counts[:, None]
@@ -83,7 +97,7 @@ class WeaverEncoder(RaggedEncoder):
             if group.pad_mode == "wrap":
                 padded = values[first[:, None] + slot % counts[:, None]]
             else:
-                padded = lane.buffer(name, int(np.prod(shape)))[: np.prod(shape)].reshape(shape)
+                padded = binding.buffer(name, int(np.prod(shape)))[: np.prod(shape)].reshape(shape)
                 padded[...] = group.pads
                 padded[mask] = values
             inputs[name] = np.ascontiguousarray(padded.transpose(0, 2, 1))
@@ -92,6 +106,20 @@ class WeaverEncoder(RaggedEncoder):
 
 def outputs(proto: onnx.ModelProto, preprocess: Preprocess, where: str) -> tuple[dict[str, str], dict[str, int]]:
     """Our names of the outputs to those of the graph, and these to their widths.
+
+    Parameters
+    ----------
+    proto
+        The loaded file.
+    preprocess
+        What its preprocess.json says.
+    where
+        Name of the file, for errors.
+
+    Returns
+    -------
+    tuple of dict
+        ``scores``, and ``embedding`` where there is one, to names of the graph's outputs; these to their widths.
 
     Raises
     ------
@@ -104,14 +132,14 @@ def outputs(proto: onnx.ModelProto, preprocess: Preprocess, where: str) -> tuple
         raise ModelError(msg)
     first, *others = proto.graph.output
     names, widths = {"scores": first.name}, {first.name: len(preprocess.class_names)}
-    declared = axes(first)
+    declared = _axes(first)
     if len(declared) != 2 or declared[1] not in (None, len(preprocess.class_names)):
         msg = f"{where}: expected {len(preprocess.class_names)} class scores a jet, found {first.name!r} {declared}"
         raise ModelError(msg)
     for other in others[:1]:
-        width = axes(other)[-1] if len(axes(other)) == 2 else None
+        width = _axes(other)[-1] if len(_axes(other)) == 2 else None
         if width is None:
-            msg = f"{where}: expected a second output [jet, dim] of fixed width, found {other.name!r} {axes(other)}"
+            msg = f"{where}: expected a second output [jet, dim] of fixed width, found {other.name!r} {_axes(other)}"
             raise ModelError(msg)
         names["embedding"], widths[other.name] = other.name, width
     return names, widths
@@ -119,6 +147,19 @@ def outputs(proto: onnx.ModelProto, preprocess: Preprocess, where: str) -> tuple
 
 def slots(proto: onnx.ModelProto, preprocess: Preprocess, where: str) -> int | None:
     """The fixed number of particle slots of a model, or None.
+
+    Parameters
+    ----------
+    proto
+        The loaded file.
+    preprocess
+        What its preprocess.json says.
+    where
+        Name of the file, for errors.
+
+    Returns
+    -------
+    int or None
 
     Raises
     ------
@@ -129,7 +170,7 @@ def slots(proto: onnx.ModelProto, preprocess: Preprocess, where: str) -> int | N
     for node in proto.graph.input:
         if node.name not in preprocess.groups:
             continue
-        shape = axes(node)
+        shape = _axes(node)
         expected = len(preprocess.groups[node.name].var_names)
         if len(shape) != 3 or shape[1] not in (None, expected):
             msg = f"{where}: input {node.name!r}: expected [jet, {expected}, slot], found {shape}"
@@ -139,17 +180,27 @@ def slots(proto: onnx.ModelProto, preprocess: Preprocess, where: str) -> int | N
 
 
 def inputs_of(proto: onnx.ModelProto) -> list[str]:
-    """Inputs of the graph; the exporter drops those that the network does not use, such as the points of ParT."""
+    """Inputs of the graph; the exporter drops those that the network does not use, such as the points of ParT.
+
+    Parameters
+    ----------
+    proto
+        The loaded file.
+
+    Returns
+    -------
+    list of str
+    """
     weights = {tensor.name for tensor in proto.graph.initializer}
     return [node.name for node in proto.graph.input if node.name not in weights]
 
 
-def axes(node: onnx.ValueInfoProto) -> list[int | None]:
+def _axes(node: onnx.ValueInfoProto) -> list[int | None]:
     """Lengths of the axes, None for dynamic ones."""
     return [axis.dim_value if axis.HasField("dim_value") else None for axis in node.type.tensor_type.shape.dim]
 
 
-def ends_in_softmax(proto: onnx.ModelProto) -> bool:
+def _ends_in_softmax(proto: onnx.ModelProto) -> bool:
     """Whether the first output is made by a softmax: weaver's networks have one when exported for inference."""
     made = {name: node for node in proto.graph.node for name in node.output}
     node = made.get(proto.graph.output[0].name)

@@ -40,13 +40,23 @@ class Particles:
 
     @property
     def deta(self) -> Array:
-        """Pseudorapidity from the jet axis, towards larger |eta| positive."""
+        """Pseudorapidity from the jet axis, towards larger |eta| positive.
+
+        Returns
+        -------
+        numpy.ndarray
+        """
         jet = np.arcsinh(self.jet_pz / self.jet_pt)
         return (np.arcsinh(self["pz"] / self.pt) - jet) * np.where(jet > 0, np.float32(1), np.float32(-1))
 
     @property
     def dphi(self) -> Array:
-        """Azimuth from the jet axis, in [-pi, pi)."""
+        """Azimuth from the jet axis, in [-pi, pi).
+
+        Returns
+        -------
+        numpy.ndarray
+        """
         turn = np.arctan2(self["py"], self["px"]) - np.arctan2(self.jet_py, self.jet_px)
         return (turn + np.float32(np.pi)) % np.float32(2 * np.pi) - np.float32(np.pi)
 
@@ -109,11 +119,11 @@ EMPTY = {"part_px": 1e-10, "part_px_scale": 1e-10}
 spread through the attention of the whole jet, however well the slot is masked."""
 
 
-class _Part(BaseModel):
+class _Section(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class VarInfo(_Part):
+class VarInfo(_Section):
     """``clip((x - median) * norm_factor, lower_bound, upper_bound)``, and what stands in empty slots."""
 
     median: float = 0.0
@@ -123,7 +133,7 @@ class VarInfo(_Part):
     pad: float = 0.0
 
 
-class Group(_Part):
+class Group(_Section):
     """One input of the model, [jet, variable, slot]."""
 
     var_names: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -145,7 +155,18 @@ class Group(_Part):
         return self
 
     def values(self, particles: Particles) -> Array:
-        """[particle, variable], transformed; not a number becomes 0, as in weaver."""
+        """[particle, variable], transformed; not a number becomes 0, as in weaver.
+
+        Parameters
+        ----------
+        particles
+            Particles of some jets.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, [particle, variable].
+        """
         out = np.empty((len(particles.pt), len(self.var_names)), dtype=np.float32)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             for column, name in enumerate(self.var_names):
@@ -156,12 +177,17 @@ class Group(_Part):
 
     @property
     def pads(self) -> Array:
-        """What stands in empty slots, [variable]."""
+        """What stands in empty slots, [variable].
+
+        Returns
+        -------
+        numpy.ndarray
+        """
         pads = {name: self.var_infos[name].pad for name in self.var_names}
         return np.array([pad or EMPTY.get(name, 0.0) for name, pad in pads.items()], dtype=np.float32)
 
 
-class Preprocess(_Part):
+class Preprocess(_Section):
     """A whole preprocess.json."""
 
     output_names: tuple[str, ...]
@@ -170,29 +196,60 @@ class Preprocess(_Part):
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """Canonical fields that the variables need."""
+        """Canonical fields that the variables need.
+
+        Returns
+        -------
+        tuple of str
+        """
         names = {name for group in self.groups.values() for name in group.var_names}
         extra = {field for name in names for field in NEEDS.get(name, ())}
         return tuple(field for field in FIELDS if field in extra or field in FIELDS[:4])
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The outputs, without weaver's ``label_``."""
+        """The outputs, without weaver's ``label_``.
+
+        Returns
+        -------
+        tuple of str
+        """
         return tuple(name.removeprefix("label_") for name in self.output_names)
 
     @property
     def length(self) -> int:
-        """Most particles that any input holds."""
+        """Most particles that any input holds.
+
+        Returns
+        -------
+        int
+        """
         return max(group.var_length for group in self.groups.values())
 
     @property
     def wraps(self) -> bool:
-        """Whether any input is filled up to its length."""
+        """Whether any input is filled up to its length.
+
+        Returns
+        -------
+        bool
+        """
         return any(group.pad_mode == "wrap" for group in self.groups.values())
 
 
 def parse_preprocess(text: str, where: str) -> Preprocess:
     """The content of a preprocess.json; ``where`` names the file in errors.
+
+    Parameters
+    ----------
+    text
+        JSON.
+    where
+        Name of the file, for errors.
+
+    Returns
+    -------
+    Preprocess
 
     Raises
     ------

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from jepa_coffea.clusters.registry import ClusterConfig
 from jepa_coffea.cwola.classifiers import CLASSIFIERS
-from jepa_coffea.cwola.cwola import CWoLa
 from jepa_coffea.cwola.folds import Folds
-from jepa_coffea.documents import Section, read_document
+from jepa_coffea.cwola.recipe import Recipe
+from jepa_coffea.documents import LocalPath, Section, read_document
 from jepa_coffea.errors import JepaCoffeaError
 from jepa_coffea.hunt.sections import (
     CalibrationConfig,
@@ -31,7 +32,7 @@ class HuntConfig(Section):
     """The whole document."""
 
     input: InputConfig
-    output: Path
+    output: LocalPath
     mass: MassConfig = MassConfig()
     features: FeatureConfig = FeatureConfig()
     classifier: ClassifierConfig = ClassifierConfig()
@@ -41,11 +42,9 @@ class HuntConfig(Section):
     statistics: StatisticsConfig = StatisticsConfig()
     calibration: CalibrationConfig = CalibrationConfig()
     injection: InjectionConfig = InjectionConfig()
-    seed: Annotated[int, Field(ge=0)] = 1
-    workers: Annotated[int, Field(ge=1)] = 1
-    """Local processes."""
-    scheduler: str | None = None
-    """Address of a running Dask scheduler, in place of local processes."""
+    seed: Annotated[int, Field(ge=0)] = Recipe.seed
+    cluster: ClusterConfig = ClusterConfig()
+    """Where to compute; as in the section ``embed``."""
     embed: dict[str, Any] = {}
     """For ``jepa-coffea embed``, which makes the events to hunt in; the hunt does not look at it."""
 
@@ -57,47 +56,40 @@ class HuntConfig(Section):
             raise ValueError(msg)
         return self
 
-    def cwola(self, **execution: Any) -> CWoLa:
-        """The classifiers; ``execution`` is client and progress."""
-        candidates = {name: CLASSIFIERS[name](**options) for name, options in self.classifier.candidates.items()}
-        return CWoLa(
+    def recipe(self) -> Recipe:
+        """What decides the classifiers besides the events.
+
+        Returns
+        -------
+        Recipe
+        """
+        return Recipe(
             self.mass.build(),
-            candidates,
+            {name: CLASSIFIERS[name](**options) for name, options in self.classifier.candidates.items()},
             Folds(self.folds.outer, self.folds.inner, self.seed, self.folds.order),
             self.classifier.members,
             self.classifier.attribute_fraction,
             self.features.reduction(),
             self.seed,
-            best_at=self.classifier.best_at,
-            **execution,
+            self.classifier.best_at,
         )
 
 
 def read_config(path: str | Path) -> HuntConfig:
-    """Read and check a hunt document; relative paths in it are relative to the document.
+    """Read and check a hunt document.
 
-    Raises:
-        HuntError: no such file, no YAML, or every key that is unknown or has a wrong value, one line each.
+    Parameters
+    ----------
+    path
+        A YAML file; relative paths in it are relative to its folder.
+
+    Returns
+    -------
+    HuntConfig
+
+    Raises
+    ------
+    HuntError
+        If there is no such file, it is no YAML, or keys are unknown or have wrong values, one line each.
     """
-    path = Path(path)
-    config = read_document(path, HuntConfig, HuntError)
-    return _anchored(config, path.resolve().parent)
-
-
-def _anchored(config: HuntConfig, folder: Path) -> HuntConfig:
-    """The same document with absolute paths."""
-
-    def anchor(globs: list[str]) -> list[str]:
-        return [str(folder / pattern) for pattern in globs]
-
-    histogram = config.input.histogram
-    return config.model_copy(
-        update={
-            "input": config.input.model_copy(
-                update={"events": anchor(config.input.events), "histogram": histogram and folder / histogram}
-            ),
-            "output": folder / config.output,
-            "calibration": config.calibration.model_copy(update={"background": anchor(config.calibration.background)}),
-            "injection": config.injection.model_copy(update={"signal": anchor(config.injection.signal)}),
-        }
-    )
+    return read_document(Path(path), HuntConfig, HuntError)

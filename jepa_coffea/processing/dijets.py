@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from jepa_coffea.documents import Section
 
 Floats = NDArray[np.float64]
 
 
-class DijetSelection(BaseModel):
+class DijetSelection(Section):
     """Two leading jets with pT above 200 GeV in |eta| < 2.5 and m_jj above 2 TeV, unless said otherwise."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     pt: float = Field(default=200.0, ge=0)
     """Smallest transverse momentum of a jet, GeV."""
@@ -43,7 +43,19 @@ class Dijets(NamedTuple):
 
 
 def select_dijets(jets: ak.Array, selection: DijetSelection) -> Dijets:
-    """Apply a selection to ``events * jets`` with ``pt eta phi mass``."""
+    """Apply a selection to ``events * jets`` with ``pt eta phi mass``.
+
+    Parameters
+    ----------
+    jets
+        ``events * jets`` with ``pt eta phi mass``, GeV.
+    selection
+        The cuts.
+
+    Returns
+    -------
+    Dijets
+    """
     good = (jets.pt > selection.pt) & (abs(jets.eta) < selection.eta)
     two = np.asarray(ak.to_numpy(ak.sum(good, axis=1) >= 2))
     place = ak.local_index(jets, axis=1)[good][two]
@@ -65,7 +77,18 @@ def select_dijets(jets: ak.Array, selection: DijetSelection) -> Dijets:
 
 
 def invariant_mass(pair: ak.Array) -> Floats:
-    """Invariant mass of two jets in GeV, one an event; float64, as sums of large energies cancel."""
+    """Invariant mass of two jets in GeV, one an event; float64, as sums of large energies cancel.
+
+    Parameters
+    ----------
+    pair
+        ``events * 2 * jet`` with ``pt eta phi mass``, GeV.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, [event], GeV.
+    """
     pt, eta, phi, mass = (
         np.asarray(ak.to_numpy(ak.to_regular(pair[name])), dtype=np.float64).reshape(-1, 2)
         for name in ("pt", "eta", "phi", "mass")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import glob
-from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
-from jepa_coffea import clusters
-from jepa_coffea.documents import Section, read_document
+from jepa_coffea.clusters.registry import ClusterConfig
+from jepa_coffea.constituents.layout import Layout
+from jepa_coffea.constituents.layouts import known, layout_named
+from jepa_coffea.documents import LocalPath, Location, Section, anchored, did_you_mean, read_document
 from jepa_coffea.embedding.embedder import JEPAEmbedder
 from jepa_coffea.errors import JepaCoffeaError
+from jepa_coffea.files import find_files
 from jepa_coffea.processing.dijets import DijetSelection
 from jepa_coffea.processing.processor import DijetEmbedder
 
@@ -21,110 +22,108 @@ class EmbedConfigError(JepaCoffeaError, ValueError):
     """A document that does not say what to embed."""
 
 
-class ClusterConfig(Section):
-    """Where to run."""
+def _model(text: str, info: ValidationInfo) -> str:
+    """A path belongs to the document; a name without a suffix is that of a shipped model."""
+    return anchored(text, (info.context or {}).get("folder")) if Path(text).suffix or "/" in text else text
 
-    kind: Literal["none", "local", "cuda", "slurm", "htcondor", "scheduler"] = "none"
-    options: dict[str, Any] = {}
-    """For the function of that name in :mod:`jepa_coffea.clusters`, such as ``{jobs: 10, gpus: 1}`` for slurm; for
-    ``scheduler``, its ``address``."""
+
+def _several(given: Any) -> Any:
+    return [given] if isinstance(given, str) else given
 
 
 class EmbedConfig(Section):
     """The section ``embed``."""
 
-    model: str
+    model: Annotated[str, AfterValidator(_model)]
     """ONNX file, or the name of a shipped model."""
-    files: dict[str, list[str]] = Field(min_length=1)
-    """Dataset to globs or URLs of event files."""
-    output: str
+    files: dict[str, Annotated[list[Location], BeforeValidator(_several)]] = Field(min_length=1)
+    """Dataset to a glob or URL of event files, or several."""
+    output: Location
     """Folder for embedded events, or URL such as ``root://...``."""
     weights: dict[str, float] = {}
     """Dataset to a factor on its event weights: cross-section times luminosity over the sum of generator weights."""
-    treename: str = "Events"
-    format: Literal["pfnano", "nanoaod", "delphes"] = "pfnano"
-    """Of the files."""
+    format: str = "pfnano"
+    """Layout of the files: ``pfnano``, ``nanoaod``, ``delphes``, or one that an installed package brings."""
+    treename: str | None = None
+    """Tree in the files; default: that of their layout."""
     collection: str = "FatJet"
     selection: DijetSelection = DijetSelection()
     provider: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
     chunksize: int = Field(20_000, gt=0)
     skip_bad_files: bool = False
-    checkpoints: Path | None = None
+    checkpoints: LocalPath | None = None
     """Folder that keeps finished chunks, so that an interrupted run goes on."""
     cluster: ClusterConfig = ClusterConfig()
+
+    @field_validator("format")
+    @classmethod
+    def _known_layout(cls, name: str) -> str:
+        if name not in known():
+            msg = f"no layout {name!r}; {did_you_mean(name, known())}"
+            raise ValueError(msg)
+        return name
+
+    @property
+    def layout(self) -> Layout:
+        """How the files hold their jets.
+
+        Returns
+        -------
+        Layout
+        """
+        return layout_named(self.format)
 
     def fileset(self) -> dict[str, Any]:
         """The files as coffea takes them.
 
+        Returns
+        -------
+        dict
+            Dataset to ``files`` and ``metadata``, which has the weight.
+
         Raises
         ------
         EmbedConfigError
-            If a glob matches nothing, or a weight is of no dataset.
+            If a weight is of no dataset.
+        BadFileError
+            If a glob matches nothing.
         """
         stray = sorted(set(self.weights) - set(self.files))
         if stray:
-            msg = f"embed.weights: {stray} are no datasets; those are {sorted(self.files)}"
+            msg = f"embed.weights: no dataset {stray[0]!r}; {did_you_mean(stray[0], self.files)}"
             raise EmbedConfigError(msg)
         found = {}
         for dataset, patterns in self.files.items():
-            names = [name for pattern in patterns for name in _expand(dataset, pattern)]
+            names = find_files(patterns, f"embed.files of dataset {dataset!r}")
             found[dataset] = {"files": names, "metadata": {"weight": self.weights.get(dataset, 1.0)}}
         return found
 
     def processor(self) -> DijetEmbedder:
-        """The processor that selects, embeds and writes."""
+        """The processor that selects, embeds and writes.
+
+        Returns
+        -------
+        DijetEmbedder
+        """
         embedder = JEPAEmbedder(self.model, provider=self.provider)
         return DijetEmbedder(embedder, self.output, selection=self.selection, collection=self.collection)
 
-    def connect(self, model: Path) -> Any:
-        """A context with a Dask client that has the model on all workers, or with None to run in this process."""
-        kind, options = self.cluster.kind, dict(self.cluster.options)
-        if kind == "none":
-            return nullcontext()
-        if kind != "scheduler":
-            return getattr(clusters, kind)(models=[model], **options)
-        from distributed import Client
-
-        client = Client(options["address"])
-        clusters.ship_model(client, model)
-        return client
-
-
-def _expand(dataset: str, pattern: str) -> list[str]:
-    if "://" in pattern:
-        return [pattern]
-    names = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207  absolute patterns
-    if not names:
-        msg = f"embed.files: no file of dataset {dataset!r} matches {pattern}"
-        raise EmbedConfigError(msg)
-    return names
-
 
 def read_embed_config(path: str | Path) -> EmbedConfig:
-    """Read and check the section ``embed`` of a document; relative paths in it are relative to the document.
+    """Read and check the section ``embed`` of a document.
+
+    Parameters
+    ----------
+    path
+        Of the document; relative paths in it are relative to it.
+
+    Returns
+    -------
+    EmbedConfig
 
     Raises
     ------
     EmbedConfigError
         If there is no such file or section, or keys are unknown or wrong, one line each.
     """
-    path = Path(path)
-    config = read_document(path, EmbedConfig, EmbedConfigError, section="embed")
-    return _anchored(config, path.resolve().parent)
-
-
-def _anchored(config: EmbedConfig, folder: Path) -> EmbedConfig:
-    """The same with absolute paths."""
-    files = {
-        dataset: [pattern if "://" in pattern else str(folder / pattern) for pattern in patterns]
-        for dataset, patterns in config.files.items()
-    }
-    model = str(folder / config.model) if Path(config.model).suffix else config.model
-    return config.model_copy(
-        update={
-            "files": files,
-            "model": model,
-            "output": config.output if "://" in config.output else str(folder / config.output),
-            "checkpoints": config.checkpoints and folder / config.checkpoints,
-        }
-    )
+    return read_document(Path(path), EmbedConfig, EmbedConfigError, section="embed")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -18,41 +18,75 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
+from jepa_coffea.errors import BadFileError
+from jepa_coffea.files import digest, quoted, replacing
+
 METADATA = b"jepa_coffea"
 """Key of the parquet metadata under which a file says, in JSON, where its embeddings came from."""
+
+SEAL = b"jepa_coffea.seal"
+"""Key under which it keeps a hash of that and of its columns; the rows themselves have checksums of parquet."""
 
 KINEMATICS = ("pt", "eta", "phi", "mass")
 SUBSTRUCTURE = ("msoftdrop", "tau1", "tau2", "tau3", "tau4")
 """Written where the jets have them."""
 
 
-def jet_columns(jets: ak.Array, position: int, prefix: str = "jepa") -> dict[str, pa.Array]:
+def jet_columns(jets: ak.Array, position: int) -> dict[str, pa.Array]:
     """Columns ``jet<n>_*`` of one of the two jets of each event.
 
     Parameters
     ----------
     jets
-        ``events * 2 * jet`` with kinematics, and ``<prefix>_embedding`` and ``<prefix>_score_<class>``.
+        ``events * 2 * jet`` with kinematics, ``embedding`` and ``score_<class>``.
     position
         0 or 1; columns are called jet1 and jet2.
+
+    Returns
+    -------
+    dict of pyarrow.Array
     """
     jet = jets[:, position]
-    names = {name: name for name in (*KINEMATICS, *SUBSTRUCTURE, "n_constituents") if name in jet.fields}
-    names |= {field: field.removeprefix(f"{prefix}_") for field in jet.fields if field.startswith(f"{prefix}_score_")}
-    columns = {f"jet{position + 1}_{ours}": pa.array(floats(jet[field])) for field, ours in names.items()}
-    embedding = floats(jet[f"{prefix}_embedding"])
+    names = [name for name in (*KINEMATICS, *SUBSTRUCTURE, "n_constituents") if name in jet.fields]
+    names += [name for name in jet.fields if name.startswith("score_")]
+    columns = {f"jet{position + 1}_{name}": pa.array(floats(jet[name])) for name in names}
+    embedding = floats(jet.embedding)
     size = embedding.shape[1]
     columns[f"jet{position + 1}_embedding"] = pa.FixedSizeListArray.from_arrays(pa.array(embedding.ravel()), size)
     return columns
 
 
 def floats(column: ak.Array) -> NDArray[np.float32]:
-    """A column as float32, [event] or [event, dim]."""
+    """A column as float32, [event] or [event, dim].
+
+    Parameters
+    ----------
+    column
+        Numbers, or vectors of one length, one an event.
+
+    Returns
+    -------
+    numpy.ndarray
+    """
     return np.asarray(ak.to_numpy(ak.to_regular(column, axis=None)), dtype=np.float32)
 
 
 def table(event_columns: Mapping[str, ArrayLike], jets: ak.Array, provenance: Mapping[str, Any]) -> pa.Table:
-    """One row an event: the columns given, and those of both jets; ``provenance`` goes into the metadata."""
+    """One row an event: the columns given, and those of both jets; ``provenance`` goes into the metadata.
+
+    Parameters
+    ----------
+    event_columns
+        Name to values, [event].
+    jets
+        ``events * 2 * jet``, see :func:`jet_columns`.
+    provenance
+        What JSON can write.
+
+    Returns
+    -------
+    pyarrow.Table
+    """
     columns = {name: pa.array(np.asarray(values)) for name, values in event_columns.items()}
     for position in (0, 1):
         columns |= jet_columns(jets, position)
@@ -62,26 +96,60 @@ def table(event_columns: Mapping[str, ArrayLike], jets: ak.Array, provenance: Ma
 
 @lru_cache
 def versions() -> dict[str, str]:
-    """Versions of what decides the numbers in a file."""
+    """Versions of what decides the numbers in a file.
+
+    Returns
+    -------
+    dict of str
+    """
     return {name: version(name) for name in ("jepa-coffea", "coffea", "awkward", "numpy")}
 
 
 def chunk_name(metadata: Mapping[str, Any]) -> str:
-    """File name of a chunk from coffea's metadata: the same for every attempt, different for every range of entries."""
+    """File name of a chunk from coffea's metadata: the same for every attempt, different for every range of entries.
+
+    Parameters
+    ----------
+    metadata
+        With ``fileuuid``, ``entrystart`` and ``entrystop``.
+
+    Returns
+    -------
+    str
+    """
     return f"{metadata['fileuuid']}-{metadata['entrystart']}-{metadata['entrystop']}.parquet"
 
 
 def write(rows: pa.Table, folder: str | Path, dataset: str, name: str) -> list[str]:
     """Write a chunk's rows to ``<folder>/dataset=<dataset>/<name>`` so that the file appears whole or not at all.
 
-    A second attempt replaces the file of the first. A chunk without rows leaves no file.
+    A second attempt replaces the file of the first. A chunk without rows leaves no file. The name of the dataset is
+    quoted, and every page of the file has a checksum.
+
+    Parameters
+    ----------
+    rows
+        One an event.
+    folder
+        Path or URL.
+    dataset
+        Any text.
+    name
+        Of the file.
 
     Returns
     -------
     list of str
         The path, relative to ``folder``, or nothing.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or must not be written.
     """
-    place = f"dataset={dataset}/{name}"
+    place = f"dataset={quoted(dataset)}/{name}"
+    metadata = rows.schema.metadata or {}
+    rows = rows.replace_schema_metadata({**metadata, SEAL: _seal(rows.schema).encode()})
     if "://" in str(folder):
         _write_remote(rows, f"{folder}/{place}")
         return [place] if rows.num_rows else []
@@ -89,15 +157,8 @@ def write(rows: pa.Table, folder: str | Path, dataset: str, name: str) -> list[s
     if rows.num_rows == 0:
         path.unlink(missing_ok=True)
         return []
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{name}.{uuid.uuid4().hex}.part")
-    try:
-        pq.write_table(rows, partial, compression="zstd")
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path, rows.nbytes) as partial:
+        pq.write_table(rows, partial, compression="zstd", write_page_checksum=True)
     return [place]
 
 
@@ -112,18 +173,87 @@ def _write_remote(rows: pa.Table, url: str) -> None:
     files.makedirs(folder, exist_ok=True)
     partial = f"{folder}/.{name}.{uuid.uuid4().hex}.part"
     with files.open(partial, "wb") as target:
-        pq.write_table(rows, target, compression="zstd")
+        pq.write_table(rows, target, compression="zstd", write_page_checksum=True)
     files.mv(partial, path)
 
 
 def present(folder: str | Path, dataset: str) -> set[str]:
-    """Names of the files of a dataset that are in the folder, which may be a URL."""
-    files, path = fsspec.url_to_fs(f"{folder}/dataset={dataset}")
-    return {name.rpartition("/")[2] for name in files.glob(f"{path}/*.parquet")}
+    """Names of the files of a dataset that are in a folder.
+
+    Parameters
+    ----------
+    folder
+        Path or URL.
+    dataset
+        As it was given to :func:`write`.
+
+    Returns
+    -------
+    set of str
+    """
+    place = f"dataset={quoted(dataset)}"
+    if "://" not in str(folder):
+        return {path.name for path in (Path(folder) / place).glob("*.parquet")}
+    files, path = fsspec.url_to_fs(f"{folder}/{place}")
+    files.invalidate_cache(path)
+    names = (str(name).rpartition("/")[2] for name in (files.ls(path, detail=False) if files.isdir(path) else ()))
+    return {name for name in names if name.endswith(".parquet")}
+
+
+def _seal(schema: pa.Schema) -> str:
+    metadata = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items() if key != SEAL}
+    # Parquet calls the items of a list otherwise than Arrow.
+    return digest(metadata, [(field.name, re.sub(r"<\w+: ", "<", str(field.type))) for field in schema])
+
+
+def read_rows(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Rows of a file of embedded events, with every checksum looked at.
+
+    Parameters
+    ----------
+    path
+        Of the parquet file; one that was not written here has no checksums, and is read as it is.
+    columns
+        Which; default: all.
+
+    Returns
+    -------
+    pyarrow.Table
+        With the metadata of the file.
+
+    Raises
+    ------
+    BadFileError
+        If the file is damaged.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            rows = file.read(columns=None if columns is None else [*columns])
+            schema = file.schema_arrow.with_metadata(rows.schema.metadata)
+            stored = (schema.metadata or {}).get(SEAL)
+            intact = stored is None or stored.decode() == _seal(schema)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        msg = f"{path} is damaged ({error}); write it again"
+        raise BadFileError(msg) from None
+    if not intact or rows.num_rows != file.metadata.num_rows:
+        msg = f"{path} is damaged: its columns or what it says of itself changed since it was written; write it again"
+        raise BadFileError(msg)
+    return rows
 
 
 def read_provenance(path: str | Path) -> dict[str, Any]:
     """What a file of embedded events says of where it came from: model and its hash, dataset, configuration, versions.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+
+    Returns
+    -------
+    dict
 
     Raises
     ------

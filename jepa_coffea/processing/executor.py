@@ -1,28 +1,42 @@
-"""Dask for coffea's Runner, with chunks on the workers that have a GPU and everything else on others."""
+"""Executors for coffea's Runner that tell faults of the input from all other errors."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from coffea.processor.executor import DaskExecutor
+from coffea.processor.executor import DaskExecutor, IterativeExecutor
+
+from jepa_coffea.processing.input_faults import Guarded
 
 GPU, POOL = "GPU", "POOL"
 """Dask resources: a worker with a GPU, and one for opening files and adding up results."""
 
 
+@dataclass
+class HereExecutor(IterativeExecutor):
+    """coffea's executor of this process, with faults of the input told from all other errors."""
+
+    skip: bool = False
+
+    def __call__(self, items: Any, function: Any, accumulator: Any) -> Any:
+        return super().__call__(items, Guarded(function, skip=self.skip), accumulator)
+
+
+@dataclass
 class PinnedExecutor(DaskExecutor):
     """coffea's Dask executor with chunks only on the workers that have a resource, and reductions on others.
 
     ``dask.annotate`` would tag all tasks alike.
     """
 
-    client: Any = None
+    skip: bool = False
 
     def __call__(self, items: Any, function: Any, accumulator: Any) -> Any:
-        client = self.client
+        client: Any = self.client  # type: ignore[has-type]  # coffea is untyped
         self.client = _Pinned(client)
         try:
-            return super().__call__(items, function, accumulator)
+            return super().__call__(items, Guarded(function, skip=self.skip), accumulator)
         finally:
             self.client = client
 
@@ -43,6 +57,19 @@ class _Pinned:
 
 
 def resource_on(client: Any, resource: str) -> dict[str, float]:
-    """Ask for a resource if any worker has it."""
+    """Ask for a resource if any worker has it.
+
+    Parameters
+    ----------
+    client
+        Of Dask.
+    resource
+        Its name.
+
+    Returns
+    -------
+    dict
+        The resource and how much a task needs of it, or nothing.
+    """
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     return {resource: 1} if any(resource in worker["resources"] for worker in workers) else {}

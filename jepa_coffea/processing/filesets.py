@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import uproot
-from coffea.processor import IterativeExecutor, Runner
-from coffea.processor.executor import FileMeta, WorkItem
+from coffea.processor.executor import WorkItem
 
+from jepa_coffea.documents import did_you_mean
 from jepa_coffea.errors import BadFileError
+from jepa_coffea.processing.input_faults import STAMP, stamp
+
+DATASET = ("files", "treename", "metadata", "preload", "format", "compressed_form", "did")
+"""Keys of a dataset in coffea's filesets; the last three say nothing that a run needs."""
+
+FILE = ("object_path", "steps", "num_entries", "uuid", "format", "lfn", "pfn")
+"""Keys of a file in filesets that coffea has preprocessed."""
+
+
+RESERVED = {
+    *("dataset", "filename", "treename", "metadata", "entrystart", "entrystop", "fileuuid", "numentries", "uuid"),
+    *("clusters", "preload", STAMP),
+}
+"""Names that metadata of a dataset must not have."""
 
 
 @dataclass(frozen=True)
@@ -22,45 +41,190 @@ class File:
     treename: str
     entries: int = 0
     uuid: bytes = b""
+    stamp: str = ""
+    """Size and time of a local file."""
     problem: str = ""
 
 
-def list_files(fileset: Mapping[str, Any], treename: str) -> list[File]:
-    """All files of a coffea fileset: ``{dataset: [file, ...]}`` or ``{dataset: {"files": ..., "metadata": ...}}``.
+Fileset = Mapping[str, Mapping[str, Any]]
+"""Dataset to ``trees`` (file to tree name), ``metadata`` and ``preload``."""
+
+
+def normal_form(fileset: Any, treename: str) -> Fileset:
+    """A fileset as coffea takes them, in one form.
+
+    Parameters
+    ----------
+    fileset
+        ``{dataset: files}`` or ``{dataset: {"files": files, "treename": ..., "metadata": {...}}}``; ``files`` are a
+        name, a list of names, or a mapping of names to tree names; or the path of a JSON file with such a mapping.
+    treename
+        Where none is said.
+
+    Returns
+    -------
+    dict
+        Dataset to ``trees`` (file to tree name), ``metadata`` and ``preload``.
 
     Raises
     ------
     BadFileError
-        If there are none.
+        If there are no files, a key is unknown, or only parts of a file are asked for.
     """
-    found = []
-    for dataset, given in fileset.items():
-        names = given["files"] if isinstance(given, Mapping) else given
-        trees = names if isinstance(names, Mapping) else dict.fromkeys(names, treename)
-        found += [File(dataset, str(name), tree) for name, tree in trees.items()]
-    if not found:
-        msg = f"no files in the datasets {[*fileset]}"
+    if isinstance(fileset, str | Path):
+        try:
+            fileset = json.loads(Path(fileset).read_text())
+        except (OSError, ValueError) as error:
+            msg = f"{fileset}: no fileset in JSON ({error})"
+            raise BadFileError(msg) from None
+    given = _plain(fileset)
+    if not isinstance(given, Mapping):
+        msg = f"fileset: expected a mapping of datasets to files, got a {type(fileset).__name__}"
+        raise BadFileError(msg)
+    found = {str(dataset): _dataset(str(dataset), _plain(entry), treename) for dataset, entry in given.items()}
+    if not any(entry["trees"] for entry in found.values()):
+        msg = f"no files in the datasets {[*found]}"
         raise BadFileError(msg)
     return found
 
 
+def _plain(given: Any) -> Any:
+    """Pydantic's models, which newer versions of coffea use for filesets, as what they hold."""
+    return given.model_dump(exclude_none=True) if hasattr(given, "model_dump") else given
+
+
+def _dataset(dataset: str, given: Any, treename: str) -> dict[str, Any]:
+    if not isinstance(given, Mapping) or _maps_files(given):
+        given = {"files": given}
+    unknown = [str(key) for key in given if key not in DATASET]
+    if unknown or "files" not in given:
+        word = unknown[0] if unknown else "files"
+        msg = f"dataset {dataset!r}: " + (
+            f"no such key {word!r}; {did_you_mean(word, DATASET)}" if unknown else "it has no 'files'"
+        )
+        raise BadFileError(msg)
+    tree = str(given.get("treename") or treename)
+    names = given["files"]
+    several = [names] if isinstance(names, str | Path) else names
+    if not isinstance(several, Mapping):
+        _require_once(dataset, several)
+        several = dict.fromkeys(several)
+    trees = {str(name): _tree(dataset, str(name), _plain(value)) or tree for name, value in several.items()}
+    metadata = given.get("metadata") or {}
+    if not isinstance(metadata, Mapping):
+        msg = f"dataset {dataset!r}: expected a mapping as metadata, got {metadata!r}"
+        raise BadFileError(msg)
+    return {"trees": trees, "metadata": dict(metadata), "preload": given.get("preload")}
+
+
+def _maps_files(given: Mapping[Any, Any]) -> bool:
+    """Whether a mapping is of files to trees and not a dataset."""
+    return bool(given) and all(
+        isinstance(value, str | Mapping | None) and ("." in str(key) or "/" in str(key)) for key, value in given.items()
+    )
+
+
+def _require_once(dataset: str, names: Any) -> None:
+    if not isinstance(names, Sequence | set | frozenset | Iterator):
+        msg = f"dataset {dataset!r}: expected a name of a file, or several, got {names!r}"
+        raise BadFileError(msg)
+    listed = [str(name) for name in names]
+    twice = sorted({name for name in listed if listed.count(name) > 1})
+    if twice:
+        msg = f"dataset {dataset!r}: {twice[0]} is given twice"
+        raise BadFileError(msg)
+
+
+def _tree(dataset: str, name: str, value: Any) -> str | None:
+    """The tree that a value of ``files`` names."""
+    if value is None or isinstance(value, str):
+        return value
+    where = f"dataset {dataset!r}, file {name}"
+    if not isinstance(value, Mapping):
+        msg = f"{where}: expected the name of a tree, got {value!r}"
+        raise BadFileError(msg)
+    unknown = [str(key) for key in value if key not in FILE]
+    if unknown:
+        msg = f"{where}: no such key {unknown[0]!r}; {did_you_mean(unknown[0], FILE)}"
+        raise BadFileError(msg)
+    steps = value.get("steps")
+    whole = not steps or (
+        steps[0][0] == 0
+        and all(one[1] == two[0] for one, two in pairwise(steps))
+        and steps[-1][1] == value.get("num_entries", steps[-1][1])
+    )
+    if not whole:
+        msg = f"{where}: its steps leave out events; a run takes whole files, so leave the steps out"
+        raise BadFileError(msg)
+    return value.get("object_path")
+
+
+def list_files(fileset: Fileset) -> list[File]:
+    """All files of a fileset.
+
+    Parameters
+    ----------
+    fileset
+        In :func:`normal_form`.
+
+    Returns
+    -------
+    list of File
+    """
+    return [File(dataset, name, tree) for dataset, entry in fileset.items() for name, tree in entry["trees"].items()]
+
+
 def look(file: File, timeout: int = 60) -> File:
-    """Open a file and count its entries; problems are noted, not raised."""
+    """Open a file and count its entries; problems are noted, not raised.
+
+    Parameters
+    ----------
+    file
+        Which.
+    timeout
+        Seconds, for files that are not local.
+
+    Returns
+    -------
+    File
+        The same with entries, UUID and stamp, or with a problem.
+    """
+    before = stamp(file.name)
     try:
         with uproot.open({file.name: None}, timeout=timeout) as source:
             if file.treename not in source:
                 problem = f"no tree {file.treename!r}; it has {sorted(set(source.keys(cycle=False)))}"
                 return replace(file, problem=problem)
-            return replace(file, entries=source[file.treename].num_entries, uuid=source.file.fUUID)
+            entries, uuid = source[file.treename].num_entries, source.file.fUUID
     except Exception as error:  # noqa: BLE001  whatever a broken file makes the reader say is its problem
-        return replace(file, problem=f"{type(error).__name__}: {str(error).strip()}")
+        return replace(file, problem=_problem(file.name, error))
+    return replace(file, entries=entries, uuid=uuid, stamp=before)
 
 
-def look_at_all(
-    fileset: Mapping[str, Any], treename: str, *, client: Any = None, resources: Mapping[str, float] | None = None
-) -> list[File]:
-    """All files of a fileset, opened: by the workers of a Dask client that have ``resources``, or here without one."""
-    files = list_files(fileset, treename)
+def _problem(name: str, error: Exception) -> str:
+    stem, colon, tree = name.rpartition(":")
+    if colon and Path(stem).is_file():
+        return f"no such file; {stem} is one, and its tree is named apart: {{{stem!r}: {tree!r}}}"
+    return f"{type(error).__name__}: {str(error).strip()}"
+
+
+def look_at_all(fileset: Fileset, *, client: Any = None, resources: Mapping[str, float] | None = None) -> list[File]:
+    """All files of a fileset, opened.
+
+    Parameters
+    ----------
+    fileset
+        In :func:`normal_form`.
+    client
+        Of Dask; its workers open the files. None: this process does.
+    resources
+        Of Dask, that the workers must have.
+
+    Returns
+    -------
+    list of File
+    """
+    files = list_files(fileset)
     if client is None:
         return [look(file) for file in files]
     return list(client.gather(client.map(look, files, pure=False, resources=dict(resources or {}))))
@@ -68,6 +232,13 @@ def look_at_all(
 
 def require_readable(files: Sequence[File], *, skip: bool) -> None:
     """Raise unless all files can be opened or, with ``skip``, at least one.
+
+    Parameters
+    ----------
+    files
+        Opened.
+    skip
+        Whether bad files may be left out.
 
     Raises
     ------
@@ -81,21 +252,70 @@ def require_readable(files: Sequence[File], *, skip: bool) -> None:
         raise BadFileError(msg)
 
 
-def plan_chunks(fileset: Mapping[str, Any], files: Sequence[File], chunksize: int) -> list[WorkItem]:
-    """Chunks of about ``chunksize`` events, none across files, of all files without a problem."""
-    good: dict[str, Any] = {}
-    cache = {}
+def require_distinct(files: Sequence[File]) -> None:
+    """Raise if a file is there twice, under whatever names: its events would be counted twice.
+
+    Parameters
+    ----------
+    files
+        Opened. A ROOT file is told by the UUID in its header, which copies and links share.
+
+    Raises
+    ------
+    BadFileError
+        Naming all files that are there more than once.
+    """
+    known = defaultdict(list)
     for file in files:
-        if file.problem:
+        if file.uuid and not file.problem:
+            known[file.uuid, file.treename].append(file)
+    lines = [
+        "  " + " and ".join(f"{file.dataset}: {file.name}" for file in same) for same in known.values() if len(same) > 1
+    ]
+    if lines:
+        msg = (
+            f"{len(lines)} files are given more than once, told by the UUID in them:\n"
+            + "\n".join(lines)
+            + "\nName each once. Files that differ and share a UUID have to be written anew, as hadd does"
+        )
+        raise BadFileError(msg)
+
+
+def plan_chunks(fileset: Fileset, files: Sequence[File], chunksize: int) -> list[WorkItem]:
+    """Chunks of about a size, none across files, of all files without a problem.
+
+    Parameters
+    ----------
+    fileset
+        In :func:`normal_form`.
+    files
+        The same, opened.
+    chunksize
+        Events.
+
+    Returns
+    -------
+    list of WorkItem
+
+    Raises
+    ------
+    BadFileError
+        If the metadata of a dataset has a name that coffea needs.
+    """
+    found: list[WorkItem] = []
+    for dataset, entry in fileset.items():
+        reserved = sorted(RESERVED & set(entry["metadata"]))
+        if reserved:
+            msg = f"dataset {dataset!r}: metadata {reserved[0]!r} is a name that coffea needs; call it otherwise"
+            raise BadFileError(msg)
+    for file in files:
+        if file.problem or file.entries == 0:
             continue
-        given = fileset[file.dataset]
-        metadata = dict(given.get("metadata") or {}) if isinstance(given, Mapping) else {}
-        entry = good.setdefault(file.dataset, {"files": {}, "metadata": metadata})
-        entry["files"][file.name] = file.treename
-        cache[FileMeta(file.dataset, file.name, file.treename)] = {
-            **metadata,
-            "numentries": file.entries,
-            "uuid": file.uuid,
-        }
-    runner = Runner(IterativeExecutor(status=False), chunksize=chunksize, metadata_cache=cache)
-    return list(runner.preprocess(good))
+        entry = fileset[file.dataset]
+        metadata = {**entry["metadata"], STAMP: file.stamp}
+        preload = None if entry["preload"] is None else frozenset(entry["preload"])
+        size = math.ceil(file.entries / max(round(file.entries / chunksize), 1))
+        for start in range(0, file.entries, size):
+            where = (start, min(start + size, file.entries))
+            found.append(WorkItem(file.dataset, file.name, file.treename, *where, file.uuid, metadata, preload))
+    return found

@@ -16,6 +16,15 @@ def fingerprint(function: Callable[..., Any]) -> str:
     """Name and hash of what a function does: its code, defaults, what it closes over, and constants of its module.
 
     The same in every process. Functions that it calls are not part of it.
+
+    Parameters
+    ----------
+    function
+        A function, method, partial or callable object.
+
+    Returns
+    -------
+    str
     """
     name = getattr(function, "__qualname__", None) or repr(function)
     return f"{name} {hashlib.sha256(repr(_content(function)).encode()).hexdigest()[:12]}"

@@ -24,7 +24,7 @@ class EmbeddedDijets(NamedTuple):
 
     dijets: Dijets
     pairs: ak.Array
-    """Their two leading jets, ``events * 2 * jet``, with embedding, scores and number of constituents."""
+    """Their two leading jets, ``events * 2 * jet``, with ``embedding``, ``score_<class>`` and ``n_constituents``."""
     weight: NDArray[np.float64]
     """One an event."""
 
@@ -58,7 +58,12 @@ class DijetEmbedder(ProcessorABC):
         self.collection = collection
 
     def identity(self) -> dict[str, Any]:
-        """Everything that decides what a chunk gives: part of the key of a checkpoint, and written into every file."""
+        """Everything that decides what a chunk gives: part of the key of a checkpoint, and written into every file.
+
+        Returns
+        -------
+        dict
+        """
         return {
             "processor": type(self).__name__,
             "model": self.embedder.path.name,
@@ -69,13 +74,36 @@ class DijetEmbedder(ProcessorABC):
         }
 
     def process(self, events: ak.Array) -> dict[str, Any]:
-        """``cutflow``, ``files``, ``bookkeeping`` and ``metrics`` of one chunk; all of them add up over chunks."""
+        """``cutflow``, ``files``, ``bookkeeping`` and ``metrics`` of one chunk; all of them add up over chunks.
+
+        Parameters
+        ----------
+        events
+            NanoEvents of one chunk.
+
+        Returns
+        -------
+        dict
+        """
         chunk = Chunk(events)
         found = self.embedded_dijets(chunk, Systematics())[NOMINAL]
         return self.summary(chunk, found) | {"files": self.write(chunk, found)}
 
     def embedded_dijets(self, chunk: Chunk, systematics: Systematics) -> dict[str, EmbeddedDijets]:
-        """The selected events of a chunk, ``nominal`` and in every variation, with their jets embedded."""
+        """The selected events of a chunk, ``nominal`` and in every variation, with their jets embedded.
+
+        Parameters
+        ----------
+        chunk
+            The chunk.
+        systematics
+            Variations of jets, weights and constituents.
+
+        Returns
+        -------
+        dict of EmbeddedDijets
+            By name of the variation.
+        """
         jets = self.jets(chunk.events)
         with chunk.clock("selection"):
             varied = {NOMINAL: jets}
@@ -99,7 +127,18 @@ class DijetEmbedder(ProcessorABC):
         return found
 
     def jets(self, events: ak.Array) -> ak.Array:
-        """All jets with ``pt eta phi mass``, and the substructure that the file has, in memory."""
+        """All jets with ``pt eta phi mass``, and the substructure that the file has, in memory.
+
+        Parameters
+        ----------
+        events
+            NanoEvents.
+
+        Returns
+        -------
+        ak.Array
+            ``events * jets``, GeV.
+        """
         columns = Columns(events)
         spellings = {name: (name, name.capitalize()) for name in ("eta", "phi", "mass")} | {"pt": ("pt", "PT")}
         found = {name: columns.get(self.collection, *names) for name, names in spellings.items()}
@@ -107,10 +146,24 @@ class DijetEmbedder(ProcessorABC):
         return ak.zip(found | {name: columns.get(self.collection, name) for name in extra})
 
     def embed(self, events: ak.Array, jets: ak.Array, selected: Mapping[str, Dijets]) -> dict[str, ak.Array]:
-        """Pairs ``events * 2 * jet`` of each selection, with embeddings, scores, and the number of constituents.
+        """Pairs of jets of each selection, with embeddings, scores, and the number of constituents.
 
         Every one of ``jets`` that any selection wants is embedded, once and as it is there; pairs keep the momenta that
         their own selection gave them.
+
+        Parameters
+        ----------
+        events
+            NanoEvents.
+        jets
+            All jets, as :meth:`jets` gives them.
+        selected
+            Name to a selection of them.
+
+        Returns
+        -------
+        dict of ak.Array
+            ``events * 2 * jet`` by name of the selection.
         """
         counts = np.asarray(ak.num(jets, axis=1), dtype=np.int64)
         first = np.cumsum(counts) - counts
@@ -121,10 +174,9 @@ class DijetEmbedder(ProcessorABC):
         chosen = ak.unflatten(mask, counts)
         rows = np.flatnonzero(ak.any(chosen, axis=1))
         some, these = events[rows], jets[chosen][rows]
-        particles, momenta = self.embedder.inputs(some, collection=self.collection, jets=these)
-        columns = {f"{self.embedder.prefix}_{name}": c for name, c in self.embedder.embed(particles, momenta).items()}
-        columns["n_constituents"] = ak.num(particles, axis=2)
-        new = {name: ak.flatten(column, axis=1) for name, column in columns.items()}
+        table = self.embedder.inputs(some, collection=self.collection, jets=these)
+        columns = self.embedder.embed(table) | {"n_constituents": table.counts}
+        new = {name: ak.from_numpy(column, regulararray=True) for name, column in columns.items()}
         pairs = {}
         for name, dijets in selected.items():
             at = np.searchsorted(wanted, place[name])
@@ -134,7 +186,19 @@ class DijetEmbedder(ProcessorABC):
         return pairs
 
     def write(self, chunk: Chunk, found: EmbeddedDijets) -> dict[str, set[str]]:
-        """Embedded events to parquet; dataset to the names of the files written."""
+        """Embedded events to parquet; dataset to the names of the files written.
+
+        Parameters
+        ----------
+        chunk
+            The chunk.
+        found
+            Its selected events.
+
+        Returns
+        -------
+        dict of set
+        """
         if self.output is None:
             return {chunk.dataset: set()}
         with chunk.clock("writing"):
@@ -146,11 +210,33 @@ class DijetEmbedder(ProcessorABC):
         return {chunk.dataset: set(names)}
 
     def summary(self, chunk: Chunk, found: EmbeddedDijets) -> dict[str, Any]:
-        """The entries of the output that every processor has: ``cutflow`` (sums of weights), bookkeeping, metrics."""
+        """The entries of the output that every processor has: ``cutflow`` (sums of weights), bookkeeping, metrics.
+
+        Parameters
+        ----------
+        chunk
+            The chunk.
+        found
+            Its selected events.
+
+        Returns
+        -------
+        dict
+        """
         cutflow = {cut: float(np.sum(chunk.weight[passed])) for cut, passed in found.dijets.cutflow.items()}
         report = chunk.report(self.embedder.metrics(), selected=len(found.dijets.events))
         return {"cutflow": {chunk.dataset: cutflow}, **report}
 
     def postprocess(self, accumulator: dict[str, Any]) -> dict[str, Any]:
-        """Nothing to do after the chunks are added up."""
+        """Nothing to do after the chunks are added up.
+
+        Parameters
+        ----------
+        accumulator
+            Output of all chunks.
+
+        Returns
+        -------
+        dict
+        """
         return accumulator

@@ -1,47 +1,50 @@
-"""Run a coffea processor over files, locally or on a cluster, and prove that nothing was lost."""
+"""Run a coffea processor over files, locally or on a cluster, and prove that nothing was lost and nothing is twice."""
 
 from __future__ import annotations
 
-import ast
-import re
 import time
-import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from coffea.processor import IterativeExecutor, Runner
+from coffea.processor import Runner
 from coffea.processor.executor import WorkItem
 
-from jepa_coffea.constituents.record import LayoutError, UnreadableError
-from jepa_coffea.encoder.card import ModelError
-from jepa_coffea.encoder.providers import ProviderError
-from jepa_coffea.errors import JepaCoffeaError
+from jepa_coffea.clusters.watch import watching
+from jepa_coffea.constituents.layouts import layout_named
+from jepa_coffea.folders import working_in
+from jepa_coffea.processing.accounts import (
+    account,
+    other_datasets,
+    refuse_strangers,
+    repeated_events,
+    require_rows,
+)
 from jepa_coffea.processing.checkpoints import Checkpointer
-from jepa_coffea.processing.embedded_events import chunk_name, present
-from jepa_coffea.processing.executor import POOL, PinnedExecutor, resource_on
-from jepa_coffea.processing.filesets import File, look_at_all, plan_chunks, require_readable
-from jepa_coffea.processing.schemas import PFNano
-from jepa_coffea.processing.systematics import SystematicError
+from jepa_coffea.processing.executor import POOL, HereExecutor, PinnedExecutor, resource_on
+from jepa_coffea.processing.filesets import (
+    File,
+    Fileset,
+    look_at_all,
+    normal_form,
+    plan_chunks,
+    require_distinct,
+    require_readable,
+)
+from jepa_coffea.processing.input_faults import place
 
-DAMAGED = (OSError, UnreadableError)
-"""What a damaged or unreachable file raises while a chunk is read; never an error of layout or model."""
-
-OURS = {kind.__name__: kind for kind in (LayoutError, UnreadableError, ModelError, ProviderError, SystematicError)}
-"""Errors that are shown as what they are, not as the general exception that coffea makes of all."""
-
-
-class LostEventsError(JepaCoffeaError, RuntimeError):
-    """A run whose output does not account for all events."""
+KIND = "embedded events"
+"""What output folders are marked as."""
 
 
 def run(
     processor: Any,
-    fileset: Mapping[str, Any],
+    fileset: Any,
     *,
     client: Any = None,
     treename: str = "Events",
-    schema: Any = PFNano,
+    schema: Any = None,
     chunksize: int = 20_000,
     skipbadfiles: bool = False,
     checkpoints: str | Path | None = None,
@@ -53,17 +56,19 @@ def run(
     ----------
     processor
         A coffea processor; with ``checkpoints`` it needs ``identity()``. Its output ``bookkeeping`` (dataset to
-        ``events``), where it gives one, is held against the chunks.
+        ``events``, ``chunks``, ``selected``), where it gives one, is held against the chunks and the files written.
     fileset
-        As coffea takes them: ``{dataset: [file, ...]}`` or ``{dataset: {"files": [...], "metadata": {...}}}``.
+        As coffea takes them: ``{dataset: [file, ...]}``, ``{dataset: {file: tree}}`` or
+        ``{dataset: {"files": ..., "treename": ..., "metadata": {...}}}``, or the path of a JSON file with one.
     client
         Dask client, from :mod:`jepa_coffea.clusters`; without one, everything runs in this process.
     treename, schema
-        Of the files.
+        Of the files; a tree that the fileset names comes first.
     chunksize
         Events a chunk; in memory an event of PFNano is about 80 kB (1800 candidates in all its jets).
     skipbadfiles
-        Go on without files that cannot be read and list them in the output, instead of stopping.
+        Go on without files and chunks that cannot be read, and list them with the reason, instead of stopping. Nothing
+        else is ever skipped: a full disk, a missing model or an error of the processor ends the run.
     checkpoints
         Folder that keeps the outputs of chunks, so that the same run goes on after an interruption.
     progress
@@ -73,120 +78,94 @@ def run(
     -------
     dict
         The processor's output, with an entry ``run``: ``events``, ``chunks``, ``files``, ``empty_files``,
-        ``skipped_files`` (name to problem), ``skipped_chunks``, ``seconds``, ``resumed`` chunks.
+        ``skipped_files`` and ``skipped_chunks`` (name to problem), ``other_datasets`` (that lie in the output folder,
+        to their number of files), ``repeated_events`` (dataset to how many selected events have run, luminosity block
+        and number of another), ``seconds``, ``resumed`` chunks.
 
     Raises
     ------
     BadFileError
-        If files cannot be opened, naming all of them.
-    LayoutError, UnreadableError, ModelError, ProviderError, SystematicError
-        If a chunk cannot be embedded, naming file and events.
+        If files cannot be opened, or are given twice, naming all of them.
+    FolderError
+        If another run writes to the output folder.
+    LayoutError, UnreadableError, ModelError, ProviderError, SystematicError, StorageError, ChangedFileError
+        If a chunk cannot be processed, naming file and events.
+    ClusterError
+        If the cluster is gone.
     LostEventsError
-        If the output does not account for all events.
+        If the output does not account for all events, once each, or the output folder holds files of other runs.
+
+    Examples
+    --------
+    >>> from jepa_coffea import JEPAEmbedder
+    >>> from jepa_coffea.processing.processor import DijetEmbedder
+    >>> processor = DijetEmbedder(JEPAEmbedder("pjepa-mini"), "embedded")
+    >>> output = run(processor, {"qcd": ["qcd_0.root", "qcd_1.root"]})  # doctest: +SKIP
+    >>> output["run"]["events"]  # doctest: +SKIP
+    40000
     """
     begin = time.perf_counter()
-    resources = {} if client is None else resource_on(client, POOL)
-    files = look_at_all(fileset, treename, client=client, resources=resources)
-    require_readable(files, skip=skipbadfiles)
-    chunks = plan_chunks(fileset, files, chunksize)
-    _refuse_strangers(processor, chunks)
-    here = IterativeExecutor(status=progress, retries=0)
-    runner = Runner(
-        here if client is None else PinnedExecutor(client=client, status=progress),
-        schema=schema,
-        skipbadfiles=DAMAGED if skipbadfiles else False,
-        checkpointer=None if checkpoints is None else Checkpointer(checkpoints, processor),
-    )
-    output, done = _process(runner, chunks, processor)
-    lost = sorted(set(chunks) - done, key=lambda chunk: (chunk.filename, chunk.entrystart))
-    account(output, chunks, lost, skip=skipbadfiles)
-    output["run"] = _summary(files, done, lost, resumed=sum(output.pop("resumed", {}).values()))
+    datasets = normal_form(fileset, treename)
+    schema = schema or layout_named("pfnano").schema_class()
+    keeper = None if checkpoints is None else Checkpointer(checkpoints, processor)
+    if client is None:
+        executor: Any = HereExecutor(status=progress, retries=0, skip=skipbadfiles)
+    else:
+        executor = PinnedExecutor(client=client, status=progress, skip=skipbadfiles)
+    with watching(client), _output_folder(processor):
+        files = look_at_all(datasets, client=client, resources={} if client is None else resource_on(client, POOL))
+        require_readable(files, skip=skipbadfiles)
+        require_distinct(files)
+        chunks = plan_chunks(datasets, files, chunksize)
+        refuse_strangers(processor, chunks)
+        output, done, skipped = _process(Runner(executor, schema=schema, checkpointer=keeper), chunks, processor)
+        account(output, chunks, done, skipped)
+        _name_empty_datasets(output, datasets)
+        require_rows(processor, output)
+        output["run"] = _summary(files, chunks, skipped, resumed=sum(output.pop("resumed", {}).values()))
+        output["run"]["other_datasets"] = other_datasets(processor, datasets)
+        output["run"]["repeated_events"] = repeated_events(processor, output)
     output["run"]["seconds"] = time.perf_counter() - begin
     return output
 
 
-def _process(runner: Runner, chunks: Sequence[WorkItem], processor: Any) -> tuple[dict[str, Any], set[WorkItem]]:
-    """Output of the processor and the chunks that are in it; errors of ours as what they are."""
-    try:
-        wrapped = runner.run(chunks, processor)
-    except Exception as error:
-        plain = _plain(error)
-        if plain is None:
-            raise
-        raise plain from None
-    return dict(wrapped["out"]), set(wrapped["processed"])
+def _output_folder(processor: Any) -> AbstractContextManager[Any]:
+    """The processor's output folder, for this run alone; nothing for a URL."""
+    folder = getattr(processor, "output", None)
+    if folder is None or "://" in str(folder):
+        return nullcontext()
+    return working_in(folder, KIND, among_others=True)
 
 
-def _summary(files: Sequence[File], done: set[WorkItem], lost: Sequence[WorkItem], *, resumed: int) -> dict[str, Any]:
+def _process(
+    runner: Runner, chunks: Sequence[WorkItem], processor: Any
+) -> tuple[dict[str, Any], set[WorkItem], dict[str, str]]:
+    """Output of the processor, the chunks that came back, and those of them that could not be read, with reasons."""
+    if not chunks:
+        return {"bookkeeping": {}, "cutflow": {}, "files": {}, "metrics": {}}, set(), {}
+    wrapped = runner.run([*chunks], processor)
+    output = dict(wrapped["out"])
+    return output, set(wrapped["processed"]), output.pop("skipped", {})
+
+
+def _name_empty_datasets(output: dict[str, Any], datasets: Fileset) -> None:
+    """Datasets without any event are there, with nothing in them."""
+    for dataset in datasets:
+        if "bookkeeping" in output:
+            nothing = {"events": 0, "chunks": 0, "selected": 0, "sumw": 0.0, "sumw2": 0.0}
+            output["bookkeeping"].setdefault(dataset, nothing)
+
+
+def _summary(
+    files: Sequence[File], chunks: Sequence[WorkItem], skipped: Mapping[str, str], *, resumed: int
+) -> dict[str, Any]:
+    good = [chunk for chunk in chunks if place(chunk) not in skipped]
     return {
-        "events": sum(len(chunk) for chunk in done),
-        "chunks": len(done),
+        "events": sum(len(chunk) for chunk in good),
+        "chunks": len(good),
         "files": len(files),
         "empty_files": [file.name for file in files if not file.problem and file.entries == 0],
         "skipped_files": {file.name: file.problem for file in files if file.problem},
-        "skipped_chunks": [_place(chunk) for chunk in lost],
+        "skipped_chunks": dict(sorted(skipped.items())),
         "resumed": resumed,
     }
-
-
-def _place(chunk: WorkItem) -> str:
-    return f"{chunk.filename}:{chunk.entrystart}-{chunk.entrystop}"
-
-
-def account(output: Mapping[str, Any], chunks: Sequence[WorkItem], lost: Sequence[WorkItem], *, skip: bool) -> None:
-    """Hold the processor's own count of events against the chunks that it was given.
-
-    Raises
-    ------
-    LostEventsError
-        If a chunk is missing and none may be, or the processor counted other events than it was given.
-    """
-    if lost and not skip:
-        msg = f"{len(lost)} of {len(chunks)} chunks gave no result: {', '.join(map(_place, lost))}"
-        raise LostEventsError(msg)
-    for dataset, book in output.get("bookkeeping", {}).items():
-        given = [chunk for chunk in chunks if chunk.dataset == dataset and chunk not in lost]
-        events = sum(len(chunk) for chunk in given)
-        if (book["events"], book["chunks"]) != (events, len(given)):
-            msg = (
-                f"dataset {dataset!r}: {events} events in {len(given)} chunks were given, the output counts "
-                f"{book['events']} events in {book['chunks']} chunks; a chunk was lost or added twice"
-            )
-            raise LostEventsError(msg)
-
-
-def _plain(error: Exception) -> Exception | None:
-    """The error of ours that coffea has wrapped in another, with the chunk in front; across processes only its text."""
-    found = re.search(r"(filename='[^']*'.*?entrystop=\d+).*The error was: (\w+)\((.*)\)\.$", str(error), re.DOTALL)
-    if found is None or found[2] not in OURS:
-        return None
-    where = re.sub(r"filename='([^']*)'.*?entrystart=(\d+), entrystop=(\d+)", r"\1, events \2 to \3", found[1])
-    try:
-        text = str(ast.literal_eval(found[3]))
-    except (ValueError, SyntaxError):
-        text = found[3]
-    return OURS[found[2]](f"{where}: {text}")
-
-
-def _refuse_strangers(processor: Any, chunks: Sequence[WorkItem]) -> None:
-    """Files of another chunking or of other inputs must not mix with those about to be written."""
-    folder = getattr(processor, "output", None)
-    if folder is None:
-        return
-    expected: dict[str, set[str]] = {}
-    for chunk in chunks:
-        expected.setdefault(chunk.dataset, set()).add(_name(chunk))
-    for dataset, names in expected.items():
-        strangers = sorted(present(folder, dataset) - names)
-        if strangers:
-            msg = (
-                f"{folder}/dataset={dataset} holds {len(strangers)} files that this run would not write, first "
-                f"{strangers[0]}: they come from other files or another chunksize, and would be read along with its "
-                "own. Use an empty folder."
-            )
-            raise LostEventsError(msg)
-
-
-def _name(chunk: WorkItem) -> str:
-    file = str(uuid.UUID(bytes=chunk.fileuuid))
-    return chunk_name({"fileuuid": file, "entrystart": chunk.entrystart, "entrystop": chunk.entrystop})

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 STEPS = ("reading", "selection", "packing", "model", "scoring", "filling", "writing")
@@ -13,7 +14,18 @@ STEPS = ("reading", "selection", "packing", "model", "scoring", "filling", "writ
 
 
 def merged(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Sum over workers of everything that a processor's ``metrics`` hold."""
+    """Sum over workers of everything that a processor's ``metrics`` hold.
+
+    Parameters
+    ----------
+    metrics
+        Worker to its counts, providers and seconds.
+
+    Returns
+    -------
+    dict
+        The same entries, added up.
+    """
     total: dict[str, Any] = {"provider": Counter(), "seconds": Counter()}
     for worker in metrics.values():
         for name, value in worker.items():
@@ -25,7 +37,18 @@ def merged(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def report(output: Mapping[str, Any]) -> list[Table]:
-    """Tables of the output of :func:`jepa_coffea.processing.run.run`."""
+    """What a run did, to print.
+
+    Parameters
+    ----------
+    output
+        Of :func:`jepa_coffea.processing.run.run`.
+
+    Returns
+    -------
+    list of rich.table.Table
+        Events, workers, and where the time went.
+    """
     return [_events(output), _workers(output), _time(output)]
 
 
@@ -39,13 +62,19 @@ def _table(title: str, *columns: str) -> Table:
 def _events(output: Mapping[str, Any]) -> Table:
     table = _table("Events", "dataset", "events", "chunks", "selected", "sum of weights")
     for dataset, book in sorted(output["bookkeeping"].items()):
-        table.add_row(dataset, f"{book['events']}", f"{book['chunks']}", f"{book['selected']}", f"{book['sumw']:.6g}")
+        table.add_row(
+            escape(dataset), f"{book['events']}", f"{book['chunks']}", f"{book['selected']}", f"{book['sumw']:.6g}"
+        )
     run = output["run"]
     lines = [f"{run['files']} files, {run['chunks']} chunks ({run['resumed']} resumed), {run['events']} events"]
     lines += [f"empty: {name}" for name in run["empty_files"]]
     lines += [f"skipped: {name}: {problem}" for name, problem in run["skipped_files"].items()]
-    lines += [f"skipped chunk: {name}" for name in run["skipped_chunks"]]
-    table.caption = "\n".join(lines)
+    lines += [f"skipped chunk: {name}: {problem}" for name, problem in run["skipped_chunks"].items()]
+    for dataset, count in run["other_datasets"].items():
+        lines.append(f"also in the output folder, of an earlier run: {dataset}, {count} files")
+    for dataset, count in run["repeated_events"].items():
+        lines.append(f"{dataset}: {count} selected events have the run, block and number of another one")
+    table.caption = escape("\n".join(lines))
     return table
 
 
@@ -57,7 +86,7 @@ def _workers(output: Mapping[str, Any]) -> Table:
         slots = worker["particles"] + worker["padding"]
         wall = output["run"]["seconds"] if name == "all" else worker["seconds"]["total"]
         table.add_row(
-            name,
+            escape(name),
             "+".join(sorted(worker["provider"])) or "-",
             f"{worker['chunks']}",
             f"{worker['jets']}",

@@ -35,15 +35,18 @@ class SystematicError(JepaCoffeaError, ValueError):
 class Systematics:
     """Variations by name, each a category of the axis ``systematic``.
 
-    >>> Systematics(
-    ...     jets={"jes_up": EnergyScale(1.02), "jes_down": EnergyScale(0.98)},
-    ...     weights={"pileup_up": lambda events: events.puWeightUp / events.puWeight},
-    ... )
-
     Raises
     ------
     SystematicError
         If a name is given twice, or is ``nominal``.
+
+    Examples
+    --------
+    >>> from jepa_coffea.processing import EnergyScale, Systematics
+    >>> variations = Systematics(
+    ...     jets={"jes_up": EnergyScale(1.02), "jes_down": EnergyScale(0.98)},
+    ...     weights={"pileup_up": lambda events: events.puWeightUp / events.puWeight},
+    ... )
     """
 
     jets: Mapping[str, JetVariation] = field(default_factory=dict)
@@ -61,13 +64,31 @@ class Systematics:
             raise SystematicError(msg)
 
     def identity(self) -> dict[str, dict[str, str]]:
-        """What tells these variations from others, for checkpoints and for the metadata of files."""
+        """What tells these variations from others, for checkpoints and for the metadata of files.
+
+        Returns
+        -------
+        dict
+        """
         kinds: dict[str, Mapping[str, Callable[..., Any]]]
         kinds = {"jets": self.jets, "weights": self.weights, "constituents": self.constituents}
         return {kind: {name: fingerprint(vary) for name, vary in given.items()} for kind, given in kinds.items()}
 
     def varied_jets(self, name: str, events: ak.Array, jets: ak.Array) -> ak.Array:
         """``jets`` as the variation ``name`` has them, with the fields that they had.
+
+        Parameters
+        ----------
+        name
+            Of the variation.
+        events
+            NanoEvents.
+        jets
+            The nominal jets, ``events * jets``.
+
+        Returns
+        -------
+        ak.Array
 
         Raises
         ------
@@ -87,6 +108,18 @@ class Systematics:
     def factor(self, name: str, events: ak.Array) -> NDArray[np.float64]:
         """Factor on the weight of each event in the variation ``name``.
 
+        Parameters
+        ----------
+        name
+            Of the variation.
+        events
+            NanoEvents.
+
+        Returns
+        -------
+        numpy.ndarray
+            float64, [event].
+
         Raises
         ------
         SystematicError
@@ -103,6 +136,17 @@ class Systematics:
 
     def varied_events(self, name: str, events: ak.Array) -> ak.Array:
         """``events`` as the variation ``name`` has them.
+
+        Parameters
+        ----------
+        name
+            Of the variation.
+        events
+            NanoEvents.
+
+        Returns
+        -------
+        ak.Array
 
         Raises
         ------

@@ -1,8 +1,10 @@
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from jepa_coffea.bumphunt import WindowSearch, as_spectrum, global_significance, shape_search
+from jepa_coffea.bumphunt import HistogramError, WindowSearch, as_spectrum, global_significance, shape_search
 from jepa_coffea.bumphunt.global_significance import gross_vitells
 from tests.bumphunt.conftest import Truth
 
@@ -48,6 +50,45 @@ def test_no_toy_above_the_data_is_a_bound_not_a_zero(truth: Truth) -> None:
     assert result.p == pytest.approx(1 / 101)
     assert result.z < result.local_z
     assert result.p_low == 0 < result.p_high
+    assert result.is_bound
+    assert result.sentence.startswith("The global p-value is below 0.0099 (more than 2.33")
+    assert "none of 100 toys" in result.sentence
+
+
+@dataclass(frozen=True)
+class Fails:
+    """A search that cannot be fitted in a share of the toys."""
+
+    inner: object
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.inner, name)
+
+    def local_z(self, counts: np.ndarray) -> np.ndarray:
+        z = self.inner.local_z(counts)  # type: ignore[attr-defined]
+        if len(z) > 1:
+            z[::60] = np.nan
+        return z
+
+
+def test_failed_toys_do_not_hide_a_bump_and_are_named(truth: Truth) -> None:
+    """A bump of many sigma: failed toys are no toys that reach it."""
+    search = shape_search((truth.observed(3, signal=600), truth.edges), [2700])
+    result = global_significance([[Fails(search)]], toys=400)  # type: ignore[list-item]
+    assert result.local_z > 8
+    assert result.failed == 8
+    assert result.exceeding == 0
+    assert result.p == pytest.approx(1 / 393)
+    assert result.p_failed_exceed == pytest.approx(9 / 401)
+    assert np.isnan(result.maxima).sum() == 8
+    assert "The fits of 8 more toys failed; had all of these reached it, the p-value would be 0.022." in result.sentence
+    assert "Gross and Vitells" in result.sentence
+
+
+def test_refuses_a_global_p_value_without_toys(truth: Truth) -> None:
+    search = shape_search((truth.observed(3), truth.edges), [2700])
+    with pytest.raises(HistogramError, match="at least one toy"):
+        global_significance([[search]], toys=0)
 
 
 def test_gross_vitells_of_a_smooth_gaussian_process() -> None:

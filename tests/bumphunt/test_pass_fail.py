@@ -3,7 +3,7 @@ import pytest
 from scipy import special
 from sklearn.linear_model import LogisticRegression
 
-from jepa_coffea.bumphunt import HistogramError, counting_significance, fit_efficiency
+from jepa_coffea.bumphunt import HistogramError, counting_significance, fit_transfer_factor
 from tests.bumphunt.conftest import Truth
 
 
@@ -18,7 +18,7 @@ def selected(truth: Truth, seed: int, tilt: float = 0.0, signal: int = 0) -> tup
 
 def test_equals_scikit_learns_logistic_regression(truth: Truth) -> None:
     passed, total = selected(truth, 1, tilt=0.3)
-    fit = fit_efficiency((passed, truth.edges), (total, truth.edges), window=truth.window)
+    fit = fit_transfer_factor((passed, truth.edges), (total, truth.edges), window=truth.window)
     centres = (truth.edges[1:] + truth.edges[:-1]) / 2000
     side = ~truth.inside & (total > 0)
     X = np.repeat(centres[side], 2)[:, None]
@@ -33,7 +33,7 @@ def test_prediction_covers_the_truth(truth: Truth, tilt: float) -> None:
     z = []
     for seed in range(200):
         passed, total = selected(truth, seed, tilt)
-        fit = fit_efficiency((passed, truth.edges), (total, truth.edges), window=truth.window)
+        fit = fit_transfer_factor((passed, truth.edges), (total, truth.edges), window=truth.window)
         prediction = fit.prediction()
         z.append(counting_significance(passed[truth.inside].sum(), prediction.total, prediction.sigma))
     assert np.mean(z) == pytest.approx(0, abs=3.5 / np.sqrt(200))
@@ -42,24 +42,24 @@ def test_prediction_covers_the_truth(truth: Truth, tilt: float) -> None:
 
 def test_finds_a_signal_and_judges_the_fit(truth: Truth) -> None:
     passed, total = selected(truth, 3, signal=120)
-    fit = fit_efficiency((passed, truth.edges), (total, truth.edges), window=truth.window)
+    fit = fit_transfer_factor((passed, truth.edges), (total, truth.edges), window=truth.window)
     prediction = fit.prediction()
     assert counting_significance(passed[truth.inside].sum(), prediction.total, prediction.sigma) > 4
     assert fit.p_value > 0.01
     bent = np.where(np.arange(30) % 2, passed, np.minimum(3 * passed, total))
-    bad = fit_efficiency((bent, truth.edges), (total, truth.edges), window=truth.window)
+    bad = fit_transfer_factor((bent, truth.edges), (total, truth.edges), window=truth.window)
     assert bad.p_value < 1e-6
-    quadratic = fit_efficiency((passed, truth.edges), (total, truth.edges), window=truth.window, degree=2)
+    quadratic = fit_transfer_factor((passed, truth.edges), (total, truth.edges), window=truth.window, degree=2)
     assert quadratic.prediction().sigma > prediction.sigma
 
 
 def test_refuses(truth: Truth) -> None:
     passed, total = selected(truth, 4)
     with pytest.raises(HistogramError, match="after the selection and"):
-        fit_efficiency((total + 1, truth.edges), (total, truth.edges), window=truth.window)
+        fit_transfer_factor((total + 1, truth.edges), (total, truth.edges), window=truth.window)
     with pytest.raises(HistogramError, match="same edges"):
-        fit_efficiency((passed, truth.edges + 1), (total, truth.edges), window=truth.window)
+        fit_transfer_factor((passed, truth.edges + 1), (total, truth.edges), window=truth.window)
     with pytest.raises(HistogramError, match="no events below"):
-        fit_efficiency(
+        fit_transfer_factor(
             (np.where(truth.edges[1:] < 3000, 0, passed), truth.edges), (total, truth.edges), window=truth.window
         )

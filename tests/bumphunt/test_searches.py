@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jepa_coffea.bumphunt import HistogramError, WindowSearch, as_spectrum, counting_significance, fit_background, scan
-from jepa_coffea.bumphunt.ftest import order_rule
+from jepa_coffea.bumphunt.ftest import f_test_rule
 from jepa_coffea.bumphunt.scan import shape_search
 from jepa_coffea.bumphunt.searches import chosen_anew
 from tests.bumphunt.conftest import Truth
@@ -69,7 +69,7 @@ def test_toys_that_determine_nothing_are_failed_not_numbers(truth: Truth) -> Non
 
 def test_a_search_that_chooses_its_function_in_every_spectrum(truth: Truth) -> None:
     search = WindowSearch("window", as_spectrum((truth.observed(1), truth.edges)), "dijet3", 13000, (truth.window,))
-    rule = order_rule((search.spectrum.counts, truth.edges), ("dijet2", "dijet3"), window=truth.window, toys=200)
+    rule = f_test_rule((search.spectrum.counts, truth.edges), ("dijet2", "dijet3"), window=truth.window, toys=200)
     chosen = chosen_anew(search, [rule])
     counts = np.random.default_rng(0).poisson(truth.background, (300, len(truth.background))).astype(float)
     function = rule.choose(counts)
@@ -79,3 +79,17 @@ def test_a_search_that_chooses_its_function_in_every_spectrum(truth: Truth) -> N
         alone = replace(search, function=name).local_z(counts[function == index])
         assert np.array_equal(z[function == index], alone)
     assert chosen.null.function == rule.functions[rule.choose(search.spectrum.counts[None])[0]]
+
+
+def test_constraint_and_function_error_enter_the_window_search(truth: Truth) -> None:
+    data = as_spectrum((truth.observed(2, signal=100), truth.edges))
+    prediction = fit_background(data, "dijet2", window=truth.window, toys=0).prediction()
+    n = data.total(truth.window)
+    for constraint in ("poisson", "gaussian"):
+        search = WindowSearch("w", data, "dijet2", 13000.0, (truth.window,), constraint, (0.05,))
+        ours = counting_significance(
+            n, prediction.total, np.hypot(prediction.sigma, 0.05 * prediction.total), constraint
+        )
+        assert search.local_z(data.counts[None])[0, 0] == pytest.approx(float(ours), rel=1e-3)
+    with pytest.raises(HistogramError, match="one function error"):
+        WindowSearch("w", data, "dijet2", 13000.0, (truth.window,), "poisson", (0.1, 0.1))

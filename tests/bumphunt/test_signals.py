@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jepa_coffea.bumphunt import Gaussian, HistogramError, Template
+from jepa_coffea.bumphunt import Gaussian, HistogramError, SignalTemplate
 from jepa_coffea.bumphunt.signals import default_masses
 
 EDGES = np.linspace(1000, 5000, 401)
@@ -21,7 +21,7 @@ def test_gaussian() -> None:
 
 
 def test_template_moves_with_mass() -> None:
-    shape = Template(7 * Gaussian(0.04).template(EDGES, 3000), EDGES, 3000)
+    shape = SignalTemplate(7 * Gaussian(0.04).template(EDGES, 3000), EDGES, 3000)
     assert shape.relative_width == pytest.approx(0.04, rel=1e-2)
     moved = shape.template(EDGES, 2000)
     assert moved.sum() == pytest.approx(1)
@@ -39,6 +39,6 @@ def test_refuses() -> None:
     with pytest.raises(HistogramError, match="sigma / mass"):
         Gaussian(120)
     with pytest.raises(HistogramError, match="non-negative"):
-        Template(np.array([1.0, -1.0]), np.array([0.0, 1.0, 2.0]), 1.0)
+        SignalTemplate(np.array([1.0, -1.0]), np.array([0.0, 1.0, 2.0]), 1.0)
     with pytest.raises(HistogramError, match="does not fit"):
         default_masses(np.array([1000.0, 1100.0]), Gaussian(0.2))

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from jepa_coffea import clusters
-from jepa_coffea.clusters.batch import BatchError
 
 
 def test_slurm_with_a_gpu(model: Path) -> None:
@@ -51,5 +50,5 @@ def test_one_gpu_a_job() -> None:
 
 def test_without_dask_jobqueue(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
-    with pytest.raises(BatchError, match=r"pip install 'jepa-coffea\[jobqueue\]'"):
+    with pytest.raises(clusters.ClusterError, match=r"pip install 'jepa-coffea\[jobqueue\]'"):
         clusters.slurm(1)

@@ -44,10 +44,18 @@ def test_skipped_files_are_told(model: Path, fileset: dict, tmp_path: Path, caps
     ("changes", "message"),
     [
         ({"model": "none.onnx"}, "none.onnx: no such model file"),
-        ({"files": {"qcd": ["none*.root"]}}, "no file of dataset 'qcd' matches"),
-        ({"weights": {"tt": 1.0}}, "embed.weights: ['tt'] are no datasets"),
-        ({"modle": "a"}, "embed.modle: Extra inputs are not permitted"),
+        ({"files": {"qcd": ["none*.root"]}}, "embed.files of dataset 'qcd': nothing matches"),
+        ({"weights": {"tt": 1.0}}, "embed.weights: no dataset 'tt'; known are qcd, signal"),
+        ({"modle": "a"}, "embed.modle: no such key; did you mean 'model'?"),
         ({"selection": {"pt": -1}}, "embed.selection.pt: Input should be greater than or equal to 0"),
+        ({"selection": {"ptt": 1}}, "embed.selection.ptt: no such key; did you mean 'pt'?"),
+        ({"format": "pfnanno"}, "no layout 'pfnanno'; did you mean 'pfnano'?"),
+        ({"cluster": {"kind": "slrum"}}, "embed.cluster.kind: Value error, no cluster 'slrum'; did you mean 'slurm'?"),
+        ({"cluster": {"kind": "slurm"}}, "embed.cluster.options.jobs: Field required"),
+        ({"cluster": {"kind": "local", "options": {"workers": 1}}}, "embed.cluster.options.workers: no such key"),
+        ({"cluster": {"kind": "local", "options": {"preload": "evil"}}}, "embed.cluster.options.preload: no such key"),
+        ({"cluster": {"kind": "slurm", "options": {"jobs": 1, "prologue": ["rm x; y"]}}}, "a document may say"),
+        ({"output": "$NO_SUCH_VARIABLE/out"}, "the environment variable NO_SUCH_VARIABLE is not set"),
     ],
 )
 def test_refusals(

@@ -16,6 +16,7 @@ import pytest
 from jepa_coffea import JEPAEmbedder, clusters
 from jepa_coffea.clusters.client import ClusterClient
 from jepa_coffea.encoder.providers import ProviderError
+from jepa_coffea.folders import MARK
 from jepa_coffea.processing.run import run
 from processors.embed import EmbedProcessor
 from tests.clusters import slow
@@ -36,7 +37,7 @@ def assert_rows_once(folder: Path, undisturbed: dict[str, Any]) -> None:
     rows = pq.read_table(folder)
     assert rows.num_rows == sum(book["selected"] for book in undisturbed["bookkeeping"].values())
     assert len(set(rows["event"].to_pylist())) == rows.num_rows
-    assert not [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".parquet"]
+    assert {path.name for path in folder.rglob("*") if path.is_file() and path.suffix != ".parquet"} <= {MARK}
 
 
 def test_worker_dies_between_writing_and_answering(
@@ -82,7 +83,7 @@ def test_client_is_killed_and_its_run_resumed(
         stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("checkpoints/**/*.lz4")) and time.monotonic() < deadline:
+    while not list(tmp_path.glob("checkpoints/**/*.chunk")) and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)

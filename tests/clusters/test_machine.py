@@ -17,8 +17,8 @@ import pytest
 from jepa_coffea import JEPAEmbedder, clusters
 from jepa_coffea.clusters.client import ClusterClient
 from jepa_coffea.encoder.card import ModelError
-from jepa_coffea.encoder.providers import ProviderError
-from jepa_coffea.encoder.session import file_hash
+from jepa_coffea.encoder.model_files import shipped, shipped_folder
+from jepa_coffea.files import file_hash
 from jepa_coffea.processing.executor import PinnedExecutor
 from jepa_coffea.processing.run import run
 from jepa_coffea.processing.run_report import merged
@@ -80,14 +80,32 @@ def test_worker_without_the_model(client: ClusterClient, fileset: dict, tmp_path
         run(processor, fileset, client=client, chunksize=50, progress=False)
 
 
-def test_other_model_of_the_same_name(client: ClusterClient, fileset: dict, tmp_path: Path) -> None:
-    path = write_tiny(tmp_path / "twin.onnx", dim=3)
-    processor = EmbedProcessor(JEPAEmbedder(path))
+def test_models_of_one_name_live_side_by_side(client: ClusterClient, fileset: dict, tmp_path: Path) -> None:
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+    paths = [write_tiny(tmp_path / folder / "twin.onnx", dim=dim) for folder, dim in (("a", 3), ("b", 4))]
+    processors = [EmbedProcessor(JEPAEmbedder(path), tmp_path / f"out{n}") for n, path in enumerate(paths)]
+    for path in paths:
+        clusters.ship_model(client, path)
+        path.unlink()
+    for size, processor in zip((3, 4), processors, strict=True):
+        run(processor, {"qcd": fileset["qcd"]}, client=client, chunksize=50, progress=False)
+        rows = pq.read_table(processor.output)
+        assert rows.schema.field("jet1_embedding").type.list_size == size
+
+
+def test_a_model_exported_again_on_a_living_cluster(client: ClusterClient, fileset: dict, tmp_path: Path) -> None:
+    path = write_tiny(tmp_path / "again.onnx", dim=3)
+    old = EmbedProcessor(JEPAEmbedder(path), tmp_path / "old")
+    clusters.ship_model(client, path)
     write_tiny(path, dim=4)
     clusters.ship_model(client, path)
-    path.unlink()
-    with pytest.raises(ModelError, match="SHA-256"):
-        run(processor, {"qcd": fileset["qcd"]}, client=client, chunksize=50, progress=False)
+    run(old, {"qcd": fileset["qcd"]}, client=client, chunksize=50, progress=False)
+    run(EmbedProcessor(JEPAEmbedder(path), tmp_path / "new"), fileset, client=client, chunksize=50, progress=False)
+
+
+def test_a_shipped_model_by_its_name(client: ClusterClient) -> None:
+    assert clusters.ship_model(client, "pjepa-mini") == file_hash(shipped()["pjepa-mini"])
 
 
 def test_late_joiner_has_the_model(client: ClusterClient, model: Path) -> None:
@@ -96,10 +114,11 @@ def test_late_joiner_has_the_model(client: ClusterClient, model: Path) -> None:
     client.wait_for_workers(4, timeout=60)
     (late,) = set(client.run(os.getpid)) - before
 
-    def digest(name: str, dask_worker: Any) -> str:
-        return file_hash(Path(dask_worker.local_directory) / name)
+    def digest(folder: str, name: str, dask_worker: Any) -> str:
+        return file_hash(Path(dask_worker.local_directory) / folder / name)
 
-    assert client.run(digest, model.name, workers=[late]) == {late: file_hash(model)}
+    expected = file_hash(model)
+    assert client.run(digest, shipped_folder(expected), model.name, workers=[late]) == {late: expected}
 
 
 def test_thread_caps(client: ClusterClient) -> None:
@@ -113,11 +132,11 @@ def test_executor_without_gpus_pins_nothing() -> None:
 
 
 def test_shipping_a_file_that_is_not_there(client: ClusterClient, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="cannot read the model file"):
+    with pytest.raises(ModelError, match="no such model file"):
         clusters.ship_model(client, tmp_path / "none.onnx")
 
 
 def test_cuda_needs_dask_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dask_cuda", None)
-    with pytest.raises(ProviderError, match=r"pip install 'jepa-coffea\[gpu,cuda\]'"):
+    with pytest.raises(clusters.ClusterError, match=r"pip install 'jepa-coffea\[gpu,cuda\]'"):
         clusters.cuda()

@@ -8,9 +8,8 @@ import pytest
 import uproot
 from coffea.nanoevents import NanoEventsFactory
 
-from jepa_coffea.constituents import LayoutError, constituents_of, jets_of
+from jepa_coffea.constituents import LayoutError, constituents_of, jets_of, layouts
 from jepa_coffea.constituents.record import IDENTITY, KINEMATICS
-from jepa_coffea.processing.schemas import NanoAOD
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +65,7 @@ def test_through_coffea(events: ak.Array, shared_data: Path, mode: str) -> None:
     wanted = {"filter_name": "/(run|luminosityBlock|event|n?(FatJet|FatJetPFCand|PFCand)(_.*)?)/"}
     nano = NanoEventsFactory.from_root(
         {str(shared_data / "nano_tt_v15.root"): "Events"},
-        schemaclass=NanoAOD,
+        schemaclass=layouts()["nanoaod"].schema_class(),
         mode=mode,
         access_log=log,
         iteritems_options=wanted if mode == "eager" else {},
@@ -77,7 +76,7 @@ def test_through_coffea(events: ak.Array, shared_data: Path, mode: str) -> None:
     assert ak.all(jets_of(nano).energy == jets_of(events).energy)
     if mode == "virtual":
         assert {entry.branch for entry in log} == {
-            "nFatJet", "FatJet_pt", "FatJet_eta", "FatJet_phi", "FatJet_mass",
+            "nFatJet", "FatJet_pt", "FatJet_eta", "FatJet_phi", "FatJet_mass", "FatJet_rawFactor",
             "nFatJetPFCand", "FatJetPFCand_jetIdx", "FatJetPFCand_pfCandIdx",
             "nPFCand", "PFCand_pt", "PFCand_eta", "PFCand_phi", "PFCand_mass", "PFCand_pdgId",
         }  # fmt: skip

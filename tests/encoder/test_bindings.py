@@ -1,31 +1,31 @@
-"""The lanes of a GPU, run on the CPU, give what the plain lane gives."""
+"""The bindings of a GPU, run on the CPU, give what the plain one gives."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from jepa_coffea.encoder import OnnxEncoder, engine, lanes, pinned
+from jepa_coffea.encoder import OnnxEncoder, bindings, engine, pinned
 from jepa_coffea.encoder.batching import Budget
 from tests.encoder.tiny import random_jets, tiny_embedding, tiny_tokens, write_tiny
 
 
-@pytest.mark.parametrize("lane", [lanes.BoundLane, lanes.GraphLane])
-def test_bound_memory(lane: type[lanes.Lane], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("binding", [bindings.PinnedBinding, bindings.GraphBinding])
+def test_bound_memory(binding: type[bindings.Binding], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     budget = Budget(512, 10**6, 16)
     monkeypatch.setitem(engine.BUDGETS, "cpu", budget)
-    monkeypatch.setattr(lanes.GraphLane, "device", "cpu")
+    monkeypatch.setattr(bindings.GraphBinding, "device", "cpu")
     path = write_tiny(tmp_path / "a.onnx", dim=21, particle_embedding=True)
     encoder = OnnxEncoder(path, provider="cpu", particle_embedding=True)
-    made = lane(encoder.model)
+    made = binding(encoder.model)
     made.arena = "cpu:0"
     shapes = []
 
     class Watched:
         buffer = made.buffer
 
-        def run(self, inputs: lanes.Inputs, names: lanes.Names, *, shrink: bool) -> lanes.Outputs:
-            if lane is lanes.GraphLane:
+        def run(self, inputs: bindings.Inputs, names: bindings.Names, *, shrink: bool) -> bindings.Outputs:
+            if binding is bindings.GraphBinding:
                 inputs = engine.filled_up(inputs, budget.jets(inputs["mask"].shape[1]))
             shapes.append(inputs["mask"].shape)
             return made.run(inputs, names, shrink=shrink)
@@ -37,7 +37,7 @@ def test_bound_memory(lane: type[lanes.Lane], tmp_path: Path, monkeypatch: pytes
         got = encoder(*jets)
         np.testing.assert_allclose(got["embedding"], expected, atol=2e-6 * np.abs(expected).max())
         np.testing.assert_allclose(got["particle_embedding"], tiny_tokens(jets[0], dim=21), atol=1e-5)
-    if lane is lanes.GraphLane:
+    if binding is bindings.GraphBinding:
         assert len(made.captured) == len(set(shapes)) == len({length for _, length in shapes})
 
 
@@ -47,7 +47,7 @@ def test_pinned_memory_without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_buffer_grows_and_is_used_again(tmp_path: Path) -> None:
-    lane = lanes.Lane(OnnxEncoder(write_tiny(tmp_path / "a.onnx"), provider="cpu").model)
-    first = lane.buffer("particles", 10)
-    assert lane.buffer("particles", 5) is first
-    assert len(lane.buffer("particles", 50)) == 50
+    binding = bindings.Binding(OnnxEncoder(write_tiny(tmp_path / "a.onnx"), provider="cpu").model)
+    first = binding.buffer("particles", 10)
+    assert binding.buffer("particles", 5) is first
+    assert len(binding.buffer("particles", 50)) == 50

@@ -1,6 +1,7 @@
 """OnnxEncoder: right numbers in the right order, whatever the batches, and bad jets handled or refused."""
 
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -152,6 +153,12 @@ def test_other_numeric_types_are_converted(path: Path, jets: Jets) -> None:
         ),
         ({"particles": np.full((3, 14), "a")}, TypeError, "particles: expected real numbers"),
         ({"jets": np.zeros((2, 4), object)}, TypeError, "jets: expected real numbers, got dtype object"),
+        ({"counts": np.array([2**63 - 1, 2**63 - 1, 5])}, ValueError, "counts: a jet of 9223372036854775807 "),
+        (
+            {"counts": np.array([2**64 - 1, 4], np.uint64)},
+            ValueError,
+            "counts: a jet of 18446744073709551615 ",
+        ),
         ({"counts": np.array([1.0, 2.0])}, TypeError, "counts: expected integers, got dtype float64"),
         ({"counts": np.array([4, -1])}, ValueError, "minimum -1"),
         ({"counts": np.array([[1, 2]])}, ValueError, r"got shape \(1, 2\)"),
@@ -225,6 +232,7 @@ def test_an_error_in_a_thread_ends_the_call(path: Path, jets: Jets, monkeypatch:
     class Broken:
         def run(self, *arguments: object) -> list[np.ndarray]:
             ran.append(1)
+            time.sleep(0.005)  # the others are still waiting when the first error arrives
             msg = "this node is broken"
             raise RuntimeError(msg)
 

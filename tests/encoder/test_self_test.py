@@ -7,7 +7,7 @@ import pytest
 
 from jepa_coffea.encoder import OnnxEncoder
 from jepa_coffea.encoder.card import ModelError, Reference
-from jepa_coffea.encoder.self_test import relative, validate
+from jepa_coffea.encoder.self_test import _relative, validate
 from tests.encoder.tiny import random_jets, tiny_embedding, weights, write_tiny
 
 
@@ -62,8 +62,8 @@ def test_reference_of_another_size(tmp_path: Path) -> None:
 
 def test_relative() -> None:
     nan = np.nan
-    assert relative(np.array([1.0, nan]), np.array([1.0, nan])) == 0
-    assert relative(np.array([1.0, nan]), np.array([1.0, 2.0])) == np.inf
-    assert relative(np.array([1.0]), np.array([1.0, 2.0])) == np.inf
-    assert relative(np.array([1.1, 2.0]), np.array([1.0, 2.0])) == pytest.approx(0.05)
-    assert relative(np.array([nan]), np.array([nan])) == 0
+    assert _relative(np.array([1.0, nan]), np.array([1.0, nan])) == 0
+    assert _relative(np.array([1.0, nan]), np.array([1.0, 2.0])) == np.inf
+    assert _relative(np.array([1.0]), np.array([1.0, 2.0])) == np.inf
+    assert _relative(np.array([1.1, 2.0]), np.array([1.0, 2.0])) == pytest.approx(0.05)
+    assert _relative(np.array([nan]), np.array([nan])) == 0

@@ -16,9 +16,9 @@ from jepa_coffea import JEPAEmbedder
 from jepa_coffea.constituents import constituents_of, jets_of
 from jepa_coffea.constituents.record import FIELDS
 from jepa_coffea.encoder.batching import MicroBatch
-from jepa_coffea.encoder.bindings import Lane
+from jepa_coffea.encoder.bindings import Binding
 from jepa_coffea.encoder.card import ModelError
-from jepa_coffea.encoder.ragged import Jets
+from jepa_coffea.encoder.engine import Jets
 from jepa_coffea.encoder.weaver import WeaverEncoder
 from jepa_coffea.encoder.weaver_inputs import parse_preprocess
 from tests.encoder.tiny import random_jets
@@ -93,7 +93,7 @@ def test_inputs_are_weavers(exported: Exported, pad_mode: str, tmp_path: Path) -
     assert (encoder.shortest == 40) == (pad_mode == "wrap")
     flat, counts, axes = random_jets(np.random.default_rng(4), COUNTS)
     batch, jets = MicroBatch(np.arange(len(counts)), 40), Jets(flat, np.cumsum(counts) - counts, counts, axes)
-    got = encoder.feed(batch, Lane(encoder.model), jets)
+    got = encoder.feed(batch, Binding(encoder.model), jets)
     (tmp_path / "data.yaml").write_text(CONFIG.replace("PAD", pad_mode))
     expected = inputs(DataConfig.load(str(tmp_path / "data.yaml")), flat, counts, axes)
     assert len(got) == 3  # ParT takes no points, ParticleNet no vectors

@@ -32,7 +32,7 @@ def test_windows_of_every_kind(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"colour": 1}, "colour: Extra inputs are not permitted"),
+        ({"colour": 1}, "colour: no such key"),
         ({"input": {}}, "either events .* or one histogram"),
         ({"efficiencies": [0.1, 0.1]}, "none twice"),
         ({"efficiencies": [1.5]}, "less than or equal to 1"),

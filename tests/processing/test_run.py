@@ -1,5 +1,6 @@
 """run(): every event accounted for, whatever is wrong with files, models and workers; here without a cluster."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from jepa_coffea.constituents.record import LayoutError, UnreadableError
 from jepa_coffea.encoder.card import ModelError
 from jepa_coffea.encoder.providers import ProviderError
 from jepa_coffea.errors import BadFileError
+from jepa_coffea.processing.accounts import LostEventsError
 from jepa_coffea.processing.checkpoints import Checkpointer
-from jepa_coffea.processing.run import LostEventsError, run
+from jepa_coffea.processing.run import run
 from jepa_coffea.processing.systematics import EnergyScale, Systematics
 from processors.embed import EmbedProcessor
 from tests.encoder.tiny import write_tiny
@@ -26,9 +28,9 @@ def quietly(processor: EmbedProcessor, fileset: dict, **options: Any) -> dict[st
     return run(processor, fileset, **{"chunksize": 25, "progress": False, **options})
 
 
-def damaged(path: Path, source: str) -> str:
+def damaged(path: Path, source: Path) -> str:
     """A copy with its constituents' bytes turned over: it opens, and cannot be read to the end."""
-    content = bytearray(Path(source).read_bytes())
+    content = bytearray(source.read_bytes())
     with uproot.open(source) as file:
         branch = file["Events"]["PFCands_pt"]
         start, size = int(branch.member("fBasketSeek")[0]), int(branch.member("fBasketBytes")[0])
@@ -45,8 +47,10 @@ def test_bookkeeping(undisturbed: dict[str, Any]) -> None:
         "files": 2,
         "empty_files": [],
         "skipped_files": {},
-        "skipped_chunks": [],
+        "skipped_chunks": {},
         "resumed": 0,
+        "other_datasets": {},
+        "repeated_events": {},
         "seconds": 0,
     }
 
@@ -76,14 +80,14 @@ def test_only_bad_files(model: Path, tmp_path: Path) -> None:
 
 
 def test_damage_inside(model: Path, fileset: dict, undisturbed: dict, tmp_path: Path) -> None:
-    bad = damaged(tmp_path / "damaged.root", fileset["qcd"][0])
+    bad = damaged(tmp_path / "damaged.root", write_events(tmp_path / "whole.root", 50, seed=7, first=700))
     more = {**fileset, "qcd": [*fileset["qcd"], bad]}
     with pytest.raises(UnreadableError, match=r"damaged.root, events 0 to 25: .* cannot read PFCands.pt"):
         quietly(EmbedProcessor(JEPAEmbedder(model)), more)
-    with pytest.warns(UserWarning, match="Skipping bad file"):
-        found = quietly(EmbedProcessor(JEPAEmbedder(model)), more, skipbadfiles=True)
+    found = quietly(EmbedProcessor(JEPAEmbedder(model)), more, skipbadfiles=True)
     assert_same(found, undisturbed)
-    assert found["run"]["skipped_chunks"] == [f"{bad}:0-25", f"{bad}:25-50"]
+    assert [*found["run"]["skipped_chunks"]] == [f"{bad}:0-25", f"{bad}:25-50"]
+    assert all("cannot read PFCands.pt" in reason for reason in found["run"]["skipped_chunks"].values())
     assert found["run"]["events"] == 100
 
 
@@ -156,6 +160,9 @@ def test_goes_on_where_it_stopped(model: Path, fileset: dict, undisturbed: dict,
     assert_same(again, undisturbed)
     assert pq.read_table(tmp_path / "out").num_rows == rows
     other = write_tiny(tmp_path / "other.onnx", classes=("QCD", "top"), dim=4)
+    with pytest.raises(LostEventsError, match=r"was written with model = 'tiny.onnx', this run has 'other.onnx'"):
+        quietly(processor(other), fileset, **options)
+    shutil.rmtree(tmp_path / "out")
     assert quietly(processor(other), fileset, **options)["run"]["resumed"] == 0
 
 

@@ -13,9 +13,21 @@ from jepa_coffea import JEPAEmbedder
 from jepa_coffea.processing.dijets import DijetSelection
 from jepa_coffea.processing.systematics import EnergyScale, SystematicError, Systematics
 from processors.embed import EmbedProcessor
+from tests.encoder.tiny import write_tiny
 from tests.processors.by_hand import by_hand
+from tests.processors.synthetic import write_events
 
 CUTS = DijetSelection(mjj=2600)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny(tmp_path_factory.mktemp("model") / "tiny.onnx", classes=("QCD", "top"))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return [str(write_events(tmp_path_factory.mktemp("events") / "0.root", 60, seed=0, first=1))]
 
 
 def run(model: Path, files: list[str], systematics: Systematics) -> dict[str, Any]:

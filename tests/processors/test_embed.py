@@ -16,6 +16,7 @@ from jepa_coffea.processing.systematics import EnergyScale, Systematics
 from processors.embed import EmbedProcessor
 from tests.encoder.tiny import tiny_embedding
 from tests.processors.by_hand import by_hand
+from tests.processors.synthetic import columns
 
 SCALES = Systematics(jets={"jes_up": EnergyScale(1.05), "jes_down": EnergyScale(0.95)})
 
@@ -136,3 +137,27 @@ def test_chunk_boundaries_change_nothing(model: Path, files: list[str]) -> None:
     for region in ("inclusive", "window", "sideband"):
         pick = ("qcd", region, "nominal")
         np.testing.assert_allclose(small["mjj"][*pick, :].values(), whole["mjj"][*pick, :].values())
+
+
+def test_a_prefix_changes_no_file_and_no_histogram(model: Path, files: list[str], tmp_path: Path) -> None:
+    """It names fields of events; columns of files have names of their own, so that a hunt finds them."""
+    outputs = {
+        prefix: run(EmbedProcessor(JEPAEmbedder(model, prefix=prefix), tmp_path / prefix), {"qcd": files[:1]})
+        for prefix in ("jepa", "x")
+    }
+    tables = [pq.read_table(tmp_path / prefix).sort_by("event") for prefix in outputs]
+    assert {"jet1_embedding", "jet2_score_top", "jet1_n_constituents"} <= set(tables[0].column_names)
+    assert tables[0].equals(tables[1])
+    assert outputs["jepa"]["score"] == outputs["x"]["score"]
+    assert outputs["x"]["score"].sum().value > 0
+
+
+def test_a_generator_weight_that_is_no_number_is_named(model: Path, tmp_path: Path) -> None:
+    found = columns(np.random.default_rng(1), 30)
+    found["genWeight"] = ak.Array(np.where(np.arange(30) == 17, np.nan, 1).astype(np.float32))
+    with uproot.recreate(tmp_path / "nan.root") as file:
+        file.mktree("Events", {name: array.type.content for name, array in found.items()})
+        file["Events"].extend(found)
+    message = r"genWeight of 1 of 30 events of dataset 'qcd' is not finite; .* nan in entry 17 of .*nan.root"
+    with pytest.raises(Exception, match=message):
+        run(EmbedProcessor(JEPAEmbedder(model)), {"qcd": [str(tmp_path / "nan.root")]})

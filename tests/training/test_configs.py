@@ -8,7 +8,7 @@ import torch
 from benchmarks.encoders import encoder_config
 from training.config import RunConfig, read_config
 from training.data.columns import OBSERVABLES
-from training.loop.build import build
+from training.loop.checkpoint import new_objective
 from training.objectives.pjepa import PJEPA
 
 CONFIGS = Path(__file__).parents[2] / "training" / "configs"
@@ -28,7 +28,7 @@ def millions(module: torch.nn.Module) -> float:
 def test_it_builds(name: str) -> None:
     config = read(name)
     with torch.device("meta"):
-        objective = build(config)
+        objective = new_objective(config)
     assert config.data.max_particles == config.encoder.max_particles
     assert millions(objective.exported()) > 0.1
     assert config.data.fields == config.encoder.fields
@@ -36,7 +36,7 @@ def test_it_builds(name: str) -> None:
 
 def test_pjepa_has_the_published_size() -> None:
     with torch.device("meta"):
-        objective = build(read("pjepa"))
+        objective = new_objective(read("pjepa"))
     assert isinstance(objective, PJEPA)
     size, predictor = objective.encoder.config, objective.config.predictor
     assert (size.embed_dims, size.pair_dims) == ((512, 512, 512), (64, 64, 64))
@@ -50,7 +50,7 @@ def test_pjepa_has_the_published_size() -> None:
 
 def test_sizes_suit_their_names() -> None:
     with torch.device("meta"):
-        mini, small = (millions(build(read(f"pjepa_{size}")).exported()) for size in ("mini", "small"))
+        mini, small = (millions(new_objective(read(f"pjepa_{size}")).exported()) for size in ("mini", "small"))
     assert mini < 2 < small < 15
 
 

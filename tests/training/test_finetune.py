@@ -10,9 +10,9 @@ import torch
 from benchmarks.synthetic import write_jetclass
 from training import evaluate, finetune
 from training.config import RunConfig
-from training.export import export_run
-from training.loop.checkpoint import load_encoder, load_objective, read_checkpoint
-from training.loop.monitors import read_lines
+from training.exporting.onnx_file import export_run
+from training.loop.checkpoint import checkpoint_of, load_encoder, load_objective, read_checkpoint, save_checkpoint
+from training.loop.metrics_log import read_metrics
 from training.models.preprocess import DISPLACEMENT
 from training.objectives.supervised import Supervised
 
@@ -52,7 +52,7 @@ def test_encoder_learns_slower_than_its_head(pretrained: Path, tmp_path: Path) -
     groups = read_checkpoint(newest)["optimiser"]["param_groups"]
     rates = {group["lr_scale"]: group["lr"] for group in groups}
     assert rates[1 / 50] == pytest.approx(rates[1.0] / 50)
-    assert {"val_loss", "val_accuracy"} <= set(read_lines(run / "metrics.jsonl")[-1])
+    assert {"val_loss", "val_accuracy"} <= set(read_metrics(run)[-1])
 
 
 def test_the_card_tells_of_the_pretraining(pretrained: Path, tmp_path: Path) -> None:
@@ -132,3 +132,30 @@ def test_too_few_labels(pretrained: Path, tmp_path: Path, capfd: pytest.CaptureF
     arguments = ["--encoder", str(pretrained), "--labels-per-class", "5000", "--output", str(tmp_path / "a")]
     assert finetune.main([*arguments, "--device", "cpu"]) == 2
     assert "5000" in capfd.readouterr().err
+
+
+def test_an_encoder_from_elsewhere(
+    pretrained: Path, jetclass: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An encoder whose files are not on this machine, as the one that comes with the package."""
+    content = read_checkpoint(checkpoint_of(pretrained))
+    gone = {"files": ["gone/jets/*.root"], "test_files": ["gone/test/*.root"]}
+    content["config"]["data"] |= gone
+    (tmp_path / "shipped").mkdir()
+    save_checkpoint(content, tmp_path / "shipped" / "checkpoint-000000004.pt")
+    run = classifier(tmp_path / "shipped", tmp_path / "a", "--data", jetclass)
+    assert load_objective(run)[1].data.test_files is None
+    assert evaluate.main([str(run), "--device", "cpu"]) == 0
+    assert json.loads((run / "evaluation.json").read_text())["jets"] == 90
+    # Their name may be that of the jets that are here.
+    content["config"]["data"]["files"] = [jetclass]
+    save_checkpoint(content, tmp_path / "shipped" / "checkpoint-000000005.pt")
+    again = classifier(tmp_path / "shipped", tmp_path / "again", "--data", jetclass)
+    assert load_objective(again)[1].data.test_files is None
+    (tmp_path / "shipped" / "checkpoint-000000005.pt").unlink()
+    capfd.readouterr()
+    assert finetune.main(["--encoder", str(tmp_path / "shipped"), "--output", str(tmp_path / "b")]) == 2
+    assert "jets: nothing matches gone/jets/*.root" in (said := capfd.readouterr().err)
+    assert "give labelled jets with --data" in said
+    assert evaluate.main(["--probe", str(tmp_path / "shipped"), "--device", "cpu"]) == 2
+    assert "give test jets with --data" in capfd.readouterr().err

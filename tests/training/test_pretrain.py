@@ -14,9 +14,9 @@ import torch
 from benchmarks.synthetic import write_jetclass, write_tree
 from jepa_coffea.constituents.record import DISPLACEMENT
 from tests.training.conftest import pretraining
-from training import export
-from training.loop.checkpoint import load_encoder, load_objective, read_checkpoint
-from training.loop.monitors import read_lines
+from training.exporting import onnx_file
+from training.loop.checkpoint import load_encoder, load_objective, read_checkpoint, save_checkpoint
+from training.loop.metrics_log import read_metrics
 from training.objectives.pjepa import PJEPA
 from training.pretrain import main
 
@@ -30,13 +30,13 @@ def start(arguments: list[str], **variables: str) -> subprocess.Popen[str]:
 
 
 def wait_for(folder: Path, step: int, process: subprocess.Popen[str]) -> None:
-    while not any(line["step"] >= step for line in read_lines(folder / "metrics.jsonl")):
+    while not any(line["step"] >= step for line in read_metrics(folder)):
         assert process.poll() is None, process.stderr and process.stderr.read()
         time.sleep(0.01)
 
 
 def losses(folder: Path) -> dict[int, float]:
-    return {line["step"]: line["loss"] for line in read_lines(folder / "metrics.jsonl") if "loss" in line}
+    return {line["step"]: line["loss"] for line in read_metrics(folder) if "loss" in line}
 
 
 def test_stopped_and_resumed_is_never_stopped(jetclass: str, tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_run_folder_gives_back_encoder_and_configuration(jetclass: str, tmp_path
 def test_supervised_with_probe(jetclass: str, tmp_path: Path) -> None:
     changes = ["steps=6", "probe_every=6", "objective={name: supervised}"]
     assert main(pretraining(jetclass, tmp_path / "a", *changes)) == 0
-    last = read_lines(tmp_path / "a" / "metrics.jsonl")[-1]
+    last = read_metrics(tmp_path / "a")[-1]
     for name in ("probe_linear_accuracy", "probe_random_knn_auc", "probe_boosting_accuracy"):
         assert 0 <= last[name] <= 1
 
@@ -118,8 +118,8 @@ def test_wrong_settings_are_one_message(
 
 def test_what_is_promised_is_logged(jetclass: str, tmp_path: Path) -> None:
     assert main(pretraining(jetclass, tmp_path / "a", "steps=2", "monitor_every=2")) == 0
-    last = read_lines(tmp_path / "a" / "metrics.jsonl")[-1]
-    parts = {"particle", "jet", "observables", "identity", "variance", "covariance"}
+    last = read_metrics(tmp_path / "a")[-1]
+    parts = {"particle", "agreement", "observables", "identity"}
     rates = {"lr", "weight_decay", "ema", "grad_norm", "jets_per_s", "data_wait", "mfu"}
     looks = {"rankme", "rankme_particles", "std", "std_min", "teacher_student_cosine", "target_variance"}
     assert {"loss"} | parts | rates | looks <= set(last)
@@ -130,8 +130,8 @@ def test_what_is_promised_is_logged(jetclass: str, tmp_path: Path) -> None:
 def test_the_card_calls_dropped_fields_optional(jetclass: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(pretraining(jetclass, tmp_path / "a", "steps=1", "objective.drop_displacement=0.3")) == 0
     told: dict[str, object] = {}
-    monkeypatch.setattr(export, "export_encoder", lambda *_, **options: told.update(options))
-    export.export_run(tmp_path / "a", tmp_path / "a.onnx")
+    monkeypatch.setattr(onnx_file, "export_encoder", lambda *_, **options: told.update(options))
+    onnx_file.export_run(tmp_path / "a", tmp_path / "a.onnx")
     assert told["optional_fields"] == DISPLACEMENT
 
 
@@ -180,6 +180,28 @@ def test_no_such_device(jetclass: str, tmp_path: Path, capfd: pytest.CaptureFixt
     arguments = ["cuda" if word == "cpu" else word for word in pretraining(jetclass, tmp_path / "a")]
     assert main(arguments) == 2
     assert "torch sees no CUDA device" in capfd.readouterr().err
+
+
+def test_two_trainings_in_one_folder_are_refused(
+    jetclass: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The second says so and disturbs nothing; Ctrl-C then ends the first, which saves and can go on."""
+    process = start([*pretraining(jetclass, tmp_path / "a", "steps=100000"), "--resume", "auto"])
+    wait_for(tmp_path / "a", 4, process)
+    assert main([*pretraining(jetclass, tmp_path / "a", "steps=100000"), "--resume", "auto"]) == 2
+    assert f"another training is running in it (process {process.pid} on " in capfd.readouterr().err
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=400)
+    assert process.returncode == 130
+    assert "SIGINT at step" in said
+    assert "Traceback" not in said
+    newest = sorted((tmp_path / "a").glob("checkpoint-*.pt"))[-1]
+    assert read_checkpoint(newest)["step"] == max(losses(tmp_path / "a"))
+    weights_only = read_checkpoint(newest)
+    del weights_only["optimiser"]
+    save_checkpoint(weights_only, newest)
+    assert main([*pretraining(jetclass, tmp_path / "a", "steps=100000"), "--resume", "auto"]) == 2
+    assert f"{newest}: has no 'optimiser'; it holds weights to start from" in capfd.readouterr().err
 
 
 def test_wrong_files_are_one_message(jetclass: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,19 @@ class Batch:
     """f32 [B, K], label-free jet observables stored with the jets, named by the source; NaN where a source has none."""
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Self:
-        """The same batch on another device."""
+        """The same batch on another device.
+
+        Parameters
+        ----------
+        device
+            Where the tensors go.
+        non_blocking
+            Whether the copy may go on while the program does; for pinned memory.
+
+        Returns
+        -------
+        Batch
+        """
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         moved = {k: v.to(device, non_blocking=non_blocking) for k, v in values.items() if v is not None}
         return replace(self, **moved)

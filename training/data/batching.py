@@ -13,8 +13,20 @@ BUCKET = 16
 
 
 def padded(counts: NDArray[np.int64], max_particles: int) -> NDArray[np.int64]:
-    """Length to which jets of ``counts`` particles are padded: the next multiple of BUCKET, at most ``max_particles``
-    rounded up likewise."""
+    """Length to which jets are padded: the next multiple of ``BUCKET``.
+
+    Parameters
+    ----------
+    counts
+        Particles of each jet.
+    max_particles
+        Most that are kept of a jet, rounded up likewise.
+
+    Returns
+    -------
+    ndarray
+        int64, of the shape of ``counts``.
+    """
     return -(-np.clip(counts, 1, max_particles) // BUCKET) * BUCKET
 
 
@@ -31,7 +43,22 @@ class Cut:
 
 
 def carried_rows(own: int, carried: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Which ``carried`` of the ``own`` jets of a window wait for the next: a random choice."""
+    """Which jets of a window wait for the next: a random choice.
+
+    Parameters
+    ----------
+    own
+        Jets of the window.
+    carried
+        How many of them wait.
+    rng
+        Of this window.
+
+    Returns
+    -------
+    ndarray
+        Rows, int64 [carried].
+    """
     return rng.permutation(own)[own - carried :]
 
 
@@ -46,13 +73,33 @@ def cut_window(
     max_particles: int,
     last: bool,
 ) -> Cut:
-    """Batches from a window whose first ``waiting`` jets come from the window before.
-
-    counts: particles of each jet; seed: of this window; batch_size: jets per batch; tokens: padded particles per batch
-    instead, when given; bucketed: jets of like multiplicity share a batch; last: nothing may wait any longer.
+    """Cut a window into batches.
 
     With a fixed size every batch has exactly ``batch_size`` jets, but for the last window of an epoch (or one smaller
     than a batch), which is cut evenly. With a token budget the batches of a window are as even as the budget allows.
+
+    Parameters
+    ----------
+    counts
+        Particles of each jet.
+    waiting
+        How many jets, the first ones, come from the window before.
+    seed
+        Of this window.
+    batch_size
+        Jets of a batch.
+    tokens
+        Padded particles of a batch instead, when given.
+    bucketed
+        Whether jets of like multiplicity share a batch.
+    max_particles
+        Most that are kept of a jet.
+    last
+        Whether nothing may wait any longer.
+
+    Returns
+    -------
+    Cut
     """
     own = len(counts) - waiting
     rng = np.random.default_rng(seed)

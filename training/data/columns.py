@@ -54,21 +54,49 @@ class Columns:
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """Particles per jet, [J]."""
+        """Particles of each jet.
+
+        Returns
+        -------
+        ndarray
+            int64 [J].
+        """
         return np.diff(self.offsets)
 
     @property
     def nbytes(self) -> int:
-        """Memory that the columns take."""
+        """Memory that the columns take.
+
+        Returns
+        -------
+        int
+            Bytes.
+        """
         return sum(array.nbytes for array in self.arrays().values())
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Name to array, without ``subjet`` when there is none."""
+        """The columns by name.
+
+        Returns
+        -------
+        dict
+            Name to array, without ``subjet`` when there is none.
+        """
         found = {name: getattr(self, name) for name in (*PARTICLE_COLUMNS, *JET_COLUMNS, "offsets", "subjet")}
         return {name: array for name, array in found.items() if array is not None}
 
     def slice(self, start: int, stop: int) -> Columns:
-        """Jets ``start:stop``, without copying particles."""
+        """Some neighbouring jets, without copying particles.
+
+        Parameters
+        ----------
+        start, stop
+            Positions of the first jet, and one past the last.
+
+        Returns
+        -------
+        Columns
+        """
         first, last = self.offsets[start], self.offsets[stop]
         cut = {name: getattr(self, name)[first:last] for name in PARTICLE_COLUMNS}
         cut |= {name: getattr(self, name)[start:stop] for name in JET_COLUMNS}
@@ -76,7 +104,17 @@ class Columns:
         return Columns(offsets=self.offsets[start : stop + 1] - first, subjet=subjet, **cut)
 
     def take(self, rows: NDArray[np.int64]) -> Columns:
-        """The jets ``rows``, in that order, copied."""
+        """Some jets, copied.
+
+        Parameters
+        ----------
+        rows
+            Positions of the jets, in the wanted order.
+
+        Returns
+        -------
+        Columns
+        """
         offsets = np.zeros(len(rows) + 1, np.int64)
         np.cumsum(self.offsets[rows + 1] - self.offsets[rows], out=offsets[1:])
         taken = {}
@@ -88,7 +126,17 @@ class Columns:
         return Columns(offsets=offsets, **taken, **{name: getattr(self, name)[rows] for name in JET_COLUMNS})
 
     def with_labels(self, table: NDArray[np.int16]) -> Columns:
-        """The same jets with ``table[label]`` as labels; unlabelled jets stay so."""
+        """The same jets with other numbers for their classes.
+
+        Parameters
+        ----------
+        table
+            New number of each class; unlabelled jets stay so.
+
+        Returns
+        -------
+        Columns
+        """
         labels = np.where(self.labels == UNLABELLED, UNLABELLED, table[self.labels]).astype(np.int16)
         return replace(self, labels=labels)
 
@@ -106,7 +154,17 @@ def _as_rows(column: NDArray[Any]) -> NDArray[Any]:
 
 
 def concatenate(parts: Sequence[Columns]) -> Columns:
-    """All jets of ``parts`` one after the other, copied. ``subjet`` is kept if all have it."""
+    """All jets of several columns, one after the other, copied.
+
+    Parameters
+    ----------
+    parts
+        At least one; ``subjet`` is kept if all have it.
+
+    Returns
+    -------
+    Columns
+    """
     merged = {name: np.concatenate([getattr(part, name) for part in parts]) for name in PARTICLE_COLUMNS + JET_COLUMNS}
     starts = np.cumsum([0, *(int(part.offsets[-1]) for part in parts)])
     offsets = np.concatenate([np.zeros(1, np.int64), *(p.offsets[1:] + s for p, s in zip(parts, starts, strict=False))])
@@ -116,7 +174,18 @@ def concatenate(parts: Sequence[Columns]) -> Columns:
 
 
 def empty(jets: int, particles: int) -> dict[str, NDArray[Any]]:
-    """Uninitialised arrays for ``Columns``, with no labels and NaN observables."""
+    """Uninitialised arrays for :class:`Columns`, with no labels and NaN observables.
+
+    Parameters
+    ----------
+    jets, particles
+        How many.
+
+    Returns
+    -------
+    dict
+        Arrays by name, without ``offsets``.
+    """
     arrays: dict[str, NDArray[Any]] = {
         name: np.empty((particles, len(fields)), kind) for name, (fields, kind) in GROUPS.items()
     }
@@ -135,11 +204,28 @@ REASONS = {
 
 
 def faults(columns: Columns) -> NDArray[np.uint8]:
-    """What is wrong with each jet, [J]: 0 for nothing, else a key of REASONS."""
+    """What is wrong with each jet.
+
+    Parameters
+    ----------
+    columns
+        Jets.
+
+    Returns
+    -------
+    ndarray
+        uint8 [J]: 0 for nothing, else a key of ``REASONS``.
+    """
     return kernels.inspect(columns.offsets, columns.kinematics, columns.displacement, columns.jets)
 
 
 def order_by_pt(columns: Columns) -> None:
-    """Put the particles of each jet in descending pT, in place; a stable sort, and no work where they already are."""
+    """Put the particles of each jet in descending pT, in place; a stable sort, and no work where they already are.
+
+    Parameters
+    ----------
+    columns
+        Jets; their particle columns are changed.
+    """
     subjet = columns.subjet if columns.subjet is not None else np.empty(0, np.int8)
     kernels.order(columns.offsets, columns.kinematics, columns.identity, columns.displacement, subjet)

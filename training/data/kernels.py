@@ -12,12 +12,34 @@ NO_LABEL = 3
 
 @njit(cache=True, nogil=True)
 def decode(data, starts, stops, size, kind, offsets, first, out, column, integral):  # type: ignore[no-untyped-def]
-    """Big-endian values of some jets from the bytes of a basket into ``out[:, column]``.
+    """Big-endian values of some jets from the bytes of a basket into a column.
 
-    data: u8 bytes; starts, stops: i64 [J], where a jet's values lie in it; size: bytes per value; kind: 0 for floating
-    point, 1 for integer or bool; offsets: i64, particle offsets of all jets; first: the first jet's place in it;
-    out: f32 or i8 [P, C]; integral: whether out is i8. Returns -1, or the place in ``offsets`` of a jet that has
-    another number of values than the offsets say, or a value that ``out`` cannot hold.
+    Parameters
+    ----------
+    data
+        uint8, the bytes.
+    starts, stops
+        int64 [J], where the values of a jet lie in them.
+    size
+        Bytes of a value.
+    kind
+        0 for floating point, 1 for integer or bool.
+    offsets
+        int64, particle offsets of all jets.
+    first
+        Place of the first jet in ``offsets``.
+    out
+        float32 or int8 [P, C], gets the values.
+    column
+        Which column of ``out``.
+    integral
+        Whether ``out`` is int8.
+
+    Returns
+    -------
+    int
+        -1, or the place in ``offsets`` of a jet that has another number of values than the offsets say, or a value
+        that ``out`` cannot hold.
     """
     word = np.zeros(1, np.uint32)
     as_f32 = word.view(np.float32)
@@ -78,7 +100,22 @@ def decode(data, starts, stops, size, kind, offsets, first, out, column, integra
 
 @njit(cache=True, nogil=True)
 def inspect(offsets, kinematics, displacement, jets):  # type: ignore[no-untyped-def]
-    """NO_PARTICLES, NOT_FINITE or 0 for each jet, u8 [J]."""
+    """What is wrong with each jet.
+
+    Parameters
+    ----------
+    offsets
+        int64 [J + 1].
+    kinematics, displacement
+        float32 [P, C].
+    jets
+        float32 [J, C].
+
+    Returns
+    -------
+    ndarray
+        uint8 [J]: ``NO_PARTICLES``, ``NOT_FINITE`` or 0.
+    """
     found = np.zeros(len(jets), np.uint8)
     for j in range(len(jets)):
         if offsets[j] == offsets[j + 1]:
@@ -103,6 +140,15 @@ def order(offsets, kinematics, identity, displacement, subjet):  # type: ignore[
     """Sort the particles of each jet in place by descending pT, equal ones in the order they had.
 
     By insertion: nearly all jets are in order, and most others nearly.
+
+    Parameters
+    ----------
+    offsets
+        int64 [J + 1].
+    kinematics, identity, displacement
+        Columns of particles, [P, C], sorted in place.
+    subjet
+        int8 [P], sorted likewise, or empty.
     """
     momentum, kind, track = np.empty(4, np.float32), np.empty(6, np.int8), np.empty(4, np.float32)
     longest = 0
@@ -135,7 +181,21 @@ def order(offsets, kinematics, identity, displacement, subjet):  # type: ignore[
 
 @njit(cache=True, nogil=True)
 def gather(rows, offsets, column, new_offsets, out):  # type: ignore[no-untyped-def]
-    """Particles of the jets ``rows`` of ``column`` [P, C], one jet after the other, into ``out`` [P', C]."""
+    """Copy the particles of some jets, one jet after the other.
+
+    Parameters
+    ----------
+    rows
+        int64, which jets.
+    offsets
+        int64 [J + 1], where their particles are in ``column``.
+    column
+        [P, C].
+    new_offsets
+        int64, where they go in ``out``.
+    out
+        [P', C], gets the particles.
+    """
     for k in range(len(rows)):
         start, to = offsets[rows[k]], new_offsets[k]
         for i in range(new_offsets[k + 1] - to):
@@ -147,9 +207,24 @@ def gather(rows, offsets, column, new_offsets, out):  # type: ignore[no-untyped-
 def pack(  # type: ignore[no-untyped-def]
     rows, offsets, kinematics, identity, displacement, subjet, particles, mask, with_identity, with_displacement
 ):
-    """The hardest particles of the jets ``rows`` into ``particles`` f32 [B, N, F] and ``mask`` bool [B, N].
+    """Copy the hardest particles of some jets into a padded batch.
 
-    ``with_identity`` and ``with_displacement`` say whether F has room for them; an empty ``subjet`` is left out.
+    Parameters
+    ----------
+    rows
+        int64 [B], which jets.
+    offsets
+        int64 [J + 1].
+    kinematics, identity, displacement
+        Columns of particles, [P, C].
+    subjet
+        int8 [P]; left out when empty.
+    particles
+        float32 [B, N, F], gets the particles; 0 where there is none.
+    mask
+        bool [B, N], gets where there is a particle.
+    with_identity, with_displacement
+        Whether F has room for them.
     """
     size = particles.shape[1]
     for b in range(len(rows)):

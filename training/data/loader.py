@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import queue
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 from jepa_coffea.constituents.record import SUBJET
@@ -21,13 +19,11 @@ from training.data.columns import OBSERVABLES, Columns
 from training.data.config import DataConfig
 from training.data.plan import Plan, Stream, blocks_of
 from training.data.readers.base import JetFile
-from training.data.sources import Reading, expand, merge_classes, named, open_all, open_jets
+from training.data.sources import Reading, expand, fingerprint, merge_classes, named, open_all, open_jets
 from training.data.splits import Picked, Segment, Split, pick_per_class, split_files
 from training.data.window import Skipped, WindowReader
 
 __all__ = ["DataConfig", "Loader", "make_loader"]
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,7 +37,23 @@ class Position:
 
 
 class Loader:
-    """Iterates over one epoch of batches per ``iter()``; made by :func:`make_loader`."""
+    """Iterates over one epoch of batches per ``iter()``; made by :func:`make_loader`.
+
+    Parameters
+    ----------
+    config
+        What the run says of its data.
+    plan
+        What an epoch reads.
+    reader
+        Reads it.
+    fixed
+        Whether all epochs have the same order.
+    identity
+        Of jets, order and batches; a position is of use only with the same.
+    skipped
+        What was left out.
+    """
 
     def __init__(
         self, config: DataConfig, plan: Plan, reader: WindowReader, *, fixed: bool, identity: str, skipped: Skipped
@@ -60,7 +72,12 @@ class Loader:
 
     @property
     def jets_per_epoch(self) -> int:
-        """Jets in the current epoch, over all processes."""
+        """Jets in the current epoch, over all processes.
+
+        Returns
+        -------
+        int
+        """
         return self.plan.jets(self._plan_epoch(self._position.epoch))
 
     def __len__(self) -> int:
@@ -78,21 +95,43 @@ class Loader:
 
     @property
     def truncated(self) -> int:
-        """Jets of the epoch so far, read ahead ones included, of which only the hardest particles were kept."""
+        """Jets of the epoch so far, read ahead ones included, of which only the hardest particles were kept.
+
+        Returns
+        -------
+        int
+        """
         return self.reader.truncated
 
     def set_epoch(self, epoch: int) -> None:
-        """Go to the start of ``epoch``; does nothing in the middle of that epoch."""
+        """Go to the start of an epoch; does nothing in the middle of that epoch.
+
+        Parameters
+        ----------
+        epoch
+            Its number, from 0.
+        """
         if epoch != self._position.epoch:
             self._position, self._resume = Position(epoch), None
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the next batch is. Plain numbers and text."""
+        """Where the next batch is.
+
+        Returns
+        -------
+        dict
+            Plain numbers and text.
+        """
         p = self._position
         return {"epoch": p.epoch, "window": p.window, "batch": p.batch, "carried": p.carried, "data": self._identity}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue where ``state_dict`` was taken: the next ``iter()`` gives the rest of that epoch.
+        """Go on where :meth:`state_dict` was taken: the next ``iter()`` gives the rest of that epoch.
+
+        Parameters
+        ----------
+        state
+            What :meth:`state_dict` gave.
 
         Raises
         ------
@@ -101,7 +140,7 @@ class Loader:
         """
         if state["data"] != self._identity:
             msg = (
-                "the loader state was saved with other data (files, number of jets, split, seed or batch settings) "
+                "the loader state was saved with other data (content of the files, split, seed or batch settings) "
                 f"than now: {state['data']} is not {self._identity}; resume with the same, or start a new run"
             )
             raise BadFileError(msg)
@@ -121,7 +160,7 @@ class Loader:
                 self._position = after
                 yield batch
             self._position = Position(start.epoch + 1)
-            self.skipped.report(log)
+            self.skipped.report()
         finally:
             producer.close()
 
@@ -195,13 +234,16 @@ class _Producer:
 
 
 def _identity(config: DataConfig, split: Split, seed: int, segments: list[Segment]) -> str:
-    """Changes when the order of jets would."""
+    """Changes when the jets or their order would."""
     relevant = {"batch_size", "tokens", "bucketed", "max_particles", "window", "labels_per_class", "subset_seed"}
+    paths = list(dict.fromkeys(segment.file.path for segment in segments))
+    with ThreadPoolExecutor(8) as pool:
+        contents = dict(zip(paths, pool.map(fingerprint, paths), strict=True))
     content = {
         "config": {name: getattr(config, name) for name in sorted(relevant)},
         "split": split,
         "seed": seed,
-        "jets": [(Path(s.file.source).name, s.file.jets, s.start, s.stop) for s in segments],
+        "jets": [(contents[s.file.path], s.file.jets, s.start, s.stop) for s in segments],
     }
     return hashlib.blake2b(json.dumps(content).encode(), digest_size=8).hexdigest()
 
@@ -228,9 +270,23 @@ def make_loader(
 ) -> Loader:
     """The loader of a split.
 
-    rank, world_size: which slice ``rank::world_size`` of each batch this process gets; seed: of the order of jets
-    (training goes through them in another order each epoch, validation and test always in the same); labels: whether
-    batches carry labels.
+    Parameters
+    ----------
+    config
+        What the run says of its data.
+    split
+        Which jets: ``train``, ``val`` or ``test``.
+    rank, world_size
+        Which slice ``rank::world_size`` of each batch this process gets.
+    seed
+        Of the order of jets: training goes through them in another order each epoch, validation and test always in the
+        same.
+    labels
+        Whether batches carry labels.
+
+    Returns
+    -------
+    Loader
 
     Raises
     ------
@@ -271,6 +327,7 @@ def make_loader(
             streams.append(Stream(tuple(blocks), weight, number))
         files += [segment.file for segment in found]
         segments += found
+    skipped.report_files()
     if not files:
         msg = f"split {split!r} has no jets: data.val_fraction is {config.val_fraction}, data.test_fraction "
         msg += f"{config.test_fraction}, and there are no data.{split}_files"

@@ -27,7 +27,19 @@ class Block:
 
 
 def blocks_of(segment: Segment, file: int) -> list[Block]:
-    """The blocks of a segment, cut where the file can be cut at no cost."""
+    """The blocks of a segment, cut where the file can be cut at no cost.
+
+    Parameters
+    ----------
+    segment
+        Jets of a file.
+    file
+        Number of the file.
+
+    Returns
+    -------
+    list of Block
+    """
     inner = segment.file.boundaries
     inner = inner[(inner > segment.start) & (inner < segment.stop)]
     edges = [segment.start, *(int(edge) for edge in inner), segment.stop]
@@ -47,6 +59,17 @@ class Stream:
 
         With weight 1 an epoch is one pass; with 1/2 two epochs are one, whatever the seed no jet is lost or repeated
         within a pass.
+
+        Parameters
+        ----------
+        epoch
+            Its number, from 0.
+        seed
+            Of the order.
+
+        Returns
+        -------
+        list of Block
         """
         jets = sum(len(block) for block in self.blocks)
         start, stop = (int(self.weight * jets * e) for e in (epoch, epoch + 1))
@@ -74,7 +97,17 @@ class Plan:
     """No window has fewer jets, if there are so many: one that would joins the one before."""
 
     def jets(self, epoch: int) -> int:
-        """Number of jets in an epoch."""
+        """Number of jets in an epoch.
+
+        Parameters
+        ----------
+        epoch
+            Its number, from 0.
+
+        Returns
+        -------
+        int
+        """
         total = 0
         for stream in self.streams:
             jets = sum(len(block) for block in stream.blocks)
@@ -82,7 +115,18 @@ class Plan:
         return total
 
     def windows(self, epoch: int) -> list[list[Block]]:
-        """The blocks of each window, about equally many jets in all windows."""
+        """The blocks of each window.
+
+        Parameters
+        ----------
+        epoch
+            Its number, from 0.
+
+        Returns
+        -------
+        list of list of Block
+            About equally many jets in all windows.
+        """
         blocks = [block for stream in self.streams for block in stream.epoch(epoch, self.seed)]
         total = sum(len(block) for block in blocks)
         windows = max(1, round(total / self.window))

@@ -4,26 +4,70 @@ from __future__ import annotations
 
 import multiprocessing
 import re
+import signal
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from jepa_coffea.errors import BadFileError
+from jepa_coffea.files import write_text
 from training.data.checksums import of_file
 from training.data.columns import OBSERVABLES, UNLABELLED
-from training.data.readers.base import JetFile, describe, naming, usable, writing
-from training.data.shards import SCHEMA, VERSION, Shard, ShardWriter, describe_shard, write_text
+from training.data.readers.base import EmptyFileError, JetFile, describe, naming, usable, writing
+from training.data.shards import SCHEMA, VERSION, Shard, ShardWriter, describe_shard
 from training.data.sources import MANIFEST, Reading, expand, merge_classes, open_jets
 from training.data.splits import hashed
+from training.progress import Bar
+
+
+class _Shown:
+    """How much of the files is done, in bytes, with a rate in jets and the time that is left."""
+
+    def __init__(self, sources: list[str], output: Path, console: Console) -> None:
+        self._bytes = {source: Path(source).stat().st_size if Path(source).is_file() else 0 for source in sources}
+        self._total, self._done, self._left = max(sum(self._bytes.values()), 1), 0.0, dict(self._bytes)
+        self._files, self._jets, self._started = 0, 0, time.monotonic()
+        self._bar = Bar(str(output), console)
+
+    def __enter__(self) -> Self:
+        self._bar.__enter__()
+        self._show()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._bar.__exit__(kind, error, tb)
+
+    def block(self, source: str, jets: int, of: int) -> None:
+        """Some ``jets`` of the ``of`` jets of a file are done."""
+        share = self._bytes[source] * jets // max(of, 1)
+        self._left[source] -= share
+        self._add(share, jets)
+
+    def file(self, source: str, jets: int = 0) -> None:
+        """A file is done, ``jets`` of it not counted yet."""
+        self._files += 1
+        self._add(self._left[source], jets)
+
+    def _add(self, size: int, jets: int) -> None:
+        self._done += size
+        self._jets += jets
+        self._show()
+
+    def _show(self) -> None:
+        rate = self._jets / max(time.monotonic() - self._started, 1e-9)
+        files = f"{self._files} of {len(self._bytes)} files"
+        self._bar.show(self._done / self._total, f"{files}, {self._jets} jets, {rate:.0f} jets/s")
 
 
 class Manifest(BaseModel):
@@ -50,7 +94,17 @@ class Manifest(BaseModel):
 
 
 def shard_name(source: str) -> str:
-    """Name of the shard of a source file: readable, and another for each path."""
+    """Name of the shard of a source file: readable, and another for each path.
+
+    Parameters
+    ----------
+    source
+        Path of the file.
+
+    Returns
+    -------
+    str
+    """
     stem = re.sub(r"[^A-Za-z0-9_.-]", "_", Path(source).stem)[:80].lstrip(".")
     return f"{stem}-{hashed(str(Path(source).absolute())):016x}"
 
@@ -58,15 +112,34 @@ def shard_name(source: str) -> str:
 def prepare(
     data: str | list[str], output: Path, reading: Reading, *, skip_bad: bool = False, workers: int = 1
 ) -> Manifest:
-    """Write the shards of all files that ``data`` names into ``output``, and the manifest.
+    """Write the shards of all files, and the manifest.
 
     Shards that are there already, of the same source and options, are kept: an interrupted run is resumed by running it
     again. Memory stays small whatever the size of the files, as they are read in blocks.
 
+    Parameters
+    ----------
+    data
+        Files and globs.
+    output
+        Folder of the shards; it is made.
+    reading
+        How files of events are read.
+    skip_bad
+        Whether bad files, copies of files and bad jets are left out, and listed, instead of stopping; empty files
+        always are.
+    workers
+        Processes.
+
+    Returns
+    -------
+    Manifest
+        What is in the folder now.
+
     Raises
     ------
     BadFileError
-        If a file or a jet cannot be used and ``skip_bad`` is False, or none can be.
+        If a file or a jet cannot be used or a file is a copy of another and ``skip_bad`` is False, or none can be used.
     OutputError
         If the shards cannot be written, as on a full disk.
     """
@@ -75,57 +148,76 @@ def prepare(
     console = Console(stderr=True)
     shards: dict[str, Shard] = {}
     files_left_out: dict[str, str] = {}
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
-        files = progress.add_task("files", total=len(sources))
-        jets = progress.add_task("jets", total=None)
 
-        def take(source: str, result: Shard | BadFileError) -> None:
-            if isinstance(result, Shard):
-                shards[source] = result
-            elif skip_bad:
-                files_left_out[source] = str(result)
-            else:
-                raise result
-            progress.advance(files)
+    def _take(source: str, result: Shard | BadFileError) -> None:
+        if isinstance(result, Shard):
+            shards[source] = result
+        elif skip_bad or isinstance(result, EmptyFileError):
+            files_left_out[source] = str(result)
+        else:
+            raise result
 
+    with _Shown(sources, output, console) as shown:
         if workers == 1:
             for source in sources:
-                take(source, attempt(source, output, reading, skip_bad, lambda n: progress.advance(jets, n)))
+                _take(source, _attempt(source, output, reading, skip_bad, partial(shown.block, source)))
+                shown.file(source)
         else:
             # A fresh interpreter per process: forking one with threads may hang.
             context = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(workers, mp_context=context) as pool:
-                running = {pool.submit(attempt, source, output, reading, skip_bad): source for source in sources}
+            # Ctrl-C is for this process, which then lets the others end their files.
+            quiet: dict[str, Any] = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
+            with ProcessPoolExecutor(workers, mp_context=context, **quiet) as pool:
+                running = {pool.submit(_attempt, source, output, reading, skip_bad): source for source in sources}
                 try:
                     for future in as_completed(running):
-                        result = future.result()
-                        take(running[future], result)
-                        progress.advance(jets, result.jets if isinstance(result, Shard) else 0)
+                        source, result = running[future], future.result()
+                        _take(source, result)
+                        shown.file(source, result.jets if isinstance(result, Shard) else 0)
                 except BaseException:
                     pool.shutdown(cancel_futures=True)
                     raise
+    files_left_out |= _copies(shards, sources, skip_bad=skip_bad)
     if not shards:
         msg = f"none of the {len(sources)} files could be prepared: {'; '.join(list(files_left_out.values())[:3])}"
         raise BadFileError(msg)
-    manifest = summarise([shards[source] for source in sources if source in shards], files_left_out)
+    manifest = _summarise([shards[source] for source in sources if source in shards], files_left_out)
     write_text(output / MANIFEST, manifest.model_dump_json(indent=1))
     _report(console, output, manifest)
     return manifest
 
 
-def attempt(
-    source: str, output: Path, reading: Reading, skip_bad: bool, progress: Callable[[int], None] | None = None
+def _copies(shards: dict[str, Shard], sources: list[str], *, skip_bad: bool) -> dict[str, str]:
+    """Take out the shards of files that are copies of others; gives them with the reason."""
+    first: dict[tuple[int, str], str] = {}
+    left_out = {}
+    for source in sources:
+        if source not in shards:
+            continue
+        shard = shards[source]
+        same = first.setdefault((shard.source_bytes, shard.source_checksum), source)
+        if same == source:
+            continue
+        msg = f"{source}: is a copy of {same}, which would count its jets twice; leave one of them out"
+        if not skip_bad:
+            raise BadFileError(msg)
+        left_out[source] = msg
+        del shards[source]
+    return left_out
+
+
+def _attempt(
+    source: str, output: Path, reading: Reading, skip_bad: bool, progress: Callable[[int, int], None] | None = None
 ) -> Shard | BadFileError:
     """Prepare one file; what is wrong with the file is returned, whoever asked decides whether that stops the run."""
     try:
-        return prepare_file(source, output, reading, skip_bad=skip_bad, progress=progress)
+        return _prepare_file(source, output, reading, skip_bad=skip_bad, progress=progress)
     except BadFileError as error:
         return error
 
 
-def prepare_file(
-    source: str, output: Path, reading: Reading, *, skip_bad: bool, progress: Callable[[int], None] | None = None
+def _prepare_file(
+    source: str, output: Path, reading: Reading, *, skip_bad: bool, progress: Callable[[int, int], None] | None = None
 ) -> Shard:
     """Write the shard of one file, unless it is there."""
     folder = output / shard_name(source)
@@ -153,7 +245,7 @@ def prepare_file(
             counts.update(_names(file, columns.labels.tolist()))
             writer.append(columns)
             if progress is not None:
-                progress(len(columns))
+                progress(len(columns), file.jets)
         if writer.rows["jets"] == 0:
             msg = f"{source}: none of its {file.jets} jets can be used"
             raise BadFileError(msg)
@@ -173,7 +265,7 @@ def _names(file: JetFile, labels: list[int]) -> list[str]:
     return [file.class_names[label] if label != UNLABELLED else "unlabelled" for label in labels]
 
 
-def summarise(shards: list[Shard], files_left_out: dict[str, str]) -> Manifest:
+def _summarise(shards: list[Shard], files_left_out: dict[str, str]) -> Manifest:
     """The manifest of these shards."""
     counts: Counter[str] = Counter()
     left_out: Counter[str] = Counter()

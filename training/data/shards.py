@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from jepa_coffea.constituents.record import JET_FIELDS, SUBJET
 from jepa_coffea.errors import BadFileError
+from jepa_coffea.files import synchronise_folder, write_text
 from training.data.checksums import Checksum, of_array
 from training.data.columns import GROUPS, OBSERVABLES, Columns
 from training.data.readers.base import JetFile, even_blocks, naming
@@ -70,6 +71,13 @@ class ShardWriter:
     """Appends blocks of jets to a shard; it appears under its name only when it is whole.
 
     Use as a context manager: leaving it after an error, a full disk among them, removes what was written.
+
+    Parameters
+    ----------
+    folder
+        The shard.
+    subjets
+        Whether particles carry the index of their subjet.
     """
 
     def __init__(self, folder: Path, *, subjets: bool = False) -> None:
@@ -89,14 +97,30 @@ class ShardWriter:
         return self
 
     def append(self, columns: Columns) -> None:
-        """Add jets at the end."""
+        """Add jets at the end.
+
+        Parameters
+        ----------
+        columns
+            The jets.
+        """
         arrays = columns.arrays()
         arrays["offsets"] = columns.offsets[1:] + self.rows["kinematics"]
         for name in self.names:
             self._write(name, arrays[name])
 
     def finish(self, **description: Any) -> Shard:
-        """Make the shard whole and give it its name; ``description`` are the remaining entries of `Shard`."""
+        """Make the shard whole and give it its name.
+
+        Parameters
+        ----------
+        **description
+            The remaining entries of :class:`Shard`.
+
+        Returns
+        -------
+        Shard
+        """
         for name, file in self.files.items():
             self._header(name)
             file.flush()
@@ -112,6 +136,7 @@ class ShardWriter:
         write_text(self.partial / DESCRIPTION, shard.model_dump_json(indent=1))
         shutil.rmtree(self.folder, ignore_errors=True)
         self.partial.rename(self.folder)
+        synchronise_folder(self.folder.parent)
         return shard
 
     def __exit__(
@@ -149,21 +174,17 @@ HEADER_BYTES = 128
 """Size of the header of every column; the content follows."""
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write ``path`` in one go: it is either the old file or the whole new one, also after a crash."""
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        with partial.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def describe_shard(folder: Path) -> Shard:
     """Read ``shard.json`` of a shard.
+
+    Parameters
+    ----------
+    folder
+        The shard.
+
+    Returns
+    -------
+    Shard
 
     Raises
     ------
@@ -191,7 +212,13 @@ def describe_shard(folder: Path) -> Shard:
 
 
 class ShardFile(JetFile):
-    """A shard opened for reading: memory-mapped, so that what is read is read once and shared by all processes."""
+    """A shard opened for reading: memory-mapped, so that what is read is read once and shared by all processes.
+
+    Parameters
+    ----------
+    folder
+        The shard.
+    """
 
     def __init__(self, folder: str) -> None:
         self.path = folder
@@ -222,9 +249,27 @@ class ShardFile(JetFile):
         return np.asarray(mapped)
 
     def read(self, start: int, stop: int) -> Columns:
+        """As of every :class:`JetFile`, without a copy.
+
+        Parameters
+        ----------
+        start, stop
+            Positions of the first jet, and one past the last.
+
+        Returns
+        -------
+        Columns
+        """
         return self.columns.slice(start, stop)
 
     def labels(self) -> NDArray[np.int16]:
+        """As of every :class:`JetFile`.
+
+        Returns
+        -------
+        ndarray
+            int16 [jets].
+        """
         return self.columns.labels
 
     def verify(self) -> None:

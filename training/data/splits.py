@@ -30,20 +30,56 @@ class Segment:
 
 
 def hashed(text: str) -> int:
-    """A number in [0, 2**64) that depends on ``text`` alone."""
+    """A number that depends on a text alone.
+
+    Parameters
+    ----------
+    text
+        Any text.
+
+    Returns
+    -------
+    int
+        In [0, 2**64).
+    """
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
 
 
 def process_of(path: str) -> str:
-    """Name of the process that a file is one of many of: ``HToBB`` for ``HToBB_012.root``."""
+    """Name of the process that a file is one of many of.
+
+    Parameters
+    ----------
+    path
+        Path of the file.
+
+    Returns
+    -------
+    str
+        As in ``HToBB`` for ``HToBB_012.root``.
+    """
     return re.sub(r"[-_.]?\d+$", "", Path(path).stem) or Path(path).stem
 
 
 def split_files(files: list[JetFile], split: Split, *, val: float, test: float) -> list[Segment]:
-    """The segments of ``split``, by file: of each process about ``val`` and ``test`` of its files, at least one.
+    """The jets of a split, file by file.
 
-    A process with fewer than three files is cut by position in each file: first training, then validation, then test.
-    Which file goes where depends on the names of the files only, not on folders, order or seeds.
+    Of each process about ``val`` and ``test`` of its files are held out, at least one. A process with fewer than three
+    files is cut by position in each file: first training, then validation, then test. Which file goes where depends on
+    the names of the files only, not on folders, order or seeds.
+
+    Parameters
+    ----------
+    files
+        All files of a source.
+    split
+        Which split.
+    val, test
+        Fractions for validation and test.
+
+    Returns
+    -------
+    list of Segment
     """
     groups: dict[str, list[JetFile]] = defaultdict(list)
     for file in files:
@@ -74,7 +110,20 @@ def split_files(files: list[JetFile], split: Split, *, val: float, test: float) 
 
 
 def keys_of(file: JetFile, seed: int) -> NDArray[np.uint64]:
-    """A random-looking number for each jet of a file, from the seed, the file's name and the position (splitmix64)."""
+    """A random-looking number for each jet of a file (splitmix64).
+
+    Parameters
+    ----------
+    file
+        The file; its name and the position of the jet count.
+    seed
+        Gives other numbers.
+
+    Returns
+    -------
+    ndarray
+        uint64 [J].
+    """
     start = np.uint64(hashed(f"{seed}/{Path(file.source).name}"))
     with np.errstate(over="ignore"):
         key = start + np.arange(1, file.jets + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
@@ -84,9 +133,21 @@ def keys_of(file: JetFile, seed: int) -> NDArray[np.uint64]:
 
 
 def pick_per_class(segments: list[Segment], per_class: int, seed: int) -> list[tuple[Segment, NDArray[np.int64]]]:
-    """``per_class`` jets of each class: those with the smallest keys, so that fewer are always among more.
+    """Jets of each class: those with the smallest keys, so that fewer are always among more.
 
-    Returns the segments that have some, each with the positions in its file, ascending.
+    Parameters
+    ----------
+    segments
+        Where to look.
+    per_class
+        How many of each class.
+    seed
+        Gives other jets.
+
+    Returns
+    -------
+    list of tuple
+        Segments that have some, each with the positions in its file, ascending.
 
     Raises
     ------
@@ -120,7 +181,15 @@ CANDIDATE = np.dtype([("key", np.uint64), ("segment", np.int64), ("row", np.int6
 
 
 class Picked(JetFile):
-    """Some jets of a file, in memory: a labelled subset is small and read often."""
+    """Some jets of a file, in memory: a labelled subset is small and read often.
+
+    Parameters
+    ----------
+    file
+        The file.
+    rows
+        Positions of the jets.
+    """
 
     def __init__(self, file: JetFile, rows: NDArray[np.int64]) -> None:
         self.path, self.source, self.class_names = file.path, file.source, file.class_names
@@ -131,9 +200,27 @@ class Picked(JetFile):
         self.columns = file.columns.take(rows) if isinstance(file, ShardFile) else _take(file, rows)
 
     def read(self, start: int, stop: int) -> Columns:
+        """As of every :class:`JetFile`.
+
+        Parameters
+        ----------
+        start, stop
+            Positions of the first jet, and one past the last.
+
+        Returns
+        -------
+        Columns
+        """
         return self.columns.slice(start, stop)
 
     def labels(self) -> NDArray[np.int16]:
+        """As of every :class:`JetFile`.
+
+        Returns
+        -------
+        ndarray
+            int16 [jets].
+        """
         return self.columns.labels
 
 

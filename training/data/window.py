@@ -23,34 +23,78 @@ from training.data.plan import Block
 from training.data.readers.base import JetFile, describe, usable
 from training.data.shards import ShardFile
 
+log = logging.getLogger(__name__)
+
 
 @dataclass
 class Skipped:
     """What was left out because it could not be used; filled by several threads."""
 
     files: dict[str, str] = field(default_factory=dict)
-    """Path to the reason, for whole files and for stretches of files that cannot be read."""
+    """Path to the reason, for whole files."""
     jets: dict[str, dict[str, set[int]]] = field(default_factory=dict)
     """Path to reason to positions of single jets."""
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _told: dict[tuple[str, str], int] = field(default_factory=dict, repr=False)
+    """How many jets of a file were said to be left out for a reason."""
 
     def add(self, path: str, left_out: dict[str, list[int]]) -> None:
-        """Note jets of a file."""
+        """Note jets that were left out; what is new of a file is said at once, further jets by :meth:`report`.
+
+        Parameters
+        ----------
+        path
+            Their file.
+        left_out
+            Reason to positions.
+        """
         with self.lock:
             for why, where in left_out.items():
-                self.jets.setdefault(path, {}).setdefault(why, set()).update(where)
+                positions = self.jets.setdefault(path, {}).setdefault(why, set())
+                positions.update(where)
+                if (path, why) not in self._told:
+                    self._tell(path, why, len(positions))
 
-    def report(self, log: logging.Logger) -> None:
-        """Say what was left out, if anything."""
+    def report_files(self) -> None:
+        """Say which files were left out, if any."""
         for path, why in self.files.items():
             log.warning("left out: %s", why if path in why else f"{path}: {why}")
-        for path, reasons in self.jets.items():
-            for why, where in reasons.items():
-                log.warning("left out: %s: %d jets with %s", path, len(where), why)
+
+    def report(self) -> None:
+        """Say how many jets were left out, where it is more than was said before."""
+        with self.lock:
+            for path, reasons in self.jets.items():
+                for why, where in reasons.items():
+                    if len(where) > self._told[path, why]:
+                        self._tell(path, why, len(where))
+
+    def _tell(self, path: str, why: str, jets: int) -> None:
+        self._told[path, why] = jets
+        log.warning("left out: %s: %d jets with %s", path, jets, why)
 
 
 class WindowReader:
-    """Reads blocks of files as the jets that this run wants."""
+    """Reads blocks of files as the jets that this run wants.
+
+    Parameters
+    ----------
+    config
+        What the run says of its data.
+    files
+        All files, in the order in which blocks number them.
+    class_names
+        Classes of all files.
+    labels
+        Whether batches carry labels.
+    rank, world_size
+        This process gets the slice ``rank::world_size`` of each batch.
+    seed
+        Of the order of jets.
+    skipped
+        Gets what is left out.
+    pin
+        Whether batches are in pinned memory, for copies to a GPU.
+    """
 
     def __init__(
         self, config: DataConfig, files: list[JetFile], class_names: tuple[str, ...], *, labels: bool, rank: int,
@@ -75,19 +119,64 @@ class WindowReader:
         return torch.cuda.is_initialized()
 
     def seed_of(self, epoch: int, window: int) -> tuple[int, ...]:
-        """Seed of everything random in a window."""
+        """Seed of everything random in a window.
+
+        Parameters
+        ----------
+        epoch, window
+            Their numbers.
+
+        Returns
+        -------
+        tuple of int
+        """
         return (self.seed, epoch, window, 1)
 
     def submit(self, pool: Executor, blocks: Sequence[Block]) -> list[Future[Columns | None]]:
-        """Start reading blocks."""
+        """Start reading blocks.
+
+        Parameters
+        ----------
+        pool
+            Threads that read.
+        blocks
+            What to read.
+
+        Returns
+        -------
+        list of Future
+            Of the usable jets of each block; None for one that cannot be read, where bad data are skipped.
+        """
         return [pool.submit(self._block, block) for block in blocks]
 
     def gather(self, reading: list[Future[Columns | None]]) -> Window:
-        """The window of blocks whose reading was started."""
+        """The window of blocks whose reading was started.
+
+        Parameters
+        ----------
+        reading
+            What :meth:`submit` gave.
+
+        Returns
+        -------
+        Window
+        """
         return Window(self, [part for future in reading if (part := future.result()) is not None and len(part)])
 
     def read(self, pool: Executor, blocks: Sequence[Block]) -> Window:
-        """Read a window now."""
+        """Read a window now.
+
+        Parameters
+        ----------
+        pool
+            Threads that read.
+        blocks
+            What to read.
+
+        Returns
+        -------
+        Window
+        """
         return self.gather(self.submit(pool, blocks))
 
     def _block(self, block: Block) -> Columns | None:
@@ -128,23 +217,55 @@ class WindowReader:
 
 
 class Window:
-    """Jets that are shuffled together."""
+    """Jets that are shuffled together.
+
+    Parameters
+    ----------
+    reader
+        What read them.
+    parts
+        The jets, block by block.
+    """
 
     def __init__(self, reader: WindowReader, parts: list[Columns]) -> None:
         self.reader, self.parts = reader, parts
 
     def carried(self, number: int, seed: tuple[int, ...]) -> Columns:
-        """The jets that this window leaves to the next, when their number is known."""
+        """The jets that this window leaves to the next, when their number is known.
+
+        Parameters
+        ----------
+        number
+            How many.
+        seed
+            Of this window.
+
+        Returns
+        -------
+        Columns
+        """
         jets = sum(len(part) for part in self.parts)
         return _collect(self.parts, carried_rows(jets, number, np.random.default_rng(seed)))
 
     def cut(
         self, waiting: Columns | None, seed: tuple[int, ...], *, last: bool
     ) -> tuple[list[tuple[NDArray[np.int64], int]], Columns | None]:
-        """Cut into batches, after the jets that wait from the window before.
+        """Cut into batches, after the jets that wait from the window before; what this process does not need is let go.
 
-        Returns the rows of this process in each batch with the padded length of the batch, in the order in which they
-        come, and the jets that wait for the next window. What this process does not need is let go.
+        Parameters
+        ----------
+        waiting
+            Jets that wait.
+        seed
+            Of this window.
+        last
+            Whether nothing may wait any longer.
+
+        Returns
+        -------
+        tuple
+            Rows of this process in each batch with the padded length of the batch, in the order in which they come;
+            and the jets that wait for the next window.
         """
         config, reader = self.reader.config, self.reader
         parts = [waiting, *self.parts] if waiting is not None else self.parts
@@ -168,7 +289,19 @@ class Window:
         return batches, _collect(parts, cut.carried) if len(cut.carried) else None
 
     def pack(self, rows: NDArray[np.int64], length: int) -> Batch:
-        """One of the batches that `cut` returned, padded to ``length``."""
+        """One of the batches that :meth:`cut` gave.
+
+        Parameters
+        ----------
+        rows
+            Its rows.
+        length
+            Its padded length.
+
+        Returns
+        -------
+        Batch
+        """
         reader, columns = self.reader, self.columns
         fields, pin = reader.config.fields, reader.pin
         particles = torch.empty((len(rows), length, len(fields)), dtype=torch.float32, pin_memory=pin)

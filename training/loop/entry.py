@@ -3,74 +3,171 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import fcntl
+import os
+import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from rich.console import Console
 
-from jepa_coffea.constituents.record import LayoutError
-from jepa_coffea.errors import BadFileError
-from training.config import ConfigError, RunConfig, write_config
+from jepa_coffea.errors import JepaCoffeaError
+from training.config import RunConfig, write_config
 from training.loop.checkpoint import BEST, CheckpointError, Checkpoints
-from training.loop.distributed import Ranks
+from training.loop.distributed import STOPPED, Ranks
 from training.loop.loop import Outcome
-from training.loop.monitors import JOURNAL
-from training.loop.signals import INTERRUPTED
-from training.loop.state import TrainingError, no_memory
-from training.objectives.base import ObjectiveError
+from training.loop.metrics_log import METRICS
+from training.loop.state import no_memory
 
-EXPLAINED = (BadFileError, CheckpointError, ConfigError, LayoutError, ObjectiveError, TrainingError)
-"""Errors that say all a user needs to know; anything else is a fault of the program and keeps its traceback."""
+USERS_FAULT, INTERRUPTED = 2, 130
+"""Exit statuses: for what the user has to mend, and after Ctrl-C (128 + SIGINT)."""
+
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+"""Errors of a disk that is full, read-only or forbidden."""
+
+LOCK = ".lock"
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """Options of every script that trains."""
+    """Add the options of every script that trains.
+
+    Parameters
+    ----------
+    parser
+        Gets the options.
+    """
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="run folder to write")
+    parser.add_argument("--resume", metavar="auto|FILE", help="go on from the newest checkpoint of the run, or a file")
     parser.add_argument("--set", nargs="+", default=[], metavar="FIELD=VALUE", help="e.g. steps=3000 optimiser.lr=1e-3")
     parser.add_argument("--max-minutes", type=float, metavar="M", help="length of the training; its schedules end then")
     add_device_option(parser)
 
 
 def add_device_option(parser: argparse.ArgumentParser) -> None:
-    """``--device`` of every script."""
+    """Add ``--device``.
+
+    Parameters
+    ----------
+    parser
+        Gets the option.
+    """
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
 
 
 def explained(main: Callable[[], int]) -> int:
-    """Exit status of ``main``; what is wrong with the user's files or settings is a message and status 2."""
+    """Run a script; what is wrong with the user's files or settings is a message, not a traceback.
+
+    Parameters
+    ----------
+    main
+        Does the work, and gives its exit status.
+
+    Returns
+    -------
+    int
+        Status of ``main``; 2 for what the user has to mend, 130 after Ctrl-C.
+    """
     try:
         return main()
-    except EXPLAINED as error:
+    except JepaCoffeaError as error:
         message = str(error)
+    except KeyboardInterrupt:
+        print("interrupted by Ctrl-C; nothing half-written was kept", file=sys.stderr)
+        return INTERRUPTED
     except (MemoryError, RuntimeError) as error:
         if not no_memory(error):
             raise
         message = f"out of memory ({str(error).splitlines()[0]}); lower data.batch_size or data.window"
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        message = f"{error.filename or 'output'}: cannot be written or read ({error.strerror})"
     Console(stderr=True).print(f"error: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
-    return 2
+    return USERS_FAULT
 
 
 def status_of(outcome: Outcome, folder: Path, ranks: Ranks) -> int:
-    """Exit status of a run, with a last line about it."""
+    """Exit status of a run, with a last line about it.
+
+    Parameters
+    ----------
+    outcome
+        How the run ended.
+    folder
+        The run folder.
+    ranks
+        The processes; the first one speaks.
+
+    Returns
+    -------
+    int
+        0 when the training is complete, 130 after Ctrl-C, 75 after another signal.
+    """
     if ranks.first and outcome.interrupted:
         print(f"{outcome.interrupted} at step {outcome.step}: saved; --resume auto goes on", file=sys.stderr)
     elif ranks.first:
         print(f"done after {outcome.step} steps: {folder}", file=sys.stderr)
-    return INTERRUPTED if outcome.interrupted else 0
+    if outcome.interrupted == "SIGINT":
+        return INTERRUPTED
+    return STOPPED if outcome.interrupted else 0
 
 
-def open_run(folder: Path, resume: str | None, config: RunConfig, ranks: Ranks) -> Path | None:
-    """Make ready the run folder; gives the checkpoint to go on from, None for a new run.
+@contextmanager
+def run_folder(folder: Path, resume: str | None, config: RunConfig, ranks: Ranks) -> Iterator[Path | None]:
+    """Make ready a run folder, and keep other trainings out of it.
 
-    ``resume`` is None (a new run, in a folder that holds none), ``auto`` (the newest checkpoint in ``folder``, a new
-    run when there is none), or a checkpoint file.
+    Parameters
+    ----------
+    folder
+        The run folder; it is made.
+    resume
+        None (a new run, in a folder that holds none), ``auto`` (the newest checkpoint in ``folder``, a new run when
+        there is none), or a checkpoint file.
+    config
+        Of the run; kept as ``config.yaml``.
+    ranks
+        The processes; the first one holds the lock, and all see whether it could.
+
+    Yields
+    ------
+    Path or None
+        The checkpoint to go on from; None for a new run.
 
     Raises
     ------
     CheckpointError
-        If a new run is asked for in a folder that has one, or the file to resume from is missing.
+        If a new run is asked for in a folder that has one, the file to resume from is missing, another training is
+        running in the folder, or the folder cannot be written to.
     """
+    with ExitStack() as stack:
+        problem = None
+        if ranks.first:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(_lock(folder))
+            except CheckpointError as error:
+                problem = str(error)
+            except OSError as error:
+                problem = f"{folder}: cannot be written to ({error.strerror})"
+        problem = ranks.gather(problem)[0]
+        if problem:
+            raise CheckpointError(problem)
+        start, existing = _start_of(folder, resume, config)
+        ranks.barrier()
+        if ranks.first:
+            if not existing:
+                for left in (folder / METRICS, folder / BEST):
+                    left.unlink(missing_ok=True)
+            write_config(config, folder / "config.yaml")
+        ranks.barrier()
+        yield start
+
+
+def _start_of(folder: Path, resume: str | None, config: RunConfig) -> tuple[Path | None, bool]:
+    """The checkpoint to go on from, and whether the folder holds a run."""
     existing = Checkpoints(folder, config.keep_checkpoints).all()
     start = existing[-1] if resume == "auto" and existing else None
     if resume not in (None, "auto"):
@@ -81,12 +178,23 @@ def open_run(folder: Path, resume: str | None, config: RunConfig, ranks: Ranks) 
     if resume is None and existing:
         msg = f"{folder} already holds a run (up to {existing[-1].name}); give --resume auto or another --output"
         raise CheckpointError(msg)
-    ranks.barrier()
-    if ranks.first:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not existing:
-            for left in (folder / JOURNAL, folder / BEST):
-                left.unlink(missing_ok=True)
-        write_config(config, folder / "config.yaml")
-    ranks.barrier()
-    return start
+    return start, bool(existing)
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder; the system frees it when the process ends, however that happens."""
+    with (folder / LOCK).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            msg = f"{folder}: another training is running in it ({file.read().strip()}); give another --output"
+            raise CheckpointError(msg) from None
+        except OSError:  # a file system without locks
+            yield
+            return
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()}")
+        file.flush()
+        yield

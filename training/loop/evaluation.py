@@ -11,35 +11,42 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from jepa_coffea.errors import BadFileError
+from jepa_coffea.files import replacing, write_text
 from training.config import RunConfig
 from training.data.batch import Batch
 from training.data.config import DataConfig
 from training.data.loader import make_loader
 from training.data.sources import expand, named
+from training.loop.batches import labels_of, take
 from training.loop.checkpoint import CheckpointError, load_encoder, load_objective
 from training.loop.distributed import process_group
-from training.loop.memory import labels_of, take
 from training.loop.metrics import BACKGROUND, Floats, Ints, classification_metrics, softmax
 from training.loop.plots import classifier_figure
 from training.loop.probe import Probe
 from training.objectives.supervised import Supervised
+from training.progress import counted
 
 
-def held_out(config: RunConfig, data: Sequence[str] | None) -> DataConfig:
+def _held_out(config: RunConfig, data: Sequence[str] | None) -> DataConfig:
     """Where to find the test jets of a run: all jets of ``data``, or without it the test split of the run's own files.
 
     Raises
     ------
     BadFileError
-        If a file of ``data`` is one that the run trained on.
+        If a file of ``data`` is one that the run trained on, or the run's own files are not there.
     """
     if data is None:
+        try:
+            for source in named(config.data.test_files or config.data.files).values():
+                expand(source.files)
+        except BadFileError as error:
+            msg = f"{error}; the run was trained on these files: give test jets with --data"
+            raise BadFileError(msg) from None
         return config.data
-    seen = {str(Path(path).resolve()) for source in named(config.data.files).values() for path in expand(source.files)}
+    seen = {str(Path(path).resolve()) for path in _still_there(config)}
     both = [path for path in expand(data) if str(Path(path).resolve()) in seen]
     if both:
         msg = f"{both[0]}: the run was trained on this file; without --data its test split is used"
@@ -47,8 +54,20 @@ def held_out(config: RunConfig, data: Sequence[str] | None) -> DataConfig:
     return config.data.model_copy(update={"test_files": tuple(data)})
 
 
+def _still_there(config: RunConfig) -> list[str]:
+    """The files that a run was trained on, as far as they are on this machine."""
+    found: list[str] = []
+    for source in named(config.data.files).values():
+        for pattern in [source.files] if isinstance(source.files, str) else source.files:
+            try:
+                found += expand(pattern)
+            except BadFileError:
+                continue
+    return found
+
+
 @torch.no_grad()
-def predict(classifier: Supervised, batches: Iterable[Batch], device: torch.device) -> tuple[Floats, Ints]:
+def _predict(classifier: Supervised, batches: Iterable[Batch], device: torch.device) -> tuple[Floats, Ints]:
     """Probabilities [jet, class] and labels [jet] of ``batches``, computed in fp32."""
     classifier.eval()
     logits, labels = [], []
@@ -59,19 +78,20 @@ def predict(classifier: Supervised, batches: Iterable[Batch], device: torch.devi
     return softmax(torch.cat(logits).cpu().numpy()), torch.cat(labels).cpu().numpy()
 
 
-def report(
+def _report(
     probabilities: Floats, labels: Ints, classes: Sequence[str], folder: Path, background: str = BACKGROUND
 ) -> dict[str, Any]:
     """Metrics, written to ``folder`` as ``evaluation.json``, ``evaluation.png`` and ``scores.npz``."""
     result = classification_metrics(probabilities, labels, classes, background)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "evaluation.json").write_text(json.dumps(result, indent=1) + "\n")
-    np.savez_compressed(folder / "scores.npz", probabilities=probabilities.astype(np.float32), labels=labels)
+    write_text(folder / "evaluation.json", json.dumps(result, indent=1) + "\n")
+    with replacing(folder / "scores.npz") as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, probabilities=probabilities.astype(np.float32), labels=labels)
     classifier_figure(probabilities, labels, result, folder / "evaluation.png", background)
     return result
 
 
-def print_metrics(result: Mapping[str, Any], console: Console) -> None:
+def _print_metrics(result: Mapping[str, Any], console: Console) -> None:
     """The published table of one classifier."""
     table = Table(title=f"{result['jets']} jets: accuracy {result['accuracy']:.4f}, AUC {result['auc']:.4f}")
     for column in ("class", "signal efficiency", "rejection", "+-"):
@@ -82,7 +102,7 @@ def print_metrics(result: Mapping[str, Any], console: Console) -> None:
     console.print(table)
 
 
-def print_probes(result: Mapping[str, Any], console: Console) -> None:
+def _print_probes(result: Mapping[str, Any], console: Console) -> None:
     """Probes of an encoder beside a random one and gradient boosting."""
     table = Table(title=f"frozen encoder, {result['jets']['train']} labelled jets, judged on {result['jets']['test']}")
     for column in ("", "probe", "accuracy", "AUC"):
@@ -97,26 +117,42 @@ def print_probes(result: Mapping[str, Any], console: Console) -> None:
 
 
 def evaluate(args: argparse.Namespace) -> int:
-    """Run ``training/evaluate.py``; gives its exit status."""
+    """Judge runs, each on jets that it never saw.
+
+    Parameters
+    ----------
+    args
+        Options of ``training/evaluate.py``.
+
+    Returns
+    -------
+    int
+        Exit status.
+
+    Raises
+    ------
+    CheckpointError, BadFileError
+        If a run or the jets cannot be used.
+    """
     console = Console()
     with process_group(args.device) as ranks:
-        judge = probe_run if args.probe else evaluate_run
+        judge = _probe_run if args.probe else _evaluate_run
         results = [judge(run, args, ranks.device, console) for run in args.runs]
     if len(results) > 1 and not args.probe:
-        summary = spread(results)
+        summary = _spread(results)
         console.print(f"{len(results)} runs: " + ", ".join(f"{k} {m:.4f} +- {s:.4f}" for k, (m, s) in summary.items()))
         if args.output:
-            (args.output / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+            write_text(args.output / "summary.json", json.dumps(summary, indent=1) + "\n")
     return 0
 
 
-def spread(results: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, float]]:
+def _spread(results: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, float]]:
     """Mean and standard deviation over runs of accuracy and AUC."""
     values = {name: np.array([result[name] for result in results]) for name in ("accuracy", "auc")}
     return {name: (float(value.mean()), float(value.std(ddof=1))) for name, value in values.items()}
 
 
-def folder_of(run: Path, args: argparse.Namespace) -> Path:
+def _folder_of(run: Path, args: argparse.Namespace) -> Path:
     """Where results of ``run`` go: the run folder, or a folder of its name in ``--output``."""
     own = run if run.is_dir() else run.parent
     if args.output is None:
@@ -126,13 +162,13 @@ def folder_of(run: Path, args: argparse.Namespace) -> Path:
     return folder
 
 
-def evaluate_run(run: Path, args: argparse.Namespace, device: torch.device, console: Console) -> dict[str, Any]:
+def _evaluate_run(run: Path, args: argparse.Namespace, device: torch.device, console: Console) -> dict[str, Any]:
     """Metrics of the classifier of one run, on test jets."""
     classifier, config = load_objective(run)
     if not isinstance(classifier, Supervised):
         msg = f"{run}: is no classifier but an encoder trained by {config.objective['name']}; --probe judges encoders"
         raise CheckpointError(msg)
-    data = held_out(config, args.data)
+    data = _held_out(config, args.data)
     if args.jets:
         data = data.model_copy(update={"bucketed": False})
     loader = make_loader(data, split="test", labels=True)
@@ -140,17 +176,17 @@ def evaluate_run(run: Path, args: argparse.Namespace, device: torch.device, cons
         msg = f"{run}: was trained for {list(config.class_names)}, the data have {list(loader.class_names)}"
         raise BadFileError(msg)
     total = min(args.jets or loader.jets_per_epoch, loader.jets_per_epoch)
-    batches = track(limited(loader, total), total, str(run), console)
-    probabilities, labels = predict(classifier.to(device), batches, device)
+    batches = counted(_limited(loader, total), total, str(run), Console(stderr=True), size=len)
+    probabilities, labels = _predict(classifier.to(device), batches, device)
     if (labels == labels[0]).all():
         msg = f"{run}: all test jets are of class {config.class_names[labels[0]]!r}; give jets of two classes or more"
         raise BadFileError(msg)
-    result = report(probabilities, labels, config.class_names, folder_of(run, args), args.background)
-    print_metrics(result, console)
+    result = _report(probabilities, labels, config.class_names, _folder_of(run, args), args.background)
+    _print_metrics(result, console)
     return result
 
 
-def limited(batches: Iterable[Batch], jets: int) -> Iterator[Batch]:
+def _limited(batches: Iterable[Batch], jets: int) -> Iterator[Batch]:
     """Batches until there are at least ``jets`` jets."""
     seen = 0
     for batch in batches:
@@ -160,32 +196,24 @@ def limited(batches: Iterable[Batch], jets: int) -> Iterator[Batch]:
             return
 
 
-def track(batches: Iterable[Batch], total: int, title: str, console: Console) -> Iterator[Batch]:
-    """``batches`` with a progress bar in jets."""
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task(title, total=total)
-        for batch in batches:
-            yield batch
-            bar.advance(task, len(batch))
-
-
-def probe_run(run: Path, args: argparse.Namespace, device: torch.device, console: Console) -> dict[str, Any]:
+def _probe_run(run: Path, args: argparse.Namespace, device: torch.device, console: Console) -> dict[str, Any]:
     """Probes of the frozen encoder of one run: fitted to training jets, judged on test jets."""
     encoder, config = load_encoder(run)
-    test = held_out(config, args.data).model_copy(update={"bucketed": False})
+    test = _held_out(config, args.data).model_copy(update={"bucketed": False})
     update = {"labels_per_class": args.labels_per_class, "bucketed": False}
     if args.train_data:
         update["files"] = tuple(args.train_data)
-    fit_loader = make_loader(config.data.model_copy(update=update), labels=True)
-    test_loader = make_loader(test, split="test", labels=True)
-    probe = Probe(
-        take(fit_loader, fit_loader.jets_per_epoch),
-        take(test_loader, args.jets or test_loader.jets_per_epoch),
-        test_loader.observable_names,
-        device,
-    )
-    with console.status("probing"):
+    with console.status("reading labelled jets"):
+        fit_loader = make_loader(config.data.model_copy(update=update), labels=True)
+        test_loader = make_loader(test, split="test", labels=True)
+        probe = Probe(
+            take(fit_loader, fit_loader.jets_per_epoch),
+            take(test_loader, args.jets or test_loader.jets_per_epoch),
+            test_loader.observable_names,
+            device,
+        )
+    with console.status("fitting probes to this encoder, a random one, and high-level variables"):
         result = probe.compare(encoder.to(device))
-    (folder_of(run, args) / "probe.json").write_text(json.dumps(result, indent=1) + "\n")
-    print_probes(result, console)
+    write_text(_folder_of(run, args) / "probe.json", json.dumps(result, indent=1) + "\n")
+    _print_probes(result, console)
     return result

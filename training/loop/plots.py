@@ -17,7 +17,18 @@ COLOURS = mpl.colormaps["tab10"].colors  # type: ignore[attr-defined]
 
 
 def roc_curve(signal: Floats, background: Floats) -> tuple[Floats, Floats]:
-    """Signal efficiency, and background efficiency at the thresholds that keep it."""
+    """ROC curve at 200 signal efficiencies.
+
+    Parameters
+    ----------
+    signal, background
+        Scores of signal and of background jets.
+
+    Returns
+    -------
+    tuple of ndarray
+        Signal efficiency, and background efficiency at the thresholds that keep it.
+    """
     efficiency = np.linspace(0.01, 1, 200)
     ordered = np.sort(signal)[::-1]
     thresholds = ordered[np.ceil(efficiency * len(ordered)).astype(int) - 1]
@@ -28,7 +39,21 @@ def roc_curve(signal: Floats, background: Floats) -> tuple[Floats, Floats]:
 def draw_roc(
     axes: Axes, probabilities: Floats, labels: Ints, classes: Sequence[str], background: str = BACKGROUND
 ) -> None:
-    """Rejection of ``background`` against signal efficiency, a curve a class."""
+    """Background rejection against signal efficiency, a curve for each class.
+
+    Parameters
+    ----------
+    axes
+        Where to draw.
+    probabilities
+        [jet, class].
+    labels
+        [jet].
+    classes
+        Names of the classes.
+    background
+        Class that rejections are of.
+    """
     b = classes.index(background)
     for number, (s, name) in enumerate((s, name) for s, name in enumerate(classes) if s != b):
         score = discriminant(probabilities, s, b)
@@ -42,7 +67,17 @@ def draw_roc(
 
 
 def draw_confusion(axes: Axes, table: Sequence[Sequence[float]], classes: Sequence[str]) -> None:
-    """Fraction of each true class that is called each class."""
+    """Fraction of each true class that is called each class.
+
+    Parameters
+    ----------
+    axes
+        Where to draw.
+    table
+        [true class, predicted class].
+    classes
+        Names of the classes.
+    """
     axes.imshow(table, vmin=0, vmax=1, cmap="Blues")
     for row, values in enumerate(table):
         for column, value in enumerate(values):
@@ -54,7 +89,15 @@ def draw_confusion(axes: Axes, table: Sequence[Sequence[float]], classes: Sequen
 
 
 def draw_calibration(axes: Axes, result: Mapping[str, Any]) -> None:
-    """How often the most probable class is right, against the probability it was given."""
+    """How often the most probable class is right, against the probability it was given.
+
+    Parameters
+    ----------
+    axes
+        Where to draw.
+    result
+        What :func:`training.loop.metrics.calibration` gave.
+    """
     axes.plot([0, 1], [0, 1], color="grey", ls="--", lw=1)
     axes.plot(result["confidence"], result["accuracy"], marker="o", ms=4)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability of the most probable class", ylabel="how often it is right")
@@ -65,7 +108,21 @@ def draw_calibration(axes: Axes, result: Mapping[str, Any]) -> None:
 def classifier_figure(
     probabilities: Floats, labels: Ints, result: Mapping[str, Any], path: Path, background: str = BACKGROUND
 ) -> None:
-    """ROC curves, confusion matrix and calibration side by side, as ``path``; of the classes that have jets."""
+    """ROC curves, confusion matrix and calibration side by side, of the classes that have jets.
+
+    Parameters
+    ----------
+    probabilities
+        [jet, class].
+    labels
+        [jet].
+    result
+        What :func:`training.loop.metrics.classification_metrics` gave.
+    path
+        The picture to write.
+    background
+        Class that rejections are of.
+    """
     classes = list(result["classes"])
     probabilities, labels, _ = only_present(probabilities, labels)
     panels = 3 if background in classes else 2

@@ -7,14 +7,13 @@ from collections.abc import Callable
 
 from training.config import ConfigError, RunConfig, read_config
 from training.data.loader import Loader, make_loader
-from training.loop.build import build
+from training.loop.batches import InMemory, Loading, take
+from training.loop.checkpoint import new_objective
 from training.loop.distributed import Ranks, process_group
-from training.loop.entry import open_run, status_of
+from training.loop.entry import run_folder, status_of
 from training.loop.loop import train
-from training.loop.memory import InMemory, take
-from training.loop.randomness import make_deterministic, seed_everything
+from training.loop.numerics import make_deterministic, seed_everything
 from training.loop.state import Extras
-from training.loop.stream import Loading
 from training.objectives.base import Objective
 
 PROBE_LABELS = 200
@@ -23,7 +22,23 @@ PROBE_TEST_JETS = 4000
 
 
 def pretrain(args: argparse.Namespace) -> int:
-    """Run ``training/pretrain.py``; gives its exit status."""
+    """Pretrain an encoder.
+
+    Parameters
+    ----------
+    args
+        Options of ``training/pretrain.py``.
+
+    Returns
+    -------
+    int
+        Exit status.
+
+    Raises
+    ------
+    ConfigError, BadFileError, CheckpointError, TrainingError
+        If the configuration, the data, the run folder or the training is at fault.
+    """
     with process_group(args.device) as ranks:
         config = read_config(args.config, args.set, data=args.data)
         if config.deterministic:
@@ -35,21 +50,22 @@ def pretrain(args: argparse.Namespace) -> int:
             seed=config.seed,
             labels=config.objective["name"] == "supervised",
         )
-        config = named(config, loader)
+        config = _named(config, loader)
         seed_everything(config.seed)
-        objective = build(config)
-        resume = open_run(args.output, args.resume, config, ranks)
-        extras = Extras(
-            probe=probe_of(config, ranks) if config.probe_every else None,
-            max_minutes=args.max_minutes,
-            stop_on_collapse=args.stop_on_collapse,
-        )
-        batches = in_memory(loader, config, ranks) if config.keep_in_memory else loader
-        outcome = train(objective, batches, config, args.output, ranks, resume=resume, extras=extras)
+        objective = new_objective(config)
+        with run_folder(args.output, args.resume, config, ranks) as resume:
+            extras = Extras(
+                probe=_probe_of(config, ranks) if config.probe_every else None,
+                max_minutes=args.max_minutes,
+                stop_on_collapse=args.stop_on_collapse,
+                other_data=args.other_data,
+            )
+            batches = _in_memory(loader, config, ranks) if config.keep_in_memory else loader
+            outcome = train(objective, batches, config, args.output, ranks, resume=resume, extras=extras)
         return status_of(outcome, args.output, ranks)
 
 
-def in_memory(loader: Loader, config: RunConfig, ranks: Ranks) -> Loading:
+def _in_memory(loader: Loader, config: RunConfig, ranks: Ranks) -> Loading:
     """The jets of ``loader`` on the device.
 
     Raises
@@ -64,13 +80,13 @@ def in_memory(loader: Loader, config: RunConfig, ranks: Ranks) -> Loading:
     return InMemory(jets, config.data.batch_size, seed=config.seed, bucketed=config.data.bucketed)
 
 
-def named(config: RunConfig, loader: Loader) -> RunConfig:
+def _named(config: RunConfig, loader: Loader) -> RunConfig:
     """``config`` with the names of classes and observables that the data have."""
     names = {"class_names": loader.class_names, "observable_names": loader.observable_names}
     return config.model_copy(update=names)
 
 
-def probe_of(config: RunConfig, ranks: Ranks) -> Callable[[Objective], dict[str, float]] | None:
+def _probe_of(config: RunConfig, ranks: Ranks) -> Callable[[Objective], dict[str, float]] | None:
     """The probe of a run: labelled jets of its training files to fit to, of its validation split to judge on."""
     if not ranks.first:
         return None

@@ -22,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 
 from jepa_coffea.errors import BadFileError
 from training.data.batch import Batch
-from training.loop.memory import InMemory
+from training.loop.batches import InMemory
 from training.loop.metrics import auc
 from training.models.encoders import AnyEncoder, build_encoder
 
@@ -32,7 +32,24 @@ Floats = NDArray[np.floating[Any]]
 
 @torch.no_grad()
 def embed(encoder: AnyEncoder, jets: Batch, device: torch.device, batch_jets: int = 512) -> Floats:
-    """Embeddings [jet, dim] of ``jets``, in their order, in fp32."""
+    """Embeddings of jets, in fp32.
+
+    Parameters
+    ----------
+    encoder
+        On ``device``; it stays in the mode that it is in.
+    jets
+        What to embed.
+    device
+        Where to compute.
+    batch_jets
+        Jets at a time.
+
+    Returns
+    -------
+    ndarray
+        float32 [jet, dim], in the order of ``jets``.
+    """
     was_training = encoder.training
     encoder.eval()
     order = np.argsort(jets.mask.sum(1).cpu().numpy(), kind="stable")
@@ -48,9 +65,21 @@ def embed(encoder: AnyEncoder, jets: Batch, device: torch.device, batch_jets: in
 
 
 def scores(estimator: Any, X: Floats, y: NDArray[Any], X_test: Floats, y_test: NDArray[Any]) -> dict[str, float]:
-    """Accuracy and AUC on the test jets of ``estimator`` fitted to the others.
+    """Accuracy and AUC of a classifier, fitted to some jets and judged on others.
 
-    Labels need not be consecutive.
+    Parameters
+    ----------
+    estimator
+        With ``fit`` and ``predict_proba``, as in scikit-learn.
+    X, y
+        Features [jet, feature] and labels [jet] to fit to; labels need not be consecutive.
+    X_test, y_test
+        Those to judge on.
+
+    Returns
+    -------
+    dict
+        ``accuracy`` and ``auc`` on the test jets.
 
     Raises
     ------
@@ -66,10 +95,20 @@ def scores(estimator: Any, X: Floats, y: NDArray[Any], X_test: Floats, y_test: N
     return {"accuracy": float((probabilities.argmax(1) == y_test).mean()), "auc": auc(probabilities, y_test)}
 
 
-def high_level(observables: Floats, names: Sequence[str]) -> Floats:
-    """What is usually cut on: masses, multiplicity, N-subjettiness and its ratios, from stored ``observables``.
+def _high_level(observables: Floats, names: Sequence[str]) -> Floats:
+    """What is usually cut on: masses, multiplicity, N-subjettiness and its ratios.
 
-    The direction of a jet is left out; NaN stays NaN, which gradient boosting takes as missing.
+    Parameters
+    ----------
+    observables
+        Those stored with the jets, [jet, observable].
+    names
+        Of the columns.
+
+    Returns
+    -------
+    ndarray
+        [jet, variable], without the direction of the jet; NaN stays NaN, which gradient boosting takes as missing.
     """
     column = {name: observables[:, i].astype(np.float64) for i, name in enumerate(names) if name != "eta"}
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -80,25 +119,30 @@ def high_level(observables: Floats, names: Sequence[str]) -> Floats:
     return np.stack(list(column.values()), 1)
 
 
-def linear() -> Any:
+def _linear() -> Any:
     """Logistic regression on standardised embeddings."""
     return make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300))
 
 
-def neighbours(jets: int) -> Any:
+def _neighbours(jets: int) -> Any:
     """Nearest neighbours by the angle between embeddings."""
     return KNeighborsClassifier(min(NEIGHBOURS, jets), metric="cosine", weights="distance")
 
 
 @dataclass
 class Probe:
-    """Probes on fixed labelled jets: ``train`` to fit, ``test`` to judge."""
+    """Probes on fixed labelled jets."""
 
     train: Batch
+    """Jets to fit to."""
     test: Batch
+    """Jets to judge on."""
     observables: Sequence[str]
+    """Names of the observables that are stored with the jets."""
     device: torch.device
+    """Where to embed."""
     seed: int = 0
+    """Of the random encoder and of gradient boosting."""
 
     @cached_property
     def _labels(self) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -107,33 +151,73 @@ class Probe:
         return self.train.labels.cpu().numpy(), self.test.labels.cpu().numpy()
 
     def encoder(self, encoder: AnyEncoder) -> dict[str, dict[str, float]]:
-        """``linear`` and ``knn`` probe of ``encoder``."""
+        """Linear and nearest-neighbour probe of an encoder.
+
+        Parameters
+        ----------
+        encoder
+            On the device of the probe.
+
+        Returns
+        -------
+        dict
+            ``linear`` and ``knn``, each with ``accuracy`` and ``auc``.
+        """
         y, y_test = self._labels
         X, X_test = embed(encoder, self.train, self.device), embed(encoder, self.test, self.device)
         return {
-            "linear": scores(linear(), X, y, X_test, y_test),
-            "knn": scores(neighbours(len(y)), X, y, X_test, y_test),
+            "linear": scores(_linear(), X, y, X_test, y_test),
+            "knn": scores(_neighbours(len(y)), X, y, X_test, y_test),
         }
 
     def random_encoder(self, like: AnyEncoder) -> dict[str, dict[str, float]]:
-        """The same probes of an encoder of the same architecture that was never trained."""
+        """The same probes of an encoder that was never trained.
+
+        Parameters
+        ----------
+        like
+            An encoder of the same architecture.
+
+        Returns
+        -------
+        dict
+            As :meth:`encoder`.
+        """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             fresh = build_encoder(like.config).to(self.device)
         return self.encoder(fresh)
 
     def boosting(self) -> dict[str, float] | None:
-        """Gradient boosting on the observables stored with the jets; None when the data have none."""
+        """Gradient boosting on the observables stored with the jets.
+
+        Returns
+        -------
+        dict or None
+            ``accuracy`` and ``auc``; None when the data have no observables.
+        """
         if self.train.observables is None or self.test.observables is None or not self.observables:
             return None
         y, y_test = self._labels
         X, X_test = (
-            high_level(jets.cpu().numpy(), self.observables) for jets in (self.train.observables, self.test.observables)
+            _high_level(jets.cpu().numpy(), self.observables)
+            for jets in (self.train.observables, self.test.observables)
         )
         return scores(HistGradientBoostingClassifier(random_state=self.seed), X, y, X_test, y_test)
 
     def compare(self, encoder: AnyEncoder) -> dict[str, Any]:
-        """Everything side by side: ``encoder``, ``random_encoder``, ``boosting``."""
+        """Everything side by side.
+
+        Parameters
+        ----------
+        encoder
+            On the device of the probe.
+
+        Returns
+        -------
+        dict
+            ``encoder``, ``random_encoder`` and ``boosting``; numbers of ``jets``, and names of the ``observables``.
+        """
         return {
             "jets": {"train": len(self.train), "test": len(self.test)},
             "observables": list(self.observables),
@@ -144,5 +228,18 @@ class Probe:
 
 
 def flat(results: dict[str, dict[str, float]], prefix: str) -> dict[str, float]:
-    """``{linear: {accuracy: ...}}`` as ``prefix_linear_accuracy`` for the journal."""
+    """Results of probes by one name each, for the metrics log.
+
+    Parameters
+    ----------
+    results
+        As in ``{"linear": {"accuracy": 0.5}}``.
+    prefix
+        Begins the names.
+
+    Returns
+    -------
+    dict
+        As in ``{"prefix_linear_accuracy": 0.5}``.
+    """
     return {f"{prefix}_{probe}_{name}": value for probe, group in results.items() for name, value in group.items()}

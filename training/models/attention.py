@@ -30,7 +30,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, dropout: float = 0.
 
     Returns
     -------
-    [B, H, N, C]
+    Tensor
+        [B, H, N, C].
     """
     return (fused if q.is_cuda else explicit)(q, k, v, bias, dropout)
 
@@ -50,12 +51,31 @@ def explicit(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, dropout: float) -> T
 
 
 def padding_bias(mask: Tensor) -> Tensor:
-    """[B, 1, 1, N]: 0 at real keys of ``mask`` bool [B, N], ``MASKED`` at padding."""
+    """Attention bias that hides padding.
+
+    Parameters
+    ----------
+    mask
+        bool [B, N], which keys are real.
+
+    Returns
+    -------
+    Tensor
+        [B, 1, 1, N]: 0 at real keys, ``MASKED`` at padding.
+    """
     return torch.where(mask, 0.0, MASKED)[:, None, None, :]
 
 
 class FeedForward(nn.Module):
-    """LN -> Linear to 4 D -> GELU -> LN -> Linear to D, added to a residual with a learned scale per dimension."""
+    """LN -> Linear to 4 D -> GELU -> LN -> Linear to D, added to a residual with a learned scale per dimension.
+
+    Parameters
+    ----------
+    dim
+        Size D of a token.
+    dropout
+        Probability to drop a value.
+    """
 
     def __init__(self, dim: int, dropout: float) -> None:
         super().__init__()
@@ -67,14 +87,35 @@ class FeedForward(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[..., D] to [..., D]."""
+        """Tokens to tokens.
+
+        Parameters
+        ----------
+        x
+            [..., D].
+
+        Returns
+        -------
+        Tensor
+            [..., D].
+        """
         hidden = self.hidden_norm(self.dropout(F.gelu(self.fc1(self.norm(x)))))
         # The residual stream keeps its dtype: bf16 under autocast, which halves its memory traffic.
         return (x * self.residual_scale + self.dropout(self.fc2(hidden))).to(x.dtype)
 
 
 class Block(nn.Module):
-    """Self-attention block of ParticleTransformer: LN -> MHA -> scale per head -> LN -> residual, then feed-forward."""
+    """Self-attention block of ParticleTransformer: LN -> MHA -> scale per head -> LN -> residual, then feed-forward.
+
+    Parameters
+    ----------
+    dim
+        Size D of a token.
+    heads
+        Attention heads.
+    dropout
+        Probability to drop a value or an attention weight.
+    """
 
     def __init__(self, dim: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -88,7 +129,20 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(dim, dropout)
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        """Tokens [B, N, D] and attention bias [B, H or 1, N or 1, N] to tokens [B, N, D]."""
+        """Tokens to tokens.
+
+        Parameters
+        ----------
+        x
+            Tokens [B, N, D].
+        bias
+            Attention bias [B, H or 1, N or 1, N].
+
+        Returns
+        -------
+        Tensor
+            [B, N, D].
+        """
         q, k, v = self.qkv(self.norm(x)).unflatten(-1, (3, self.heads, self.width)).permute(2, 0, 3, 1, 4).unbind(0)
         heads = attention(q, k, v, bias, self.dropout.p if self.training else 0.0)
         y = self.out(heads.transpose(1, 2).flatten(2))
@@ -103,6 +157,13 @@ class ClassBlock(nn.Module):
     With a single query, ``q . (W_k x)`` is ``(W_k^T q) . x`` and ``sum_n w_n W_v x_n`` is ``W_v sum_n w_n x_n``: the
     particles are never projected, only H vectors a jet are, and the result is the usual one up to rounding. The bias
     of the keys drops out of the softmax; there is none.
+
+    Parameters
+    ----------
+    dim
+        Size D of a token.
+    heads
+        Attention heads.
     """
 
     def __init__(self, dim: int, heads: int) -> None:
@@ -122,7 +183,22 @@ class ClassBlock(nn.Module):
         self.belongs: Tensor
 
     def forward(self, token: Tensor, x: Tensor, bias: Tensor) -> Tensor:
-        """Class token [B, D], particles [B, N, D] and padding bias [B, 1, 1, N] to the class token [B, D]."""
+        """Class token to class token.
+
+        Parameters
+        ----------
+        token
+            [B, D].
+        x
+            Particles [B, N, D].
+        bias
+            Padding bias [B, 1, 1, N].
+
+        Returns
+        -------
+        Tensor
+            [B, D].
+        """
         own, others = self.norm(token).unsqueeze(1), self.norm(x)
         queries = self.q(token).unsqueeze(1) * self.belongs
         queries = torch.matmul(queries * self.width**-0.5, self.k.weight)

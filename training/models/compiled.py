@@ -17,10 +17,17 @@ SHAPES = 128
 
 
 def compile_regions(model: nn.Module, backend: str = "inductor") -> None:
-    """Compile the repeated parts of ``model`` in place, one graph for each length that batches are padded to.
+    """Compile the repeated parts of a model in place, one graph for each length that batches are padded to.
 
     All blocks share one compilation, which takes seconds where compiling the whole model of 16 blocks takes minutes
     for each of the lengths, and is as fast: what is left outside is small.
+
+    Parameters
+    ----------
+    model
+        What to compile.
+    backend
+        Of ``torch.compile``.
     """
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, SHAPES)
     torch._dynamo.config.accumulated_recompile_limit = max(torch._dynamo.config.accumulated_recompile_limit, 8 * SHAPES)

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from training.models.attention import Block, ClassBlock, padding_bias
 from training.models.pairs import PairBias
-from training.models.preprocess import DISPLACEMENT, FIELDS, IDENTITY, KINEMATICS, Preprocess
+from training.models.preprocess import DISPLACEMENT, FIELDS, IDENTITY, KINEMATICS, REFERENCE_PT, Preprocess
 
 Width = Annotated[int, Field(gt=0)]
+Scale = Literal["blind", "seen"]
 
 
 class EncoderConfig(BaseModel):
@@ -36,8 +37,13 @@ class EncoderConfig(BaseModel):
     """The hardest particles of a jet that are used."""
     scale_to_jet_pt: bool = True
     """Scale each jet to pT = 500 GeV, so that the embedding does not know the scale of the event."""
+    scale_input: bool = False
+    """The jet's pT as an input that can be withheld, so that one encoder serves with the scale seen (for tagging) and
+    blind to it (for searches in a mass); see :attr:`Encoder.scale`. Needs ``scale_to_jet_pt``."""
+    pooled: bool = False
+    """The embedding is the class token and, beside it, the mean of the particles' embeddings, weighted by pT."""
     embed_dims: tuple[Width, ...] = Field(default=(128, 512, 128), min_length=1)
-    """Widths of the particle embedding; the last is the width of the encoder and the size of its embeddings."""
+    """Widths of the particle embedding; the last is the width D of the encoder."""
     pair_dims: tuple[Width, ...] = (64, 64, 64)
     """Hidden widths of the pair network; empty: attention without pair bias."""
     heads: int = Field(default=8, gt=0)
@@ -50,8 +56,13 @@ class EncoderConfig(BaseModel):
 
     @property
     def dim(self) -> int:
-        """Size of the embeddings."""
+        """Width of the encoder and of the particles' embeddings."""
         return self.embed_dims[-1]
+
+    @property
+    def embedding_dim(self) -> int:
+        """Size of a jet's embedding."""
+        return 2 * self.dim if self.pooled else self.dim
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -62,6 +73,9 @@ class EncoderConfig(BaseModel):
         if self.dim % self.heads:
             msg = f"heads: {self.heads} heads do not divide the width {self.dim} (last of embed_dims)"
             raise ValueError(msg)
+        if self.scale_input and not self.scale_to_jet_pt:
+            msg = "scale_input: needs scale_to_jet_pt, or momenta show the scale that the input withholds"
+            raise ValueError(msg)
         return self
 
 
@@ -69,7 +83,7 @@ class Encoded(NamedTuple):
     """What an encoder gives."""
 
     jet: Tensor
-    """[B, D], one embedding a jet."""
+    """[B, embedding_dim], one embedding a jet; the class token comes first."""
     tokens: Tensor
     """[B, N, D], one embedding a particle; arbitrary at padding."""
     mask: Tensor
@@ -95,12 +109,32 @@ class ParticleEmbedding(nn.Module):
         return x
 
 
+class ScaleInput(nn.Module):
+    """The jet's pT as a vector that is added to every token, or, where it is withheld, a learned vector instead."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(1, dim), nn.GELU(), nn.Linear(dim, dim))
+        self.withheld = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, jets: Tensor, seen: Tensor) -> Tensor:
+        """Vectors [B, D] from ``jets`` f32 [B, 4] in GeV; ``seen`` bool [B] or [], where the pT may be known."""
+        with torch.autocast(jets.device.type, enabled=False):
+            pt = (jets[:, :1].float().square() + jets[:, 1:2].float().square()).clamp(min=1e-6).sqrt()
+            log_pt = (pt / REFERENCE_PT).log().clamp(-4, 4)
+        return torch.where(seen.unsqueeze(-1), self.layers(log_pt), self.withheld)
+
+
 class Encoder(nn.Module):
     """Raw jets to one embedding a jet and one a particle."""
+
+    scale: Scale
+    """Whether it sees the scale of the jets. With ``scale_input`` this may be set, for calls that do not say."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
+        self.scale = "blind" if config.scale_to_jet_pt else "seen"
         dim, heads = config.dim, config.heads
         self.preprocess = Preprocess(config.fields, scale_to_jet_pt=config.scale_to_jet_pt)
         self.embedding = ParticleEmbedding(len(self.preprocess.names), config.embed_dims)
@@ -109,13 +143,20 @@ class Encoder(nn.Module):
         self.class_token = nn.Parameter(torch.empty(dim))
         self.class_blocks = nn.ModuleList(ClassBlock(dim, heads) for _ in range(config.class_blocks))
         self.norm = nn.LayerNorm(dim)
+        if config.scale_input:
+            self.scale_input = ScaleInput(dim)
+            initialise(self.scale_input)
+        if config.pooled:
+            self.pooled_norm = nn.LayerNorm(dim)
         nn.init.trunc_normal_(self.class_token, std=0.02)
         initialise(self.embedding)
         for blocks in (self.blocks, self.class_blocks):
             initialise(blocks)
         damp_residuals(self.blocks)
 
-    def forward(self, particles: Tensor, mask: Tensor, jets: Tensor, last: int = 1) -> Encoded:
+    def forward(
+        self, particles: Tensor, mask: Tensor, jets: Tensor, last: int = 1, seen: Tensor | None = None
+    ) -> Encoded:
         """Encode jets; a subset of a jet's particles is encoded by passing just these (and their mask).
 
         Parameters
@@ -127,21 +168,47 @@ class Encoder(nn.Module):
         jets
             f32 [B, 4], px py pz energy in GeV.
         last
-            The particle embeddings are the mean of the outputs of this many last blocks.
+            Above 1: the particle embeddings are the mean of the layer-normed outputs of this many last blocks.
+        seen
+            bool [B], which jets show their scale; by default all or none, as :attr:`scale` says.
         """
         features, p4 = self.preprocess(particles, mask, jets)
         padding = padding_bias(mask)
         bias = padding if self.pairs is None else self.pairs(p4, mask)
-        x = self.embedding(features)
+        x, token = self.embedding(features), self.class_token
+        if self.config.scale_input:
+            scale = self.scale_input(jets, self.shows_scale(jets) if seen is None else seen).to(x.dtype)
+            x, token = x + scale.unsqueeze(1), token + scale
         outputs = []
         for block in self.blocks:
             x = block(x, bias)
             outputs.append(x)
-        jet = self.class_token.to(x.dtype).expand(x.shape[0], -1)
+        jet = token.to(x.dtype).expand(x.shape[0], -1)
         for block in self.class_blocks:
             jet = block(jet, x, padding)
-        tokens = x if last == 1 else torch.stack(outputs[-last:]).mean(0)
-        return Encoded(self.norm(jet), tokens, mask)
+        tokens = x if last == 1 else torch.stack([F.layer_norm(y, y.shape[-1:]) for y in outputs[-last:]]).mean(0)
+        return Encoded(self.embed_jet(jet, x, p4, mask), tokens, mask)
+
+    def shows_scale(self, jets: Tensor) -> Tensor:
+        """bool [], whether calls that do not say show the scale."""
+        return torch.tensor(self.scale == "seen", device=jets.device)
+
+    def embed_jet(self, token: Tensor, x: Tensor, p4: Tensor, mask: Tensor) -> Tensor:
+        """Embeddings [B, embedding_dim] from class tokens [B, D] and the particles' embeddings [B, N, D]."""
+        jet = self.norm(token)
+        if not self.config.pooled:
+            return jet
+        return torch.cat([jet, self.pooled_norm(weighted_mean(x, p4, mask))], dim=-1)
+
+
+def weighted_mean(x: Tensor, p4: Tensor, mask: Tensor) -> Tensor:
+    """Mean [B, D] of ``x`` [B, N, D] over real particles, weighted by the pT of ``p4`` [B, N, 4]; 0 of none."""
+    with torch.autocast(p4.device.type, enabled=False):
+        weights = (p4[..., 0].square() + p4[..., 1].square()).sqrt() * mask
+        # Products instead of sums: onnxruntime gives what is summed over an axis of an empty batch the wrong shape.
+        total = torch.matmul(weights, weights.new_ones(weights.shape[1], 1))
+        share = weights / total.clamp(min=1e-6)
+    return torch.matmul(share.to(x.dtype).unsqueeze(1), x).squeeze(1)
 
 
 def initialise(module: nn.Module) -> None:

@@ -24,5 +24,15 @@ AnyEncoderConfig = Annotated[
 
 
 def build_encoder(config: AnyEncoderConfig) -> AnyEncoder:
-    """A new encoder."""
+    """A new encoder.
+
+    Parameters
+    ----------
+    config
+        Of either kind.
+
+    Returns
+    -------
+    Encoder or SubjetEncoder
+    """
     return SubjetEncoder(config) if isinstance(config, SubjetConfig) else Encoder(config)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from training.models.attention import ClassBlock, padding_bias
 from training.models.encoder import Encoded, initialise
+from training.models.encoders import AnyEncoderConfig
 
 HeadName = Literal["linear", "mlp", "class_attention"]
 
@@ -15,10 +16,10 @@ HeadName = Literal["linear", "mlp", "class_attention"]
 class Head(nn.Module):
     """Logits from the jet embedding: one linear layer, or an MLP with one hidden layer."""
 
-    def __init__(self, dim: int, classes: int, *, hidden: bool) -> None:
+    def __init__(self, width: int, classes: int, *, hidden: bool) -> None:
         super().__init__()
-        layers = [nn.Linear(dim, dim), nn.GELU()] if hidden else []
-        self.layers = nn.Sequential(*layers, nn.Linear(dim, classes))
+        layers = [nn.Linear(width, width), nn.GELU()] if hidden else []
+        self.layers = nn.Sequential(*layers, nn.Linear(width, classes))
         initialise(self)
 
     def forward(self, encoded: Encoded) -> Tensor:
@@ -29,11 +30,12 @@ class Head(nn.Module):
 class ClassAttentionHead(nn.Module):
     """Logits from a class token of its own that attends to the particles' embeddings.
 
-    It starts from the encoder's jet embedding, and may find in the particles what pretraining left out of that.
+    It starts from the encoder's class token, and may find in the particles what pretraining left out of that.
     """
 
     def __init__(self, dim: int, classes: int, heads: int) -> None:
         super().__init__()
+        self.dim = dim
         self.block = ClassBlock(dim, heads)
         self.norm = nn.LayerNorm(dim)
         self.layer = nn.Linear(dim, classes)
@@ -42,11 +44,12 @@ class ClassAttentionHead(nn.Module):
     def forward(self, encoded: Encoded) -> Tensor:
         """Logits [B, class]."""
         bias = padding_bias(encoded.mask)
-        return self.layer(self.norm(self.block(encoded.jet.to(encoded.tokens.dtype), encoded.tokens, bias)))
+        token = encoded.jet[:, : self.dim].to(encoded.tokens.dtype)
+        return self.layer(self.norm(self.block(token, encoded.tokens, bias)))
 
 
-def build_head(name: HeadName, *, dim: int, classes: int, heads: int) -> nn.Module:
-    """The head called ``name`` for embeddings of size ``dim``.
+def build_head(name: HeadName, encoder: AnyEncoderConfig, classes: int) -> nn.Module:
+    """The head called ``name`` for embeddings of the encoder described by ``encoder``.
 
     Raises
     ------
@@ -54,8 +57,8 @@ def build_head(name: HeadName, *, dim: int, classes: int, heads: int) -> nn.Modu
         For an unknown name.
     """
     if name == "class_attention":
-        return ClassAttentionHead(dim, classes, heads)
+        return ClassAttentionHead(encoder.dim, classes, encoder.heads)
     if name in get_args(HeadName):
-        return Head(dim, classes, hidden=name == "mlp")
+        return Head(encoder.embedding_dim, classes, hidden=name == "mlp")
     msg = f"head: unknown {name!r}; known: {', '.join(get_args(HeadName))}"
     raise ValueError(msg)

@@ -31,6 +31,18 @@ def triangle(n: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Rows and columns (row >= column) of the n (n + 1) / 2 unordered pairs, row by row.
 
     Closed form instead of ``tril_indices``, because that exports to ONNX with a dynamic ``n``.
+
+    Parameters
+    ----------
+    n
+        Particles.
+    device
+        Where the result is.
+
+    Returns
+    -------
+    tuple of Tensor
+        int64 [n (n + 1) / 2] each.
     """
     k = torch.arange(n * (n + 1) // 2, device=device)
     row = ((torch.sqrt(8.0 * k.to(torch.float32) + 1.0) - 1.0) / 2.0).floor().long()
@@ -38,7 +50,20 @@ def triangle(n: int, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def corner(n: int, device: torch.device) -> Tensor:
-    """int64 [n, n], which unordered pair of :func:`triangle` stands at each place of the square."""
+    """Which unordered pair of :func:`triangle` stands at each place of the square.
+
+    Parameters
+    ----------
+    n
+        Particles.
+    device
+        Where the result is.
+
+    Returns
+    -------
+    Tensor
+        int64 [n, n].
+    """
     particle = torch.arange(n, device=device)
     high = torch.maximum(particle[:, None], particle)
     low = torch.minimum(particle[:, None], particle)
@@ -121,7 +146,8 @@ def pair_features(p4: Tensor, row: Tensor, column: Tensor, particle: int = 1) ->
 
     Returns
     -------
-    f32 [B, P, 4], or [P, B, 4] of ``p4`` [N, B, 4]
+    Tensor
+        float32 [B, P, 4], or [P, B, 4] of ``p4`` [N, B, 4].
     """
     px, py, pz, _ = p4.unbind(-1)
     return torch.stack(_features(px, py, pz, row, column, particle), dim=-1)
@@ -137,22 +163,22 @@ def _features(px: Tensor, py: Tensor, pz: Tensor, row: Tensor, column: Tensor, p
     cos, sin, phi = px / pt, py / pt, torch.atan2(py, px)
     log_pt = pt.log()
 
-    def pair(quantity: Tensor) -> tuple[Tensor, Tensor]:
+    def _pair(quantity: Tensor) -> tuple[Tensor, Tensor]:
         return quantity.index_select(particle, row), quantity.index_select(particle, column)
 
-    def difference2(quantity: Tensor) -> Tensor:
-        i, j = pair(quantity)
+    def _difference2(quantity: Tensor) -> Tensor:
+        i, j = _pair(quantity)
         return (i - j).square()
 
-    (pt_i, pt_j), (phi_i, phi_j), (stretch_i, stretch_j) = pair(pt), pair(phi), pair(stretch)
+    (pt_i, pt_j), (phi_i, phi_j), (stretch_i, stretch_j) = _pair(pt), _pair(phi), _pair(stretch)
     dphi = (phi_i - phi_j).abs()
     dphi = torch.minimum(dphi, 2 * torch.pi - dphi)
-    delta2 = difference2(rapidity) + dphi.square()
+    delta2 = _difference2(rapidity) + dphi.square()
     ln_delta = 0.5 * delta2.clamp(min=EPSILON**2).log()
-    log_pt_min = torch.minimum(*pair(log_pt))
+    log_pt_min = torch.minimum(*_pair(log_pt))
     ln_kt = (log_pt_min + ln_delta).clamp(min=LOG_EPSILON)
     ln_z = (log_pt_min - (pt_i + pt_j).log()).clamp(min=LOG_EPSILON)
-    chord2 = difference2(cos) + difference2(sin)
+    chord2 = _difference2(cos) + _difference2(sin)
     mass2 = pt_i * pt_j * ((stretch_i - stretch_j).square() / (stretch_i * stretch_j) + chord2)
     return [ln_kt, ln_z, ln_delta, mass2.clamp(min=EPSILON).log()]
 
@@ -189,49 +215,62 @@ class PairBias(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, p4: Tensor, mask: Tensor) -> Tensor:
-        """Bias [B, H, N, N] from ``p4`` f32 [B, N, 4] and ``mask`` bool [B, N], ``MASKED`` at padded keys."""
+        """Attention bias of all pairs.
+
+        Parameters
+        ----------
+        p4
+            float32 [B, N, 4], px py pz energy in GeV.
+        mask
+            bool [B, N], which particles there are.
+
+        Returns
+        -------
+        Tensor
+            [B, H, N, N], ``MASKED`` at padded keys.
+        """
         n = p4.shape[1]
-        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # exporting counts as compiling
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined]  # exporting counts as compiling
             row, column, square = *triangle(n, p4.device), corner(n, p4.device)
         else:
             row, column, square = pair_indices(n, p4.device)
         if torch.compiler.is_exporting():  # rows of heads are gathered several times faster than single values
-            values = self.jet_by_jet(p4, row, column)
+            values = self._jet_by_jet(p4, row, column)
             bias = values.index_select(1, square.flatten()).unflatten(1, square.shape).permute(0, 3, 1, 2)
         elif p4.is_cuda or torch.compiler.is_compiling():
-            bias = _Square.apply(self.jet_by_jet(p4, row, column).transpose(1, 2), square, row, column)
+            bias = _Square.apply(self._jet_by_jet(p4, row, column).transpose(1, 2), square, row, column)
         else:
-            bias = _SquareOfRows.apply(self.pair_by_pair(p4, row, column), square, row, column)
+            bias = _SquareOfRows.apply(self._pair_by_pair(p4, row, column), square, row, column)
         return torch.where(mask[:, None, None, :], bias, MASKED)
 
-    def jet_by_jet(self, p4: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    def _jet_by_jet(self, p4: Tensor, row: Tensor, column: Tensor) -> Tensor:
         """[B, N, 4] to [B, P, H]."""
         with torch.autocast(p4.device.type, enabled=False):
             features = (pair_features(p4.float(), row, column) - self.subtract) * self.multiply
-        return self.thrifty(self.mlp, features)
+        return self._thrifty(self._mlp, features)
 
-    def pair_by_pair(self, p4: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    def _pair_by_pair(self, p4: Tensor, row: Tensor, column: Tensor) -> Tensor:
         """[B, N, 4] to [H, P, B]: every operation goes along all jets, which is several times faster on a CPU."""
         with torch.autocast(p4.device.type, enabled=False):
             px, py, pz = p4.float().permute(2, 1, 0)[:3].contiguous().unbind(0)
             features = torch.stack(_features(px, py, pz, row, column, 0)).flatten(1)
             features = (features - self.subtract.unsqueeze(1)) * self.multiply.unsqueeze(1)
-        return self.thrifty(self.mlp_of_rows, features).unflatten(1, (len(row), p4.shape[0]))
+        return self._thrifty(self._mlp_of_rows, features).unflatten(1, (len(row), p4.shape[0]))
 
-    def thrifty(self, mlp: Callable[[Tensor], Tensor], features: Tensor) -> Tensor:
+    def _thrifty(self, mlp: Callable[[Tensor], Tensor], features: Tensor) -> Tensor:
         """``mlp`` of ``features``, its activations kept or not."""
         if self.recompute and self.training and torch.is_grad_enabled():
             recomputed: Tensor = checkpoint(mlp, features, use_reentrant=False)
             return recomputed
         return mlp(features)
 
-    def mlp(self, features: Tensor) -> Tensor:
+    def _mlp(self, features: Tensor) -> Tensor:
         """[B, P, 4] to [B, P, H]."""
         for layer in self.layers:
             features = F.gelu(layer(features))
         return self.head(features)
 
-    def mlp_of_rows(self, features: Tensor) -> Tensor:
+    def _mlp_of_rows(self, features: Tensor) -> Tensor:
         """[4, R] to [H, R]."""
         for layer in self.layers:
             assert isinstance(layer, nn.Linear)

@@ -33,7 +33,18 @@ STANDARDISE = {
 
 
 def feature_names(fields: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of the features made of ``fields``: 7 (kinematics), 13 (with identity), 11 or 17 (with displacement)."""
+    """Names of the features made of some fields.
+
+    Parameters
+    ----------
+    fields
+        What is known of a particle.
+
+    Returns
+    -------
+    tuple of str
+        7 (kinematics), 13 (with identity), 11 or 17 (with displacement).
+    """
     names: tuple[str, ...] = KINEMATIC_FEATURES
     if IDENTITY[0] in fields:
         names += IDENTITY
@@ -78,9 +89,21 @@ class Preprocess(nn.Module):
         self.harmless: Tensor
 
     def forward(self, particles: Tensor, mask: Tensor, jets: Tensor) -> Inputs:
-        """Features and four-momenta of ``particles`` [B, N, field] with ``mask`` bool [B, N] and ``jets`` [B, 4].
+        """Features and four-momenta of particles.
 
-        The fields are those of the constructor or, in training, all ``FIELDS``, of which only those are used.
+        Parameters
+        ----------
+        particles
+            float32 [B, N, field]; the fields are those of the constructor or, in training, all ``FIELDS``, of which
+            only those are used.
+        mask
+            bool [B, N], which particles there are.
+        jets
+            float32 [B, 4], px py pz energy in GeV.
+
+        Returns
+        -------
+        Inputs
         """
         with torch.autocast(particles.device.type, enabled=False):
             return self._forward(particles.float(), mask, jets.float())

@@ -25,9 +25,18 @@ class Slice(NamedTuple):
 
 
 def slices(mask: Tensor, tokens: int | None = None) -> list[Slice]:
-    """The rows of ``mask`` bool [B, N], whose real particles come first, in slices of ascending multiplicity.
+    """The jets of a batch in slices of ascending multiplicity.
 
-    Each has about ``tokens`` real particles, by default ``TOKENS``.
+    Parameters
+    ----------
+    mask
+        bool [B, N]; the real particles of a jet come first.
+    tokens
+        Real particles in a slice, about; by default ``TOKENS``.
+
+    Returns
+    -------
+    list of Slice
     """
     counts = mask.sum(1)
     order = counts.argsort(stable=True)

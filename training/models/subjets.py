@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from training.models.attention import Block, ClassBlock, padding_bias
-from training.models.encoder import Encoded, damp_residuals, initialise
+from training.models.encoder import Encoded, Scale, damp_residuals, initialise
 from training.models.preprocess import FIELDS, SUBJET, Preprocess
 from training.models.slices import slices
 
@@ -46,6 +46,11 @@ class SubjetConfig(BaseModel):
     def fields(self) -> tuple[str, ...]:
         """Fields of a particle, in order."""
         return (*FIELDS, SUBJET)
+
+    @property
+    def embedding_dim(self) -> int:
+        """Size of a jet's embedding."""
+        return self.dim
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -111,6 +116,8 @@ class SubjetEncoder(nn.Module):
     def __init__(self, config: SubjetConfig) -> None:
         super().__init__()
         self.config = config
+        self.scale: Scale = "blind" if config.scale_to_jet_pt else "seen"
+        """Whether it sees the scale of the jets."""
         self.sliced = True
         """Set to False for layers that are compiled for the shapes of whole batches."""
         self.preprocess = Preprocess(FIELDS, scale_to_jet_pt=config.scale_to_jet_pt)
@@ -175,7 +182,11 @@ class SubjetEncoder(nn.Module):
         for block in self.blocks:
             x = block(x, bias)
             outputs.append(x)
-        tokens = x if last == 1 else torch.stack(outputs[-last:]).mean(0)
+        tokens = (
+            x
+            if last == 1
+            else torch.stack([nn.functional.layer_norm(y, y.shape[-1:]) for y in outputs[-last:]]).mean(0)
+        )
         weights = mask.to(x.dtype)
         total = torch.matmul(weights.unsqueeze(1), x).squeeze(1)
         count = torch.matmul(weights, weights.new_ones(mask.shape[1], 1))

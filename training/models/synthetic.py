@@ -20,14 +20,17 @@ def synthetic_jets(
     ----------
     counts
         Particles of each jet; 0 is allowed.
+    seed
+        Of the random numbers.
     width
         Pad to this many particles; by default to the longest jet.
     subjets
-        Add the field ``subjet``: up to 24 of them, drawn at random.
+        Whether to add the field ``subjet``: up to 24 of them, drawn at random.
 
     Returns
     -------
-    particles f32 [B, N, 14 or 15] in GeV, e and mm, mask bool [B, N], jets f32 [B, 4] in GeV.
+    tuple of Tensor
+        Particles float32 [B, N, 14 or 15] in GeV, e and mm, mask bool [B, N], jets float32 [B, 4] in GeV.
     """
     rng = torch.Generator().manual_seed(seed)
     b, n = len(counts), max([width or 1, *counts])

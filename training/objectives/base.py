@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from jepa_coffea.errors import JepaCoffeaError
 from training.data.batch import Batch
 from training.models.compiled import compile_regions
+from training.models.encoder import Scale
 from training.models.encoders import AnyEncoder
 from training.models.slices import slices
 
@@ -27,41 +28,110 @@ class Objective(nn.Module, ABC):
     ranks is the loss that one process would have on the global batch.
     """
 
-    needs_labels: bool = False
-    """Whether a batch without labels is an error."""
     compiled: bool = False
     """Whether parts are compiled for the shapes of whole batches."""
     optional_fields: tuple[str, ...] = ()
     """Fields dropped at random in training, which events may therefore lack."""
+    scales: tuple[Scale, ...] = ()
+    """Whether the exported encoder may be blind to the scale of the jets, see it, or either; empty: as it is built."""
 
     @abstractmethod
     def forward(self, batch: Batch, progress: float = 0.0) -> dict[str, Tensor]:
-        """Scalars by name, ``loss`` (the one to minimise) among them; ``progress`` is step / total steps."""
+        """The losses of a batch.
+
+        Parameters
+        ----------
+        batch
+            Jets.
+        progress
+            Part of the training that is over.
+
+        Returns
+        -------
+        dict
+            Scalars by name, ``loss`` (the one to minimise) among them.
+        """
 
     def after_step(self, progress: float) -> dict[str, float]:  # noqa: ARG002
-        """Called after each optimiser step (EMA of the target); returns what is worth logging, without a host sync."""
+        """Called after each optimiser step, as for the moving average of a target.
+
+        Parameters
+        ----------
+        progress
+            Part of the training that is over.
+
+        Returns
+        -------
+        dict
+            What is worth logging; nothing here may wait for the device.
+        """
         return {}
 
     @abstractmethod
     def exported(self) -> AnyEncoder:
-        """The encoder that is probed, fine-tuned and exported (for JEPA: the EMA target)."""
+        """The encoder that is probed, fine-tuned and exported (for JEPA: the EMA target).
+
+        Returns
+        -------
+        Encoder or SubjetEncoder
+        """
 
     @abstractmethod
     def flops(self, batch: Batch) -> float:
-        """Floating-point operations of a training step on ``batch``, padding included: what the device computes."""
+        """Floating-point operations of a training step, padding included: what the device computes.
+
+        Parameters
+        ----------
+        batch
+            Jets.
+
+        Returns
+        -------
+        float
+        """
 
     def whole(self, mask: Tensor) -> bool:
-        """Whether a batch of ``mask`` is computed as it comes, not in slices."""
+        """Whether a batch is computed as it comes, not in slices.
+
+        Parameters
+        ----------
+        mask
+            bool [B, N], which particles there are.
+
+        Returns
+        -------
+        bool
+        """
         return mask.is_cuda or self.compiled
 
     def shapes(self, mask: Tensor) -> list[tuple[int, int]]:
-        """Jets and padded particles of what is computed at once."""
+        """Jets and padded particles of what is computed at once.
+
+        Parameters
+        ----------
+        mask
+            bool [B, N], which particles there are.
+
+        Returns
+        -------
+        list of tuple of int
+        """
         if self.whole(mask):
             return [(mask.shape[0], mask.shape[1])]
         return [(len(rows), length) for rows, length in slices(mask)]
 
     def monitors(self, batch: Batch) -> dict[str, float]:
-        """Costly numbers computed now and then: whether the embeddings collapse."""
+        """Costly numbers computed now and then: whether the embeddings collapse.
+
+        Parameters
+        ----------
+        batch
+            Jets.
+
+        Returns
+        -------
+        dict
+        """
         return spread(self.exported(), batch)
 
     def compile(self) -> None:
@@ -72,7 +142,21 @@ class Objective(nn.Module, ABC):
 
 @torch.no_grad()
 def spread(encoder: AnyEncoder, batch: Batch) -> dict[str, float]:
-    """Collapse monitors of the jet and particle embeddings of whole jets."""
+    """Collapse monitors of the jet and particle embeddings of whole jets.
+
+    Parameters
+    ----------
+    encoder
+        In evaluation mode.
+    batch
+        Jets.
+
+    Returns
+    -------
+    dict
+        ``rankme`` and ``rankme_particles``; ``std`` and ``std_min``, the mean and the smallest standard deviation of a
+        dimension of the jet embedding.
+    """
     encoded = encoder(batch.particles, batch.mask, batch.jets)
     jets, tokens = encoded.jet.float(), encoded.tokens[encoded.mask].float()
     deviation = jets.std(0)
@@ -85,10 +169,20 @@ def spread(encoder: AnyEncoder, batch: Batch) -> dict[str, float]:
 
 
 def rank_me(x: Tensor) -> float:
-    """Effective rank of the rows of ``x`` [B, D]: exp of the entropy of its singular values (arXiv 2210.02885).
+    """Effective rank: exp of the entropy of the singular values (arXiv 2210.02885).
 
-    They are the roots of the eigenvalues of the smaller of x x^T and x^T x: on a GPU that takes a hundredth of the time
-    of a decomposition of ``x``, and in double precision it loses nothing that matters here.
+    The singular values are the roots of the eigenvalues of the smaller of x x^T and x^T x: on a GPU that takes a
+    hundredth of the time of a decomposition of ``x``, and in double precision it loses nothing that matters here.
+
+    Parameters
+    ----------
+    x
+        [B, D].
+
+    Returns
+    -------
+    float
+        From 1 to D.
     """
     x = x.double()
     gram = x.T @ x if x.shape[0] > x.shape[1] else x @ x.T

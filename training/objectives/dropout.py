@@ -1,4 +1,4 @@
-"""Fields that a model learns to do without, because not every format has them: whole groups are dropped at random."""
+"""What a model learns to do without: groups of fields, as not every format has them, and the scale of the jet."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from training.models.encoder import EncoderConfig, Scale
+from training.models.encoders import AnyEncoderConfig
 from training.models.preprocess import DISPLACEMENT, IDENTITY
 from training.objectives.base import ObjectiveError
 
@@ -22,6 +24,18 @@ class DropoutConfig(BaseModel):
     """Probability that a jet in training has no identity and charge; the card then calls these fields optional."""
     drop_displacement: float = Field(default=0.0, ge=0, lt=1)
     """The same for the impact parameters."""
+    drop_scale: float = Field(default=0.5, ge=0, le=1)
+    """Probability that an encoder with ``scale_input`` is not shown the pT of a jet. At 0 it can only be used with the
+    scale seen, at 1 only blind to it, in between either way."""
+
+
+def scales_of(config: DropoutConfig, encoder: AnyEncoderConfig) -> tuple[Scale, ...]:
+    """Which scales an encoder trained with ``config`` can be used with, the default first."""
+    if not (isinstance(encoder, EncoderConfig) and encoder.scale_input):
+        return ("blind",) if encoder.scale_to_jet_pt else ("seen",)
+    if config.drop_scale in (0, 1):
+        return ("blind",) if config.drop_scale else ("seen",)
+    return ("blind", "seen")
 
 
 class FieldDropout(nn.Module):
@@ -49,6 +63,7 @@ class FieldDropout(nn.Module):
                 msg = f"{name}: {probability}, but the encoder's fields have no {GROUPS[name][0]}; set it to 0"
                 raise ObjectiveError(msg)
         self.optional_fields = tuple(field for name, group in GROUPS.items() if probabilities[name] for field in group)
+        self.drop_scale = config.drop_scale
         self.register_buffer("probability", torch.tensor([*probabilities.values()]), persistent=False)
         membership = [[float(field in group) for field in fields] for group in GROUPS.values()]
         self.register_buffer("group", torch.tensor(membership), persistent=False)
@@ -63,3 +78,7 @@ class FieldDropout(nn.Module):
             return particles
         dropped = (~kept).to(particles.dtype) @ self.group.to(particles.dtype)
         return particles * (1 - dropped).unsqueeze(1)
+
+    def shown(self, numbers: Tensor) -> Tensor:
+        """Which jets show their scale, bool [B], from numbers in [0, 1), f32 [B]."""
+        return numbers >= self.drop_scale

@@ -12,7 +12,22 @@ IDENTITIES = 8
 
 
 def identity_loss(logits: Tensor, particles: Tensor, mask: Tensor) -> Tensor:
-    """Cross-entropy of the kind of each particle [B, M]; one without a flag, or with several, is left out."""
+    """Cross-entropy of the kind of each particle.
+
+    Parameters
+    ----------
+    logits
+        [B, M, 8].
+    particles
+        Canonical fields, [B, M, field]; a particle without a flag, or with several, is left out.
+    mask
+        bool [B, M], which particles there are.
+
+    Returns
+    -------
+    Tensor
+        A scalar.
+    """
     charge = particles[..., 4]
     charged_hadron, neutral_hadron, photon, electron, muon = (particles[..., 5:10] > 0).long().unbind(-1)
     positive = (charge > 0) * (charged_hadron + electron + muon)

@@ -50,7 +50,17 @@ class JJEPAConfig(BaseModel):
 
 
 class JJEPA(TeacherStudent[SubjetEncoder]):
-    """The subjet encoder in training, its target, and the predictor."""
+    """The subjet encoder in training, its target, and the predictor.
+
+    Parameters
+    ----------
+    encoder
+        In training.
+    config
+        Options of the objective.
+    seed
+        Of the masks.
+    """
 
     def __init__(self, encoder: SubjetEncoder, config: JJEPAConfig, *, seed: int = 0) -> None:
         super().__init__(encoder, config.momentum, config.last_blocks, seed)
@@ -60,7 +70,20 @@ class JJEPA(TeacherStudent[SubjetEncoder]):
         self.token_moments = RunningMoments(size.dim)
 
     def forward(self, batch: Batch, progress: float = 0.0) -> dict[str, Tensor]:  # noqa: ARG002
-        """``subjet``, the loss of the hidden subjets, ``variance`` where it has a weight, and ``loss``."""
+        """The losses of a batch.
+
+        Parameters
+        ----------
+        batch
+            Jets with subjets.
+        progress
+            Part of the training that is over.
+
+        Returns
+        -------
+        dict
+            ``subjet``, the loss of the hidden subjets, ``variance`` where it has a weight, and ``loss``.
+        """
         config = self.config
         subjets = self.encoder.group(batch.particles, batch.mask, batch.jets)
         masks = self.draw(subjets.real)
@@ -93,13 +116,35 @@ class JJEPA(TeacherStudent[SubjetEncoder]):
     @torch.compiler.disable
     @torch.no_grad()
     def draw(self, real: Tensor) -> Split:
-        """This batch's split of the subjets bool [B, S] into visible and hidden ones."""
+        """Split the subjets of this batch into visible and hidden ones.
+
+        Parameters
+        ----------
+        real
+            bool [B, S], which subjets there are.
+
+        Returns
+        -------
+        Split
+        """
         order, _ = self.uniform(real.shape[0], real.shape[1], real.device)
         ratio = torch.full((real.shape[0],), self.config.hidden, device=real.device)
         return split(order, real, ratio, (self.config.hidden, self.config.hidden))
 
     def flops(self, batch: Batch) -> float:
-        """Student forward and backward on the visible subjets, target forward on all, predictor on both sides."""
+        """Floating-point operations of a training step.
+
+        Student forward and backward on the visible subjets, target forward on all, predictor on both sides.
+
+        Parameters
+        ----------
+        batch
+            Jets.
+
+        Returns
+        -------
+        float
+        """
         size, predictor = self.encoder.config, self.config.predictor
         visible, hidden = lengths(size.max_subjets, (self.config.hidden, self.config.hidden))
         each = float(batch.mask.sum()) / len(batch) / size.max_subjets if self.encoder.in_slices(batch.mask) else None

@@ -22,22 +22,61 @@ class Split(NamedTuple):
 
 
 def round_up(n: int, multiple: int = 8) -> int:
-    """Smallest multiple not below ``n``: attention on CUDA wants aligned lengths, compilation few of them."""
+    """Smallest multiple that is not below a number: attention on CUDA wants aligned lengths, compilation few of them.
+
+    Parameters
+    ----------
+    n
+        The number.
+    multiple
+        Of this.
+
+    Returns
+    -------
+    int
+    """
     return -(-n // multiple) * multiple
 
 
 def lengths(n: int, limits: tuple[float, float]) -> tuple[int, int]:
-    """Longest context and target, padded, of jets of at most ``n`` particles with a hidden share in ``limits``."""
+    """Longest context and target, padded.
+
+    Parameters
+    ----------
+    n
+        Most particles of a jet.
+    limits
+        Lowest and highest hidden share.
+
+    Returns
+    -------
+    tuple of int
+    """
     return min(n, round_up(n - int(limits[0] * n))), min(n, round_up(int(limits[1] * n + 0.5)))
 
 
 def draws(
     shape: tuple[int, ...], *, seed: int, step: int, rank: int, world_size: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Uniform numbers f32 ``shape`` for this rank's jets, the rows rank::world_size of the global batch, and one f32 []
-    for all jets.
+    """Uniform numbers for the masks.
 
     The same for a jet whether one process holds the whole batch or many hold slices of it.
+
+    Parameters
+    ----------
+    shape
+        Jets of this process, and further axes.
+    seed, step
+        They decide the numbers.
+    rank, world_size
+        This process has the rows ``rank::world_size`` of the global batch.
+    device
+        Where the result is.
+
+    Returns
+    -------
+    tuple of Tensor
+        float32 ``shape`` for this process's jets, and one float32 [] for all jets.
     """
     rng = torch.Generator(device).manual_seed((seed * 1_000_003 + step) % 2**63)
     # First, because ranks may differ by a row in a batch that they cannot share evenly.
@@ -60,6 +99,10 @@ def split(order: Tensor, mask: Tensor, ratio: Tensor, limits: tuple[float, float
         stays (of a single particle none is hidden).
     limits
         Lowest and highest ``ratio``; with N they set the lengths of both sides, which must not depend on data.
+
+    Returns
+    -------
+    Split
     """
     n = mask.shape[1]
     count = mask.sum(1)
@@ -79,12 +122,40 @@ def split(order: Tensor, mask: Tensor, ratio: Tensor, limits: tuple[float, float
 
 
 def take(x: Tensor, index: Tensor) -> Tensor:
-    """Rows ``index`` [B, K] of ``x`` [B, N, C]."""
+    """Some rows of each jet.
+
+    Parameters
+    ----------
+    x
+        [B, N, C].
+    index
+        int64 [B, K].
+
+    Returns
+    -------
+    Tensor
+        [B, K, C].
+    """
     return x.gather(1, index.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
 
 
 def neighbours(particles: Tensor, mask: Tensor, order: Tensor) -> Tensor:
-    """Minus the angular distance to one particle of each jet, the real one with the largest ``order`` [B, N]."""
+    """Order that hides neighbours: minus the squared angular distance to one particle of each jet.
+
+    Parameters
+    ----------
+    particles
+        Canonical fields, [B, N, field].
+    mask
+        bool [B, N], which particles there are.
+    order
+        float32 [B, N]; the real particle with the largest value is the one.
+
+    Returns
+    -------
+    Tensor
+        float32 [B, N].
+    """
     px, py, pz, _ = particles[..., :4].unbind(-1)
     eta = torch.asinh(pz / (px.square() + py.square()).clamp(min=1e-16).sqrt())
     phi = torch.atan2(py, px)

@@ -1,10 +1,11 @@
-"""P-JEPA: predict the embeddings of hidden particles from the visible ones (Liu, Wang, Li, Qu, ML4Jets 2024).
+"""P-JEPA: predict the embeddings of hidden particles, and of the jet, from the visible ones (ML4Jets 2024).
 
-A context encoder sees 50-70 % of a jet's particles. A predictor, told the kinematics of the hidden ones, predicts what
-a target encoder, the moving average of the context encoder that sees the whole jet, makes of them. The loss has a
-part for particles, a part for the jet as a whole (its embedding, and label-free observables) and one for the identity
-of the hidden particles. With the particle, jet and identity weights at 0, neither target nor predictor is computed:
-the compute-matched control that learns observables only.
+Of each jet several views are made (rotated, reflected, smeared), in each of which the context encoder sees 50-70 % of
+the particles. A predictor, told the kinematics of the hidden ones, predicts what a target encoder, the moving average
+of the context encoder that sees the whole jet, makes of them (Liu, Wang, Li, Qu). The loss has a part for particles,
+one for the identity of the hidden ones, and aggregated ones for the jet: the target's embedding of the jet, the
+agreement of the views of it, and label-free observables. With the particle, jet and identity weights at 0 neither
+target nor predictor is computed.
 """
 
 from __future__ import annotations
@@ -21,15 +22,23 @@ from training.data.batch import Batch
 from training.models.encoder import Encoder
 from training.models.flops import block_macs, encoder_macs
 from training.models.preprocess import IDENTITY, KINEMATIC_FEATURES
-from training.models.slices import Slice, slices
+from training.models.slices import slices
+from training.objectives.augmentations import (
+    JET_NUMBERS,
+    PARTICLE_NUMBERS,
+    AugmentationConfig,
+    augment,
+    visible_sum,
+)
 from training.objectives.base import ObjectiveError
-from training.objectives.dropout import DropoutConfig, FieldDropout
+from training.objectives.dropout import GROUPS, DropoutConfig, FieldDropout, scales_of
 from training.objectives.identity import IDENTITIES, identity_loss
-from training.objectives.masks import Split, lengths, neighbours, split, take
+from training.objectives.masks import lengths, neighbours, split, take
 from training.objectives.observables import jet_observables, observable_names
 from training.objectives.predictor import JetPredictor, Predictor, PredictorConfig, normalise
-from training.objectives.ranks import RunningMoments, global_mean, moments
+from training.objectives.ranks import RunningCovariance, RunningMoments, global_mean, spread_of
 from training.objectives.teacher import TeacherStudent
+from training.objectives.views import Agreement, Views, rows_of
 
 
 class Weights(BaseModel):
@@ -40,10 +49,12 @@ class Weights(BaseModel):
     particle: float = Field(default=1.0, ge=0)
     """Embeddings of the hidden particles."""
     jet: float = Field(default=1.0, ge=0)
-    """Embedding of the whole jet: the aggregated loss."""
+    """The target's embedding of the whole jet."""
+    agreement: float = Field(default=0.0, ge=0)
+    """Agreement of the views of a jet with one another, needs two views at least."""
     observables: float = Field(default=0.0, ge=0)
     """Label-free observables of the whole jet, regressed from the visible particles; also aggregated."""
-    identity: float = Field(default=0.5, ge=0)
+    identity: float = Field(default=0.1, ge=0)
     """Identity and charge of the hidden particles."""
     variance: float = Field(default=1.0, ge=0)
     """Hinge on the standard deviation of each dimension of the layer-normed embeddings (arXiv 2105.04906)."""
@@ -59,9 +70,15 @@ class PJEPAConfig(DropoutConfig):
     contexts of jets of like multiplicity then are of like length, and little of a batch is padding."""
     contiguous: bool = False
     """Hide the neighbours in angle of a random particle instead of particles at random."""
+    views: int = Field(default=1, gt=0)
+    """Views of a jet in a step."""
+    predicted: float = Field(default=1.0, gt=0, le=1)
+    """Share of a batch's jets of which, in their first view, the target's embeddings are predicted: target and
+    predictor together cost about as much as the student does."""
+    augmentations: AugmentationConfig = AugmentationConfig()
     predictor: PredictorConfig = PredictorConfig()
     last_blocks: int = Field(default=3, gt=0)
-    """Targets are the mean of the outputs of this many last blocks."""
+    """Targets are the mean of the layer-normed outputs of this many last blocks."""
     momentum: tuple[float, float] = (0.99, 0.9995)
     """Of the target encoder, at the beginning and at the end."""
     weights: Weights = Weights()
@@ -75,22 +92,23 @@ class PJEPAConfig(DropoutConfig):
         if not all(0 <= m <= 1 for m in self.momentum):
             msg = f"momentum: expected two numbers in [0, 1], got {self.momentum}"
             raise ValueError(msg)
-        if not (self.weights.jet or self.weights.observables):
-            msg = "weights: jet and observables are both 0, nothing would train the jet embedding"
+        if not (self.weights.jet or self.weights.agreement or self.weights.observables):
+            msg = "weights: jet, agreement and observables are all 0, nothing would train the jet embedding"
+            raise ValueError(msg)
+        if self.weights.agreement and self.views < 2:
+            msg = f"views: {self.views}, but weights.agreement is {self.weights.agreement}; at least two can agree"
             raise ValueError(msg)
         return self
 
 
 class Seen(NamedTuple):
-    """What student, target and predictor make of a batch: R visible and M hidden particles, all jets in one row.
+    """What student and predictor make of views: R visible particles of all, M hidden ones of those predicted.
 
     Empty where no loss asks for it.
     """
 
     jet: Tensor
-    """[B, D], the student's jet embeddings."""
-    real: Tensor
-    """bool [B], whether the jet has a particle."""
+    """[V * B, E], the student's jet embeddings."""
     tokens: Tensor
     """[R, D], the student's particle embeddings."""
     token_mask: Tensor
@@ -99,14 +117,10 @@ class Seen(NamedTuple):
     """f32 [M, field], the hidden particles."""
     hidden_mask: Tensor
     """bool [M]."""
+    place: Tensor
+    """int64 [M], which of the B * N particles of the batch each of them is."""
     predicted: Tensor
     """[M, d], the predictor's hidden states."""
-    wanted: Tensor
-    """[M, D], what the target makes of the hidden particles."""
-    target_jet: Tensor
-    """[B, D], the target's jet embeddings."""
-    observed: Tensor
-    """f32 [B, O], observables of the whole jets."""
 
 
 class PJEPA(TeacherStudent[Encoder]):
@@ -122,6 +136,8 @@ class PJEPA(TeacherStudent[Encoder]):
             raise ObjectiveError(msg)
         self.config, self.stored = config, observables
         self.drop = FieldDropout(config, size.fields)
+        self.scales = scales_of(config, size)
+        self.encoder.scale = self.target.scale = self.scales[0]
         self.optional_fields = self.drop.optional_fields
         if weights.particle or weights.identity:
             self.predictor = Predictor(config.predictor, size.dim, len(KINEMATIC_FEATURES))
@@ -131,85 +147,121 @@ class PJEPA(TeacherStudent[Encoder]):
         if weights.identity:
             self.identity = torch.nn.Linear(config.predictor.dim, IDENTITIES)
         if weights.jet:
-            self.jet_predictor = JetPredictor(size.dim, size.dim)
-            self.jet_moments = RunningMoments(size.dim)
+            self.jet_predictor = JetPredictor(size.embedding_dim, size.embedding_dim)
+            self.jet_moments = RunningMoments(size.embedding_dim)
+        if weights.agreement:
+            self.agreement = Agreement(size.embedding_dim)
         if weights.observables:
-            names = observable_names(observables)
-            self.observable_predictor = JetPredictor(size.dim, len(names))
+            names = observable_names(observables, size.fields, scale=size.scale_input)
+            self.observable_predictor = JetPredictor(size.embedding_dim, len(names))
             self.observable_moments = RunningMoments(len(names))
+        if weights.variance or weights.covariance:
+            self.jet_covariance = RunningCovariance(size.embedding_dim)
+            self.token_covariance = RunningCovariance(size.dim)
 
     def forward(self, batch: Batch, progress: float = 0.0) -> dict[str, Tensor]:  # noqa: ARG002
         """Each part of the loss unweighted, and ``loss``, their weighted sum."""
-        masks, kept = self.draw(batch)
+        views = self.draw(batch)
         if self.whole(batch.mask):
-            seen = self.look(batch, masks, kept)
+            seen = self.look(views, torch.arange(len(views.mask), device=views.mask.device), batch.mask)
         else:
-            seen = joined([self.look(*cut(batch, masks, kept, part)) for part in slices(batch.mask)])
-        parts = self.parts(seen)
+            parts = slices(views.mask)
+            looks = [self.look(rows_of(views, rows, n), rows, batch.mask) for rows, n in parts]
+            order = torch.cat([rows for rows, _ in parts]).argsort()
+            seen = joined(looks)
+            seen = seen._replace(jet=seen.jet.index_select(0, order))
+        losses = self.parts(batch, views, seen)
         weights = self.config.weights.model_dump()
-        return parts | {"loss": torch.stack([weights[name] * value for name, value in parts.items()]).sum()}
+        return losses | {"loss": torch.stack([weights[name] * value for name, value in losses.items()]).sum()}
 
     @torch.compiler.disable
     @torch.no_grad()
-    def draw(self, batch: Batch) -> tuple[Split, Tensor]:
-        """This batch's split into visible and hidden particles, and which jets keep their optional fields, [B, 2]."""
-        b, n = batch.mask.shape
-        numbers, ratio = self.uniform(b, n + 2, batch.mask.device)
-        order, dropped = numbers[:, :n], numbers[:, n:]
+    def draw(self, batch: Batch) -> Views:
+        """This batch's views."""
+        (b, n), v = batch.mask.shape, self.config.views
+        sizes = (n, n * PARTICLE_NUMBERS, JET_NUMBERS, len(GROUPS))
+        numbers, ratio = self.uniform(b, v * sum(sizes) + 1, batch.mask.device)
+        shown = self.drop.shown(numbers[:, -1]).repeat(v)
+        each = numbers[:, :-1].unflatten(1, (v, -1)).transpose(0, 1).flatten(0, 1)
+        order, of_particles, of_jets, dropped = each.split(sizes, dim=1)
+        particles, mask = batch.particles.repeat(v, 1, 1), batch.mask.repeat(v, 1)
+        of_particles = of_particles.unflatten(1, (n, PARTICLE_NUMBERS))
+        particles = augment(particles, batch.jets.repeat(v, 1), self.config.augmentations, of_particles, of_jets)
         low, high = self.config.hidden
         if self.config.contiguous:
-            order = neighbours(batch.particles, batch.mask, order)
-        return split(order, batch.mask, low + (high - low) * ratio, self.config.hidden), self.drop.kept(dropped)
+            order = neighbours(particles, mask, order)
+        masks = split(order, mask, low + (high - low) * ratio, self.config.hidden)
+        return Views(particles, mask, masks, self.drop.kept(dropped), shown)
 
-    def look(self, batch: Batch, masks: Split, kept: Tensor) -> Seen:
-        """What the networks make of the jets of ``batch``, as far as a loss of weight above 0 needs it."""
-        weights, none = self.config.weights, batch.jets.new_zeros(0)
-        visible = self.drop(take(batch.particles, masks.context), kept)
-        student = self.encoder(visible, masks.context_mask, batch.jets)
-        hidden, predicted, wanted, target_jet, observed = none, none, none, none, none
-        if weights.particle or weights.jet:
-            with torch.no_grad():
-                target = self.target(batch.particles, batch.mask, batch.jets, self.config.last_blocks)
-            target_jet, wanted = target.jet, take(target.tokens, masks.target).flatten(0, 1)
+    def predicted(self, jets: int) -> int:
+        """How many of a batch's ``jets`` are predicted: the first ones."""
+        return max(1, round(self.config.predicted * jets)) if jets else 0
+
+    def look(self, views: Views, rows: Tensor, mask: Tensor) -> Seen:
+        """What the networks make of ``views``, which are the ``rows`` of all views of a batch of ``mask`` [B, N]."""
+        weights, masks, none = self.config.weights, views.split, views.particles.new_zeros(0)
+        visible = take(views.particles, masks.context)
+        jets = visible_sum(visible, masks.context_mask)
+        student = self.encoder(self.drop(visible, views.kept), masks.context_mask, jets, seen=views.shown)
+        hidden, hidden_mask, predicted, place = none, none, none, none
         if weights.particle or weights.identity:
-            hidden = take(batch.particles, masks.target)
-            hints = self.encoder.preprocess(hidden, masks.target_mask, batch.jets).features[
-                ..., : len(KINEMATIC_FEATURES)
-            ]
-            predicted = self.predictor(student.tokens, masks.context_mask, hints, masks.target_mask).flatten(0, 1)
-            hidden = hidden.flatten(0, 1)
-        if weights.observables:
-            observed = jet_observables(batch.particles, batch.mask, batch.jets, batch.observables, self.stored)
+            chosen = torch.where(rows < self.predicted(len(mask)))[0]
+            index, hidden_mask = masks.target[chosen], masks.target_mask[chosen]
+            hidden = take(views.particles[chosen], index)
+            hints = self.encoder.preprocess(hidden, hidden_mask, jets[chosen]).features[..., : len(KINEMATIC_FEATURES)]
+            predicted = self.predictor(student.tokens[chosen], masks.context_mask[chosen], hints, hidden_mask)
+            place = (rows[chosen] * mask.shape[1]).unsqueeze(1) + index
+            hidden, hidden_mask, predicted = hidden.flatten(0, 1), hidden_mask.flatten(), predicted.flatten(0, 1)
+            place = place.flatten()
         return Seen(
             jet=student.jet,
-            real=batch.mask.any(1),
             tokens=student.tokens.flatten(0, 1),
             token_mask=masks.context_mask.flatten(),
             hidden=hidden,
-            hidden_mask=masks.target_mask.flatten(),
+            hidden_mask=hidden_mask,
+            place=place,
             predicted=predicted,
-            wanted=wanted,
-            target_jet=target_jet,
-            observed=observed,
         )
 
-    def parts(self, seen: Seen) -> dict[str, Tensor]:
+    @torch.no_grad()
+    def wanted(self, batch: Batch, shown: Tensor) -> tuple[Tensor, Tensor]:
+        """The target's embeddings of whole jets: of each jet [B, E], of each particle [B * N, D]."""
+        if self.whole(batch.mask):
+            target = self.target(batch.particles, batch.mask, batch.jets, self.config.last_blocks, shown)
+            return target.jet, target.tokens.flatten(0, 1)
+        parts, n = slices(batch.mask), batch.mask.shape[1]
+        jets, tokens = [], []
+        for rows, length in parts:
+            inputs = batch.particles[rows, :length], batch.mask[rows, :length], batch.jets[rows]
+            target = self.target(*inputs, self.config.last_blocks, shown[rows])
+            jets.append(target.jet)
+            tokens.append(F.pad(target.tokens, (0, 0, 0, n - length)))
+        order = torch.cat([rows for rows, _ in parts]).argsort()
+        return torch.cat(jets).index_select(0, order), torch.cat(tokens).index_select(0, order).flatten(0, 1)
+
+    def parts(self, batch: Batch, views: Views, seen: Seen) -> dict[str, Tensor]:
         """The parts of the loss whose weight is not 0."""
-        weights, losses = self.config.weights, {}
+        weights, losses, v = self.config.weights, {}, self.config.views
+        real, shown = batch.mask.any(1), views.shown[: len(batch)]
+        if weights.particle or weights.jet:
+            first = self.predicted(len(batch))
+            target_jet, target_tokens = self.wanted(head(batch, first), shown[:first])
         if weights.particle:
-            wanted = self.standardised(self.token_moments, seen.wanted, seen.hidden_mask)
+            wanted = self.standardised(self.token_moments, target_tokens[seen.place], seen.hidden_mask)
             error = F.smooth_l1_loss(self.predictor.embedding(seen.predicted).float(), wanted, reduction="none")
             losses["particle"] = global_mean(error.mean(-1), seen.hidden_mask)
         if weights.jet:
-            wanted = self.standardised(self.jet_moments, seen.target_jet, seen.real)
-            error = F.smooth_l1_loss(self.jet_predictor(seen.jet).float(), wanted, reduction="none")
-            losses["jet"] = global_mean(error.mean(-1), seen.real)
+            wanted = self.standardised(self.jet_moments, target_jet, real[:first])
+            error = F.smooth_l1_loss(self.jet_predictor(seen.jet[:first]).float(), wanted, reduction="none")
+            losses["jet"] = global_mean(error.mean(-1), real[:first])
+        if weights.agreement:
+            losses["agreement"] = self.agreement(seen.jet.unflatten(0, (v, len(batch))), real)
         if weights.observables:
-            losses["observables"] = self.observable_loss(seen)
+            losses["observables"] = self.observable_loss(batch, shown, seen.jet)
         if weights.identity:
             losses["identity"] = identity_loss(self.identity(seen.predicted), seen.hidden, seen.hidden_mask)
         if weights.variance or weights.covariance:
-            losses |= self.spread_losses(seen)
+            losses |= self.spread_losses(seen, real.repeat(v))
         return losses
 
     def standardised(self, running: RunningMoments, x: Tensor, weights: Tensor) -> Tensor:
@@ -219,25 +271,37 @@ class PJEPA(TeacherStudent[Encoder]):
             running.update(x, weights)
         return running.standardise(x)
 
-    def observable_loss(self, seen: Seen) -> Tensor:
-        """Smooth L1 of standardised observables, over those that a jet has."""
+    def observable_loss(self, batch: Batch, shown: Tensor, jet: Tensor) -> Tensor:
+        """Smooth L1 of standardised observables of the whole jet, over those that it has, from each view."""
+        size = self.encoder.config
+        observed = jet_observables(
+            batch.particles,
+            batch.mask,
+            batch.jets,
+            batch.observables,
+            self.stored,
+            size.fields,
+            shown if size.scale_input else None,
+        )
         if self.training:
-            self.observable_moments.update(seen.observed, seen.real)
-        wanted = self.observable_moments.standardise(seen.observed)
+            self.observable_moments.update(observed, batch.mask.any(1))
+        wanted = self.observable_moments.standardise(observed)
         present = wanted.isfinite()
-        wanted = torch.where(present, wanted, 0.0).clamp(-5, 5)
-        error = F.smooth_l1_loss(self.observable_predictor(seen.jet).float(), wanted, reduction="none")
-        return global_mean(error, present)
+        wanted = torch.where(present, wanted, 0.0).clamp(-5, 5).repeat(self.config.views, 1)
+        error = F.smooth_l1_loss(self.observable_predictor(jet).float(), wanted, reduction="none")
+        return global_mean(error, present.repeat(self.config.views, 1))
 
-    def spread_losses(self, seen: Seen) -> dict[str, Tensor]:
+    def spread_losses(self, seen: Seen, real: Tensor) -> dict[str, Tensor]:
         """Variance hinge and covariance of the student's jet and particle embeddings, half each."""
-        variance, covariance = [], []
-        for x, weights in ((seen.jet, seen.real), (seen.tokens, seen.token_mask)):
-            _, _, matrix = moments(normalise(x), weights)
-            diagonal = matrix.diagonal()
-            variance.append(F.relu(1 - (diagonal.clamp(min=0) + 1e-4).sqrt()).mean())
-            covariance.append((matrix.square().sum() - diagonal.square().sum()) / len(diagonal))
-        losses = {"variance": torch.stack(variance).mean(), "covariance": torch.stack(covariance).mean()}
+        spreads = [
+            spread_of(running(normalise(x), weights))
+            for running, x, weights in (
+                (self.jet_covariance, seen.jet, real),
+                (self.token_covariance, seen.tokens, seen.token_mask),
+            )
+        ]
+        variance, covariance = (torch.stack(values).mean() for values in zip(*spreads, strict=True))
+        losses = {"variance": variance, "covariance": covariance}
         return {name: loss for name, loss in losses.items() if getattr(self.config.weights, name)}
 
     @torch.no_grad()
@@ -258,28 +322,19 @@ class PJEPA(TeacherStudent[Encoder]):
         """Operations for one jet of ``n`` particles; a slice has no padding between what is visible and hidden."""
         weights, share = self.config.weights, self.config.hidden
         visible, hidden = lengths(n, share) if whole else (n - sum(share) / 2 * n, sum(share) / 2 * n)
-        total = 6 * encoder_macs(self.encoder.config, visible)
+        total = 6 * self.config.views * encoder_macs(self.encoder.config, visible)
         if weights.particle or weights.jet:
-            total += 2 * encoder_macs(self.encoder.config, n)
+            total += 2 * self.config.predicted * encoder_macs(self.encoder.config, n)
         if weights.particle or weights.identity:
             size, dim = self.config.predictor, self.encoder.config.dim
             ends = (visible + hidden) * dim * size.dim
-            total += 6 * (size.blocks * block_macs(visible + hidden, size.dim) + ends)
+            total += 6 * self.config.predicted * (size.blocks * block_macs(visible + hidden, size.dim) + ends)
         return total
 
 
-def cut(batch: Batch, masks: Split, kept: Tensor, part: Slice) -> tuple[Batch, Split, Tensor]:
-    """The jets of a slice, every side no longer than its longest."""
-    rows, n = part
-    seen, hidden = (int(mask[rows].sum(1).max().clamp(min=1)) for mask in (masks.context_mask, masks.target_mask))
-    stored = None if batch.observables is None else batch.observables[rows]
-    jets = Batch(
-        particles=batch.particles[rows, :n], mask=batch.mask[rows, :n], jets=batch.jets[rows], observables=stored
-    )
-    # Places of padding may lie beyond the cut.
-    context = masks.context[rows, :seen].clamp(max=n - 1), masks.context_mask[rows, :seen]
-    target = masks.target[rows, :hidden].clamp(max=n - 1), masks.target_mask[rows, :hidden]
-    return jets, Split(*context, *target), kept[rows]
+def head(batch: Batch, jets: int) -> Batch:
+    """The first ``jets`` of a batch, without labels and observables."""
+    return Batch(particles=batch.particles[:jets], mask=batch.mask[:jets], jets=batch.jets[:jets])
 
 
 def joined(seen: Sequence[Seen]) -> Seen:

@@ -33,6 +33,8 @@ class Predictor(nn.Module):
 
     Parameters
     ----------
+    config
+        Its size.
     width
         Size D of the encoder's tokens.
     hint
@@ -53,10 +55,23 @@ class Predictor(nn.Module):
         damp_residuals(self.blocks)
 
     def forward(self, context: Tensor, context_mask: Tensor, hints: Tensor, target_mask: Tensor) -> Tensor:
-        """Hidden states [B, M, d] of the targets.
+        """Hidden states of the targets, which :attr:`embedding` turns into predicted embeddings [B, M, D].
 
-        From context tokens [B, K, D], hints [B, M, F] and the masks bool [B, K], [B, M]; :attr:`embedding` turns them
-        into predicted embeddings [B, M, D].
+        Parameters
+        ----------
+        context
+            Tokens that are seen, [B, K, D].
+        context_mask
+            bool [B, K].
+        hints
+            What is told of the hidden ones, [B, M, F].
+        target_mask
+            bool [B, M].
+
+        Returns
+        -------
+        Tensor
+            [B, M, d].
         """
         known = self.context(context)
         asked = (self.hint(hints) + self.mask_token).to(known.dtype)
@@ -68,7 +83,15 @@ class Predictor(nn.Module):
 
 
 class JetPredictor(nn.Module):
-    """MLP from the context's jet embedding [B, D] to ``outputs`` numbers about the whole jet."""
+    """MLP from the jet embedding of the context to numbers about the whole jet.
+
+    Parameters
+    ----------
+    width
+        Size D of the embedding.
+    outputs
+        How many numbers.
+    """
 
     def __init__(self, width: int, outputs: int) -> None:
         super().__init__()
@@ -76,11 +99,33 @@ class JetPredictor(nn.Module):
         initialise(self)
 
     def forward(self, jet: Tensor) -> Tensor:
-        """[B, D] to [B, outputs]."""
+        """Predict.
+
+        Parameters
+        ----------
+        jet
+            [B, D].
+
+        Returns
+        -------
+        Tensor
+            [B, outputs].
+        """
         return self.layers(jet)
 
 
 def normalise(x: Tensor) -> Tensor:
-    """Layer norm over the last axis without affine, in fp32."""
+    """Layer norm over the last axis without affine, in fp32.
+
+    Parameters
+    ----------
+    x
+        [..., D].
+
+    Returns
+    -------
+    Tensor
+        float32 [..., D].
+    """
     with torch.autocast(x.device.type, enabled=False):
         return F.layer_norm(x.float(), x.shape[-1:])

@@ -110,3 +110,47 @@ class RunningMoments(torch.nn.Module):
         """(x - mean) / deviation, with deviations below 1e-3 taken as 1e-3."""
         mean, deviation = self.deviation()
         return (x.float() - mean) / deviation.clamp(min=1e-3)
+
+
+class RunningCovariance(torch.nn.Module):
+    """Covariance of rows over about the last 1 / (1 - momentum) global batches, with the gradient of the newest.
+
+    A loss on the spread of one batch sees too few jets, all of like multiplicity where batches are bucketed. Here its
+    value is that of many batches, while its gradient reaches the rows of this one, taken about the running mean.
+    """
+
+    def __init__(self, dim: int, momentum: float = 0.95) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer("weight", torch.zeros(()))
+        self.register_buffer("first", torch.zeros(dim))
+        self.register_buffer("second", torch.zeros(dim, dim))
+        self.weight: Tensor
+        self.first: Tensor
+        self.second: Tensor
+
+    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
+        """Covariance f32 [D, D] of the rows of ``x`` [..., D] with ``weights`` [...]; in training it takes them in."""
+        _, mean, covariance = moments(x, weights)
+        second = covariance + torch.outer(mean, mean)
+        if self.training:
+            with torch.no_grad():
+                for sums, new in (
+                    (self.weight, torch.ones_like(self.weight)),
+                    (self.first, mean),
+                    (self.second, second),
+                ):
+                    sums.lerp_(new, 1 - self.momentum)
+        if not self.training and not bool(self.weight):
+            return covariance
+        about = self.first / self.weight
+        centred = second - torch.outer(mean, about) - torch.outer(about, mean)
+        value = self.second / self.weight - torch.outer(about, about)
+        return value.detach() + centred - centred.detach()
+
+
+def spread_of(covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Hinge on the standard deviations, and mean squared covariance of different dimensions (arXiv 2105.04906)."""
+    diagonal = covariance.diagonal()
+    hinge = torch.relu(1 - (diagonal.clamp(min=0) + 1e-4).sqrt()).mean()
+    return hinge, (covariance.square().sum() - diagonal.square().sum()) / len(diagonal)

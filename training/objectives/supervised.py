@@ -10,13 +10,13 @@ from pydantic import Field
 from torch import Tensor
 
 from training.data.batch import Batch
-from training.models.encoder import Encoder
+from training.models.encoder import Encoded, Encoder
 from training.models.encoders import AnyEncoder
 from training.models.flops import encoder_macs
 from training.models.heads import HeadName, build_head
 from training.models.slices import slices
 from training.objectives.base import Objective, ObjectiveError
-from training.objectives.dropout import DropoutConfig, FieldDropout
+from training.objectives.dropout import DropoutConfig, FieldDropout, scales_of
 from training.objectives.ranks import global_mean
 
 
@@ -25,12 +25,12 @@ class SupervisedConfig(DropoutConfig):
 
     head: HeadName = "linear"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    drop_scale: float = Field(default=0.0, ge=0, le=1)
+    """As in every objective, but tagging wants the scale: by default it is always seen."""
 
 
 class Supervised(Objective):
     """Cross-entropy of any number of classes."""
-
-    needs_labels = True
 
     def __init__(self, encoder: AnyEncoder, config: SupervisedConfig, class_names: tuple[str, ...]) -> None:
         super().__init__()
@@ -41,23 +41,44 @@ class Supervised(Objective):
         size = encoder.config
         self.drop = FieldDropout(config, size.fields)
         self.optional_fields = self.drop.optional_fields
-        self.head = build_head(config.head, dim=size.dim, classes=len(class_names), heads=size.heads)
+        self.head = build_head(config.head, size, len(class_names))
+        self.scales = scales_of(config, size)
+        encoder.scale = self.scales[0]
 
-    def logits(self, batch: Batch) -> Tensor:
-        """Logits f32 [B, class]."""
+    def logits(self, batch: Batch, shown: Tensor | None = None) -> Tensor:
+        """Logits f32 [B, class]; ``shown`` bool [B], which jets show their scale, by default as the encoder does."""
         if self.whole(batch.mask):
-            return self.head(self.encoder(batch.particles, batch.mask, batch.jets)).float()
+            return self.head(self.encoded(batch.particles, batch.mask, batch.jets, shown)).float()
         parts = slices(batch.mask)
-        inputs = [(batch.particles[rows, :n], batch.mask[rows, :n], batch.jets[rows]) for rows, n in parts]
-        logits = torch.cat([self.head(self.encoder(*values)) for values in inputs])
-        return logits.index_select(0, torch.cat([rows for rows, _ in parts]).argsort()).float()
+        logits = [
+            self.head(
+                self.encoded(
+                    batch.particles[rows, :n],
+                    batch.mask[rows, :n],
+                    batch.jets[rows],
+                    None if shown is None else shown[rows],
+                )
+            )
+            for rows, n in parts
+        ]
+        order = torch.cat([rows for rows, _ in parts]).argsort()
+        return torch.cat(logits).index_select(0, order).float()
+
+    def encoded(self, particles: Tensor, mask: Tensor, jets: Tensor, shown: Tensor | None) -> Encoded:
+        """What the encoder makes of jets."""
+        if shown is None or not isinstance(self.encoder, Encoder):
+            return self.encoder(particles, mask, jets)
+        return self.encoder(particles, mask, jets, seen=shown)
 
     def forward(self, batch: Batch, progress: float = 0.0) -> dict[str, Tensor]:  # noqa: ARG002
         """Cross-entropy and accuracy."""
         if batch.labels is None:
             msg = "supervised: the batch has no labels; use data with labels or an objective without"
             raise ObjectiveError(msg)
-        logits = self.logits(self.without_dropped(batch))
+        shown = None
+        if self.training and len(self.scales) > 1:
+            shown = self.drop.shown(torch.rand(len(batch), device=batch.mask.device))
+        logits = self.logits(self.without_dropped(batch), shown)
         error = F.cross_entropy(logits, batch.labels, label_smoothing=self.config.label_smoothing, reduction="none")
         every = torch.ones_like(error)
         accuracy = global_mean((logits.argmax(1) == batch.labels).float(), every)

@@ -24,6 +24,8 @@ class TeacherStudent(Objective, Generic[E]):
 
     Parameters
     ----------
+    encoder
+        In training.
     momentum
         Of the target, at the beginning and at the end of training.
     last_blocks
@@ -43,21 +45,59 @@ class TeacherStudent(Objective, Generic[E]):
         self.seen = 0
 
     def get_extra_state(self) -> Tensor:
-        """Number of batches seen, of which the masks are a function."""
+        """Number of batches seen, of which the masks are a function.
+
+        Returns
+        -------
+        Tensor
+            A scalar.
+        """
         return torch.tensor(self.seen)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Go on with the masks of a checkpoint."""
+        """Go on with the masks of a checkpoint.
+
+        Parameters
+        ----------
+        state
+            What :meth:`get_extra_state` gave.
+        """
         self.seen = int(state)
 
     def train(self, mode: bool = True) -> Self:
-        """As usual, except that the target never drops anything."""
+        """As usual, except that the target never drops anything.
+
+        Parameters
+        ----------
+        mode
+            Whether to train.
+
+        Returns
+        -------
+        TeacherStudent
+            Itself.
+        """
         super().train(mode)
         self.target.eval()
         return self
 
     def uniform(self, jets: int, numbers: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Numbers in [0, 1) for the masks of the next batch: f32 [jets, numbers], and one f32 [] for all of them."""
+        """Numbers in [0, 1) for the masks of the next batch.
+
+        Parameters
+        ----------
+        jets
+            Jets of the batch.
+        numbers
+            How many for each.
+        device
+            Where the result is.
+
+        Returns
+        -------
+        tuple of Tensor
+            float32 [jets, numbers], and one float32 [] for all jets.
+        """
         rank, world_size = world()
         # Outside training always the same masks, so that two evaluations agree.
         step = self.seen if self.training else -1
@@ -65,18 +105,44 @@ class TeacherStudent(Objective, Generic[E]):
         return draws((jets, numbers), seed=self.seed, step=step, rank=rank, world_size=world_size, device=device)
 
     def after_step(self, progress: float) -> dict[str, float]:
-        """Move the target."""
+        """Move the target.
+
+        Parameters
+        ----------
+        progress
+            Part of the training that is over.
+
+        Returns
+        -------
+        dict
+            ``ema``, the momentum.
+        """
         momentum = momentum_at(progress, self.momentum)
         update_target(self.target, self.encoder, momentum)
         return {"ema": momentum}
 
     def exported(self) -> E:
-        """The target encoder."""
+        """The target encoder.
+
+        Returns
+        -------
+        Encoder or SubjetEncoder
+        """
         return self.target
 
     @torch.no_grad()
     def monitors(self, batch: Batch) -> dict[str, float]:
-        """Spread of the target's embeddings, and how far teacher and student agree on whole jets."""
+        """Spread of the target's embeddings, and how far teacher and student agree on whole jets.
+
+        Parameters
+        ----------
+        batch
+            Jets.
+
+        Returns
+        -------
+        dict
+        """
         inputs = (batch.particles, batch.mask, batch.jets)
         teacher, student = self.target(*inputs).jet.float(), self.encoder(*inputs).jet.float()
         return spread(self.target, batch) | {

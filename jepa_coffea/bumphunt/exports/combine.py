@@ -5,23 +5,42 @@ from __future__ import annotations
 from pathlib import Path
 
 import hist
+import numpy as np
 import uproot
 
-from jepa_coffea.bumphunt.likelihood import Array
-from jepa_coffea.bumphunt.window_model import TemplateModel
+from jepa_coffea.bumphunt.calibrated import UNCALIBRATED
+from jepa_coffea.bumphunt.exports.workspace import largest_strength
+from jepa_coffea.bumphunt.newton import Array
+from jepa_coffea.bumphunt.window_model import FLOOR, WindowModel
+from jepa_coffea.files import replacing, write_text
 
 
-def write_combine(folder: str | Path, model: TemplateModel) -> tuple[Path, Path]:
-    """Write ``<name>.root`` and ``<name>.txt``; returns both paths.
+def write_combine(folder: str | Path, model: WindowModel) -> tuple[Path, Path]:
+    """Write ``<name>.root`` and ``<name>.txt``.
 
-    The card has one ``shape`` systematic per eigenvector of the fit's covariance. Combine's signal strength ``r`` is
-    the model's ``mu``. ``autoMCStats`` is off: the templates are functions, not samples.
+    The card has one ``shape`` systematic per nuisance of the background and of the signal's shape, and one ``lnN`` per
+    uncertainty of the signal's yield. Combine's signal strength ``r`` is the model's ``mu``; the first lines of the
+    card say whether the significance is calibrated, and the range of ``r`` that its limit fits into.
+    ``autoMCStats`` is off: the templates are functions, not samples.
+
+    Parameters
+    ----------
+    folder
+        Where to write.
+    model
+        The window.
+
+    Returns
+    -------
+    histograms
+        Path of the ROOT file.
+    card
+        Path of the datacard.
     """
     target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
     histograms, card = target / f"{model.name}.root", target / f"{model.name}.txt"
-    shifts = [f"{model.name}_fit_{index}" for index in range(len(model.up))]
-    with uproot.recreate(histograms) as file:
+    shifts = [f"{model.name}_{nuisance}" for nuisance in model.nuisances]
+    with replacing(histograms) as temporary, uproot.recreate(temporary) as file:
         for process, values in (
             ("data_obs", model.observed),
             ("signal", model.signal),
@@ -31,10 +50,21 @@ def write_combine(folder: str | Path, model: TemplateModel) -> tuple[Path, Path]
         for shift, up, down in zip(shifts, model.up, model.down, strict=True):
             file[f"{model.name}/background_{shift}Up"] = _histogram(up, model.edges)
             file[f"{model.name}/background_{shift}Down"] = _histogram(down, model.edges)
+        floor = FLOOR * float(model.signal.sum())
+        for name, change in model.signal_shifts.items():
+            for side, sign in (("Up", 1), ("Down", -1)):
+                values = np.maximum(model.signal + sign * change, floor)
+                file[f"{model.name}/signal_{name}{side}"] = _histogram(values, model.edges)
+    largest = largest_strength(model)
+    note = UNCALIBRATED if model.calibration is None else model.calibration.sentence
+    kmax = len(shifts) + len(model.signal_rates) + len(model.signal_shifts)
     lines = [
+        f"# {note}",
+        f"# r is the number of times {model.signal.sum():.6g} signal events; its limit lies below {largest:.6g}:",
+        f"# combine -M AsymptoticLimits {card.name} --rMin 0 --rMax {largest:.6g}",
         "imax 1  number of channels",
         "jmax 1  number of backgrounds",
-        f"kmax {len(shifts)}  number of nuisance parameters",
+        f"kmax {kmax}  number of nuisance parameters",
         "-" * 80,
         f"shapes * * {histograms.name} $CHANNEL/$PROCESS $CHANNEL/$PROCESS_$SYSTEMATIC",
         "-" * 80,
@@ -47,8 +77,10 @@ def write_combine(folder: str | Path, model: TemplateModel) -> tuple[Path, Path]
         f"rate         {model.signal.sum():.12g} {model.background.sum():.12g}",
         "-" * 80,
         *(f"{shift} shape - 1" for shift in shifts),
+        *(f"{name} shape 1 -" for name in model.signal_shifts),
+        *(f"{name} lnN {1 + relative:.6g} -" for name, relative in model.signal_rates.items()),
     ]
-    card.write_text("\n".join(lines) + "\n")
+    write_text(card, "\n".join(lines) + "\n")
     return histograms, card
 
 

@@ -12,39 +12,56 @@ import numpy.typing as npt
 import yaml
 
 from jepa_coffea.errors import HistogramError
+from jepa_coffea.files import write_text
 
 
 @dataclass(frozen=True, eq=False)
-class Column:
+class HEPDataColumn:
     """One column of a table."""
 
     name: str
     values: npt.ArrayLike
-    """[row], or [row, 2] for the bins of an independent variable."""
+    """[row], or [row, 2] for the bins of an independent variable; or [row] text."""
     units: str = ""
     errors: Mapping[str, npt.ArrayLike] = field(default_factory=dict)
-    """Label -> [row] symmetric errors."""
+    """Label -> [row] symmetric errors, or [row, 2] errors downwards and upwards, both positive."""
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class HEPDataTable:
     """A table of a submission."""
 
     name: str
     description: str
-    independent: Sequence[Column]
-    dependent: Sequence[Column]
+    independent: Sequence[HEPDataColumn]
+    dependent: Sequence[HEPDataColumn]
     location: str = ""
     """Where to find it in the publication, for instance the number of a figure."""
 
 
-def write_hepdata(folder: str | Path, tables: Sequence[Table], comment: str = "") -> Path:
-    """Write ``submission.yaml`` and a data file per table into ``folder``; returns the path of the former.
+def write_hepdata(folder: str | Path, tables: Sequence[HEPDataTable], comment: str = "") -> Path:
+    """Write ``submission.yaml`` and a data file per table.
 
-    Raises HistogramError when the columns of a table differ in length.
+    Parameters
+    ----------
+    folder
+        Where to write.
+    tables
+        The tables, in order.
+    comment
+        On the whole submission.
+
+    Returns
+    -------
+    Path
+        Of ``submission.yaml``.
+
+    Raises
+    ------
+    HistogramError
+        When the columns of a table differ in length.
     """
     target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
     documents: list[dict[str, Any]] = [{"comment": comment or "Results of a bump hunt", "record_ids": []}]
     for index, table in enumerate(tables):
         lengths = {len(np.asarray(column.values)) for column in (*table.independent, *table.dependent)}
@@ -56,7 +73,7 @@ def write_hepdata(folder: str | Path, tables: Sequence[Table], comment: str = ""
             "independent_variables": [_column(column) for column in table.independent],
             "dependent_variables": [_column(column) for column in table.dependent],
         }
-        (target / file).write_text(yaml.safe_dump(body, sort_keys=False))
+        write_text(target / file, yaml.safe_dump(body, sort_keys=False))
         documents.append(
             {
                 "name": table.name,
@@ -67,21 +84,31 @@ def write_hepdata(folder: str | Path, tables: Sequence[Table], comment: str = ""
             }
         )
     path = target / "submission.yaml"
-    path.write_text(yaml.safe_dump_all(documents, sort_keys=False))
+    write_text(path, yaml.safe_dump_all(documents, sort_keys=False))
     return path
 
 
-def _column(column: Column) -> dict[str, Any]:
+def _column(column: HEPDataColumn) -> dict[str, Any]:
     header = {"name": column.name} | ({"units": column.units} if column.units else {})
-    values = np.asarray(column.values, dtype=float)
+    values = np.asarray(column.values)
     errors = {label: np.asarray(array, dtype=float) for label, array in column.errors.items()}
     entries: list[dict[str, Any]] = []
     for row, value in enumerate(values):
         if values.ndim == 2:
             entries.append({"low": float(value[0]), "high": float(value[1])})
             continue
-        entry: dict[str, Any] = {"value": float(value)}
+        if values.dtype.kind not in "biuf":
+            entries.append({"value": str(value)})
+            continue
+        # "-" is HEPData's word for a number that is missing.
+        entry: dict[str, Any] = {"value": float(value) if np.isfinite(value) else "-"}
         if errors:
-            entry["errors"] = [{"symerror": float(array[row]), "label": label} for label, array in errors.items()]
+            entry["errors"] = [_error(label, array[row]) for label, array in errors.items()]
         entries.append(entry)
     return {"header": header, "values": entries}
+
+
+def _error(label: str, size: npt.NDArray[np.float64]) -> dict[str, Any]:
+    if np.ndim(size) == 0:
+        return {"symerror": float(size), "label": label}
+    return {"asymerror": {"minus": -float(size[0]), "plus": float(size[1])}, "label": label}

@@ -11,16 +11,34 @@ import uhi.io.json
 import uproot
 
 from jepa_coffea.errors import HistogramError
+from jepa_coffea.files import replacing, write_text
 
 
 def write_hists(path: str | Path, histograms: Mapping[str, hist.Hist]) -> Path:
-    """Write named histograms; the ending chooses: ``.json`` keeps everything, ``.root`` one to three plain axes."""
+    """Write named histograms.
+
+    Parameters
+    ----------
+    path
+        The ending chooses: ``.json`` keeps everything, ``.root`` one to three plain axes.
+    histograms
+        By name.
+
+    Returns
+    -------
+    Path
+        Where they are.
+
+    Raises
+    ------
+    HistogramError
+        For another ending.
+    """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     if target.suffix == ".json":
-        target.write_text(json.dumps(dict(histograms), default=uhi.io.json.default) + "\n")
+        write_text(target, json.dumps(dict(histograms), default=uhi.io.json.default) + "\n")
     elif target.suffix == ".root":
-        with uproot.recreate(target) as file:
+        with replacing(target) as temporary, uproot.recreate(temporary) as file:
             for name, histogram in histograms.items():
                 file[name] = histogram
     else:
@@ -30,7 +48,22 @@ def write_hists(path: str | Path, histograms: Mapping[str, hist.Hist]) -> Path:
 
 
 def read_hists(path: str | Path) -> dict[str, hist.Hist]:
-    """Inverse of :func:`write_hists`."""
+    """Read what :func:`write_hists` wrote.
+
+    Parameters
+    ----------
+    path
+        A ``.json`` or ``.root`` file.
+
+    Returns
+    -------
+    dict of str to hist.Hist
+
+    Raises
+    ------
+    HistogramError
+        For another ending.
+    """
     source = Path(path)
     if source.suffix == ".json":
         document = json.loads(source.read_text(), object_hook=uhi.io.json.object_hook)

@@ -1,4 +1,4 @@
-"""pyhf workspaces: HistFactory JSON with one ``histosys`` per eigenvector of the fit's covariance."""
+"""pyhf workspaces: HistFactory JSON with one ``histosys`` per nuisance of a window model."""
 
 from __future__ import annotations
 
@@ -7,102 +7,167 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyhf
 
-from jepa_coffea.bumphunt.significance import z_value
-from jepa_coffea.bumphunt.window_model import TemplateModel
+from jepa_coffea.bumphunt.calibrated import UNCALIBRATED
+from jepa_coffea.bumphunt.significance import Constraint
+from jepa_coffea.bumphunt.window_model import FLOOR, WindowModel
 from jepa_coffea.errors import FitError, HistogramError
+from jepa_coffea.files import write_text
 
 POI = "mu"
 
 
-def workspace(model: TemplateModel, constraint: Literal["gaussian", "poisson"] = "gaussian") -> dict[str, Any]:
+def workspace(model: WindowModel, constraint: Constraint = "gaussian") -> dict[str, Any]:
     """The model as a HistFactory JSON document (schema 1.0.0), checked against pyhf's schema.
 
-    constraint: ``"gaussian"`` writes one histosys per eigenvector. ``"poisson"``, for one bin only, writes one
-    shapesys, whose significance is that of ``counting_significance`` with the constraint of that name.
+    Parameters
+    ----------
+    model
+        The window.
+    constraint
+        ``"gaussian"`` writes one histosys per nuisance. ``"poisson"``, for one bin only, writes one shapesys, whose
+        significance is that of ``counting_significance`` with the constraint of that name.
+
+    Returns
+    -------
+    dict
+        The first measurement, ``bump``, is the one to use. The name of the second is a sentence on the calibration of
+        the significance: the schema has no other place for it.
+
+    Raises
+    ------
+    HistogramError
+        For a Poisson constraint on several bins.
     """
     if constraint == "poisson" and len(model.background) > 1:
         msg = f"a Poisson constraint describes one bin; {model.name} has {len(model.background)} correlated ones"
         raise HistogramError(msg)
-    sigma = np.sqrt((((model.up - model.down) / 2) ** 2).sum(axis=0))
-    shapesys = {"name": f"{model.name}_fit", "type": "shapesys", "data": sigma.tolist()}
-    histosys = [
+    background: list[dict[str, Any]] = [
         {
-            "name": f"{model.name}_fit_{index}",
+            "name": f"{model.name}_{nuisance}",
             "type": "histosys",
             "data": {"hi_data": up.tolist(), "lo_data": down.tolist()},
         }
-        for index, (up, down) in enumerate(zip(model.up, model.down, strict=True))
+        for nuisance, up, down in zip(model.nuisances, model.up, model.down, strict=True)
     ]
+    if constraint == "poisson":
+        background = [{"name": f"{model.name}_fit", "type": "shapesys", "data": model.sigma.tolist()}]
+    signal: list[dict[str, Any]] = [{"name": POI, "type": "normfactor", "data": None}]
+    for name, relative in model.signal_rates.items():
+        signal.append({"name": name, "type": "normsys", "data": {"hi": 1 + relative, "lo": 1 / (1 + relative)}})
+    for name, shift in model.signal_shifts.items():
+        high, low = (np.maximum(model.signal + sign * shift, FLOOR * model.signal.sum()) for sign in (1, -1))
+        signal.append({"name": name, "type": "histosys", "data": {"hi_data": high.tolist(), "lo_data": low.tolist()}})
     samples = [
-        {
-            "name": "signal",
-            "data": model.signal.tolist(),
-            "modifiers": [{"name": POI, "type": "normfactor", "data": None}],
-        },
-        {
-            "name": "background",
-            "data": model.background.tolist(),
-            "modifiers": histosys if constraint == "gaussian" else [shapesys],
-        },
+        {"name": "signal", "data": model.signal.tolist(), "modifiers": signal},
+        {"name": "background", "data": model.background.tolist(), "modifiers": background},
     ]
-    parameter = {"name": POI, "bounds": [[0.0, _largest(model)]], "inits": [_largest(model) / 10]}
+    largest = largest_strength(model)
+    config = {"poi": POI, "parameters": [{"name": POI, "bounds": [[0.0, largest]], "inits": [largest / 10]}]}
+    note = UNCALIBRATED if model.calibration is None else model.calibration.sentence
     document = {
         "channels": [{"name": model.name, "samples": samples}],
         "observations": [{"name": model.name, "data": model.observed.tolist()}],
-        "measurements": [{"name": "bump", "config": {"poi": POI, "parameters": [parameter]}}],
+        "measurements": [{"name": "bump", "config": config}, {"name": note, "config": config}],
         "version": "1.0.0",
     }
-    pyhf.schema.validate(document, "workspace.json")
+    with _quiet():
+        pyhf.schema.validate(document, "workspace.json")
     return document
 
 
-def _largest(model: TemplateModel) -> float:
-    """A signal strength far above anything the data allow: all events and ten times their fluctuation."""
+def largest_strength(model: WindowModel) -> float:
+    """A signal strength above anything that the data allow, and not far above.
+
+    Parameters
+    ----------
+    model
+        The window.
+
+    Returns
+    -------
+    float
+        The excess and ten standard deviations of the bins that hold the signal; at least ten events.
+    """
     inside = model.signal > 0.01 * model.signal.max()
-    events = max(float(model.observed[inside].sum()), float(model.background[inside].sum()), 1.0)
-    return float(2 * (events + 10 * np.sqrt(events)) / model.signal.sum())
+    observed, background = float(model.observed[inside].sum()), float(model.background[inside].sum())
+    sigma = float(np.sqrt(max(observed, background, 1.0) + (model.shifts[:, inside].sum(axis=1) ** 2).sum()))
+    return float(max(max(observed - background, 0.0) + 10 * sigma, 10.0) / model.signal[inside].sum())
 
 
-def write_workspace(
-    path: str | Path, model: TemplateModel, constraint: Literal["gaussian", "poisson"] = "gaussian"
-) -> Path:
-    """Write the workspace as JSON; ``pyhf cls`` and ``pyhf fit`` read it."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(workspace(model, constraint), indent=1) + "\n")
-    return target
+def write_workspace(path: str | Path, model: WindowModel, constraint: Constraint = "gaussian") -> Path:
+    """Write the workspace as JSON; ``pyhf cls`` and ``pyhf fit`` read it.
+
+    Parameters
+    ----------
+    path
+        The file.
+    model
+        The window.
+    constraint
+        See :func:`workspace`.
+
+    Returns
+    -------
+    Path
+        Where it is.
+    """
+    write_text(Path(path), json.dumps(workspace(model, constraint), indent=1) + "\n")
+    return Path(path)
+
+
+def pyhf_significance(document: dict[str, Any]) -> float:
+    """Discovery significance (asymptotic q0) that pyhf finds in a workspace, with Minuit as its minimiser.
+
+    Parameters
+    ----------
+    document
+        A workspace; its first measurement is used.
+
+    Returns
+    -------
+    float
+        0 for a deficit.
+
+    Raises
+    ------
+    FitError
+        When the minimiser fails.
+    """
+    with _pyhf_with_minuit():
+        space = pyhf.Workspace(document)
+        model = space.model(measurement_name=document["measurements"][0]["name"])
+        data = space.data(model)
+        try:
+            best, least = pyhf.infer.mle.fit(data, model, return_fitted_val=True)
+            none = pyhf.infer.mle.fixed_poi_fit(0.0, data, model, return_fitted_val=True)[1]
+        except pyhf.exceptions.FailedMinimization as error:
+            msg = f"pyhf could not fit the workspace {[c['name'] for c in document['channels']]}: {error}"
+            raise FitError(msg) from error
+    excess = max(float(none) - float(least), 0.0) if float(best[model.config.poi_index]) > 0 else 0.0
+    return float(np.sqrt(excess))
 
 
 @contextmanager
-def numpy_backend() -> Iterator[None]:
-    """pyhf with numpy and a tight SLSQP, whatever the caller uses; put back afterwards."""
+def _pyhf_with_minuit() -> Iterator[None]:
+    """pyhf with numpy and Minuit, whatever the caller uses; put back afterwards."""
     tensors, optimiser = pyhf.get_backend()
-    pyhf.set_backend("numpy", pyhf.optimize.scipy_optimizer(tolerance=1e-10))
+    # SLSQP, pyhf's default, stops early where the likelihood is a large number: with millions of events.
+    pyhf.set_backend("numpy", pyhf.optimize.minuit_optimizer(strategy=1, tolerance=1e-4, maxiter=100000))
     try:
-        with warnings.catch_warnings():
-            # Trial steps of the minimiser into negative expectations, and jsonschema's own deprecations.
-            warnings.simplefilter("ignore")
+        with _quiet():
             yield
     finally:
         pyhf.set_backend(tensors, optimiser)
 
 
-def pyhf_significance(document: dict[str, Any]) -> float:
-    """Discovery significance (asymptotic q0) that pyhf finds in a workspace; 0 for a deficit.
-
-    Raises FitError when pyhf's minimiser fails.
-    """
-    with numpy_backend():
-        space = pyhf.Workspace(document)
-        model = space.model()
-        try:
-            p0 = pyhf.infer.hypotest(0.0, space.data(model), model, test_stat="q0")
-        except pyhf.exceptions.FailedMinimization as error:
-            msg = f"pyhf could not fit the workspace {[c['name'] for c in document['channels']]}: {error}"
-            raise FitError(msg) from error
-    return float(z_value(float(p0)))
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without warnings of trial steps into negative expectations, and of jsonschema about itself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -15,7 +15,7 @@ from jepa_coffea.constituents.columns import Columns, counts_of, flat
 from jepa_coffea.constituents.identity import flags
 from jepa_coffea.constituents.kinematics import cartesian
 from jepa_coffea.constituents.layout import register
-from jepa_coffea.constituents.nesting import nest_like, record
+from jepa_coffea.constituents.ragged import Nesting, Ragged
 from jepa_coffea.constituents.record import DISPLACEMENT, FIELDS, IDENTITY, KINEMATICS, LayoutError
 
 NUMBER = 0xFFFFFF
@@ -61,32 +61,35 @@ SOURCES = (
     Source("EFlowNeutralHadron", TOWER_LIKE, _always(130), tracks=False),
     Source("Track", TRACK_LIKE, _stored, tracks=True),
     Source("Tower", TOWER_LIKE, _towers, tracks=False),
+    Source("Particle", TRACK_LIKE, _stored, tracks=False),
 )
-"""Where a reference is looked for, in this order; energy flow, particle flow with PUPPI, and their raw ingredients."""
+"""Where a reference is looked for, in this order; energy flow, particle flow with PUPPI, their raw
+ingredients, and generated particles (of ``GenJet``)."""
 
 
-def delphes_jets(columns: Columns, collection: str) -> ak.Array:
-    """Jets from ``PT Eta Phi Mass``."""
-    pt, eta, phi, mass = (columns.get(collection, name) for name in TRACK_LIKE)
-    return nest_like(cartesian(flat(pt), flat(eta), flat(phi), flat(mass)), pt)
-
-
-def with_constituents(columns: Columns) -> Iterator[str]:
+def _with_constituents(columns: Columns) -> Iterator[str]:
     """Collections that refer to constituents; cards call their jets as they like (``JetPUPPIAK8``)."""
     names = dict.fromkeys(re.split(r"[./]", field)[0] for field in ("Jet", "FatJet", *columns.events.fields))
     return (name for name in names if "Jet" in name and columns.has(name, "Constituents", "PT"))
 
 
-def is_delphes(columns: Columns) -> bool:
+def _is_delphes(columns: Columns) -> bool:
     """Some collection has references to constituents."""
-    return any(with_constituents(columns))
+    return any(_with_constituents(columns))
 
 
-@register("delphes", recognise=is_delphes, jets=delphes_jets)
-def delphes(columns: Columns, collection: str, fields: Collection[str]) -> ak.Array:
+@register(
+    "delphes",
+    recognise=_is_delphes,
+    tree="Delphes",
+    schema="coffea.nanoevents:DelphesSchema",
+    jet_spelling={"pt": "PT", "eta": "Eta", "phi": "Phi", "mass": "Mass"},
+    branches=r"(\w*Jet\w*|EFlow\w*|ParticleFlowCandidate|Track|Tower|Particle)[./].*",
+)
+def _delphes(columns: Columns, collection: str, fields: Collection[str]) -> Ragged:
     """Delphes: references of any jet collection resolved to energy-flow, particle-flow (PUPPI) or raw objects."""
     if not columns.has(collection, "Constituents", "PT"):
-        others = [*with_constituents(columns)]
+        others = [*_with_constituents(columns)]
         msg = f"layout {columns.layout!r}: the events have no {collection} with constituents; those that do: {others}"
         raise LayoutError(msg)
     references = columns.get(collection, "Constituents.refs")
@@ -116,7 +119,7 @@ def delphes(columns: Columns, collection: str, fields: Collection[str]) -> ak.Ar
             f"lead to no object of {looked}; the file lacks the collection that {collection} was clustered from"
         )
         raise LayoutError(msg)
-    return ak.unflatten(ak.unflatten(record(values), per_jet), per_event)
+    return Ragged(values, per_jet, Nesting(per_event))
 
 
 def _key(event: NDArray[np.int64], number: NDArray[Any]) -> NDArray[np.int64]:
@@ -138,5 +141,5 @@ def _read(columns: Columns, source: Source, fields: Collection[str]) -> Values:
         found |= flags(pdg, found["charge"])
     if set(fields) & set(DISPLACEMENT) and source.tracks:
         charged = flat(columns.get(source.name, "Charge")) != 0
-        found |= {ours: flat(columns.get(source.name, name)) * charged for ours, name in TRACK_FIELDS.items()}
+        found |= {name: flat(columns.get(source.name, branch)) * charged for name, branch in TRACK_FIELDS.items()}
     return found

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-import awkward as ak
 import numpy as np
 
 from jepa_coffea.constituents.columns import Columns, counts_of, flat
 from jepa_coffea.constituents.kinematics import cartesian
 from jepa_coffea.constituents.layout import register
-from jepa_coffea.constituents.nesting import nest, record
+from jepa_coffea.constituents.ragged import Nesting, Ragged, Table
 from jepa_coffea.constituents.record import FIELDS
 
 BRANCHES = {
@@ -32,21 +31,27 @@ BRANCHES = {
 """Canonical field to branch; JetClass has impact parameters in mm already, and 0 where there is no track."""
 
 
-def jetclass_jets(columns: Columns, collection: str) -> ak.Array:  # noqa: ARG001  a file of jets has one collection
+def _is_jetclass(columns: Columns) -> bool:
+    return {"part_px", "jet_pt"} <= set(columns.events.fields)
+
+
+def _jets(columns: Columns, collection: str) -> Table:  # noqa: ARG001  a file of jets has one collection
     """Jets from pT, eta, phi and energy."""
     pt, eta, phi, energy = (flat(columns.top(f"jet_{name}")) for name in ("pt", "eta", "phi", "energy"))
-    momentum = cartesian(pt, eta, phi, np.zeros_like(pt))
-    return record(momentum | {"energy": energy})
+    return cartesian(pt, eta, phi, np.zeros_like(pt)) | {"energy": energy}
 
 
 @register(
     "jetclass",
-    recognise=lambda columns: {"part_px", "jet_pt"} <= set(columns.events.fields),
-    jets=jetclass_jets,
-    depth=2,
+    recognise=_is_jetclass,
+    jets=_jets,
+    single=True,
+    tree="tree",
+    schema="coffea.nanoevents:BaseSchema",
+    branches="(part|jet)_.*",
 )
-def jetclass(columns: Columns, collection: str, fields: Collection[str]) -> ak.Array:  # noqa: ARG001
+def _jetclass(columns: Columns, collection: str, fields: Collection[str]) -> Ragged:  # noqa: ARG001
     """JetClass and JetClass-II (ROOT or parquet): ``jets * particles``; ``collection`` has no meaning."""
-    wanted = [name for name in FIELDS if name in fields]
-    read = {name: columns.top(BRANCHES[name]) for name in wanted}
-    return nest({name: flat(column) for name, column in read.items()}, counts_of(read[wanted[0]]))
+    read = {name: columns.top(BRANCHES[name]) for name in FIELDS if name in fields}
+    counts = counts_of(next(iter(read.values())))
+    return Ragged({name: flat(column) for name, column in read.items()}, counts, Nesting.one_each(len(counts)))

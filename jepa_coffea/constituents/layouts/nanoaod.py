@@ -5,23 +5,28 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-import awkward as ak
-
 from jepa_coffea.constituents.columns import Columns
 from jepa_coffea.constituents.identity import charge_from_pdg, flags
 from jepa_coffea.constituents.kinematics import cartesian
 from jepa_coffea.constituents.layout import register
-from jepa_coffea.constituents.links import gather, nested, read_links
-from jepa_coffea.constituents.nesting import record
+from jepa_coffea.constituents.links import gather, raw_pt, read_links
+from jepa_coffea.constituents.ragged import Ragged
 from jepa_coffea.constituents.record import IDENTITY, KINEMATICS
+
+
+def _is_nanoaod(columns: Columns) -> bool:
+    return columns.has("FatJetPFCand", "pfCandIdx", "jetIdx") and columns.has("PFCand", "pt")
 
 
 @register(
     "nanoaod",
-    recognise=lambda columns: columns.has("FatJetPFCand", "pfCandIdx", "jetIdx") and columns.has("PFCand", "pt"),
+    recognise=_is_nanoaod,
     fields=(*KINEMATICS, *IDENTITY),
+    raw_pt=raw_pt,
+    schema="coffea.nanoevents:NanoAODSchema",
+    branches=r"((Fat|AK\d+)?Jet(PFCand)?|PFCand)_.*",
 )
-def nanoaod(columns: Columns, collection: str, fields: Collection[str]) -> ak.Array:
+def _nanoaod(columns: Columns, collection: str, fields: Collection[str]) -> Ragged:
     """NanoAOD v15: PFCand joined by FatJetPFCand; momenta are PUPPI-weighted in the file; no displacement.
 
     Charges come from the PDG codes. The tables are the truth, not ``FatJet_nConstituents``, which disagrees for jets
@@ -43,4 +48,4 @@ def nanoaod(columns: Columns, collection: str, fields: Collection[str]) -> ak.Ar
         pdg = gather(columns, "PFCand", "pdgId", links)
         found["charge"] = charge_from_pdg(pdg)
         found |= flags(pdg, found["charge"])
-    return nested(record(found), links)
+    return links.ragged(found)

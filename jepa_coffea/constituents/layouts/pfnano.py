@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,22 +12,22 @@ from jepa_coffea.constituents.columns import Columns
 from jepa_coffea.constituents.identity import flags
 from jepa_coffea.constituents.kinematics import cartesian
 from jepa_coffea.constituents.layout import register
-from jepa_coffea.constituents.links import gather, nested, read_links
-from jepa_coffea.constituents.nesting import record
+from jepa_coffea.constituents.links import gather, raw_pt, read_links
+from jepa_coffea.constituents.ragged import Ragged
 from jepa_coffea.constituents.record import DISPLACEMENT, IDENTITY, KINEMATICS
 
 MM_PER_CM = 10.0
 TRACK_FIELDS = {"d0": "d0", "d0_err": "d0Err", "dz": "dz", "dz_err": "dzErr"}
 
 
-def is_pfnano(columns: Columns) -> bool:
+def _is_pfnano(columns: Columns) -> bool:
     """PFNano has plural tables, with a capital in ``pFCandsIdx``."""
     return columns.has("PFCands", "pt", "pdgId") and any(
         columns.has(f"{jets}PFCands", "pFCandsIdx", "jetIdx") for jets in ("FatJet", "Jet")
     )
 
 
-def puppi_weighted(columns: Columns, collection: str) -> bool:
+def _puppi_weighted(columns: Columns, collection: str) -> bool:
     """Whether the collection was clustered from PUPPI-weighted candidates.
 
     AK8 jets always were. AK4 jets were until Run 3 clustered with charged-hadron subtraction instead, and only
@@ -37,8 +36,14 @@ def puppi_weighted(columns: Columns, collection: str) -> bool:
     return not columns.has(collection, "puId")
 
 
-@register("pfnano", recognise=is_pfnano)
-def pfnano(columns: Columns, collection: str, fields: Collection[str]) -> ak.Array:
+@register(
+    "pfnano",
+    recognise=_is_pfnano,
+    raw_pt=raw_pt,
+    schema="coffea.nanoevents:PFNanoAODSchema",
+    branches=r"((Fat|AK\d+)?Jet(PFCands)?|PFCands)_.*",
+)
+def _pfnano(columns: Columns, collection: str, fields: Collection[str]) -> Ragged:
     """PFNano: PFCands joined to jets by <collection>PFCands; momenta times PUPPI weight; cm to mm."""
     table = f"{collection}PFCands"
     links = read_links(
@@ -51,7 +56,7 @@ def pfnano(columns: Columns, collection: str, fields: Collection[str]) -> ak.Arr
     found: dict[str, NDArray[Any]] = {}
     if set(fields) & set(KINEMATICS):
         found |= cartesian(read("pt"), read("eta"), read("phi"), read("mass"))
-        if puppi_weighted(columns, collection):
+        if _puppi_weighted(columns, collection):
             weight = read("puppiWeight")
             found |= {name: found[name] * weight for name in KINEMATICS}
     if set(fields) & set(IDENTITY):
@@ -60,5 +65,5 @@ def pfnano(columns: Columns, collection: str, fields: Collection[str]) -> ak.Arr
     if set(fields) & set(DISPLACEMENT):
         # -1 in the uncertainty means that no track parameters were stored; the values beside it mean nothing.
         track = read("d0Err") >= 0
-        found |= {ours: np.where(track, read(theirs) * MM_PER_CM, 0) for ours, theirs in TRACK_FIELDS.items()}
-    return nested(record(found), links)
+        found |= {name: np.where(track, read(branch) * MM_PER_CM, 0) for name, branch in TRACK_FIELDS.items()}
+    return links.ragged(found)

@@ -7,15 +7,15 @@ import pytest
 import yaml
 
 from jepa_coffea.bumphunt import HistogramError
-from jepa_coffea.bumphunt.exports import Column, Table, write_hepdata
+from jepa_coffea.bumphunt.exports import HEPDataColumn, HEPDataTable, write_hepdata
 
-TABLE = Table(
+TABLE = HEPDataTable(
     "Spectrum",
     "Dijet mass in data and the fitted background",
-    [Column("m_jj", [[1000, 1200], [1200, 1500]], "GeV")],
+    [HEPDataColumn("m_jj", [[1000, 1200], [1200, 1500]], "GeV")],
     [
-        Column("Events", [10, 3]),
-        Column("Background", np.array([9.5, 3.25]), errors={"fit": np.array([0.5, 0.3])}),
+        HEPDataColumn("Events", [10, 3]),
+        HEPDataColumn("Background", np.array([9.5, 3.25]), errors={"fit": np.array([0.5, 0.3])}),
     ],
 )
 
@@ -43,4 +43,4 @@ def test_valid_by_hepdatas_own_validator_and_read_back(tmp_path: Path) -> None:
 
 def test_refuses_ragged_tables(tmp_path: Path) -> None:
     with pytest.raises(HistogramError, match="different lengths"):
-        write_hepdata(tmp_path, [Table("t", "d", [Column("x", [1.0, 2.0])], [Column("y", [1.0])])])
+        write_hepdata(tmp_path, [HEPDataTable("t", "d", [HEPDataColumn("x", [1.0, 2.0])], [HEPDataColumn("y", [1.0])])])

@@ -20,6 +20,7 @@ from training.data.preparation import Manifest, prepare
 from training.data.readers.base import OutputError
 from training.data.shards import ShardFile, ShardWriter
 from training.data.sources import Reading, expand, open_jets
+from training.data.window import Skipped
 from training.prepare import main
 
 
@@ -70,7 +71,6 @@ FILES: dict[Callable[[Path], None], str] = {
     damaged_baskets: "cannot be read",
     no_energy: "has no branch part_energy",
     empty_file: "cannot be read",
-    no_entries: "has no entries",
     other_schema: "no tree of jets or events, expected one of tree, Events, Delphes; found ntuple",
     text: "cannot be read",
 }
@@ -87,7 +87,7 @@ def bad_and_good(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, 
 def test_bad_file_stops_preparing(bad_and_good: tuple[Path, Path, str], capsys: pytest.CaptureFixture[str]) -> None:
     bad, good, message = bad_and_good
     output = good.parent / "shards"
-    assert main(["--data", str(bad), str(good), "--output", str(output)]) == 1
+    assert main(["--data", str(bad), str(good), "--output", str(output)]) == 2
     assert f"error: {bad}: " in (said := capsys.readouterr().err)
     assert message in said
     assert not [path for path in output.iterdir() if "Bad" in path.name]
@@ -119,6 +119,51 @@ def test_bad_file_while_streaming(bad_and_good: tuple[Path, Path, str], caplog: 
     assert str(bad) in caplog.text
     assert "left out" in caplog.text
     assert str(bad) in loader.skipped.files or str(bad) in loader.skipped.jets
+
+
+def test_an_empty_file_is_no_fault(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    empty, good = tmp_path / "Empty_000.root", tmp_path / "Good_000.root"
+    no_entries(empty)
+    write_jetclass(good, 200, seed=2)
+    manifest = prepare(str(tmp_path / "*.root"), tmp_path / "shards", Reading())
+    assert manifest.jets == 200
+    assert "has no entries" in manifest.files_left_out[str(empty)]
+    loader = make_loader(DataConfig(files=str(tmp_path / "*.root"), val_fraction=0, test_fraction=0))
+    with caplog.at_level(logging.WARNING):
+        assert len(jet_ids(loader)) == 200
+    assert f"left out: {empty}: tree 'tree' has no entries" in caplog.text
+    with pytest.raises(BadFileError, match=r"none of the 1 files can be used: .*has no entries"):
+        make_loader(DataConfig(files=str(empty)))
+    with pytest.raises(BadFileError, match=r"none of the 1 files could be prepared: .*has no entries"):
+        prepare(str(empty), tmp_path / "none", Reading())
+
+
+@pytest.mark.parametrize("copied", [shutil.copy, lambda a, b: b.symlink_to(a)])
+def test_copies_are_refused(tmp_path: Path, copied: Callable[[Path, Path], object]) -> None:
+    path, copy = tmp_path / "jets_0.root", tmp_path / "jets_1.root"
+    write_jetclass(path, 300, seed=2)
+    copied(path, copy)
+    files = str(tmp_path / "*.root")
+    with pytest.raises(BadFileError, match=rf"{copy}: has the same jets as {path}"):
+        make_loader(DataConfig(files=files))
+    with pytest.raises(BadFileError, match=rf"{copy}: is a copy of {path}"):
+        prepare(files, tmp_path / "strict", Reading())
+    settings: dict[str, Any] = {"val_fraction": 0, "test_fraction": 0}
+    assert make_loader(DataConfig(files=files, skip_bad=True, **settings)).jets_per_epoch == 300
+    manifest = prepare(files, tmp_path / "shards", Reading(), skip_bad=True)
+    assert (manifest.jets, list(manifest.files_left_out)) == (300, [str(copy)])
+    assert make_loader(DataConfig(files=str(tmp_path / "shards"), **settings)).jets_per_epoch == 300
+
+
+def test_what_is_left_out_is_said_at_once_and_not_again(caplog: pytest.LogCaptureFixture) -> None:
+    skipped = Skipped()
+    skipped.add("a.root", {"no particles": [1, 2]})
+    said = "left out: a.root: 2 jets with no particles"
+    assert caplog.messages == [said]
+    skipped.add("a.root", {"no particles": [2, 3]})
+    skipped.report()
+    skipped.report()
+    assert caplog.messages == [said, "left out: a.root: 3 jets with no particles"]
 
 
 def bad_jets(path: Path) -> dict[int, str]:
@@ -305,5 +350,5 @@ def test_an_interrupted_run_is_resumed(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_nothing_matches(tmp_path: Path) -> None:
-    with pytest.raises(BadFileError, match=r"nowhere.*no such file"):
+    with pytest.raises(BadFileError, match=r"nothing matches .*nowhere"):
         make_loader(DataConfig(files=f"{tmp_path}/nowhere/*.root"))

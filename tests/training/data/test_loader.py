@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.synthetic import write_jetclass
 from jepa_coffea.constituents.record import DISPLACEMENT, FIELDS, IDENTITY, KINEMATICS, SUBJET
 from jepa_coffea.errors import BadFileError
 from tests.training.data.conftest import jet_ids
 from training.data.batch import Batch
-from training.data.loader import DataConfig, make_loader
+from training.data.loader import DataConfig, Loader, make_loader
 from training.data.preparation import prepare
 from training.data.sources import Reading
 
@@ -118,6 +119,24 @@ def test_resume_refuses_other_data(configure: Configure) -> None:
         make_loader(configure(batch_size=32)).load_state_dict(state)
     with pytest.raises(ValueError, match="other data"):
         make_loader(configure(), seed=1).load_state_dict(state)
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_resume_refuses_changed_data_of_the_same_name_and_size(tmp_path: Path, prepared: bool) -> None:
+    path = tmp_path / "TTBar_000.root"
+
+    def loader_of(seed: int) -> Loader:
+        write_jetclass(path, 300, seed=seed)
+        if prepared:
+            prepare(str(path), tmp_path / "shards", Reading())
+        files = tmp_path / "shards" if prepared else path
+        return make_loader(DataConfig(files=str(files), batch_size=32))
+
+    before = loader_of(1).state_dict()
+    if prepared:
+        loader_of(1).load_state_dict(before)
+    with pytest.raises(ValueError, match="other data"):
+        loader_of(2).load_state_dict(before)
 
 
 def test_stopping_early_starts_the_epoch_again(configure: Configure) -> None:

@@ -13,13 +13,17 @@ from torch import nn
 from training.loop.checkpoint import (
     CheckpointError,
     Checkpoints,
+    _differences,
     checkpoint_of,
-    differences,
+    load_encoder,
+    load_objective,
     read_checkpoint,
     restore,
-    save_atomically,
+    save_checkpoint,
 )
-from training.loop.randomness import random_state, seed_everything, set_random_state
+from training.loop.numerics import random_state, seed_everything, set_random_state
+from training.models.encoder import Encoder
+from training.objectives import dropped_by
 
 
 def test_all_generators_come_back(tmp_path: Path) -> None:
@@ -28,7 +32,7 @@ def test_all_generators_come_back(tmp_path: Path) -> None:
 
     seed_everything(3)
     draw()
-    save_atomically({"format": 1, "random": random_state()}, tmp_path / "a.pt")
+    save_checkpoint({"random": random_state()}, tmp_path / "a.pt")
     expected = [draw(), draw()]
     set_random_state(read_checkpoint(tmp_path / "a.pt")["random"])
     assert [draw(), draw()] == expected
@@ -53,14 +57,14 @@ for step in range(10**6):
         content = read_checkpoint(path)
         assert (content["x"] == content["step"]).all()
     Checkpoints(tmp_path, 2).save(10**8, {})
-    assert not list(tmp_path.glob("*.tmp"))
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_best_goes_before_newest(tmp_path: Path) -> None:
     Checkpoints(tmp_path, 2).save(1, {})
     Checkpoints(tmp_path, 2).save(2, {})
     assert checkpoint_of(tmp_path) == tmp_path / "checkpoint-000000002.pt"
-    save_atomically({"format": 1}, tmp_path / "best.pt")
+    save_checkpoint({}, tmp_path / "best.pt")
     assert checkpoint_of(tmp_path) == tmp_path / "best.pt"
     assert checkpoint_of(tmp_path / "checkpoint-000000001.pt").name == "checkpoint-000000001.pt"
 
@@ -78,6 +82,58 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
     torch.save({"format": 99}, tmp_path / "newer.pt")
     with pytest.raises(CheckpointError, match="checkpoint format 99"):
         read_checkpoint(tmp_path / "newer.pt")
+
+
+def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    """Anywhere in the file: what loads is what was saved."""
+    path = tmp_path / "a.pt"
+    save_checkpoint({"weights": torch.arange(3000.0), "random": random_state(), "step": 3}, path)
+    whole, saved = path.read_bytes(), read_checkpoint(path)
+    rng = np.random.default_rng(0)
+    noticed = 0
+    for position in rng.integers(len(whole), size=300):
+        content = bytearray(whole)
+        content[position] ^= 1 << rng.integers(8)
+        path.write_bytes(content)
+        try:
+            again = read_checkpoint(path)
+        except CheckpointError:
+            noticed += 1
+            continue
+        assert torch.equal(again["weights"], saved["weights"])
+        assert again["random"]["python"] == saved["random"]["python"]
+        assert again["step"] == 3
+    assert noticed > 250
+
+
+def test_missing_and_mistyped_fields_are_named(tmp_path: Path) -> None:
+    for content, said in (
+        ({"step": 3, "objective": {}}, "has no 'config'; it holds weights"),
+        ({"config": "none", "objective": {}}, "config is of type str, expected dict"),
+    ):
+        save_checkpoint(content, tmp_path / "a.pt")
+        with pytest.raises(CheckpointError, match=said):
+            load_objective(tmp_path / "a.pt")
+
+
+def test_a_full_disk_is_one_message(tmp_path: Path) -> None:
+    save_checkpoint({"step": 1}, tmp_path / "a.pt")
+    code = f"""
+import resource, signal, torch
+from pathlib import Path
+from training.loop.checkpoint import CheckpointError, save_checkpoint
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10000, 10000))
+try:
+    save_checkpoint({{"step": 2, "x": torch.zeros(100_000)}}, Path({str(tmp_path / "a.pt")!r}))
+except CheckpointError as error:
+    print(error)
+"""
+    environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
+    said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert "a.pt: cannot be written (File too large" in said.stdout, said.stderr
+    assert read_checkpoint(tmp_path / "a.pt")["step"] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
 
 
 def test_code_in_a_checkpoint_does_not_run(tmp_path: Path) -> None:
@@ -100,6 +156,28 @@ def test_weights_that_do_not_fit_are_named() -> None:
 
 
 def test_differences_name_the_leaf() -> None:
-    assert differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}, "x") == [
+    assert _differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}, "x") == [
         "x.a.c is 2 in the checkpoint and 3 here"
     ]
+
+
+def test_an_encoder_outlives_its_objective(pretrained: Path, tmp_path: Path) -> None:
+    """What else an objective has, and which options it knows, may change from one version to the next."""
+    content = read_checkpoint(checkpoint_of(pretrained))
+    kept = {name: value for name, value in content["objective"].items() if name.startswith("target.")}
+    content["objective"] = kept | {"forgotten.weight": torch.zeros(3)}
+    content["config"]["objective"] |= {"forgotten": 0.5}
+    save_checkpoint(content, tmp_path / "a.pt")
+    encoder, config = load_encoder(tmp_path / "a.pt")
+    expected, _ = load_objective(pretrained)
+    assert isinstance(encoder, Encoder)
+    for name, weight in expected.exported().state_dict().items():
+        assert torch.equal(encoder.state_dict()[name], weight)
+    assert encoder.scale == expected.exported().scale
+    dropped = dropped_by(config.objective, config.encoder)
+    assert (dropped.scales, dropped.fields) == (expected.scales, expected.optional_fields)
+    assert not encoder.training
+    with pytest.raises(CheckpointError, match="another architecture: no embedding"):
+        content["objective"] = {name: value for name, value in kept.items() if "embedding" not in name}
+        save_checkpoint(content, tmp_path / "b.pt")
+        load_encoder(tmp_path / "b.pt")

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from tests.training.batches import random_jets
 from training.config import RunConfig, check
 from training.data.batch import Batch
+from training.loop.batches import InMemory
 from training.loop.checkpoint import CheckpointError, Checkpoints, checkpoint_of, read_checkpoint
 from training.loop.distributed import Ranks
 from training.loop.loop import Outcome, train
-from training.loop.memory import InMemory
-from training.loop.monitors import read_lines
+from training.loop.metrics_log import read_metrics
 from training.loop.state import Extras, TrainingError, Validation
 from training.models.encoder import Encoder, EncoderConfig
 from training.objectives.base import Objective
@@ -90,12 +90,12 @@ def run(folder: Path, objective: Objective | None = None, **options: object) -> 
 
 
 def losses(folder: Path) -> dict[int, float]:
-    return {line["step"]: line["loss"] for line in read_lines(folder / "metrics.jsonl") if "loss" in line}
+    return {line["step"]: line["loss"] for line in read_metrics(folder) if "loss" in line}
 
 
 def test_journal_has_what_is_promised(tmp_path: Path) -> None:
     assert run(tmp_path / "a") == Outcome(20, None)
-    lines = read_lines(tmp_path / "a" / "metrics.jsonl")
+    lines = read_metrics(tmp_path / "a")
     assert [line["step"] for line in lines] == list(range(1, 21))
     promised = {
         "loss",
@@ -183,7 +183,7 @@ def test_accumulating_four_quarters_is_one_step(tmp_path: Path) -> None:
 def test_time_limit_ends_run_and_schedule(tmp_path: Path) -> None:
     settings = config(steps=10**9, optimiser={"lr": 1.0, "lr_final_fraction": 0.0, "warmup": 0.0})
     outcome = run(tmp_path / "a", config=settings, extras=Extras(max_minutes=0.01))
-    lines = read_lines(tmp_path / "a" / "metrics.jsonl")
+    lines = read_metrics(tmp_path / "a")
     assert outcome.interrupted is None
     assert lines[-1]["step"] == outcome.step
     assert lines[-1]["lr"] < 0.1 < lines[0]["lr"]
@@ -196,7 +196,7 @@ def test_a_run_that_time_ended_goes_on_for_longer(tmp_path: Path) -> None:
     resume = checkpoint_of(tmp_path / "a")
     second = run(tmp_path / "a", config=settings, extras=Extras(max_minutes=0.02), resume=resume)
     assert second.step > first.step
-    lines = read_lines(tmp_path / "a" / "metrics.jsonl")
+    lines = read_metrics(tmp_path / "a")
     assert all(a["minutes"] <= b["minutes"] and a["step"] < b["step"] for a, b in pairwise(lines))
     rates = {line["step"]: line["lr"] for line in lines if "lr" in line}
     again = [rate for step, rate in rates.items() if step > first.step]

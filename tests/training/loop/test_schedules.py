@@ -5,8 +5,7 @@ import torch
 from torch import nn
 
 from training.config import OptimiserConfig
-from training.loop.optimiser import decays, make_optimiser
-from training.loop.schedules import cosine, progress_of, set_rates, warmup_cosine
+from training.loop.schedules import cosine, decays, make_optimiser, progress_of, set_rates, warmup_cosine
 
 
 def test_cosine_goes_half_way_in_the_middle() -> None:
@@ -26,6 +25,16 @@ def test_warmup_then_cosine() -> None:
     assert rate(0.6) == pytest.approx(0.5)
     assert rate(1) == pytest.approx(0.0)
     assert warmup_cosine(0, warmup=0, start=0.1, peak=1.0, final=0.0) == 1.0
+
+
+def test_constant_until_the_decay() -> None:
+    def rate(progress: float) -> float:
+        return warmup_cosine(progress, warmup=0.1, start=0.0, peak=1.0, final=0.2, decay=0.4)
+
+    assert rate(0.05) == pytest.approx(0.5)
+    assert rate(0.1) == rate(0.4) == rate(0.6) == 1.0
+    assert rate(0.8) == pytest.approx(0.6)
+    assert rate(1) == pytest.approx(0.2)
 
 
 def test_progress_is_the_further_of_steps_and_time() -> None:

@@ -73,7 +73,37 @@ def test_mean_of_last_blocks(encoder: Encoder) -> None:
     seen: list[torch.Tensor] = []
     for block in encoder.blocks:
         block.register_forward_hook(lambda module, args, output: seen.append(output))
-    torch.testing.assert_close(encoder(*batch, last=2).tokens, (seen[0] + seen[1]) / 2)
+    tokens = encoder(*batch, last=2).tokens
+    normed = [(x - x.mean(-1, keepdim=True)) / (x.var(-1, correction=0, keepdim=True) + 1e-5).sqrt() for x in seen]
+    torch.testing.assert_close(tokens, (normed[0] + normed[1]) / 2, rtol=1e-4, atol=1e-5)
+
+
+def test_scale_as_an_input() -> None:
+    torch.manual_seed(0)
+    encoder = Encoder(TINY.model_copy(update={"scale_input": True})).eval()
+    particles, mask, jets = synthetic_jets([10])
+    harder = particles.clone()
+    harder[..., :4] *= 3
+    assert encoder.scale == "blind"
+    blind = encoder(particles, mask, jets).jet
+    torch.testing.assert_close(encoder(harder, mask, 3 * jets).jet, blind, rtol=1e-4, atol=1e-5)
+    encoder.scale = "seen"
+    seen = [encoder(particles, mask, jets).jet, encoder(harder, mask, 3 * jets).jet]
+    assert (seen[0] - seen[1]).abs().max() > 0.01
+    both = encoder(torch.cat([particles] * 2), mask.repeat(2, 1), jets.repeat(2, 1), seen=torch.tensor([True, False]))
+    torch.testing.assert_close(both.jet, torch.cat([seen[0], blind]), rtol=1e-4, atol=1e-5)
+
+
+def test_pooled_embedding_is_the_weighted_mean_beside_the_class_token(encoder: Encoder) -> None:
+    pooled = Encoder(TINY.model_copy(update={"pooled": True})).eval()
+    pooled.load_state_dict(encoder.state_dict(), strict=False)
+    particles, mask, jets = synthetic_jets([7, 0, 3], width=8)
+    alone, got = encoder(particles, mask, jets), pooled(particles, mask, jets)
+    assert pooled.config.embedding_dim == got.jet.shape[1] == 32
+    torch.testing.assert_close(got.jet[:, :16], alone.jet)
+    pt = particles[0, :7, :2].norm(dim=1)
+    mean = (alone.tokens[0, :7] * (pt / pt.sum()).unsqueeze(1)).sum(0)
+    torch.testing.assert_close(got.jet[0, 16:], torch.layer_norm(mean, (16,)), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +114,7 @@ def test_mean_of_last_blocks(encoder: Encoder) -> None:
         ({"embed_dims": ()}, "embed_dims"),
         ({"layers": 3}, "layers"),
         ({"blocks": 0}, "blocks"),
+        ({"scale_input": True, "scale_to_jet_pt": False}, "scale_input"),
     ],
 )
 def test_impossible_sizes(change: dict[str, object], named: str) -> None:

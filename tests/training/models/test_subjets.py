@@ -7,10 +7,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from training.exporting.onnx_graph import Exported, Session, measure_parity, to_onnx
 from training.models.flops import encoder_macs
 from training.models.subjets import SubjetConfig, SubjetEncoder
 from training.models.synthetic import synthetic_jets
-from training.onnx_graph import Exported, Session, measure_parity, to_onnx
 
 TINY = SubjetConfig(dim=16, heads=2, blocks=2, max_subjets=5, max_constituents=4)
 

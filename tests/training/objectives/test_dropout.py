@@ -8,7 +8,7 @@ from training.models.encoder import EncoderConfig
 from training.models.preprocess import DISPLACEMENT, IDENTITY
 from training.objectives import build_objective
 from training.objectives.base import ObjectiveError
-from training.objectives.dropout import DropoutConfig, FieldDropout
+from training.objectives.dropout import DropoutConfig, FieldDropout, scales_of
 from training.objectives.supervised import Supervised
 
 TINY = EncoderConfig(embed_dims=(16,), pair_dims=(8,), heads=2, blocks=1, class_blocks=1)
@@ -46,3 +46,24 @@ def test_a_classifier_drops_in_training_alone() -> None:
     losses = {float(objective.train()(batch)["loss"].detach()) for _ in range(3)}
     assert len(losses) == 3
     assert len({float(objective.eval()(batch)["loss"].detach()) for _ in range(3)}) == 1
+
+
+def test_scales_that_an_encoder_is_trained_for() -> None:
+    either = TINY.model_copy(update={"scale_input": True})
+    assert scales_of(DropoutConfig(), TINY) == ("blind",)
+    assert scales_of(DropoutConfig(), TINY.model_copy(update={"scale_to_jet_pt": False})) == ("seen",)
+    assert [scales_of(DropoutConfig(drop_scale=p), either) for p in (0, 0.5, 1)] == [
+        ("seen",),
+        ("blind", "seen"),
+        ("blind",),
+    ]
+
+
+def test_a_classifier_sees_the_scale_unless_told_otherwise() -> None:
+    either, batch = TINY.model_copy(update={"scale_input": True}), random_jets(64)
+    harder = type(batch)(particles=batch.particles, mask=batch.mask, jets=2 * batch.jets, labels=batch.labels)
+    objective = build_objective("supervised", either, {}, class_names=("a", "b")).eval()
+    assert objective.exported().scale == "seen"
+    assert float(objective(batch)["loss"].detach()) != float(objective(harder)["loss"].detach())
+    both = build_objective("supervised", either, {"drop_scale": 0.5}, class_names=("a", "b")).train()
+    assert len({float(both(batch)["loss"].detach()) for _ in range(3)}) == 3

@@ -2,11 +2,12 @@
 
 import math
 
+import pytest
 import torch
 from torch import Tensor
 
 from tests.training.objectives.test_jjepa import jjepa
-from tests.training.objectives.test_pjepa import batch, pjepa
+from tests.training.objectives.test_pjepa import TINY, batch, pjepa
 from training.data.batch import Batch
 from training.models.synthetic import synthetic_jets
 from training.objectives.observables import jet_observables
@@ -36,34 +37,41 @@ def smooth_l1(error: Tensor) -> Tensor:
 
 def spread(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Variance hinge and covariance term."""
-    covariance = torch.cov(normed(rows).T, correction=0)
+    covariance = torch.cov(rows.T, correction=0)
     off = covariance - torch.diag(covariance.diag())
     return (1 - (covariance.diag() + 1e-4).sqrt()).relu().mean(), off.square().sum() / len(covariance)
 
 
 @torch.no_grad()
-def test_pjepa() -> None:
+@pytest.mark.parametrize("views", [1, 2])
+def test_pjepa(views: int) -> None:
     jets = batch()
-    objective = pjepa(weights={"observables": 1.0}, last_blocks=2)
+    weights = {"observables": 1.0, "agreement": float(views == 2)}
+    objective = pjepa(weights=weights, last_blocks=2, views=views)
     # A target of its own, so that it cannot be taken for the student.
     for parameter in objective.target.parameters():
         parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
-    masks, _ = objective.draw(jets)
+    drawn = objective.draw(jets)
+    masks = drawn.split
     objective.seen = 0
     got = objective(jets)
 
     wanted, predicted, logits, kinds, student_jets, target_jets, tokens = [], [], [], [], [], [], []
-    for j, count in enumerate(jets.mask.sum(1).tolist()):
-        seen = masks.context[j][masks.context_mask[j]]
-        hidden = masks.target[j][masks.target_mask[j]]
+    for row, count in enumerate(drawn.mask.sum(1).tolist()):
+        seen = masks.context[row][masks.context_mask[row]]
+        hidden = masks.target[row][masks.target_mask[row]]
         assert sorted([*seen.tolist(), *hidden.tolist()]) == list(range(count))
         assert len(hidden) == 0 if count == 1 else 1 <= len(hidden) <= max(1, round(0.5 * count))
-        particles, axis = jets.particles[j : j + 1], jets.jets[j : j + 1]
+        particles = drawn.particles[row : row + 1]
+        axis = particles[:, seen, :4].sum(1)  # all that the student knows of the jet
         student = objective.encoder(particles[:, seen], torch.ones(1, len(seen), dtype=torch.bool), axis)
-        target = objective.target(particles[:, :count], torch.ones(1, count, dtype=torch.bool), axis, 2)
         student_jets.append(student.jet)
-        target_jets.append(target.jet)
         tokens.append(student.tokens[0])
+        if row >= len(jets):
+            continue
+        whole = jets.particles[row : row + 1, :count], torch.ones(1, count, dtype=torch.bool), jets.jets[row : row + 1]
+        target = objective.target(*whole, 2)
+        target_jets.append(target.jet)
         if not len(hidden):
             continue
         every = torch.ones(1, len(hidden), dtype=torch.bool)
@@ -76,17 +84,24 @@ def test_pjepa() -> None:
 
     error = torch.cat(predicted) - standardised(normed(torch.cat(wanted)))
     torch.testing.assert_close(got["particle"], smooth_l1(error).mean(), rtol=1e-3, atol=1e-5)
-    error = objective.jet_predictor(torch.cat(student_jets)) - standardised(normed(torch.cat(target_jets)))
+    error = objective.jet_predictor(torch.cat(student_jets[:16])) - standardised(normed(torch.cat(target_jets)))
     torch.testing.assert_close(got["jet"], smooth_l1(error).mean(), rtol=1e-3, atol=1e-5)
     likely = torch.cat(logits).exp()[torch.arange(len(kinds)), kinds] / torch.cat(logits).exp().sum(1)
     torch.testing.assert_close(got["identity"], -likely.log().mean(), rtol=1e-4, atol=1e-5)
-    observed = jet_observables(jets.particles, jets.mask, jets.jets, jets.observables, objective.stored)
-    error = objective.observable_predictor(torch.cat(student_jets)) - standardised(observed).clamp(-5, 5)
+    fields = TINY.fields
+    observed = jet_observables(jets.particles, jets.mask, jets.jets, jets.observables, objective.stored, fields)
+    observed = standardised(observed).clamp(-5, 5).repeat(views, 1)
+    error = objective.observable_predictor(torch.cat(student_jets)) - observed
     known = error.isfinite()
     torch.testing.assert_close(got["observables"], smooth_l1(error[known]).mean(), rtol=1e-3, atol=1e-5)
-    of_jets, of_tokens = spread(torch.cat(student_jets)), spread(torch.cat(tokens))
+    of_jets, of_tokens = spread(normed(torch.cat(student_jets))), spread(normed(torch.cat(tokens)))
     for name, a, b in zip(("variance", "covariance"), of_jets, of_tokens, strict=True):
         torch.testing.assert_close(got[name], (a + b) / 2, rtol=1e-3, atol=1e-5)
+    if views == 2:
+        one, two = (objective.agreement.projector(torch.cat(half)) for half in (student_jets[:16], student_jets[16:]))
+        hinge, squares = spread(torch.cat([one, two]))
+        agreement = (one - two).square().mean() + hinge + squares / 25
+        torch.testing.assert_close(got["agreement"], agreement, rtol=1e-3, atol=1e-5)
 
 
 @torch.no_grad()
@@ -138,5 +153,5 @@ def test_jjepa() -> None:
 
     error = torch.cat(predicted) - standardised(normed(torch.cat(wanted)))
     torch.testing.assert_close(got["subjet"], error.square().mean(), rtol=1e-3, atol=1e-5)
-    torch.testing.assert_close(got["variance"], spread(torch.cat(tokens))[0], rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(got["variance"], spread(normed(torch.cat(tokens)))[0], rtol=1e-3, atol=1e-5)
     torch.testing.assert_close(got["loss"], got["subjet"] + got["variance"], rtol=1e-6, atol=0)

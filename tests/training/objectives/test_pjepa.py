@@ -11,7 +11,7 @@ from training.models.synthetic import synthetic_jets
 from training.objectives import build_objective
 from training.objectives.base import ObjectiveError
 from training.objectives.identity import identity_loss
-from training.objectives.pjepa import PJEPA
+from training.objectives.pjepa import PJEPA, Weights
 
 TINY = EncoderConfig(embed_dims=(16,), pair_dims=(8,), heads=2, blocks=3, class_blocks=1)
 STORED = ("tau1", "tau2", "softdrop_mass")
@@ -34,9 +34,11 @@ def pjepa(encoder: EncoderConfig = TINY, **options: object) -> PJEPA:
 
 
 def test_every_trained_parameter_gets_a_finite_gradient() -> None:
-    objective = pjepa(weights={"observables": 1.0}, drop_identity=0.5, drop_displacement=0.5)
+    scaled = TINY.model_copy(update={"scale_input": True, "pooled": True})
+    weights = {"observables": 1.0, "agreement": 1.0}
+    objective = pjepa(scaled, weights=weights, views=2, drop_identity=0.5, drop_displacement=0.5)
     losses = objective(batch())
-    assert set(losses) == {"loss", "particle", "jet", "observables", "identity", "variance", "covariance"}
+    assert set(losses) == {"loss", *Weights.model_fields}
     losses["loss"].backward()
     for name, parameter in objective.named_parameters():
         if parameter.requires_grad:
@@ -50,7 +52,9 @@ def test_slices_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for whole in (True, False):
         monkeypatch.setattr("training.models.slices.TOKENS", 40)
-        objective = pjepa(weights={"observables": 1.0}, drop_identity=0.5)
+        scaled = TINY.model_copy(update={"scale_input": True, "pooled": True})
+        weights = {"observables": 1.0, "agreement": 1.0}
+        objective = pjepa(scaled, weights=weights, views=2, drop_identity=0.5, predicted=0.4)
         objective.compiled = whole  # batches stay whole then
         losses = objective(batch())
         losses["loss"].backward()
@@ -66,8 +70,9 @@ def test_slices_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_loss_is_the_weighted_sum() -> None:
-    weights = {"particle": 0.7, "jet": 0.3, "observables": 2.0, "identity": 0.5, "variance": 1.5, "covariance": 0.1}
-    losses = pjepa(weights=weights)(batch())
+    weights = {"particle": 0.7, "jet": 0.3, "agreement": 0.2, "observables": 2.0}
+    weights |= {"identity": 0.5, "variance": 1.5, "covariance": 0.1}
+    losses = pjepa(weights=weights, views=2)(batch())
     expected = sum(weights[name] * losses[name] for name in weights)
     torch.testing.assert_close(losses["loss"], expected)
 
@@ -110,10 +115,10 @@ def test_masks_follow_the_checkpoint() -> None:
     data = batch()
     first(data)
     second.load_state_dict(first.state_dict())
-    assert torch.equal(first.draw(data)[0].context, second.draw(data)[0].context)
-    assert not torch.equal(first.draw(data)[0].context, first.draw(data)[0].context)
+    assert torch.equal(first.draw(data).split.context, second.draw(data).split.context)
+    assert not torch.equal(first.draw(data).split.context, first.draw(data).split.context)
     first.eval()
-    assert torch.equal(first.draw(data)[0].context, first.draw(data)[0].context)
+    assert torch.equal(first.draw(data).split.context, first.draw(data).split.context)
 
 
 def test_observables_only_computes_no_target() -> None:
@@ -127,11 +132,33 @@ def test_observables_only_computes_no_target() -> None:
     assert objective.flops(batch()) < 0.8 * everything.flops(batch())
 
 
+def test_a_student_knows_of_the_jet_what_it_sees() -> None:
+    """Other whole jets, the same visible particles: the same embeddings."""
+    objective = pjepa(
+        TINY.model_copy(update={"scale_input": True}), augmentations={"rotate": False, "smear": 0.0}
+    ).eval()
+    jets = batch()
+    views = objective.draw(jets)
+    rows = torch.arange(len(jets))
+    expected = objective.look(views, rows, jets.mask).jet
+    hidden = views.split.target.clamp(max=15)
+    changed = views.particles.scatter(1, hidden.unsqueeze(-1).expand(-1, -1, 14), 50.0)
+    changed = torch.where(views.split.target_mask.any(1)[:, None, None], changed, views.particles)
+    torch.testing.assert_close(objective.look(views._replace(particles=changed), rows, jets.mask).jet, expected)
+
+
+def test_views_of_a_jet_show_the_scale_together() -> None:
+    objective = pjepa(TINY.model_copy(update={"scale_input": True}), views=2, drop_scale=0.5)
+    shown = objective.draw(batch(200)).shown
+    assert torch.equal(shown[:200], shown[200:])
+    assert 60 < int(shown[:200].sum()) < 140
+
+
 def test_contiguous_masks_are_closer_together() -> None:
     def size(contiguous: bool) -> float:
         objective = pjepa(contiguous=contiguous)
         particles, mask, jets = synthetic_jets([16] * 64)
-        masks, _ = objective.draw(Batch(particles=particles, mask=mask, jets=jets))
+        masks = objective.draw(Batch(particles=particles, mask=mask, jets=jets)).split
         p = particles.gather(1, masks.target.unsqueeze(-1).expand(-1, -1, particles.shape[-1]))
         eta = torch.asinh(p[..., 2] / p[..., :2].norm(dim=-1))
         phi = torch.atan2(p[..., 1], p[..., 0]) - torch.atan2(jets[:, 1], jets[:, 0]).unsqueeze(1)
@@ -178,6 +205,9 @@ def test_kinematics_only_encoder() -> None:
         ({"hidden": (0.6, 0.5)}, "hidden"),
         ({"momentum": (0.9, 1.1)}, "momentum"),
         ({"weights": {"jet": 0}}, "jet"),
+        ({"weights": {"agreement": 1}}, "views"),
+        ({"predicted": 0}, "predicted"),
+        ({"drop_scale": 1.5}, "drop_scale"),
         ({"weights": {"pid": 1}}, "pid"),
         ({"predictor": {"dim": 10, "heads": 3}}, "heads"),
         ({"masks": 3}, "masks"),

@@ -16,7 +16,7 @@ from training.models.synthetic import synthetic_jets
 from training.objectives import OBJECTIVES, build_objective
 from training.objectives.base import Objective
 from training.objectives.jjepa import JJEPA
-from training.objectives.ranks import RunningMoments, global_mean, moments
+from training.objectives.ranks import RunningCovariance, RunningMoments, global_mean, moments
 
 SUBJETS = SubjetConfig(dim=16, heads=2, blocks=2, max_subjets=8, max_constituents=4)
 TINY = EncoderConfig(embed_dims=(16,), pair_dims=(8,), heads=2, blocks=2, class_blocks=1)
@@ -30,7 +30,8 @@ def objective(name: str) -> Objective:
         "pjepa": {
             "predictor": {"dim": 12, "heads": 2, "blocks": 1},
             "last_blocks": 2,
-            "weights": {"observables": 1.0},
+            "weights": {"observables": 1.0, "agreement": 1.0},
+            "views": 2,
             "drop_identity": 0.3,
         },
         "jjepa": {"predictor": {"dim": 12, "heads": 2, "blocks": 1}, "variance": 1.0},
@@ -113,3 +114,19 @@ def test_running_moments_leave_out_what_is_missing() -> None:
     running.update(torch.tensor([[6.0, 1.0]]), torch.tensor([1.0]))
     # Batch means 2 and 6 with weights 1/4 and 1/2, both shares decayed alike.
     assert running.deviation()[0].tolist() == pytest.approx([(0.25 * 2 + 0.5 * 6) / 0.75, 1.0])
+
+
+def test_running_covariance_has_the_value_of_many_batches_and_the_gradient_of_one() -> None:
+    running, rng = RunningCovariance(3, momentum=0.5), torch.Generator().manual_seed(0)
+    first, second = (torch.randn(8, 3, generator=rng) + shift for shift in (0.0, 2.0))
+    torch.testing.assert_close(running(first, torch.ones(8)), torch.cov(first.T, correction=0))
+    second.requires_grad_()
+    got = running(second, torch.ones(8))
+    # Weights 1/4 and 1/2 of what is left of the first batch and of the second.
+    both = torch.cat([first, second, second]).detach()
+    torch.testing.assert_close(got, torch.cov(both.T, correction=0), rtol=1e-4, atol=1e-5)
+    got.diagonal().sum().backward()
+    torch.testing.assert_close(second.grad, 2 * (second.detach() - both.mean(0)) / 8, rtol=1e-4, atol=1e-5)
+    before = running.second.clone()
+    running.eval()(first, torch.ones(8))
+    assert torch.equal(running.second, before)

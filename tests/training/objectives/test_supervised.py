@@ -50,7 +50,6 @@ def test_loss_is_cross_entropy() -> None:
     expected = F.cross_entropy(objective.logits(data), data.labels, label_smoothing=0.1)
     torch.testing.assert_close(objective(data)["loss"], expected)
     assert objective.exported() is objective.encoder
-    assert objective.needs_labels
 
 
 def test_errors_say_what_is_missing() -> None:

@@ -21,6 +21,10 @@ LARGEST_BLOCK = 16384
 """Blocks are not larger than this, so that a few of them fit in memory at once."""
 
 
+class EmptyFileError(BadFileError):
+    """A file of the right form without a jet in it; left out beside files that have some."""
+
+
 class JetFile(ABC):
     """An open file with jets in it. Reading is safe from several threads."""
 
@@ -39,7 +43,16 @@ class JetFile(ABC):
 
     @abstractmethod
     def read(self, start: int, stop: int) -> Columns:
-        """Jets ``start:stop``, as they are: no jet is left out.
+        """Some neighbouring jets, as they are: no jet is left out.
+
+        Parameters
+        ----------
+        start, stop
+            Positions of the first jet, and one past the last.
+
+        Returns
+        -------
+        Columns
 
         Raises
         ------
@@ -49,13 +62,29 @@ class JetFile(ABC):
 
     @abstractmethod
     def labels(self) -> NDArray[np.int16]:
-        """The label of each jet, [jets], without reading particles where the format allows."""
+        """The label of each jet, without reading particles where the format allows.
+
+        Returns
+        -------
+        ndarray
+            int16 [jets].
+        """
 
 
 def usable(columns: Columns, start: int) -> tuple[Columns, dict[str, list[int]]]:
-    """``columns``, read from a file at ``start``, without the jets that cannot be used.
+    """Leave out jets that cannot be used.
 
-    Returns what is left, and for each reason (a value of REASONS) the positions in the file of the jets left out.
+    Parameters
+    ----------
+    columns
+        Jets of a file.
+    start
+        Position of the first in the file.
+
+    Returns
+    -------
+    tuple
+        What is left, and for each reason (a value of ``REASONS``) the positions in the file of the jets left out.
     """
     fault = faults(columns)
     if not fault.any():
@@ -65,7 +94,19 @@ def usable(columns: Columns, start: int) -> tuple[Columns, dict[str, list[int]]]
 
 
 def describe(path: str, left_out: dict[str, list[int]]) -> str:
-    """Message for jets that cannot be used."""
+    """Message for jets that cannot be used.
+
+    Parameters
+    ----------
+    path
+        Their file.
+    left_out
+        Reason to positions.
+
+    Returns
+    -------
+    str
+    """
     first = {
         why: ", ".join(map(str, where[:5])) + (", ..." if len(where) > 5 else "") for why, where in left_out.items()
     }
@@ -74,7 +115,18 @@ def describe(path: str, left_out: dict[str, list[int]]) -> str:
 
 
 def even_blocks(boundaries: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Join stretches that are shorter than SMALLEST_BLOCK and cut those longer than LARGEST_BLOCK."""
+    """Join stretches that are shorter than ``SMALLEST_BLOCK`` and cut those longer than ``LARGEST_BLOCK``.
+
+    Parameters
+    ----------
+    boundaries
+        Ascending positions, int64.
+
+    Returns
+    -------
+    ndarray
+        As :attr:`JetFile.boundaries`.
+    """
     joined = [0]
     for boundary in boundaries[1:]:
         while boundary - joined[-1] > LARGEST_BLOCK:
@@ -89,9 +141,23 @@ def even_blocks(boundaries: NDArray[np.int64]) -> NDArray[np.int64]:
 
 @contextmanager
 def naming(path: str) -> Iterator[None]:
-    """Turn whatever a library raises about the file ``path`` into a BadFileError that names it.
+    """Turn whatever a library raises about a file into a BadFileError that names it.
 
     The cause is left out on purpose: it may be an OSError, which readers elsewhere skip without a word.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    BadFileError
+        Whenever something is raised inside.
     """
     try:
         yield
@@ -112,7 +178,24 @@ class OutputError(JepaCoffeaError, ValueError):
 
 @contextmanager
 def writing(output: Path, source: str) -> Iterator[None]:
-    """Turn a failure to write (a full disk) into an OutputError that says where and what was being written."""
+    """Turn a failure to write (a full disk) into an OutputError that says where and what was being written.
+
+    Parameters
+    ----------
+    output
+        Folder of the shards.
+    source
+        The file that is being prepared.
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    OutputError
+        When writing fails.
+    """
     try:
         yield
     except OSError as error:

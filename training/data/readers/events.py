@@ -10,19 +10,13 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
-from jepa_coffea.constituents import Layout, LayoutError, constituents_of, jets_of
+from jepa_coffea.constituents import Layout, LayoutError, Ragged, jets_of, layouts, ragged_of
 from jepa_coffea.constituents.columns import Columns as EventColumns
-from jepa_coffea.constituents.layout import find_layout
+from jepa_coffea.constituents.layouts import find_layout
 from jepa_coffea.constituents.record import JET_FIELDS
-from jepa_coffea.errors import BadFileError
 from training.data.columns import GROUPS, OBSERVABLES, UNLABELLED, Columns, empty
-from training.data.readers.base import JetFile, even_blocks, naming
-from training.data.readers.trees import LazyTree
-
-WORTH_A_LOOK = (
-    r"((Fat|Ca|AK\d+|ParticleFlow)?Jet(PFCands?|PUPPI\w*|\d+)?|PFCands?|EFlow\w*|ParticleFlowCandidate)[_.].*"
-)
-"""Branches that the known layouts read. If they do not do, all are looked at, which may take half a minute."""
+from training.data.readers.base import EmptyFileError, JetFile, even_blocks, naming
+from training.data.readers.trees import LazyTree, edges_of
 
 STEP = 50_000
 """Events whose jets are counted at once."""
@@ -32,7 +26,21 @@ EXTRA = {"softdrop_mass": ("msoftdrop",)} | {f"tau{n}": (f"tau{n}",) for n in (1
 
 
 class EventFile(JetFile):
-    """One file of events; see `JetFile`. Its jets are counted through all events, those without candidates included."""
+    """One file of events; see :class:`JetFile`.
+
+    Its jets are counted through all events, those without candidates included.
+
+    Parameters
+    ----------
+    path
+        The file.
+    tree_name
+        Its tree of events.
+    collection
+        Jet collection.
+    layout
+        Name of the layout; None finds out.
+    """
 
     def __init__(self, path: str, tree_name: str, collection: str, layout: str | None) -> None:
         self.path = self.source = path
@@ -44,7 +52,7 @@ class EventFile(JetFile):
             entries = int(tree.num_entries)
             if entries == 0:
                 msg = f"{path}: tree {tree.name!r} has no events"
-                raise BadFileError(msg)
+                raise EmptyFileError(msg)
             self._find_branches(tree, layout)
             self.fields = self.layout.fields
             per_event = [
@@ -54,24 +62,25 @@ class EventFile(JetFile):
             self.jets = int(self._first[-1])
             if self.jets == 0:
                 msg = f"{path}: no jets in {collection} of {entries} events"
-                raise BadFileError(msg)
-            clusters = np.unique(np.append(self._first[tree.common_entry_offsets()], [0, self.jets]))
+                raise EmptyFileError(msg)
+            clusters = np.unique(np.append(self._first[edges_of(tree)], [0, self.jets]))
             self.boundaries = even_blocks(clusters)
 
     def _jets_per_event(self, tree: Any, start: int, stop: int) -> NDArray[np.int64]:
-        if self.layout.depth == 2:
+        if self.layout.single:
             return np.ones(stop - start, np.int64)
         jets = jets_of(self._events(tree, start, stop), self.collection, layout=self.layout)
         return np.asarray(ak.num(jets, axis=1), dtype=np.int64)
 
     def _find_branches(self, tree: Any, layout: str | None) -> None:
         """Which collections the layout reads: files have a thousand branches, and each one opened costs time."""
-        for pattern in (WORTH_A_LOOK, ".*"):
+        # If the branches that the layouts name do not do, all are looked at, which may take half a minute.
+        for pattern in ("|".join(known.branches for known in layouts().values()), ".*"):
             self._filter = re.compile(pattern)
             events = self._events(tree, 0, 1)
             try:
                 self.layout: Layout = find_layout(events, layout)
-                constituents_of(events, self.collection, layout=self.layout)
+                ragged_of(events, self.collection, layout=self.layout)
             except LayoutError:
                 if pattern == ".*":
                     raise
@@ -86,15 +95,23 @@ class EventFile(JetFile):
         return tree.arrays(virtual=True, filter_name=self._filter.match, entry_start=start, entry_stop=stop)
 
     def read(self, start: int, stop: int) -> Columns:
+        """As of every :class:`JetFile`.
+
+        Parameters
+        ----------
+        start, stop
+            Positions of the first jet, and one past the last.
+
+        Returns
+        -------
+        Columns
+        """
         first = int(np.searchsorted(self._first, start, side="right")) - 1
         last = int(np.searchsorted(self._first, stop, side="left"))
         with naming(self.path), self._lock:
             events = self._events(self._tree.get(), first, last)
-            particles = constituents_of(events, self.collection, layout=self.layout)
-            jets = jets_of(events, self.collection, layout=self.layout)
-            if self.layout.depth == 3:
-                particles, jets = ak.flatten(particles, axis=1), ak.flatten(jets, axis=1)
-            columns = from_records(particles, jets, self._extra(events))
+            jets = ragged_of(events, self.collection, layout=self.layout)
+            columns = from_ragged(jets, self._extra(events))
         before = int(self._first[first])
         return columns.slice(start - before, stop - before)
 
@@ -108,23 +125,38 @@ class EventFile(JetFile):
         return found
 
     def labels(self) -> NDArray[np.int16]:
+        """As of every :class:`JetFile`: none.
+
+        Returns
+        -------
+        ndarray
+            int16 [jets].
+        """
         return np.full(self.jets, UNLABELLED, np.int16)
 
 
-def from_records(particles: ak.Array, jets: ak.Array, extra: dict[str, NDArray[Any]]) -> Columns:
-    """Columns from canonical constituents ``jets * particles``, jets, and observables [J] beside the usual ones.
+def from_ragged(jets: Ragged, extra: dict[str, NDArray[Any]]) -> Columns:
+    """Columns from jets with their particles; fields that the particles lack are 0.
 
-    Fields that the particles lack are 0 in the columns.
+    Parameters
+    ----------
+    jets
+        Jets and particles.
+    extra
+        Observables [J] beside the usual ones.
+
+    Returns
+    -------
+    Columns
     """
-    counts = np.asarray(ak.num(particles, axis=1), dtype=np.int64)
+    counts = jets.counts
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
     arrays = empty(len(counts), int(offsets[-1]))
     for group, (fields, _) in GROUPS.items():
         for column, name in enumerate(fields):
-            known = name in particles.fields
-            arrays[group][:, column] = ak.to_numpy(ak.flatten(particles[name], axis=None)) if known else 0
+            arrays[group][:, column] = jets.particles.get(name, 0)
     for column, name in enumerate(JET_FIELDS):
-        arrays["jets"][:, column] = np.asarray(ak.to_numpy(jets[name]))
+        arrays["jets"][:, column] = jets.jets[name]
     px, py, pz, energy = arrays["jets"].astype(np.float64).T
     pt = np.hypot(px, py)
     usual = {

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from jepa_coffea.errors import BadFileError
 from training.data.classes import JETCLASS2
 from training.data.columns import UNLABELLED, Columns, empty, order_by_pt
-from training.data.readers.base import LARGEST_BLOCK, JetFile, even_blocks, naming
+from training.data.readers.base import LARGEST_BLOCK, EmptyFileError, JetFile, even_blocks, naming
 from training.data.readers.jetclass_root import EXTRA, JET, PARTICLES, fill_jets
 
 LABEL = "jet_label"
@@ -28,7 +28,17 @@ MOST_OPEN = 4
 
 
 class RowGroup:
-    """A row group read from front to back, some thousand rows at a time: it may be the whole of a large file."""
+    """A row group read from front to back, some thousand rows at a time: it may be the whole of a large file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    number
+        Which row group.
+    columns
+        Names of the columns to read.
+    """
 
     def __init__(self, path: str, number: int, columns: list[str]) -> None:
         self.number = number
@@ -41,7 +51,17 @@ class RowGroup:
         """First row that can still be had."""
 
     def rows(self, start: int, stop: int) -> pa.Table:
-        """Rows ``start:stop`` of the group; ``start`` is not before ``first``."""
+        """Some rows of the group.
+
+        Parameters
+        ----------
+        start, stop
+            First row, not before ``first``, and one past the last.
+
+        Returns
+        -------
+        pyarrow.Table
+        """
         end = self.first + sum(batch.num_rows for batch in self._kept)
         while end < stop:
             self._kept.append(next(self._batches))
@@ -52,7 +72,15 @@ class RowGroup:
 
 
 class JetClassParquet(JetFile):
-    """One parquet file; see `JetFile`. Blocks are mostly read in a row, so the row groups read last stay open."""
+    """One parquet file; see :class:`JetFile`.
+
+    Blocks are mostly read in a row, so the row groups read last stay open.
+
+    Parameters
+    ----------
+    path
+        The file.
+    """
 
     _recent: ClassVar[OrderedDict[JetClassParquet, RowGroup]] = OrderedDict()
     _recent_lock: ClassVar[threading.Lock] = threading.Lock()
@@ -70,7 +98,7 @@ class JetClassParquet(JetFile):
             self.jets = int(meta.num_rows)
             if self.jets == 0:
                 msg = f"{path}: no rows"
-                raise BadFileError(msg)
+                raise EmptyFileError(msg)
             sizes = [meta.row_group(k).num_rows for k in range(meta.num_row_groups)]
             self._groups = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
             self._names = [name for name in names if name in {*(b for bs in PARTICLES.values() for b in bs), *JET}]
@@ -104,6 +132,17 @@ class JetClassParquet(JetFile):
         return pa.concat_tables(parts)
 
     def read(self, start: int, stop: int) -> Columns:
+        """As of every :class:`JetFile`.
+
+        Parameters
+        ----------
+        start, stop
+            Positions of the first jet, and one past the last.
+
+        Returns
+        -------
+        Columns
+        """
         with naming(self.path):
             table = self._table(start, stop)
             counts = self._counts(table["part_px"], start)
@@ -130,6 +169,13 @@ class JetClassParquet(JetFile):
         return np.concatenate([chunk.value_lengths().to_numpy(zero_copy_only=False) for chunk in column.chunks])
 
     def labels(self) -> NDArray[np.int16]:
+        """As of every :class:`JetFile`.
+
+        Returns
+        -------
+        ndarray
+            int16 [jets].
+        """
         if not self.class_names:
             return np.full(self.jets, UNLABELLED, np.int16)
         with naming(self.path):

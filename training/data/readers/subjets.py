@@ -14,7 +14,13 @@ from training.data.readers.base import JetFile, naming
 
 
 class WithSubjets(JetFile):
-    """``file`` with the field ``subjet``; about 15 000 jets/s a core, so rather prepared than streamed."""
+    """A file with the field ``subjet``; about 15 000 jets/s a core, so rather prepared than streamed.
+
+    Parameters
+    ----------
+    file
+        The file.
+    """
 
     def __init__(self, file: JetFile) -> None:
         self.file = file
@@ -23,6 +29,17 @@ class WithSubjets(JetFile):
         self.fields = (*file.fields, SUBJET)
 
     def read(self, start: int, stop: int) -> Columns:
+        """As of every :class:`JetFile`.
+
+        Parameters
+        ----------
+        start, stop
+            Positions of the first jet, and one past the last.
+
+        Returns
+        -------
+        Columns
+        """
         columns = self.file.read(start, stop)
         # Momenta that are not finite would stop the clustering; such jets are left out, or an error, afterwards.
         usable = np.repeat(faults(columns) == 0, columns.counts)
@@ -32,4 +49,11 @@ class WithSubjets(JetFile):
             return replace(columns, subjet=subjet_index(px, py, pz, energy, columns.counts))
 
     def labels(self) -> NDArray[np.int16]:
+        """As of every :class:`JetFile`.
+
+        Returns
+        -------
+        ndarray
+            int16 [jets].
+        """
         return self.file.labels()

@@ -6,7 +6,9 @@ import threading
 from collections import OrderedDict
 from typing import Any, ClassVar
 
+import numpy as np
 import uproot
+from numpy.typing import NDArray
 
 from jepa_coffea.errors import BadFileError
 
@@ -15,13 +17,34 @@ MOST_OPEN = 64
 
 
 def open_file(path: str) -> Any:
-    """The file, mapped into memory when it is local, without the caches of uproot."""
+    """Open a ROOT file, mapped into memory when it is local, without the caches of uproot.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    uproot.ReadOnlyDirectory
+    """
     options = {} if "://" in path else {"handler": uproot.MemmapSource}
     return uproot.open(path, array_cache=None, object_cache=None, **options)
 
 
 def tree_name(path: str, names: tuple[str, ...]) -> str:
-    """The first of ``names`` that is in the file.
+    """The tree to read of a file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    names
+        Names to look for, the first one first.
+
+    Returns
+    -------
+    str
 
     Raises
     ------
@@ -39,8 +62,34 @@ def tree_name(path: str, names: tuple[str, ...]) -> str:
     raise BadFileError(msg)
 
 
+def edges_of(tree: Any) -> NDArray[np.int64]:
+    """Entries between which a tree can be read at no extra cost.
+
+    Parameters
+    ----------
+    tree
+        TTree or RNTuple.
+
+    Returns
+    -------
+    ndarray
+        int64, 0 first, the number of entries last, ascending.
+    """
+    if isinstance(tree, uproot.TTree):
+        return np.asarray(tree.common_entry_offsets(), np.int64)
+    return np.cumsum([0, *(cluster.num_entries for cluster in tree.cluster_summaries)], dtype=np.int64)
+
+
 class LazyTree:
-    """The tree ``name`` of a file."""
+    """A tree that is opened when it is needed.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        Name of the tree.
+    """
 
     _open: ClassVar[OrderedDict[LazyTree, Any]] = OrderedDict()
     _lock: ClassVar[threading.Lock] = threading.Lock()
@@ -49,7 +98,12 @@ class LazyTree:
         self.path, self.name = path, name
 
     def get(self) -> Any:
-        """The tree, opened if it is not. What is let go is closed when the last thread is done with it."""
+        """The tree, opened if it is not; what is let go is closed when the last thread is done with it.
+
+        Returns
+        -------
+        uproot.TTree
+        """
         with self._lock:
             tree = self._open.get(self)
             if tree is None:

@@ -1,0 +1,171 @@
+"""The tables of a search as HEPData takes them: spectra, significances and limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jepa_coffea.bumphunt.background import BackgroundFit
+from jepa_coffea.bumphunt.calibrated import UNCALIBRATED, ZCalibration
+from jepa_coffea.bumphunt.exports.hepdata import HEPDataColumn, HEPDataTable
+from jepa_coffea.bumphunt.limits.limit import LimitCurve
+from jepa_coffea.bumphunt.scan import Scan
+from jepa_coffea.bumphunt.significance import p_value
+
+
+@dataclass(frozen=True)
+class CountingResult:
+    """One window and selection of a search, as a row of a table."""
+
+    label: str
+    """Window and selection in words."""
+    n: float
+    """Observed events."""
+    b: float
+    """Expected background."""
+    sigma_b: float
+    """Its uncertainty."""
+    z: float
+    """Significance as counted."""
+    calibration: ZCalibration | None = None
+    """None where it is not calibrated."""
+
+
+def spectrum_table(name: str, label: str, fit: BackgroundFit, calibration: ZCalibration | None) -> HEPDataTable:
+    """Observed events and fitted background.
+
+    Parameters
+    ----------
+    name
+        Of the table.
+    label
+        The selection in words.
+    fit
+        With its window masked.
+    calibration
+        Of the significance in the window; the description says what it is, or that there is none.
+
+    Returns
+    -------
+    HEPDataTable
+    """
+    prediction = fit.prediction(fit.edges)
+    note = UNCALIBRATED if calibration is None else calibration.sentence
+    return HEPDataTable(
+        name,
+        f"Observed events and fitted background, {label}; the window is not part of the fit. {note}",
+        [HEPDataColumn("mass", np.stack([fit.edges[:-1], fit.edges[1:]], axis=1), "GeV")],
+        [
+            HEPDataColumn("observed", fit.counts),
+            HEPDataColumn("background", prediction.yields, errors={"fit": prediction.errors}),
+        ],
+    )
+
+
+def significance_table(results: Sequence[CountingResult], name: str = "significances") -> HEPDataTable:
+    """Counts, Z as counted, and the corrected Z and p-value of every window and selection.
+
+    Parameters
+    ----------
+    results
+        In the order of the rows.
+    name
+        Of the table.
+
+    Returns
+    -------
+    HEPDataTable
+        Where there is no calibration the corrected columns are empty.
+    """
+    missing = float("nan")
+    calibrations = [result.calibration for result in results]
+    corrected = np.array([missing if one is None else one.corrected_z for one in calibrations])
+    described = " ".join(
+        f"{result.label}: {UNCALIBRATED if result.calibration is None else result.calibration.sentence}"
+        for result in results
+    )
+    columns = [
+        HEPDataColumn("observed events", [result.n for result in results]),
+        HEPDataColumn(
+            "expected background",
+            [result.b for result in results],
+            errors={"background": [result.sigma_b for result in results]},
+        ),
+        HEPDataColumn("local significance as counted", [result.z for result in results]),
+        HEPDataColumn("mean of Z without signal", [missing if c is None else c.mean for c in calibrations]),
+        HEPDataColumn("width of Z without signal", [missing if c is None else c.width for c in calibrations]),
+        HEPDataColumn("corrected local significance", corrected),
+        HEPDataColumn("corrected local p-value", p_value(corrected)),
+    ]
+    text = f"Counting experiments of the search, before and after calibration. {described}"
+    return HEPDataTable(name, text, [HEPDataColumn("selection", [result.label for result in results])], columns)
+
+
+def scan_table(scan: Scan, name: str = "local p-values", note: str = UNCALIBRATED) -> HEPDataTable:
+    """Local p-value and fitted signal against mass.
+
+    Parameters
+    ----------
+    scan
+        A mass scan.
+    name
+        Of the table.
+    note
+        A sentence on the calibration of these numbers.
+
+    Returns
+    -------
+    HEPDataTable
+    """
+    return HEPDataTable(
+        name,
+        f"Signal-plus-background fits ({scan.function}) at each mass. {note}",
+        [HEPDataColumn("mass", scan.masses, "GeV")],
+        [
+            HEPDataColumn("local p-value", scan.p0),
+            HEPDataColumn("local significance", scan.z),
+            HEPDataColumn("fitted signal events", scan.yields, errors={"stat": scan.errors}),
+        ],
+    )
+
+
+def limit_table(curve: LimitCurve, name: str = "limits", note: str = "") -> HEPDataTable:
+    """Upper limits against mass or width, observed and expected with its band.
+
+    Parameters
+    ----------
+    curve
+        In fb where it has cross-sections, in events otherwise.
+    name
+        Of the table.
+    note
+        A sentence on signal, systematics and calibration.
+
+    Returns
+    -------
+    HEPDataTable
+    """
+    in_fb = bool(np.isfinite(curve.cross_section).all())
+    observed, expected = (
+        (curve.cross_section, curve.expected_cross_section) if in_fb else (curve.events, curve.expected_events)
+    )
+    what, units = ("cross-section", "fb") if in_fb else ("signal events", "")
+    middle = expected[:, 2]
+    bands = {
+        f"{share} %": np.stack([middle - expected[:, low], expected[:, high] - middle], axis=1)
+        for share, low, high in ((68, 1, 3), (95, 0, 4))
+    }
+    title, unit = ("mass", "GeV") if curve.axis == "mass" else ("relative width", "")
+    methods = ", ".join(dict.fromkeys(curve.methods))
+    return HEPDataTable(
+        name,
+        f"Upper limits at {curve.level:.0%} confidence level (CLs, {methods}) on the {what} against {title}, observed "
+        f"and expected without a signal. {note}".strip(),
+        [HEPDataColumn(title, curve.points, unit)],
+        [
+            HEPDataColumn(f"observed limit on {what}", observed, units),
+            HEPDataColumn(f"expected limit on {what}", middle, units, errors=bands),
+        ],
+    )

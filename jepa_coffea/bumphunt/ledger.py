@@ -1,0 +1,77 @@
+"""A log of finished work, so that an interruption costs little: pseudo-experiments, toys, studies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jepa_coffea.errors import BadFileError
+from jepa_coffea.files import write_text
+
+
+class Ledger:
+    """Results by key, one JSON line each, appended as they come; in memory only when there is no file.
+
+    A line cut short by an interruption is left out and its work done again. Whoever names the file puts everything
+    into the name that would change the results, the package's version included: see :func:`jepa_coffea.files.digest`.
+
+    Parameters
+    ----------
+    path
+        The file; its folder is made. None keeps results in memory.
+
+    Raises
+    ------
+    BadFileError
+        If a line other than the last is broken.
+
+    Examples
+    --------
+    >>> ledger = Ledger(None)
+    >>> ledger.add("17", [0.3, 1.2])
+    >>> "17" in ledger, ledger["17"]
+    (True, [0.3, 1.2])
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self._entries: dict[str, Any] = {}
+        if path is None or not path.is_file():
+            return
+        whole = path.read_text(encoding="utf-8").split("\n")
+        for number, line in enumerate(whole, 1):
+            if not line:
+                continue
+            try:
+                key, value = json.loads(line)
+            except (ValueError, TypeError):
+                if number == len(whole):
+                    # The last line has no end: the interruption fell into it. Without it, appending starts a new line.
+                    write_text(path, "\n".join(whole[:-1]) + ("\n" if whole[:-1] and whole[-2] else ""))
+                    break
+                msg = f"line {number} of {path} is broken; delete the file to do its work again"
+                raise BadFileError(msg) from None
+            self._entries[key] = value
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._entries
+
+    def __getitem__(self, key: str) -> Any:
+        return self._entries[key]
+
+    def add(self, key: str, value: Any) -> None:
+        """Keep a result; it is in the file when this returns.
+
+        Parameters
+        ----------
+        key
+            What the result is of.
+        value
+            What JSON can say; NaN and infinities are kept.
+        """
+        self._entries[key] = value
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps([key, value]) + "\n")

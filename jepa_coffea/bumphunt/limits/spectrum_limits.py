@@ -1,0 +1,196 @@
+"""Upper limits of a resonance over a falling function, against its mass or its width: the usual band."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from jepa_coffea.bumphunt.fit import fit_background
+from jepa_coffea.bumphunt.likelihood import BackgroundModel
+from jepa_coffea.bumphunt.limits.cls import check_level
+from jepa_coffea.bumphunt.limits.limit import LimitCurve, limit_curve, make_limit
+from jepa_coffea.bumphunt.limits.profile import BackgroundPart, SignalPart, profile_limits, shape_nuisances
+from jepa_coffea.bumphunt.newton import Array, Rows
+from jepa_coffea.bumphunt.scan import shape_search
+from jepa_coffea.bumphunt.signals import Gaussian, Signal, SignalSystematics
+from jepa_coffea.bumphunt.spectrum import Interval, SpectrumLike
+from jepa_coffea.errors import HistogramError
+
+
+def mass_limits(
+    data: SpectrumLike,
+    masses: npt.ArrayLike | None = None,
+    *,
+    signal: Signal | None = None,
+    function: str = "dijet3",
+    sqrt_s: float = 13000.0,
+    fit_range: Interval | None = None,
+    spurious: npt.ArrayLike | None = None,
+    systematics: SignalSystematics | None = None,
+    level: float = 0.95,
+    luminosity: float | None = None,
+    efficiency: npt.ArrayLike = 1.0,
+) -> LimitCurve:
+    """CLs upper limits against mass, all background parameters fitted to the whole spectrum.
+
+    Asymptotic, q-tilde (Cowan, Cranmer, Gross, Vitells, Eur. Phys. J. C 71 (2011) 1554); where fewer than about five
+    events are expected under the peak it is up to a third too tight.
+
+    Parameters
+    ----------
+    data
+        Spectrum, GeV.
+    masses
+        [mass], GeV; by default half a width apart.
+    signal
+        Its shape; by default a Gaussian of 5 %.
+    function
+        Background function.
+    sqrt_s
+        Centre-of-mass energy, GeV.
+    fit_range
+        Of the fit, GeV; by default the whole spectrum.
+    spurious
+        [mass]: signal events that the function may fake, the standard deviation of a nuisance; see
+        :func:`~jepa_coffea.bumphunt.function_uncertainty.spurious_yields`.
+    systematics
+        Uncertainties of the signal, each a nuisance.
+    level
+        Confidence level.
+    luminosity
+        In 1/fb, for limits in fb.
+    efficiency
+        Acceptance and selection efficiency of the signal, one number or [mass].
+
+    Returns
+    -------
+    LimitCurve
+
+    Raises
+    ------
+    HistogramError
+        For input that cannot be used.
+    FitError
+        If a fit does not converge.
+    """
+    search = shape_search(data, masses, signal=signal, function=function, sqrt_s=sqrt_s, fit_range=fit_range)
+    shapes = [signal or Gaussian()] * len(search.masses)
+    limits = _limits(
+        search.spectrum, search.masses, shapes, function, sqrt_s, spurious, systematics, level, luminosity, efficiency
+    )
+    return limit_curve(search.masses, limits)
+
+
+def width_limits(
+    data: SpectrumLike,
+    mass: float,
+    widths: Sequence[float],
+    *,
+    signal: Signal | None = None,
+    function: str = "dijet3",
+    sqrt_s: float = 13000.0,
+    fit_range: Interval | None = None,
+    spurious: npt.ArrayLike | None = None,
+    systematics: SignalSystematics | None = None,
+    level: float = 0.95,
+    luminosity: float | None = None,
+    efficiency: npt.ArrayLike = 1.0,
+) -> LimitCurve:
+    """CLs upper limits at one mass against the width of the peak; see :func:`mass_limits`.
+
+    Parameters
+    ----------
+    data
+        Spectrum, GeV.
+    mass
+        GeV.
+    widths
+        [width]: standard deviations of the observed peak over its mass.
+    signal
+        Its shape, stretched to each width; by default a Gaussian.
+    function
+        Background function.
+    sqrt_s
+        Centre-of-mass energy, GeV.
+    fit_range
+        Of the fit, GeV.
+    spurious
+        [width]: see :func:`mass_limits`.
+    systematics
+        Uncertainties of the signal.
+    level
+        Confidence level.
+    luminosity
+        In 1/fb, for limits in fb.
+    efficiency
+        Of the signal, one number or [width].
+
+    Returns
+    -------
+    LimitCurve
+        Its points are the widths.
+
+    Raises
+    ------
+    HistogramError
+        For input that cannot be used.
+    FitError
+        If a fit does not converge.
+    """
+    base = signal or Gaussian()
+    shapes = [base.widened(width / base.relative_width) for width in widths]
+    spectrum = shape_search(data, [mass], signal=base, function=function, sqrt_s=sqrt_s, fit_range=fit_range).spectrum
+    masses = np.full(len(shapes), float(mass))
+    limits = _limits(spectrum, masses, shapes, function, sqrt_s, spurious, systematics, level, luminosity, efficiency)
+    return limit_curve(widths, limits, "width")
+
+
+def _limits(  # type: ignore[no-untyped-def]
+    spectrum, masses, shapes, function, sqrt_s, spurious, systematics, level, luminosity, efficiency
+):
+    check_level(level)
+    share = np.broadcast_to(np.asarray(efficiency, dtype=float), masses.shape)
+    faked = np.zeros(len(masses)) if spurious is None else np.asarray(spurious, dtype=float)
+    if faked.shape != masses.shape or not (np.isfinite(faked) & (faked >= 0)).all():
+        msg = f"spurious signals must be one non-negative number for each of {len(masses)} points, got {faked}"
+        raise HistogramError(msg)
+    for value in share:
+        make_limit(level, 1.0, np.ones(5), 1.0, luminosity, float(value), "asymptotic")  # bad arguments before the work
+    templates = np.array([shape.template(spectrum.edges, mass) for shape, mass in zip(shapes, masses, strict=True)])
+    uncertain = systematics or SignalSystematics()
+    varied = [uncertain.shapes(shape, spectrum.edges, mass) for shape, mass in zip(shapes, masses, strict=True)]
+    names = list(varied[0])
+    table = np.array([[one[name] for name in names] for one in varied]).reshape(
+        len(masses), len(names), 2, templates.shape[1]
+    )
+    varying = shape_nuisances(table[:, :, 0], table[:, :, 1])
+    signal = SignalPart(templates, np.array(list(uncertain.rates().values())), varying)
+    model = fit_background(spectrum, function, sqrt_s=sqrt_s, toys=0).model
+    parameters = model.design.shape[-1]
+    background = BackgroundPart(_Spurious(model, faked[:, None] * templates), np.append(np.zeros(parameters), 1.0))
+    labels = [f"m = {mass:.4g}, width {shape.relative_width:.3g}" for mass, shape in zip(masses, shapes, strict=True)]
+    strengths, bands = profile_limits(background, signal, spectrum.counts, 1 - level, labels)
+    return [
+        make_limit(level, float(strength), band, 1.0, luminosity, float(value), "asymptotic")
+        for strength, band, value in zip(strengths, bands, share, strict=True)
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class _Spurious:
+    """A function and a spurious signal; parameters: phi and the spurious signal in its standard deviations."""
+
+    model: BackgroundModel
+    faked: Array
+    """[hypothesis, bin]: events at +1."""
+
+    def mean(self, values: Array, rows: Rows) -> Array:
+        return self.model.expected(values[:, :-1]) + values[:, -1:] * self.faked[rows]
+
+    def mean_and_slope(self, values: Array, rows: Rows) -> tuple[Array, Array]:
+        mu, slope = self.model.expected_and_slope(values[:, :-1])
+        faked = self.faked[rows]
+        return mu + values[:, -1:] * faked, np.concatenate([slope, faked[..., None]], axis=-1)

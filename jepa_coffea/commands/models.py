@@ -1,0 +1,61 @@
+"""``jepa-coffea models``: the models that are shipped, and what their cards say that they reach."""
+
+from __future__ import annotations
+
+import argparse
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from jepa_coffea.commands.inspect import words
+from jepa_coffea.encoder.card import read_card
+from jepa_coffea.encoder.model_files import shipped
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Give the parser this command's arguments, of which there are none.
+
+    Parameters
+    ----------
+    parser
+        Of the command.
+    """
+    parser.description = f"{parser.description}; their names can be used wherever a model's path can"
+
+
+def run(arguments: argparse.Namespace) -> int:  # noqa: ARG001  as of all commands
+    """Print a table a model.
+
+    Parameters
+    ----------
+    arguments
+        None are needed.
+
+    Returns
+    -------
+    int
+        0.
+    """
+    console = Console()
+    for name, path in shipped().items():
+        card = read_card(path)
+        table = Table(title=escape(name), show_header=False, title_style="bold", title_justify="left")
+        table.add_column(style="cyan")
+        table.add_column(overflow="fold")
+        rows = {
+            "objective": card.objective,
+            "embedding": f"{card.embedding_dim} numbers a jet",
+            "classes": ", ".join(card.class_names) or "none",
+            "momenta": "divided by the jet's pT" if card.scaled_to_jet_pt else "in GeV as they are",
+            "particles": f"at most {card.max_particles} a jet",
+            "precision": card.precision,
+            "size": f"{path.stat().st_size / 1e6:.3g} MB",
+            "training data": card.training_data,
+        }
+        for label, text in rows.items():
+            table.add_row(label, escape(text))
+        for label, value in card.results.items():
+            table.add_row(escape(f"reaches: {label}"), escape(words(value)))
+        console.print(table)
+    return 0

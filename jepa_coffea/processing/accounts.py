@@ -1,0 +1,227 @@
+"""The accounts of a run: every event given is in the output, once, and the output folder holds nothing else."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from coffea.processor.executor import WorkItem
+
+from jepa_coffea.errors import JepaCoffeaError
+from jepa_coffea.files import quoted, unquoted
+from jepa_coffea.processing.embedded_events import chunk_name, present, read_provenance, read_rows
+from jepa_coffea.processing.input_faults import place
+
+IDENTITY = ("run", "luminosityBlock", "event")
+"""Columns that say which event a row is."""
+
+
+class LostEventsError(JepaCoffeaError, RuntimeError):
+    """A run whose output does not account for all events, or would mix them with others."""
+
+
+def account(
+    output: Mapping[str, Any], chunks: Sequence[WorkItem], done: set[WorkItem], skipped: Mapping[str, str]
+) -> None:
+    """Hold the processor's own count of events against the chunks that it was given.
+
+    Parameters
+    ----------
+    output
+        Of the processor.
+    chunks
+        That it was given.
+    done
+        That came back.
+    skipped
+        Places of those among them that could not be read, and why.
+
+    Raises
+    ------
+    LostEventsError
+        If a chunk is missing, none could be read, or the processor counted other events than it was given.
+    """
+    lost = sorted(place(chunk) for chunk in set(chunks) - done)
+    if lost:
+        msg = f"{len(lost)} of {len(chunks)} chunks gave no result: {', '.join(lost)}"
+        raise LostEventsError(msg)
+    if chunks and len(skipped) == len(chunks):
+        first, reason = next(iter(skipped.items()))
+        msg = f"none of {len(chunks)} chunks can be read; {first}: {reason}"
+        raise LostEventsError(msg)
+    for dataset, book in output.get("bookkeeping", {}).items():
+        given = [chunk for chunk in chunks if chunk.dataset == dataset and place(chunk) not in skipped]
+        events = sum(len(chunk) for chunk in given)
+        if (book["events"], book["chunks"]) != (events, len(given)):
+            msg = (
+                f"dataset {dataset!r}: {events} events in {len(given)} chunks were given, the output counts "
+                f"{book['events']} events in {book['chunks']} chunks; a chunk was lost or added twice"
+            )
+            raise LostEventsError(msg)
+
+
+def refuse_strangers(processor: Any, chunks: Sequence[WorkItem]) -> None:
+    """Keep files of another chunking, of other inputs, or of another model or selection apart from those to come.
+
+    Parameters
+    ----------
+    processor
+        Whose folder ``output`` is looked at, and whose ``identity()`` is held against that of the files there.
+    chunks
+        That it will be given.
+
+    Raises
+    ------
+    LostEventsError
+        Naming the first file that this run would not write.
+    """
+    folder = getattr(processor, "output", None)
+    if folder is None:
+        return
+    expected: dict[str, set[str]] = {}
+    for chunk in chunks:
+        expected.setdefault(chunk.dataset, set()).add(_name(chunk))
+    for dataset, names in expected.items():
+        strangers = sorted(present(folder, dataset) - names)
+        if strangers:
+            msg = (
+                f"{folder}/dataset={quoted(dataset)} holds {len(strangers)} files that this run would not write, first "
+                f"{strangers[0]}: they come from other files or another chunksize, and would be read along with its "
+                "own. Use an empty folder."
+            )
+            raise LostEventsError(msg)
+    if hasattr(processor, "identity"):
+        for path in _written(folder):
+            _require_same_identity(path, processor.identity())
+
+
+def _require_same_identity(path: Path, ours: Mapping[str, Any]) -> None:
+    try:
+        theirs = read_provenance(path)
+    except (ValueError, OSError, pa.ArrowException) as error:
+        msg = f"{path} cannot be read as embedded events ({error}); delete it, or use an empty folder"
+        raise LostEventsError(msg) from None
+    for name, value in ours.items():
+        if name != "output" and _text(theirs.get(name)) != _text(value):
+            msg = (
+                f"{path} was written with {name} = {theirs.get(name)!r}, this run has {value!r}; they would be read "
+                "together. Use an empty folder."
+            )
+            raise LostEventsError(msg)
+
+
+def _text(value: Any) -> str:
+    """The same for what JSON has changed, such as tuples to lists."""
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def require_rows(processor: Any, output: Mapping[str, Any]) -> None:
+    """Hold the rows of the files in the output folder against the selected events.
+
+    Parameters
+    ----------
+    processor
+        Whose folder ``output`` is looked at, where it is a local one.
+    output
+        Of the processor, with ``files`` and ``bookkeeping``.
+
+    Raises
+    ------
+    LostEventsError
+        If a file is missing, one is too many, or there are other rows than selected events.
+    """
+    folder = _local(processor)
+    if folder is None or "files" not in output:
+        return
+    for dataset, book in output.get("bookkeeping", {}).items():
+        if "selected" not in book:
+            continue
+        named = {name.rpartition("/")[2] for name in output["files"].get(dataset, ())}
+        there = present(folder, dataset)
+        place_of = folder / f"dataset={quoted(dataset)}"
+        if named != there:
+            strange = sorted(named ^ there)[0]
+            counts = f"{len(named)} files were written, {len(there)} are there"
+            msg = f"{place_of}: {counts}; the first that differs is {strange}"
+            raise LostEventsError(msg)
+        rows = sum(pq.read_metadata(place_of / name).num_rows for name in named)
+        if rows != book["selected"]:
+            msg = f"{place_of}: {book['selected']} events were selected, the files hold {rows} rows"
+            raise LostEventsError(msg)
+
+
+def other_datasets(processor: Any, datasets: Iterable[str]) -> dict[str, int]:
+    """What else lies in the output folder, and would be read along by whoever reads all of it.
+
+    Parameters
+    ----------
+    processor
+        Whose folder ``output`` is looked at, where it is a local one.
+    datasets
+        Of this run.
+
+    Returns
+    -------
+    dict
+        Dataset to its number of files.
+    """
+    folder = _local(processor)
+    ours = set(datasets)
+    found: dict[str, int] = {}
+    for path in [] if folder is None else _written(folder):
+        name = unquoted(path.parent.name.removeprefix("dataset="))
+        if name not in ours:
+            found[name] = found.get(name, 0) + 1
+    return found
+
+
+def repeated_events(processor: Any, output: Mapping[str, Any]) -> dict[str, int]:
+    """Selected events that have the identity of another one of their dataset: a file was copied and written anew.
+
+    Parameters
+    ----------
+    processor
+        Whose folder ``output`` is looked at, where it is a local one.
+    output
+        Of the processor, with ``files``.
+
+    Returns
+    -------
+    dict
+        Dataset to how many, where there are any.
+    """
+    folder = _local(processor)
+    found = {}
+    for dataset, names in output.get("files", {}).items():
+        if folder is None:
+            break
+        paths = [folder / f"dataset={quoted(dataset)}" / name.rpartition("/")[2] for name in names]
+        columns = [read_rows(path, IDENTITY) for path in paths]
+        if columns:
+            rows = pa.concat_tables(part.replace_schema_metadata() for part in columns)
+            numbers = np.stack([rows[name].to_numpy().astype(np.int64) for name in IDENTITY], axis=1)
+            again = len(numbers) - len(np.unique(numbers, axis=0))
+            if again:
+                found[dataset] = again
+    return found
+
+
+def _local(processor: Any) -> Path | None:
+    folder = getattr(processor, "output", None)
+    return None if folder is None or "://" in str(folder) else Path(folder)
+
+
+def _written(folder: str | Path) -> list[Path]:
+    """Files of embedded events in a local folder."""
+    return [] if "://" in str(folder) else sorted(Path(folder).glob("dataset=*/*.parquet"))
+
+
+def _name(chunk: WorkItem) -> str:
+    file = str(uuid.UUID(bytes=chunk.fileuuid))
+    return chunk_name({"fileuuid": file, "entrystart": chunk.entrystart, "entrystop": chunk.entrystop})

@@ -1,0 +1,57 @@
+"""Views of a jet: what a rotation, a reflection and a smearing leave as it is."""
+
+import torch
+
+from training.models.synthetic import synthetic_jets
+from training.objectives.augmentations import AugmentationConfig, augment, visible_sum
+
+
+def angles(particles: torch.Tensor, jets: torch.Tensor) -> torch.Tensor:
+    """Eta and phi relative to the jet, [B, N, 2]."""
+    px, py, pz = particles[..., :3].double().unbind(-1)
+    jx, jy, jz = (jets[:, i : i + 1].double() for i in range(3))
+    deta = torch.asinh(pz / torch.hypot(px, py)) - torch.asinh(jz / torch.hypot(jx, jy))
+    return torch.stack([deta, torch.atan2(jx * py - jy * px, jx * px + jy * py)], -1)
+
+
+def changed(config: AugmentationConfig, turn: float, side: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    particles, _, jets = synthetic_jets([9, 9], seed=3)
+    common = torch.tensor([[turn, side]] * 2)
+    each = torch.rand(2, 9, 2, generator=torch.Generator().manual_seed(0))
+    return particles, augment(particles, jets, config, each, common), jets
+
+
+def test_a_quarter_turn() -> None:
+    before, after, jets = changed(AugmentationConfig(smear=0.0), 0.25, 0.9)
+    (deta, dphi), (eta, phi) = angles(before, jets).unbind(-1), angles(after, jets).unbind(-1)
+    torch.testing.assert_close(eta, -dphi, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(phi, deta, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(after[..., :2].norm(dim=-1), before[..., :2].norm(dim=-1))
+    assert torch.equal(after[..., 4:], before[..., 4:])
+
+
+def test_a_reflection() -> None:
+    before, after, jets = changed(AugmentationConfig(smear=0.0), 0.0, 0.1)
+    sign = torch.tensor([1.0, -1.0])
+    torch.testing.assert_close(angles(after, jets), angles(before, jets) * sign, rtol=1e-3, atol=1e-4)
+
+
+def test_smearing_keeps_directions_and_masses() -> None:
+    before, after, jets = changed(AugmentationConfig(rotate=False, smear=0.1), 0.3, 0.1)
+    torch.testing.assert_close(angles(after, jets), angles(before, jets), rtol=1e-3, atol=1e-4)
+    factor = after[..., :2].norm(dim=-1) / before[..., :2].norm(dim=-1)
+    assert 0.03 < float(factor.std()) < 0.3
+    mass2 = [p[..., 3].double().square() - p[..., :3].double().square().sum(-1) for p in (before, after)]
+    torch.testing.assert_close(mass2[1], mass2[0], rtol=1e-2, atol=1e-2)
+
+
+def test_nothing_asked_nothing_changed() -> None:
+    before, after, _ = changed(AugmentationConfig(rotate=False, smear=0.0), 0.3, 0.1)
+    torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-4)
+
+
+def test_padding_stays_finite_and_uncounted() -> None:
+    particles, mask, jets = synthetic_jets([4, 2], width=6)
+    after = augment(particles, jets, AugmentationConfig(), torch.rand(2, 6, 2), torch.rand(2, 2))
+    assert after.isfinite().all()
+    torch.testing.assert_close(visible_sum(particles, mask)[1], particles[1, :2, :4].sum(0))

@@ -1,0 +1,70 @@
+"""Changes of a jet that leave what it is as it was: label-free, made anew for each view of it."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+PARTICLE_NUMBERS = 2
+"""Random numbers that a particle needs."""
+JET_NUMBERS = 2
+"""Random numbers that a jet needs."""
+
+
+class AugmentationConfig(BaseModel):
+    """How strongly views of a jet are changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rotate: bool = True
+    """Rotate all particles about the jet axis by one random angle, and reflect every other jet."""
+    smear: float = Field(default=0.05, ge=0, lt=1)
+    """Relative width of a Gaussian factor on each particle's momentum."""
+
+
+def visible_sum(particles: Tensor, mask: Tensor) -> Tensor:
+    """px py pz energy of the particles together, f32 [B, 4]: all that a view may know of its jet."""
+    return (particles[..., :4].float() * mask.unsqueeze(-1)).sum(1)
+
+
+def augment(particles: Tensor, jets: Tensor, config: AugmentationConfig, each: Tensor, common: Tensor) -> Tensor:
+    """The particles of jets rotated, reflected and smeared.
+
+    Parameters
+    ----------
+    particles
+        f32 [B, N, field], whose first four fields are px py pz energy in GeV.
+    jets
+        f32 [B, 4], px py pz energy in GeV; the axis of the rotation, in the plane of eta and phi.
+    each
+        Numbers in [0, 1) for the particles, f32 [B, N, PARTICLE_NUMBERS].
+    common
+        Numbers in [0, 1) for the jets, f32 [B, JET_NUMBERS].
+
+    Returns
+    -------
+    f32 [B, N, field]; masses of particles and all other fields stay.
+    """
+    px, py, pz, energy = particles[..., :4].float().unbind(-1)
+    pt = (px.square() + py.square()).clamp(min=1e-16).sqrt()
+    cos, sin = px / pt, py / pt
+    mass2 = (energy.square() - pt.square() - pz.square()).clamp(min=0)
+    if config.smear:
+        # Box and Muller: a normal number from two uniform ones.
+        normal = (-2 * (1 - each[..., 0]).log()).sqrt() * (2 * torch.pi * each[..., 1]).cos()
+        factor = (1 + config.smear * normal).clamp(min=0.1)
+        pt, pz = pt * factor, pz * factor
+    if config.rotate:
+        jx, jy, jz = (jets[:, i : i + 1].float() for i in range(3))
+        jet_pt = (jx.square() + jy.square()).clamp(min=1e-16).sqrt()
+        jet_eta, jet_phi = torch.asinh(jz / jet_pt), torch.atan2(jy, jx)
+        deta = torch.asinh(pz / pt) - jet_eta
+        dphi = torch.atan2(jx * py - jy * px, jx * px + jy * py)
+        angle = 2 * torch.pi * common[:, :1]
+        side = torch.where(common[:, 1:2] < 0.5, -1.0, 1.0)
+        a, b = deta * angle.cos() - dphi * angle.sin(), (deta * angle.sin() + dphi * angle.cos()) * side
+        pz, cos, sin = pt * (jet_eta + a).sinh(), (jet_phi + b).cos(), (jet_phi + b).sin()
+    energy = (pt.square() + pz.square() + mass2).sqrt()
+    momenta = torch.stack([pt * cos, pt * sin, pz, energy], dim=-1)
+    return torch.cat([momenta, particles[..., 4:].float()], dim=-1)
