@@ -10,6 +10,7 @@ import pytest
 from jepa_coffea.cli import COMMANDS, main
 from tests.encoder.test_self_test import reference
 from tests.encoder.tiny import write_tiny
+from tests.processors.synthetic import write_events
 
 
 @pytest.fixture
@@ -24,6 +25,7 @@ def test_inspect(model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: p
     text = capsys.readouterr().out
     for expected in ("8 numbers a jet", "QCD, Hbb", "opset 20", "16 particles 2.0 MMAC", "float [batch, particle, 14]"):
         assert expected in text
+    assert "seen, for tagging" in text
     cells = [[cell.strip() for cell in line.split("│")[2:-1]] for line in text.splitlines()]
     rows = {line[0]: line[1:] for line in cells if len(line) == 3}
     assert (rows["d0"], rows["d0_err"], rows["px"]) == (["mm", "yes"], ["mm", ""], ["GeV", ""])
@@ -173,3 +175,10 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(SystemExit, match="0"):
         main([name, "--help"])
     assert "usage: jepa-coffea " + name in capsys.readouterr().out
+
+
+def test_validate_with_no_events(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_events(tmp_path / "empty[1].root", 0)
+    assert main(["validate", str(model), str(path), "--provider", "cpu"]) == 0
+    rows = {line.strip("│ ").split("│")[0].strip(): line for line in capsys.readouterr().out.splitlines()}
+    assert rows["entries"].split("│")[2].strip() == "0"

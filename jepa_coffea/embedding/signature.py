@@ -27,6 +27,8 @@ class Interface:
     optional_fields: tuple[str, ...]
     embedding_dim: int | None
     class_names: tuple[str, ...]
+    scale: str | None = None
+    """``blind`` to the scale of the jets, or ``seen``; None of a file without a card."""
 
 
 @lru_cache(maxsize=32)
@@ -45,7 +47,7 @@ def card_interface(path: Path, digest: str) -> Interface:  # noqa: ARG001  the h
     Interface
     """
     card = read_card(path)
-    return Interface(card.name, card.fields, card.optional_fields, card.embedding_dim, card.class_names)
+    return Interface(card.name, card.fields, card.optional_fields, card.embedding_dim, card.class_names, card.scale)
 
 
 @lru_cache(maxsize=32)

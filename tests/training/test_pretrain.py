@@ -119,7 +119,7 @@ def test_wrong_settings_are_one_message(
 def test_what_is_promised_is_logged(jetclass: str, tmp_path: Path) -> None:
     assert main(pretraining(jetclass, tmp_path / "a", "steps=2", "monitor_every=2")) == 0
     last = read_metrics(tmp_path / "a")[-1]
-    parts = {"particle", "jet", "observables", "identity", "variance", "covariance"}
+    parts = {"particle", "agreement", "observables", "identity"}
     rates = {"lr", "weight_decay", "ema", "grad_norm", "jets_per_s", "data_wait", "mfu"}
     looks = {"rankme", "rankme_particles", "std", "std_min", "teacher_student_cosine", "target_variance"}
     assert {"loss"} | parts | rates | looks <= set(last)

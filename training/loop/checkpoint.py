@@ -14,8 +14,8 @@ from torch import nn
 from jepa_coffea.errors import JepaCoffeaError
 from jepa_coffea.files import PARTIAL, replacing
 from training.config import ConfigError, RunConfig, check, explain
-from training.models.encoders import AnyEncoder
-from training.objectives import OBJECTIVES, build_objective
+from training.models.encoders import AnyEncoder, build_encoder
+from training.objectives import OBJECTIVES, build_objective, dropped_by
 from training.objectives.base import Objective, ObjectiveError
 
 FORMAT = 1
@@ -372,7 +372,10 @@ def load_objective(run: str | Path) -> tuple[Objective, RunConfig]:
 
 
 def load_encoder(run: str | Path) -> tuple[AnyEncoder, RunConfig]:
-    """The encoder of a run, as it would be exported; otherwise like :func:`load_objective`.
+    """The encoder of a run, as it would be exported.
+
+    Nothing else that the run trained is read (predictors, averages), nor need this version have the same of it: an
+    encoder outlives its objective.
 
     Parameters
     ----------
@@ -389,5 +392,13 @@ def load_encoder(run: str | Path) -> tuple[AnyEncoder, RunConfig]:
     CheckpointError
         If there is no such run, or it cannot be read.
     """
-    objective, config = load_objective(run)
-    return objective.exported(), config
+    path = checkpoint_of(run)
+    content = read_checkpoint(path)
+    config = config_of(content, path)
+    weights = value_of(content, "objective", dict, path)
+    # Of a student and its target it is the target that is exported.
+    part = "target." if any(str(name).startswith("target.") for name in weights) else "encoder."
+    encoder = build_encoder(config.encoder)
+    restore(encoder, {name.removeprefix(part): weights[name] for name in weights if name.startswith(part)}, path)
+    encoder.scale = dropped_by(config.objective, config.encoder).scales[0]
+    return encoder.eval(), config

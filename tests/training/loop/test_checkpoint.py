@@ -15,12 +15,15 @@ from training.loop.checkpoint import (
     Checkpoints,
     _differences,
     checkpoint_of,
+    load_encoder,
     load_objective,
     read_checkpoint,
     restore,
     save_checkpoint,
 )
 from training.loop.numerics import random_state, seed_everything, set_random_state
+from training.models.encoder import Encoder
+from training.objectives import dropped_by
 
 
 def test_all_generators_come_back(tmp_path: Path) -> None:
@@ -156,3 +159,25 @@ def test_differences_name_the_leaf() -> None:
     assert _differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}, "x") == [
         "x.a.c is 2 in the checkpoint and 3 here"
     ]
+
+
+def test_an_encoder_outlives_its_objective(pretrained: Path, tmp_path: Path) -> None:
+    """What else an objective has, and which options it knows, may change from one version to the next."""
+    content = read_checkpoint(checkpoint_of(pretrained))
+    kept = {name: value for name, value in content["objective"].items() if name.startswith("target.")}
+    content["objective"] = kept | {"forgotten.weight": torch.zeros(3)}
+    content["config"]["objective"] |= {"forgotten": 0.5}
+    save_checkpoint(content, tmp_path / "a.pt")
+    encoder, config = load_encoder(tmp_path / "a.pt")
+    expected, _ = load_objective(pretrained)
+    assert isinstance(encoder, Encoder)
+    for name, weight in expected.exported().state_dict().items():
+        assert torch.equal(encoder.state_dict()[name], weight)
+    assert encoder.scale == expected.exported().scale
+    dropped = dropped_by(config.objective, config.encoder)
+    assert (dropped.scales, dropped.fields) == (expected.scales, expected.optional_fields)
+    assert not encoder.training
+    with pytest.raises(CheckpointError, match="another architecture: no embedding"):
+        content["objective"] = {name: value for name, value in kept.items() if "embedding" not in name}
+        save_checkpoint(content, tmp_path / "b.pt")
+        load_encoder(tmp_path / "b.pt")
