@@ -10,6 +10,7 @@ import pytest
 from jepa_coffea.cli import COMMANDS, main
 from tests.encoder.test_self_test import reference
 from tests.encoder.tiny import write_tiny
+from tests.processors.synthetic import write_events
 
 
 @pytest.fixture
@@ -174,3 +175,10 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(SystemExit, match="0"):
         main([name, "--help"])
     assert "usage: jepa-coffea " + name in capsys.readouterr().out
+
+
+def test_validate_with_no_events(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_events(tmp_path / "empty[1].root", 0)
+    assert main(["validate", str(model), str(path), "--provider", "cpu"]) == 0
+    rows = {line.strip("│ ").split("│")[0].strip(): line for line in capsys.readouterr().out.splitlines()}
+    assert rows["entries"].split("│")[2].strip() == "0"

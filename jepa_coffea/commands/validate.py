@@ -127,14 +127,14 @@ def open_events(path: Path, most: int) -> Any:
             return NanoEventsFactory.from_parquet(str(path), entry_stop=stop, **options).events()
         import uproot
 
-        with uproot.open(path) as file:
+        with uproot.open({path: None}) as file:
             names = [name for name in trees if name in file]
             stop = min(most, file[names[0]].num_entries) if names else 0
             found = file.keys(cycle=False)
         if names:
             return NanoEventsFactory.from_root({str(path): names[0]}, entry_stop=stop, **options).events()
     except Exception as error:  # noqa: BLE001  readers raise what they like about broken files
-        msg = f"{path}: cannot be read as events ({error})"
+        msg = f"{path}: cannot be read as events ({type(error).__name__}: {error})"
         raise LayoutError(msg) from None
     msg = f"{path}: expected a tree {' or '.join(trees)}, found {found}"
     raise LayoutError(msg)

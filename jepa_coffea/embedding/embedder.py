@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,17 @@ from jepa_coffea.encoder.ragged_encoder import RaggedEncoder
 from jepa_coffea.encoder.session import file_hash
 from jepa_coffea.encoder.weaver import WeaverEncoder
 from jepa_coffea.encoder.weaver_inputs import parse_preprocess
+
+_opening = threading.Lock()
+
+
+def _renew_lock() -> None:
+    # Another thread of the parent may have held it at the moment of the fork.
+    global _opening
+    _opening = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 class JEPAEmbedder:
@@ -171,7 +184,9 @@ class JEPAEmbedder:
         collection
             Name of the jet collection.
         jets
-            A selection of its jets, ``events.FatJet[mask]``; default: all.
+            A selection of its jets, ``events.FatJet[mask]``; default: all. Corrected or varied momenta (JES, JER,
+            JMS) do not change the embedding: the model gets the four-momentum that the file has, to which the
+            constituents belong. For an embedding that varies, vary the constituents.
         prefix
             Of the new fields, instead of the embedder's.
 
@@ -275,8 +290,9 @@ class JEPAEmbedder:
         return jets
 
     def _run(self, arrays: JetArrays) -> dict[str, NDArray[np.float32]]:
-        if self._encoder is None:
-            self._encoder = self._open()
+        with _opening:  # threads that come at once share one encoder, so that all of their jets are counted
+            if self._encoder is None:
+                self._encoder = self._open()
         return self._encoder(*arrays)
 
     def _open(self) -> RaggedEncoder:

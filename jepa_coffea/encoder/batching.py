@@ -177,8 +177,9 @@ def keep_hardest(
     Parameters
     ----------
     hardness
-        One number per particle (its transverse momentum), of which each jet keeps the largest; those that stay keep
-        their order, and of equal ones the first stays.
+        One number per particle (its transverse momentum), of which each jet keeps the largest, [particle]; or several,
+        [number, particle], of which a later one decides where the earlier ones are equal. Particles that stay keep
+        their order; of those that are equal in all, the first stays.
     counts
         Particles of each jet.
     most
@@ -189,12 +190,14 @@ def keep_hardest(
     tuple of numpy.ndarray
         Which particles stay, [particle], and how many of each jet, [jet].
     """
-    keep = np.ones(len(hardness), dtype=bool)
+    keys = np.atleast_2d(hardness)
+    keep = np.ones(keys.shape[1], dtype=bool)
     over = counts > most
     rows = np.flatnonzero(np.repeat(over, counts))
     sizes = counts[over]
     owner = np.repeat(np.arange(len(sizes)), sizes)
     rank = np.empty(len(rows), dtype=np.int64)
-    rank[np.lexsort((-hardness[rows], owner))] = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    order = np.lexsort((*-keys[::-1, rows], owner))
+    rank[order] = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     keep[rows] = rank < most
     return keep, np.minimum(counts, most)

@@ -188,10 +188,10 @@ class RaggedEncoder(ABC):
         return results.values
 
     def _hardness(self, flat: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Transverse momentum of each particle."""
-        px, py = (flat[:, self.fields.index(name)] for name in ("px", "py"))
+        """Transverse momenta of particles, and what decides among equal ones, whatever their order: pz, then px."""
+        px, py, pz = (flat[:, self.fields.index(name)] for name in ("px", "py", "pz"))
         with np.errstate(over="ignore"):
-            return np.hypot(px, py)
+            return np.stack([np.hypot(px, py), pz, px])
 
 
 def _spread(rows: NDArray[np.float32], keep: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -215,6 +215,9 @@ def _checked(
         raise TypeError(msg)
     if number.ndim != 1 or (number < 0).any():
         msg = f"counts: expected one number >= 0 per jet, got shape {number.shape}, minimum {number.min(initial=0)}"
+        raise ValueError(msg)
+    if number.max(initial=0) > len(flat):
+        msg = f"counts: a jet of {number.max()} particles, and particles has {len(flat)} rows altogether"
         raise ValueError(msg)
     total = int(number.sum())
     if flat.shape != (total, width):

@@ -15,7 +15,7 @@ from coffea.processor.executor import WorkItem
 
 from jepa_coffea.errors import JepaCoffeaError
 from jepa_coffea.files import quoted, unquoted
-from jepa_coffea.processing.embedded_events import chunk_name, present, read_provenance
+from jepa_coffea.processing.embedded_events import chunk_name, present, read_provenance, read_rows
 from jepa_coffea.processing.input_faults import place
 
 IDENTITY = ("run", "luminosityBlock", "event")
@@ -198,11 +198,13 @@ def repeated_events(processor: Any, output: Mapping[str, Any]) -> dict[str, int]
     """
     folder = _local(processor)
     found = {}
-    for dataset, names in output.get("files", {}).items() if folder is not None else ():
+    for dataset, names in output.get("files", {}).items():
+        if folder is None:
+            break
         paths = [folder / f"dataset={quoted(dataset)}" / name.rpartition("/")[2] for name in names]
-        columns = [pq.read_table(path, columns=[*IDENTITY], partitioning=None) for path in paths]
+        columns = [read_rows(path, IDENTITY) for path in paths]
         if columns:
-            rows = pa.concat_tables(columns)
+            rows = pa.concat_tables(part.replace_schema_metadata() for part in columns)
             numbers = np.stack([rows[name].to_numpy().astype(np.int64) for name in IDENTITY], axis=1)
             again = len(numbers) - len(np.unique(numbers, axis=0))
             if again:

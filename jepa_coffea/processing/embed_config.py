@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 
 from jepa_coffea.clusters.registry import ClusterConfig
 from jepa_coffea.constituents.layout import Layout
-from jepa_coffea.constituents.layouts import layout_named
+from jepa_coffea.constituents.layouts import known, layout_named
 from jepa_coffea.documents import LocalPath, Location, Section, anchored, did_you_mean, read_document
 from jepa_coffea.embedding.embedder import JEPAEmbedder
 from jepa_coffea.errors import JepaCoffeaError
@@ -58,11 +58,19 @@ class EmbedConfig(Section):
     @field_validator("format")
     @classmethod
     def _known_layout(cls, name: str) -> str:
-        return layout_named(name).name
+        if name not in known():
+            msg = f"no layout {name!r}; {did_you_mean(name, known())}"
+            raise ValueError(msg)
+        return name
 
     @property
     def layout(self) -> Layout:
-        """How the files hold their jets."""
+        """How the files hold their jets.
+
+        Returns
+        -------
+        Layout
+        """
         return layout_named(self.format)
 
     def fileset(self) -> dict[str, Any]:

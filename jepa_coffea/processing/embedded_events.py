@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -17,10 +18,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
-from jepa_coffea.files import quoted, replacing
+from jepa_coffea.errors import BadFileError
+from jepa_coffea.files import digest, quoted, replacing
 
 METADATA = b"jepa_coffea"
 """Key of the parquet metadata under which a file says, in JSON, where its embeddings came from."""
+
+SEAL = b"jepa_coffea.seal"
+"""Key under which it keeps a hash of that and of its columns; the rows themselves have checksums of parquet."""
 
 KINEMATICS = ("pt", "eta", "phi", "mass")
 SUBSTRUCTURE = ("msoftdrop", "tau1", "tau2", "tau3", "tau4")
@@ -143,6 +148,8 @@ def write(rows: pa.Table, folder: str | Path, dataset: str, name: str) -> list[s
         If the disk is full or must not be written.
     """
     place = f"dataset={quoted(dataset)}/{name}"
+    metadata = rows.schema.metadata or {}
+    rows = rows.replace_schema_metadata({**metadata, SEAL: _seal(rows.schema).encode()})
     if "://" in str(folder):
         _write_remote(rows, f"{folder}/{place}")
         return [place] if rows.num_rows else []
@@ -191,6 +198,49 @@ def present(folder: str | Path, dataset: str) -> set[str]:
     files.invalidate_cache(path)
     names = (str(name).rpartition("/")[2] for name in (files.ls(path, detail=False) if files.isdir(path) else ()))
     return {name for name in names if name.endswith(".parquet")}
+
+
+def _seal(schema: pa.Schema) -> str:
+    metadata = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items() if key != SEAL}
+    # Parquet calls the items of a list otherwise than Arrow.
+    return digest(metadata, [(field.name, re.sub(r"<\w+: ", "<", str(field.type))) for field in schema])
+
+
+def read_rows(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Rows of a file of embedded events, with every checksum looked at.
+
+    Parameters
+    ----------
+    path
+        Of the parquet file; one that was not written here has no checksums, and is read as it is.
+    columns
+        Which; default: all.
+
+    Returns
+    -------
+    pyarrow.Table
+        With the metadata of the file.
+
+    Raises
+    ------
+    BadFileError
+        If the file is damaged.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            rows = file.read(columns=None if columns is None else [*columns])
+            schema = file.schema_arrow.with_metadata(rows.schema.metadata)
+            stored = (schema.metadata or {}).get(SEAL)
+            intact = stored is None or stored.decode() == _seal(schema)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        msg = f"{path} is damaged ({error}); write it again"
+        raise BadFileError(msg) from None
+    if not intact or rows.num_rows != file.metadata.num_rows:
+        msg = f"{path} is damaged: its columns or what it says of itself changed since it was written; write it again"
+        raise BadFileError(msg)
+    return rows
 
 
 def read_provenance(path: str | Path) -> dict[str, Any]:

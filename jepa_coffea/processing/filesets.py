@@ -128,7 +128,8 @@ def _require_once(dataset: str, names: Any) -> None:
     if not isinstance(names, Sequence | set | frozenset | Iterator):
         msg = f"dataset {dataset!r}: expected a name of a file, or several, got {names!r}"
         raise BadFileError(msg)
-    twice = sorted({str(name) for name in names if [*map(str, names)].count(str(name)) > 1}) if len(names) else []
+    listed = [str(name) for name in names]
+    twice = sorted({name for name in listed if listed.count(name) > 1})
     if twice:
         msg = f"dataset {dataset!r}: {twice[0]} is given twice"
         raise BadFileError(msg)

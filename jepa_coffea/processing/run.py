@@ -11,6 +11,7 @@ from typing import Any
 from coffea.processor import Runner
 from coffea.processor.executor import WorkItem
 
+from jepa_coffea.clusters.watch import watching
 from jepa_coffea.constituents.layouts import layout_named
 from jepa_coffea.folders import working_in
 from jepa_coffea.processing.accounts import (
@@ -104,19 +105,18 @@ def run(
     40000
     """
     begin = time.perf_counter()
-    resources = {} if client is None else resource_on(client, POOL)
     datasets = normal_form(fileset, treename)
-    files = look_at_all(datasets, client=client, resources=resources)
-    require_readable(files, skip=skipbadfiles)
-    require_distinct(files)
-    chunks = plan_chunks(datasets, files, chunksize)
+    schema = schema or layout_named("pfnano").schema_class()
     keeper = None if checkpoints is None else Checkpointer(checkpoints, processor)
     if client is None:
         executor: Any = HereExecutor(status=progress, retries=0, skip=skipbadfiles)
     else:
         executor = PinnedExecutor(client=client, status=progress, skip=skipbadfiles)
-    schema = schema or layout_named("pfnano").schema_class()
-    with _output_folder(processor):
+    with watching(client), _output_folder(processor):
+        files = look_at_all(datasets, client=client, resources={} if client is None else resource_on(client, POOL))
+        require_readable(files, skip=skipbadfiles)
+        require_distinct(files)
+        chunks = plan_chunks(datasets, files, chunksize)
         refuse_strangers(processor, chunks)
         output, done, skipped = _process(Runner(executor, schema=schema, checkpointer=keeper), chunks, processor)
         account(output, chunks, done, skipped)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import re
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -164,7 +165,9 @@ def prepare(
         else:
             # A fresh interpreter per process: forking one with threads may hang.
             context = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(workers, mp_context=context) as pool:
+            # Ctrl-C is for this process, which then lets the others end their files.
+            quiet: dict[str, Any] = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
+            with ProcessPoolExecutor(workers, mp_context=context, **quiet) as pool:
                 running = {pool.submit(_attempt, source, output, reading, skip_bad): source for source in sources}
                 try:
                     for future in as_completed(running):

@@ -75,7 +75,7 @@ def explained(main: Callable[[], int]) -> int:
     except JepaCoffeaError as error:
         message = str(error)
     except KeyboardInterrupt:
-        print("interrupted; a training that has checkpoints goes on with --resume auto", file=sys.stderr)
+        print("interrupted by Ctrl-C; nothing half-written was kept", file=sys.stderr)
         return INTERRUPTED
     except (MemoryError, RuntimeError) as error:
         if not no_memory(error):

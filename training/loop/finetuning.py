@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
+from rich.console import Console
 
 from jepa_coffea.errors import BadFileError
 from training.config import RunConfig, check, override, read_sections
@@ -188,7 +189,8 @@ def _rates(objective: Supervised, config: RunConfig) -> dict[str, Rate]:
 
 def _finetune_one(args: argparse.Namespace, config: RunConfig, folder: Path, ranks: Ranks) -> int:
     """Train the classifier of one seed into ``folder``; gives the exit status."""
-    batches, names = _training_batches(config, ranks)
+    with Console(stderr=True, quiet=not ranks.first).status("reading labelled jets"):
+        batches, names = _training_batches(config, ranks)
     config = config.model_copy(update=names)
     seed_everything(config.seed)
     objective = new_objective(config)

@@ -1,8 +1,9 @@
 """Limits of models with several bins: many profile-likelihood fits at once, in coordinates of order 1.
 
 A model is a background with parameters of its own and a signal of fixed strength with nuisances: rates that multiply
-it (log-normal) and shapes that are added to it. Differences of likelihoods are computed without cancellation, and steps
-are scaled by the Fisher information, so that a limit on 3700 events of two million is the same problem as one on 4.
+it (log-normal) and shapes that reweight its bins. Differences of likelihoods are computed without cancellation, and
+steps are scaled by the Fisher information, so that a limit on 3700 events of two million is the same problem as one on
+4.
 """
 
 from __future__ import annotations
@@ -16,8 +17,47 @@ from jepa_coffea.bumphunt.limits.cls import asymptotic_log_cls, crossing
 from jepa_coffea.bumphunt.newton import Array, Expectation, Minimum, Rows, last_error, minimise
 from jepa_coffea.errors import FitError
 
+LARGEST_TILT = 3.0
+"""Largest logarithm by which a nuisance changes a bin: in a signal's tails the ratio of two shapes is no number."""
+
+MOST_LOST = 0.3
+"""Largest share of signal strengths whose fit may fail."""
+
 POINTS = 14
 """Signal strengths at which CLs is computed first."""
+
+
+@dataclass(frozen=True, eq=False)
+class ShapeNuisances:
+    """Changes of a signal's shape; at x a bin is multiplied by ``exp(x tilt)``, and the whole kept at ``exp(x norm)``.
+
+    So bins stay positive at any x, and a Gaussian peak that moves keeps its shape.
+    """
+
+    tilts: Array
+    """[hypothesis, nuisance, bin]."""
+    norms: Array
+    """[hypothesis, nuisance]."""
+
+
+def shape_nuisances(up: Array, down: Array) -> ShapeNuisances:
+    """Changes of shape from the signals at +1 and -1.
+
+    Parameters
+    ----------
+    up
+        [hypothesis, nuisance, bin]: events at +1.
+    down
+        [hypothesis, nuisance, bin]: events at -1.
+
+    Returns
+    -------
+    ShapeNuisances
+    """
+    floor = 1e-9 * np.maximum(up, down).max(axis=-1, initial=0.0, keepdims=True) + 1e-300
+    tilts = np.log(np.maximum(up, floor) / np.maximum(down, floor)) / 2
+    norms = np.log(np.maximum(up.sum(axis=-1), 1e-300) / np.maximum(down.sum(axis=-1), 1e-300)) / 2
+    return ShapeNuisances(np.clip(tilts, -LARGEST_TILT, LARGEST_TILT), norms)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,13 +68,13 @@ class SignalPart:
     """[hypothesis, bin]: events at a strength of 1."""
     rates: Array
     """[rate]: relative uncertainties; a nuisance at x multiplies the signal by ``exp(x log(1 + rate))``."""
-    shifts: Array
-    """[hypothesis, nuisance, bin]: what is added to the signal at +1."""
+    shapes: ShapeNuisances
+    """Of all hypotheses."""
 
     @property
     def nuisances(self) -> int:
         """How many."""
-        return len(self.rates) + self.shifts.shape[1]
+        return len(self.rates) + self.shapes.norms.shape[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,21 +85,6 @@ class BackgroundPart:
     """For one hypothesis a row."""
     prior: Array
     """[parameter]: inverse variance of the constraint on each; 0 for a free one."""
-
-
-def no_nuisances(shape: Array) -> SignalPart:
-    """A signal without uncertainties.
-
-    Parameters
-    ----------
-    shape
-        [hypothesis, bin].
-
-    Returns
-    -------
-    SignalPart
-    """
-    return SignalPart(shape, np.zeros(0), np.zeros((len(shape), 0, shape.shape[1])))
 
 
 def profile_limits(
@@ -111,6 +136,11 @@ def profile_limits(
         extra = problem.log_cls(asimov, more)
         grid = np.concatenate([more[:, :1], grid, more[:, 1:]], axis=1)
         curves = np.concatenate([extra[:, :1], curves, extra[:, 1:]], axis=1)
+    lost = np.isnan(curves[..., 0]).mean(axis=1)
+    if (lost > MOST_LOST).any():
+        bad = ", ".join(name for name, share in zip(names, lost, strict=True) if share > MOST_LOST)
+        msg = f"the fits with a signal did not converge for {bad}; use fewer or wider bins, or fewer parameters"
+        raise FitError(msg)
     found = np.array([[crossing(x, y, np.log(alpha)) for y in curve.T] for x, curve in zip(grid, curves, strict=True)])
     return found[:, 0], found[:, 1:]
 
@@ -138,14 +168,15 @@ class _WithSignal:
         rate, shape = values[:, end - k : end - k + r], values[:, end - k + r : end]
         logs = np.log1p(self.signal.rates)
         factor = np.exp(rate @ logs)[:, None]
-        shifts = self.signal.shifts[self.of[rows]]
-        bare = self.signal.shape[self.of[rows]] + np.einsum("rk,rkb->rb", shape, shifts)
-        # A shift may not make a bin's signal negative.
-        positive = bare > 0
-        bare, shifts = np.where(positive, bare, 0.0), np.where(positive[:, None], shifts, 0.0)
-        whole = factor * bare
+        nominal = self.signal.shape[self.of[rows]]
+        tilts, norms = self.signal.shapes.tilts[self.of[rows]], self.signal.shapes.norms[self.of[rows]]
+        tilted = nominal * np.exp(np.einsum("rk,rkb->rb", shape, tilts))
+        kept = nominal.sum(axis=1) * np.exp((shape * norms).sum(axis=1)) / np.maximum(tilted.sum(axis=1), 1e-300)
+        share = tilted / np.maximum(tilted.sum(axis=1, keepdims=True), 1e-300)
+        change = tilts - np.einsum("rb,rkb->rk", share, tilts)[..., None] + norms[..., None]
+        whole = factor * kept[:, None] * tilted
         columns = [slope, (strength[:, None] * whole)[..., None] * logs]
-        columns.append((strength[:, None] * factor)[..., None] * shifts.transpose(0, 2, 1))
+        columns.append((strength[:, None] * whole)[..., None] * change.transpose(0, 2, 1))
         if free:
             columns.append(whole[..., None])
         return mu + strength[:, None] * whole, np.concatenate(columns, axis=-1)
@@ -218,7 +249,6 @@ class _Problem:
             prior=prior,
             centre=centre,
         )
-        self._check(fixed, of, "with a signal")
         free = self._free(self._every)
         start, centre = self._start(self._every, 0)
         zero = _WithSignal(self.background.model, self.signal, self._every, np.zeros(len(self.counts)))
@@ -228,7 +258,9 @@ class _Problem:
         least = np.where(usable, free.deviance, none.deviance)
         best = np.where(usable, free.values[:, -1], 0.0)
         q = np.maximum(fixed.deviance.reshape(-1, points) - least[:, None], 0.0)
-        return np.where(best[:, None] >= strengths, 0.0, np.sqrt(q))
+        root = np.where(best[:, None] >= strengths, 0.0, np.sqrt(q))
+        # A strength at which the fit failed is left out of the curve; it is smooth between the others.
+        return np.where(fixed.converged.reshape(-1, points), root, np.nan)
 
     def log_cls(self, asimov: _Problem, strengths: Array) -> Array:
         """[hypothesis, point, 6]: ln CLs, observed and expected."""

@@ -12,7 +12,7 @@ from jepa_coffea.bumphunt.fit import fit_background
 from jepa_coffea.bumphunt.likelihood import BackgroundModel
 from jepa_coffea.bumphunt.limits.cls import check_level
 from jepa_coffea.bumphunt.limits.limit import LimitCurve, limit_curve, make_limit
-from jepa_coffea.bumphunt.limits.profile import BackgroundPart, SignalPart, profile_limits
+from jepa_coffea.bumphunt.limits.profile import BackgroundPart, SignalPart, profile_limits, shape_nuisances
 from jepa_coffea.bumphunt.newton import Array, Rows
 from jepa_coffea.bumphunt.scan import shape_search
 from jepa_coffea.bumphunt.signals import Gaussian, Signal, SignalSystematics
@@ -163,10 +163,11 @@ def _limits(  # type: ignore[no-untyped-def]
     uncertain = systematics or SignalSystematics()
     varied = [uncertain.shapes(shape, spectrum.edges, mass) for shape, mass in zip(shapes, masses, strict=True)]
     names = list(varied[0])
-    shifts = np.array([[(one[name][0] - one[name][1]) / 2 for name in names] for one in varied])
-    signal = SignalPart(
-        templates, np.array(list(uncertain.rates().values())), shifts.reshape(len(masses), len(names), -1)
+    table = np.array([[one[name] for name in names] for one in varied]).reshape(
+        len(masses), len(names), 2, templates.shape[1]
     )
+    varying = shape_nuisances(table[:, :, 0], table[:, :, 1])
+    signal = SignalPart(templates, np.array(list(uncertain.rates().values())), varying)
     model = fit_background(spectrum, function, sqrt_s=sqrt_s, toys=0).model
     parameters = model.design.shape[-1]
     background = BackgroundPart(_Spurious(model, faked[:, None] * templates), np.append(np.zeros(parameters), 1.0))
