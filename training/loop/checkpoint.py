@@ -23,6 +23,9 @@ FORMAT = 1
 BEST = "best.pt"
 """Where a run that validates keeps the weights that did best; what users of the run then load."""
 
+EXPORTED = ("target.", "averaged.encoder.", "encoder.")
+"""Where an objective keeps the encoder that is exported; of several the first: averages go before what they are of."""
+
 T = TypeVar("T")
 
 
@@ -391,8 +394,7 @@ def load_encoder(run: str | Path) -> tuple[AnyEncoder, RunConfig]:
     content = read_checkpoint(path)
     config = config_of(content, path)
     weights = value_of(content, "objective", dict, path)
-    # Of a student and its target it is the target that is exported.
-    part = "target." if any(str(name).startswith("target.") for name in weights) else "encoder."
+    part = next((part for part in EXPORTED if any(str(name).startswith(part) for name in weights)), EXPORTED[-1])
     encoder = build_encoder(config.encoder)
     restore(encoder, {name.removeprefix(part): weights[name] for name in weights if name.startswith(part)}, path)
     encoder.scale = dropped_by(config.objective, config.encoder).scales[0]

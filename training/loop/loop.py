@@ -149,7 +149,7 @@ def _begin(
     objective.to(ranks.device).train()
     state = State(
         objective=objective,
-        optimiser=make_optimiser(objective, config.optimiser, slow=extras.slow, slow_scale=extras.slow_scale),
+        optimiser=make_optimiser(objective, config.optimiser, extras.rates),
         stream=Stream(loader, ranks.device),
         validation=extras.validation,
     )
