@@ -31,6 +31,7 @@ from scipy import stats
 from sklearn.naive_bayes import GaussianNB
 
 from benchmarks.machine import ROOT, machine
+from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.cwola import Folds, Recipe, Windows
 from jepa_coffea.cwola.classifiers import gradient_boosting, logistic
 from jepa_coffea.cwola.sample import Sample, make_sample
@@ -41,7 +42,6 @@ from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.null import Corrected, Null, null_of
 from jepa_coffea.hunt.pseudo import PseudoData, make_pseudo_data
 from jepa_coffea.hunt.sections import StatisticsConfig
-from jepa_coffea.hunt.store import Ledger
 
 Floats = npt.NDArray[np.float64]
 

@@ -42,13 +42,13 @@ from typing import Any
 
 import numpy as np
 
+from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.hunt.config import HuntError
 from jepa_coffea.hunt.counting import ESTIMATES, Floats, Selection
 from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.null import Corrected, correct, null_of
 from jepa_coffea.hunt.pseudo import PseudoData
-from jepa_coffea.hunt.store import Ledger
 
 
 def toy_seed(seed: int, number: int, stream: int = 0) -> int:

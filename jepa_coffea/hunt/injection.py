@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.bumphunt.limits import counting_limit
 from jepa_coffea.cwola.efficiency import SelectionError, WindowScores
 from jepa_coffea.cwola.merits import sic_curve
@@ -32,7 +33,6 @@ from jepa_coffea.hunt.counting import Estimate, Selection
 from jepa_coffea.hunt.experiment import Method, run_experiment, train_or_say_why
 from jepa_coffea.hunt.pseudo import PseudoData
 from jepa_coffea.hunt.reference_classifiers import idealised_anomaly_detector, supervised
-from jepa_coffea.hunt.store import Ledger
 
 Mask = npt.NDArray[np.bool_]
 
