@@ -28,7 +28,7 @@ if [ $REHEARSE = 1 ]; then
     INFERENCE="--provider cpu --sizes tiny --seconds 0.1"
     TRAINING="--sizes tiny --seconds 0.1 --device cpu"
     COMPILED="$TRAINING --compile --only none-on-a-cpu"
-    SIMULATED=300 JETS=40 JETS_A_FILE=20 EVENTS=60
+    SIMULATED=1500 JETS=40 JETS_A_FILE=20 EVENTS=60
     SETTINGS="steps=20 data.batch_size=32 keep_in_memory=true log_every=5 monitor_every=10 checkpoint_every=20"
     PROBE="--labels-per-class 4 --jets 40"
     DASK="--copies 2 --chunksize 40"
@@ -95,7 +95,7 @@ step machine 20 bash -c "nvidia-smi; $PYTHON -m benchmarks.machine; $PYTHON -m p
 
 # Events, then jets of ten classes until the time is over: files that are whole stay.
 simulate() {
-    timeout 120 nice "$PYTHON" examples/simulate.py --process qcd --mjj-min 1000 --events $EVENTS --workers "$CORES" \
+    timeout $((120 * PATIENCE)) nice "$PYTHON" examples/simulate.py --process qcd --mjj-min 1000 --events $EVENTS --workers "$CORES" \
         --output "$WORK/qcd.root" > "$WORK/logs/simulate-events.log" 2>&1
     timeout $((SIMULATED - SECONDS > 5 ? SIMULATED - SECONDS : 5)) nice "$PYTHON" examples/simulate.py \
         --format jetclass --classes all --jets $JETS --jets-per-file $JETS_A_FILE --workers "$CORES" \
@@ -131,7 +131,7 @@ for entry in $PRETRAIN; do
     cp "$run/metrics.jsonl" "$WORK/gpu/$CARD-$name.jsonl" 2> /dev/null
     step "export-$name" 60 "$PYTHON" training/export.py "$run" --output "$run/$name.onnx"
     if [ -f "$run/$name.onnx" ] && [ "$(stat -c %s "$run/$name.onnx")" -gt $LARGEST ]; then
-        step "half-$name" 60 "$PYTHON" training/precision.py "$run/$name.onnx" --precision fp16 --output "$run/half.onnx"
+        step "half-$name" 60 "$PYTHON" training/export.py "$run" --precision fp16 --output "$run/half.onnx"
         bring_back "$run/half.onnx" "$name-fp16.onnx"
     else
         bring_back "$run/$name.onnx" "$name.onnx"

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import described, machine
-from jepa_coffea import JEPAEmbedder, clusters, run
+from jepa_coffea import JEPAEmbedder, clusters
 from jepa_coffea.files import write_text
+from jepa_coffea.processing.run import run
 from processors.embed import EmbedProcessor
 
 PACKAGES = ("coffea", "dask", "distributed", "dask-cuda", "onnxruntime", "onnxruntime-gpu", "torch")

@@ -37,11 +37,11 @@ from jepa_coffea.cwola.classifiers import gradient_boosting, logistic
 from jepa_coffea.cwola.sample import Sample, make_sample
 from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.hunt.calibration import calibrate, null_significances
-from jepa_coffea.hunt.counting import ESTIMATES, FUNCTION, TRANSFER_FACTOR
 from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.null import Corrected, Null, null_of
 from jepa_coffea.hunt.pseudo import PseudoData, make_pseudo_data
 from jepa_coffea.hunt.sections import StatisticsConfig
+from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, TRANSFER_FACTOR
 
 Floats = npt.NDArray[np.float64]
 

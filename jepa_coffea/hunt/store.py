@@ -1,4 +1,4 @@
-"""What a hunt has done already, so that an interruption costs little: scores, and what they were made from."""
+"""Scores of a finished training, and the stamp of the input that they were made from."""
 
 import json
 from collections.abc import Sequence

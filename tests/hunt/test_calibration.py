@@ -10,10 +10,10 @@ from jepa_coffea.cwola.classifiers import gradient_boosting, logistic
 from jepa_coffea.cwola.sample import make_sample
 from jepa_coffea.errors import BadFileError
 from jepa_coffea.hunt.calibration import calibrate, null_experiment, null_significances, toy_seed
-from jepa_coffea.hunt.counting import ESTIMATES, FUNCTION, TRANSFER_FACTOR
 from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.sections import StatisticsConfig
+from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, TRANSFER_FACTOR
 from tests.cwola.toy import dijets
 from tests.hunt.make import selection
 
