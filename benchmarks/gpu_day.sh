@@ -21,7 +21,7 @@ PYTHON=${PYTHON:-python3}
 WORK=build/gpu-day
 RESULTS=$(realpath -m "${1:-$WORK/brought-back}")
 WHEELS=build/gpu-wheels
-CORES=$(nproc)
+CORES=$(env -u OMP_NUM_THREADS nproc) # nproc would answer with that
 LARGEST=15000000
 if [ $REHEARSE = 1 ]; then
     TOTAL=3000 PATIENCE=10 DEVICE=cpu PROVIDER=cpu # a CPU that others use as well
