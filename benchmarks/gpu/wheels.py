@@ -2,8 +2,8 @@
 
 python -m benchmarks.gpu.wheels [--output build/gpu-wheels]
 
-Downloads the packages of ``wheels.txt`` for Python 3.12 on x86-64 Linux, in the versions of ``constraints.txt``. All are
-packed anew, more tightly; onnxruntime-gpu with the common kernels for one architecture only and without what Python
+Downloads the packages of ``wheels.txt`` for Python 3.12 on x86-64 Linux, in the versions of ``constraints.txt``, and
+packs them anew, more tightly: onnxruntime-gpu with the common kernels for one architecture only and without what Python
 does not load, pythia8mc without manuals and without parton densities that are not asked for. They are for that one
 run, not for an environment that is kept. `benchmarks/gpu_day.sh` installs them there into a folder of its own.
 """
@@ -36,8 +36,10 @@ PLATFORMS = (
 
 UNUSED = {
     "onnxruntime_gpu": ("libonnxruntime.so", "libonnxruntime_providers_tensorrt.so", "onnxruntime/transformers/"),
-    "pythia8mc": ("/htmldoc/", "/pdfdoc/", "/examples/", "/GKG18_", "/GRS99", "/GJR07", "/EPS09", "/CT14qed", "/SU21")
-    + ("/NNPDF31", "/mstw", "/mrst", "/ct09", "/ctq66", "/cteq", "/pom"),
+    "pythia8mc": (
+        *("/htmldoc/", "/pdfdoc/", "/examples/", "/GKG18_", "/GRS99", "/GJR07", "/EPS09", "/CT14qed", "/SU21"),
+        *("/NNPDF31", "/mstw", "/mrst", "/ct09", "/ctq66", "/cteq", "/pom"),
+    ),
 }
 """Parts of names of files that are left out: the library for C, TensorRT, tools for language models; manuals, parton
 densities other than Pythia's own choice for protons."""
