@@ -10,6 +10,7 @@
 # logs, which is renewed after every step, and the models.
 set -u
 cd "$(dirname "$0")/.."
+{ # Read to the end before anything runs: the file may change meanwhile.
 
 REHEARSE=0
 if [ "${1:-}" = --rehearse ]; then REHEARSE=1; shift; fi
@@ -81,6 +82,7 @@ if ls "$WHEELS"/*.whl > /dev/null 2>&1 && [ $REHEARSE = 0 -o "${WITH_WHEELS:-0}"
     step install 60 "$PYTHON" -m pip install --quiet --no-index --no-deps --no-compile --no-cache-dir \
         --target "$WORK/site" "$WHEELS"/*.whl
     PYTHONPATH=$PWD/$WORK/site:${PYTHONPATH:-}
+    export PYTHIA8DATA=$PWD/$WORK/site/share/Pythia8/xmldoc # it looks for it beside Python
 fi
 export PYTHONPATH=$PWD:${PYTHONPATH:-}
 LIBRARIES=$("$PYTHON" - << 'END'
@@ -149,3 +151,5 @@ for log in correctness inference training compiled dask; do
 done
 for log in "$WORK"/logs/probe-*.log; do echo "== $log"; tail -n 30 "$log"; done
 ! grep -q FAILED "$RESULTS/steps.txt"
+exit
+}
