@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from benchmarks.synthetic import write_jetclass
 from benchmarks.training.cases import SIZES, batches, pretraining_of
+from tests.gpu.conftest import REHEARSAL
 from training import pretrain
 from training.data.batch import Batch
 from training.models import attention
@@ -20,6 +21,9 @@ from training.objectives.base import Objective
 
 ROOT = Path(__file__).parents[2]
 TINY = SIZES["tiny"]
+
+BACKEND = "aot_eager" if REHEARSAL else "inductor"
+"""A rehearsal compiles nothing: that takes minutes on a CPU."""
 
 
 def tiny_batch(device: torch.device) -> Batch:
@@ -55,7 +59,7 @@ def test_half_precision_and_compilation_against_attention_as_written(
     with monkeypatch.context() as patch:
         patch.setattr(attention, "fused", attention.explicit)
         exact = loss_and_gradients(model, batch, bf16=False)
-    compile_regions(model)
+    compile_regions(model, BACKEND)
     compiled = loss_and_gradients(model, batch, bf16=True)
     for name, (loss, gradients) in {"eager": eager, "compiled": compiled}.items():
         assert apart(loss, exact[0]) < 2e-2, name
@@ -64,7 +68,7 @@ def test_half_precision_and_compilation_against_attention_as_written(
 
 
 def test_indices_of_pairs_are_exact_when_compiled(device: torch.device) -> None:
-    compiled = torch.compile(triangle, dynamic=True)
+    compiled = torch.compile(triangle, dynamic=True, backend=BACKEND)
     for n in (*range(1, 18), 31, 48, 64, 96, 112, 127, 128):
         row, column = compiled(n, device)
         torch.testing.assert_close(torch.stack([row, column]).cpu(), torch.tril_indices(n, n))
