@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := cpu,hunt,jobqueue,train,simulation,docs,dev
 
-.PHONY: demo test faults docs test-slurm test-gpu-wheel test-dask-awkward lint clean
+.PHONY: demo test faults docs test-slurm test-gpu-wheel test-dask-awkward lint gpu-wheels gpu-rehearsal clean
 
 # The environment is rebuilt when the versions it is made of change.
 $(VENV)/.ready: constraints.txt pyproject.toml
@@ -53,6 +53,13 @@ test-gpu-wheel: .venv-gpu/.ready
 
 test-dask-awkward: .venv-dask-awkward/.ready
 	.venv-dask-awkward/bin/python -m pytest tests/dask_awkward
+
+# What a machine with a GPU and no network lacks, for benchmarks/gpu_day.sh.
+gpu-wheels: $(VENV)/.ready
+	$(BIN)/python -m benchmarks.gpu.wheels
+
+gpu-rehearsal: $(VENV)/.ready
+	PYTHON=$(BIN)/python bash benchmarks/gpu_day.sh --rehearse
 
 clean:
 	rm -rf $(VENV) .venv-gpu .venv-dask-awkward demo docs/_build docs/generated

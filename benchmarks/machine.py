@@ -105,3 +105,7 @@ def _commit() -> str:
     except OSError:
         return os.environ.get(COMMIT, "not a checkout")
     return done.stdout.strip() or os.environ.get(COMMIT, "not a checkout")
+
+
+if __name__ == "__main__":
+    print(described(machine("torch", "onnxruntime", "onnxruntime-gpu", "numpy", "coffea", "dask-cuda")))

@@ -27,7 +27,22 @@ MULTIPLICITY = (42.0, 17.0)
 
 
 def jet_arrays(rng: np.random.Generator, counts: NDArray[np.int64], label: str) -> dict[str, Any]:
-    """All branches of jets with ``counts`` particles each. The physics is crude, types, sizes and ranges are right."""
+    """All branches of jets with ``counts`` particles each. The physics is crude, types, sizes and ranges are right.
+
+    Parameters
+    ----------
+    rng
+        Random numbers.
+    counts
+        Particles of each jet.
+    label
+        Name of their class, one of ``CLASSES``.
+
+    Returns
+    -------
+    dict
+        Branch to array; ``part`` holds the branches of particles.
+    """
     jets, total = len(counts), int(counts.sum())
     jet = np.repeat(np.arange(jets), counts)
     pt, eta, phi = rng.uniform(500, 1000, jets), rng.uniform(-2, 2, jets), rng.uniform(-np.pi, np.pi, jets)
@@ -73,7 +88,19 @@ def jet_arrays(rng: np.random.Generator, counts: NDArray[np.int64], label: str) 
 
 
 def write_tree(path: Path, arrays: dict[str, Any], *, cluster: int = 10_000, compression: Any = None) -> None:
-    """Write the branches as the tree ``tree``, ``cluster`` entries in each basket."""
+    """Write the branches as the tree ``tree``, ``cluster`` entries in each basket.
+
+    Parameters
+    ----------
+    path
+        The file.
+    arrays
+        From :func:`jet_arrays`.
+    cluster
+        Entries in a basket.
+    compression
+        For uproot; by default zlib, level 1.
+    """
     with uproot.recreate(path, compression=compression or uproot.ZLIB(1)) as file:
         tree = file.mktree("tree", {k: v.type if isinstance(v, ak.Array) else v.dtype for k, v in arrays.items()})
         for start in range(0, len(arrays["part"]), cluster):
@@ -81,7 +108,26 @@ def write_tree(path: Path, arrays: dict[str, Any], *, cluster: int = 10_000, com
 
 
 def write_jetclass(path: Path, jets: int, *, seed: int, label: str = "QCD", cluster: int = 10_000) -> dict[str, Any]:
-    """A file of ``jets`` jets of one class; returns its branches."""
+    """A file of ``jets`` jets of one class; returns its branches.
+
+    Parameters
+    ----------
+    path
+        The file.
+    jets
+        How many jets.
+    seed
+        Of the random numbers.
+    label
+        Name of their class, one of ``CLASSES``.
+    cluster
+        Entries in a basket.
+
+    Returns
+    -------
+    dict
+        Branch to array.
+    """
     rng = np.random.default_rng(seed)
     counts = np.clip(rng.normal(*MULTIPLICITY, jets), 2, 128).astype(np.int64)
     arrays = jet_arrays(rng, counts, label)

@@ -23,18 +23,44 @@ class PeakMemory:
             self.peak = max(self.peak, *(int(line.split()[1]) / 1e3 for line in lines if line.startswith("RssAnon")))
 
     def stop(self) -> float:
+        """End the watch; give the peak.
+
+        Returns
+        -------
+        float
+            MB.
+        """
         self._stop.set()
         self._thread.join()
         return self.peak
 
 
 def processor_time() -> float:
-    """Seconds of processor time of this process and its ended children."""
+    """Seconds of processor time of this process and its ended children.
+
+    Returns
+    -------
+    float
+        Seconds.
+    """
     return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def measure(batches: Callable[[], Iterator[int]], epochs: int) -> dict[str, float]:
-    """Jets, seconds and processor seconds of ``epochs`` epochs after one that warms up, and the peak memory."""
+    """Jets, seconds and processor seconds of ``epochs`` epochs after one that warms up, and the peak memory.
+
+    Parameters
+    ----------
+    batches
+        Starts an epoch, whose batches say how many jets they hold.
+    epochs
+        How many are timed.
+
+    Returns
+    -------
+    dict
+        ``jets``, ``wall`` and ``cpu`` (s), ``memory`` (MB).
+    """
     memory = PeakMemory()
     for _ in batches():
         pass

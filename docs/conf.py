@@ -1,8 +1,10 @@
 """The documentation site: `make docs` builds it in docs/_build/html, without the network."""
 
+import re
 import sys
 from importlib.metadata import version as installed
 from pathlib import Path
+from typing import Any
 
 DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS / "_extensions"), str(DOCS.parent)]
@@ -38,3 +40,15 @@ napoleon_use_rtype = False
 napoleon_use_ivar = True
 copybutton_prompt_text = r"\$ |>>> |\.\.\. "
 copybutton_prompt_is_regexp = True
+
+
+def setup(app: Any) -> None:
+    """Make plain text of docstrings what it is to a reader of the code, before anything else looks at it."""
+
+    def plain(_app: Any, what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
+        # |eta| is an absolute value, no substitution; "[bin]: events" begins no type.
+        lines[:] = [re.sub(r"\|([^|`]+)\|", r"\\|\1\\|", line) for line in lines]
+        if what in ("attribute", "property") and lines:
+            lines[0] = re.sub(r"^(\[[^\]]*\]): ", r"\1, ", lines[0])
+
+    app.connect("autodoc-process-docstring", plain, priority=100)

@@ -28,23 +28,24 @@ REGIONS = {-1: "low sideband", 0: "window", 1: "high sideband"}
 
 
 def train(config: HuntConfig, *, client: Any = None, progress: bool = False) -> list[Ensemble]:
-    """The classifiers of a hunt document, trained on its embedded events, one ensemble a window.
+    """Train the classifiers of a hunt document on its embedded events.
 
     Parameters
     ----------
     config
         The document.
     client
-        Dask client; without one, in this process.
+        A Dask client to train on; without one, the training runs here.
     progress
         Show a progress bar.
 
     Returns
     -------
     list of Ensemble
+        One a window.
     """
     sample = read_events(config.input.events, config).sample
-    return train_ensembles(config.cwola(client=client, progress=progress), sample, config.efficiencies)
+    return train_ensembles(config.recipe(), sample, config.efficiencies, client=client, progress=progress)
 
 
 class Scored(NamedTuple):
@@ -61,15 +62,10 @@ class Scored(NamedTuple):
 class CWoLaProcessor(DijetEmbedder):
     """Spectra of the events that trained classifiers select.
 
-    ``process`` gives ``mjj`` by dataset, window, variation and efficiency (``"all"`` is without a classifier),
-    ``cwola`` (scores by dataset, window, variation and region), and ``cutflow``, ``bookkeeping`` and ``metrics``; all
-    of them add up over chunks.
-    The cutflow tells scored events from those whose features are not finite or whose fold has no classifier.
-
     Parameters
     ----------
     embedder
-        The model that embedded the events of the training.
+        As for :class:`jepa_coffea.processing.DijetEmbedder`.
     ensembles
         Trained classifiers, one ensemble a window; see :func:`train`.
     features
@@ -77,9 +73,16 @@ class CWoLaProcessor(DijetEmbedder):
     mjj_edges
         Bin edges of m_jj, GeV: those of the background fit.
     selection, collection
-        As for :class:`jepa_coffea.processing.DijetEmbedder`; those of the training.
+        As for :class:`jepa_coffea.processing.DijetEmbedder`; the selection should be that of the training.
     systematics
         Variations, each a category of the axis ``systematic``; events are scored with the momenta that it gives them.
+
+    Notes
+    -----
+    ``process`` gives ``mjj`` by dataset, window, variation and efficiency (``"all"`` is without a classifier),
+    ``cwola`` (scores by dataset, window, variation and region), and ``cutflow``, ``bookkeeping`` and ``metrics``; all
+    of them add up over chunks.
+    The cutflow tells scored events from those whose features are not finite or whose fold has no classifier.
     """
 
     def __init__(
@@ -111,16 +114,17 @@ class CWoLaProcessor(DijetEmbedder):
         return super().identity() | own | {"systematics": self.systematics.identity()}
 
     def process(self, events: ak.Array) -> dict[str, Any]:
-        """One chunk of one dataset.
+        """Score, select and fill one chunk of one dataset.
 
         Parameters
         ----------
         events
-            NanoEvents of one chunk.
+            The chunk.
 
         Returns
         -------
         dict
+            See the class.
         """
         chunk = Chunk(events)
         found = self.embedded_dijets(chunk, self.systematics)
@@ -137,7 +141,7 @@ class CWoLaProcessor(DijetEmbedder):
         return {**hists, **output}
 
     def score(self, chunk: Chunk, found: EmbeddedDijets) -> Scored:
-        """Out-of-fold scores of selected events; NaN for those that no classifier may judge.
+        """Out-of-fold scores of selected events.
 
         Parameters
         ----------
@@ -149,6 +153,7 @@ class CWoLaProcessor(DijetEmbedder):
         Returns
         -------
         Scored
+            NaN for events that no classifier may judge.
         """
         X, hashes, finite = self.inputs(chunk, found)
         scores = [np.full(len(finite), np.nan) for _ in self.ensembles]
@@ -159,7 +164,7 @@ class CWoLaProcessor(DijetEmbedder):
     def inputs(
         self, chunk: Chunk, found: EmbeddedDijets
     ) -> tuple[NDArray[np.float32], NDArray[np.uint64], NDArray[np.bool_]]:
-        """Features [event, feature], identities, and which events have only finite features.
+        """What the classifiers need of selected events.
 
         Parameters
         ----------
@@ -170,7 +175,11 @@ class CWoLaProcessor(DijetEmbedder):
 
         Returns
         -------
-        tuple of numpy.ndarray
+        X : array of float32, (events, features)
+        hashes : array of uint64, (events,)
+            Identities.
+        finite : array of bool, (events,)
+            Which events have only finite features.
         """
         who = {name: values[found.dijets.events] for name, values in chunk.identity().items()}
         hashes = event_hash(who["run"], who["luminosityBlock"], who["event"])
@@ -184,20 +193,19 @@ class CWoLaProcessor(DijetEmbedder):
     def fill(
         self, dataset: str, found: Mapping[str, EmbeddedDijets], scored: Mapping[str, Scored]
     ) -> dict[str, hist.Hist]:
-        """Spectra by window and efficiency, and scores by window and region.
+        """Fill the histograms.
 
         Parameters
         ----------
         dataset
-            Name of the dataset.
-        found
-            Selected events by name of the variation.
-        scored
-            Their scores, by name of the variation.
+            Of the chunk.
+        found, scored
+            Selected events and their scores, by systematic variation.
 
         Returns
         -------
-        dict of hist.Hist
+        dict
+            ``mjj``: spectra by window and efficiency; ``cwola``: scores by window and region.
         """
         axes = [
             hist.axis.StrCategory([], growth=True, name="dataset", label="Dataset"),

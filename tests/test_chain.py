@@ -93,7 +93,7 @@ def test_events_to_a_p_value(folder: Path) -> None:
     text = json.dumps(found)
     assert (folder / "hunt" / "summary.txt").read_text().strip()
     assert (folder / "hunt" / "report.html").stat().st_size > 10_000
-    assert 0 < found["calibrated"][0]["corrected_p"] < 1, text
+    assert 0 < found["selections"][0]["corrected"]["function"]["p"] < 1, text
 
 
 def test_histograms_by_dataset_and_region(folder: Path) -> None:

@@ -25,6 +25,7 @@ def test_inspect(model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: p
     text = capsys.readouterr().out
     for expected in ("8 numbers a jet", "QCD, Hbb", "opset 20", "16 particles 2.0 MMAC", "float [batch, particle, 14]"):
         assert expected in text
+    assert "seen, for tagging" in text
     cells = [[cell.strip() for cell in line.split("│")[2:-1]] for line in text.splitlines()]
     rows = {line[0]: line[1:] for line in cells if len(line) == 3}
     assert (rows["d0"], rows["d0_err"], rows["px"]) == (["mm", "yes"], ["mm", ""], ["GeV", ""])

@@ -34,6 +34,11 @@ def scaling(embed: Embed, files: Files, rounds: int) -> dict[str, Any]:
         For two workers; one worker gets the first half.
     rounds
         How many.
+
+    Returns
+    -------
+    dict
+        Events a second, efficiencies and their spread, loads of the model.
     """
     half = len(files) // 2
     shares = [files[:half], files[half:]]

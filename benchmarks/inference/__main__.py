@@ -47,7 +47,7 @@ def main() -> None:
     """Run the ways one after the other and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--provider", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--sizes", nargs="+", choices=tuple(SIZES), default=["mini", "small"])
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=["mini", "small"])
     parser.add_argument("--events", nargs="*", type=Path, default=[], help="files whose jets to take as well")
     parser.add_argument("--models", type=Path, default=ROOT / "build" / "benchmark-models")
     parser.add_argument("--prepare", action="store_true", help="only write the model files")

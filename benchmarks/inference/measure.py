@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.inference.setup import SIZES, Arrays, macs
+from benchmarks.encoders import encoder_config
+from benchmarks.inference.setup import Arrays, macs
 from benchmarks.products import GPU_SHAPES, SHAPES, product_rates
 
 
@@ -19,6 +20,18 @@ def repeated(run: Callable[[], int], seconds: float) -> float:
     """Jets a second of ``run``, which says how many it did.
 
     The first call is not counted, unless it took ``seconds`` alone: then it is the only one.
+
+    Parameters
+    ----------
+    run
+        Does some jets and says how many.
+    seconds
+        To repeat it for.
+
+    Returns
+    -------
+    float
+        Jets a second.
     """
     start = time.perf_counter()
     done = run()
@@ -36,7 +49,7 @@ def limit(size: str, arrays: Arrays, provider: str, threads: int, seconds: float
     Parameters
     ----------
     size
-        Of the encoder, a key of ``SIZES``.
+        Of the encoder, one of ``SIZES``.
     arrays
         The jets.
     provider
@@ -52,7 +65,7 @@ def limit(size: str, arrays: Arrays, provider: str, threads: int, seconds: float
         ``jets_per_second``, ``macs_per_jet``, ``gflops``, ``library`` (the fastest), ``gflops_by_library``, ``note``.
     """
     work = macs(size, arrays[1]) / len(arrays[1])
-    dim = SIZES[size]["embed_dims"][-1]
+    dim = encoder_config(size).embed_dims[-1]
     if provider == "cuda":
         rates = product_rates("cuda", "float16", shapes=[*GPU_SHAPES, (65536, dim, 4 * dim)], seconds=seconds)
     else:
@@ -72,6 +85,11 @@ def peak_memory() -> float:
     """The most memory that this process ever had resident, in MB.
 
     ``ru_maxrss`` is what its parent had when it was forked, if that was more: it survives the exec.
+
+    Returns
+    -------
+    float
+        MB.
     """
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
@@ -83,7 +101,20 @@ def peak_memory() -> float:
 
 @contextmanager
 def device_memory(provider: str, found: dict[str, float]) -> Any:
-    """Put the peak memory of the process (CPU) or of the device (GPU) into ``found``."""
+    """Put the peak memory of the process (CPU) or of the device (GPU) into ``found``.
+
+    Parameters
+    ----------
+    provider
+        ``cpu`` or ``cuda``.
+    found
+        Gets ``memory_mb``.
+
+    Yields
+    ------
+    None
+        To the block that is measured.
+    """
     if provider == "cpu":
         yield
         found["memory_mb"] = peak_memory()

@@ -19,7 +19,22 @@ BATCH = {"cpu": 64, "cuda": 2048}
 
 
 def padded(arrays: Arrays, first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Jets as [jet, 128, field], mask and four-momenta."""
+    """Jets as [jet, 128, field], mask and four-momenta.
+
+    Parameters
+    ----------
+    arrays
+        The jets: particles [sum(counts), field], counts [jet], axes [jet, 4] (GeV).
+    first
+        The first jet.
+    last
+        The one after the last.
+
+    Returns
+    -------
+    tuple
+        Particles [jet, 128, field], mask [jet, 128], axes [jet, 4].
+    """
     flat, counts, axes = arrays
     particles = np.zeros((last - first, 128, flat.shape[1]), np.float32)
     mask = np.arange(128) < counts[first:last, None]
@@ -29,7 +44,24 @@ def padded(arrays: Arrays, first: int, last: int) -> tuple[np.ndarray, np.ndarra
 
 
 def torch_padded(size: str, arrays: Arrays, provider: str, seconds: float) -> dict[str, Any]:
-    """coffea's wrapper of a TorchScript file; plain torch on a GPU machine, where coffea need not be."""
+    """coffea's wrapper of a TorchScript file; plain torch on a GPU machine, where coffea need not be.
+
+    Parameters
+    ----------
+    size
+        Of the encoder: one of ``SIZES``.
+    arrays
+        The jets: particles [sum(counts), field], counts [jet], axes [jet, 4] (GeV).
+    provider
+        ``cpu`` or ``cuda``.
+    seconds
+        To time for.
+
+    Returns
+    -------
+    dict
+        ``jets_per_second``, ``padding``, ``embedding`` of the first jets.
+    """
     import torch
 
     encoder = encoder_of(size)
@@ -73,7 +105,28 @@ def torch_padded(size: str, arrays: Arrays, provider: str, seconds: float) -> di
 
 
 def ort_padded(size: str, folder: Path, arrays: Arrays, provider: str, threads: int, seconds: float) -> dict[str, Any]:
-    """ONNX Runtime with its defaults, but for the number of threads."""
+    """ONNX Runtime with its defaults, but for the number of threads.
+
+    Parameters
+    ----------
+    size
+        Of the encoder: one of ``SIZES``.
+    folder
+        Where the files are.
+    arrays
+        The jets: particles [sum(counts), field], counts [jet], axes [jet, 4] (GeV).
+    provider
+        ``cpu`` or ``cuda``.
+    threads
+        CPU threads.
+    seconds
+        To time for.
+
+    Returns
+    -------
+    dict
+        ``jets_per_second``, ``padding``, ``embedding`` of the first jets.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
@@ -90,7 +143,24 @@ def ort_padded(size: str, folder: Path, arrays: Arrays, provider: str, threads: 
 
 
 def in_batches(call: Callable[..., np.ndarray], arrays: Arrays, provider: str, seconds: float) -> dict[str, Any]:
-    """Time a function of padded arrays."""
+    """Time a function of padded arrays.
+
+    Parameters
+    ----------
+    call
+        From particles, mask and axes to embeddings.
+    arrays
+        The jets: particles [sum(counts), field], counts [jet], axes [jet, 4] (GeV).
+    provider
+        ``cpu`` or ``cuda``.
+    seconds
+        To time for.
+
+    Returns
+    -------
+    dict
+        ``jets_per_second``, ``padding``, ``embedding`` of the first jets.
+    """
     batch = min(BATCH[provider], len(arrays[1]))
     position = 0
 

@@ -22,6 +22,13 @@ PRODUCTS = ("MatMul", "Gemm", "FusedMatMul", "MatMulInteger", "DynamicQuantizeMa
 def profile(path: Path, arrays: Arrays) -> dict[str, Any]:
     """Seconds of each kind of node, the most expensive first, when the file embeds these jets on the CPU.
 
+    Parameters
+    ----------
+    path
+        The ONNX file.
+    arrays
+        The jets: particles [sum(counts), field], counts [jet], axes [jet, 4] (GeV).
+
     Returns
     -------
     dict

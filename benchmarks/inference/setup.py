@@ -6,28 +6,18 @@ torch is imported where it is used: the ways that need none are measured without
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.encoders import encoder_config, sections
+
 if TYPE_CHECKING:
     from training.models.encoder import Encoder
 
-SIZES: dict[str, dict[str, Any]] = {
-    "mini": {
-        "embed_dims": (128, 96),
-        "pair_dims": (16, 16),
-        "heads": 6,
-        "blocks": 4,
-        "max_particles": 64,
-        "scale_input": True,
-        "pooled": True,
-    },
-    "small": {"embed_dims": (256, 256)},
-    "published": {"embed_dims": (512, 512, 512), "blocks": 16},
-}
-"""Encoders of training/configs/pjepa_mini.yaml, pjepa_small.yaml and pjepa.yaml; here because YAML may be missing."""
+SIZES = ("mini", "small", "published", "tiny")
+"""Encoders of :mod:`benchmarks.encoders`."""
 
 REAL = (43, 51, 31, 42, 41, 58, 27, 29, 45, 25, 72, 74, 38, 17, 52, 76, 25, 29, 41, 41, 84, 53, 55, 27)
 """Particles of the AK8 jets of a PFNano sample of top pairs."""
@@ -35,29 +25,65 @@ REAL = (43, 51, 31, 42, 41, 58, 27, 29, 45, 25, 72, 74, 38, 17, 52, 76, 25, 29, 
 SHOWN = 16
 """Jets whose embeddings are compared."""
 
-CHUNK = {"mini": 1024, "small": 256, "published": 32}
+CHUNK = {"tiny": 256, "mini": 1024, "small": 256, "published": 32}
 """Jets that a CPU takes a few seconds for; all ways get the same ones."""
 
 Arrays = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]
 
 
 def encoder_of(size: str) -> Encoder:
-    """The encoder with random weights, always the same ones."""
+    """The encoder with random weights, always the same ones.
+
+    Parameters
+    ----------
+    size
+        Of the encoder: one of ``SIZES``.
+
+    Returns
+    -------
+    Encoder
+        In evaluation mode.
+    """
     import torch
 
-    from training.models.encoder import Encoder, EncoderConfig
+    from training.models.encoder import Encoder
 
     torch.manual_seed(0)
-    return Encoder(EncoderConfig(**SIZES[size])).eval()
+    return Encoder(encoder_config(size)).eval()
 
 
 def model_file(folder: Path, size: str, precision: str) -> Path:
-    """Where a model file is."""
+    """Where a model file is.
+
+    Parameters
+    ----------
+    folder
+        Of the model files.
+    size
+        Of the encoder: one of ``SIZES``.
+    precision
+        ``fp32``, ``fp16`` or ``int8``.
+
+    Returns
+    -------
+    Path
+        ``SIZE_PRECISION.onnx``.
+    """
     return folder / f"{size}_{precision}.onnx"
 
 
 def prepare(size: str, folder: Path, reduced: tuple[Literal["int8", "fp16"], ...]) -> None:
-    """Write the ONNX files of a size, unless they are there."""
+    """Write the ONNX files of a size, unless they are there.
+
+    Parameters
+    ----------
+    size
+        Of the encoder: one of ``SIZES``.
+    folder
+        Of the model files.
+    reduced
+        Precisions to write besides fp32.
+    """
     full = model_file(folder, size, "fp32")
     if not full.exists():
         import onnx
@@ -70,7 +96,13 @@ def prepare(size: str, folder: Path, reduced: tuple[Literal["int8", "fp16"], ...
         config = encoder.config
         module = Exported(encoder, None, particle_embedding=False).eval()
         model = to_onnx(module, fields=config.fields)
-        made = {"git_hash": "none", "config": SIZES[size], "seed": 0, "packages": {}, "created": "for a benchmark"}
+        made = {
+            "git_hash": "none",
+            "config": sections(size)["encoder"],
+            "seed": 0,
+            "packages": {},
+            "created": "for a benchmark",
+        }
         card = ModelCard(
             name=size,
             objective="none",
@@ -92,7 +124,18 @@ def prepare(size: str, folder: Path, reduced: tuple[Literal["int8", "fp16"], ...
 
 
 def real_multiplicities(jets: int = 2048) -> Arrays:
-    """Made-up particles in jets with the multiplicities of real ones."""
+    """Made-up particles in jets with the multiplicities of real ones.
+
+    Parameters
+    ----------
+    jets
+        How many jets.
+
+    Returns
+    -------
+    tuple
+        Particles [sum(counts), field], counts [jet], axes [jet, 4] (GeV).
+    """
     from training.models.synthetic import synthetic_jets
 
     counts = np.random.default_rng(0).choice(REAL, jets)
@@ -101,7 +144,20 @@ def real_multiplicities(jets: int = 2048) -> Arrays:
 
 
 def file_jets(path: Path, jets: int = 2048) -> Arrays:
-    """Jets of an event or jet file, some of them often if it has fewer."""
+    """Jets of an event or jet file, some of them often if it has fewer.
+
+    Parameters
+    ----------
+    path
+        The file.
+    jets
+        How many to draw.
+
+    Returns
+    -------
+    tuple
+        Particles [sum(counts), field], counts [jet], axes [jet, 4] (GeV).
+    """
     import awkward as ak
 
     from jepa_coffea.commands.validate import open_events
@@ -121,25 +177,63 @@ def file_jets(path: Path, jets: int = 2048) -> Arrays:
 
 
 def chosen(size: str, arrays: Arrays, provider: str) -> Arrays:
-    """The jets that all ways get, with their hardest particles, as many as the model takes."""
-    from training.models.encoder import EncoderConfig
+    """The jets that all ways get, with their hardest particles, as many as the model takes.
 
+    Parameters
+    ----------
+    size
+        Of the encoder: one of ``SIZES``.
+    arrays
+        The jets: particles [sum(counts), field], counts [jet], axes [jet, 4] (GeV).
+    provider
+        ``cpu`` or ``cuda``.
+
+    Returns
+    -------
+    tuple
+        Like ``arrays``.
+    """
     flat, counts, axes = first(arrays, CHUNK[size] if provider == "cpu" else len(arrays[1]))
-    most = EncoderConfig(**SIZES[size]).max_particles
+    most = encoder_config(size).max_particles
     kept = np.concatenate([np.arange(count) < most for count in counts])
     return flat[kept], np.minimum(counts, most), axes
 
 
 def first(arrays: Arrays, jets: int) -> Arrays:
-    """That many of the jets."""
+    """That many of the jets.
+
+    Parameters
+    ----------
+    arrays
+        The jets: particles [sum(counts), field], counts [jet], axes [jet, 4] (GeV).
+    jets
+        How many to take.
+
+    Returns
+    -------
+    tuple
+        Like ``arrays``.
+    """
     flat, counts, axes = arrays
     return flat[: counts[:jets].sum()], counts[:jets], axes[:jets]
 
 
 def macs(size: str, counts: NDArray[np.int64]) -> float:
-    """Multiply-accumulates of jets with ``counts`` particles, without padding."""
-    from training.models.encoder import EncoderConfig
+    """Multiply-accumulates of jets with ``counts`` particles, without padding.
+
+    Parameters
+    ----------
+    size
+        Of the encoder: one of ``SIZES``.
+    counts
+        Particles of each jet.
+
+    Returns
+    -------
+    float
+        Of all jets together.
+    """
     from training.models.flops import encoder_macs
 
-    config = EncoderConfig(**SIZES[size])
+    config = encoder_config(size)
     return sum(encoder_macs(config, int(count)) for count in counts)

@@ -24,7 +24,30 @@ PROFILED = 4
 def ours(
     way: str, size: str, folder: Path, arrays: Arrays, provider: Any, threads: int, seconds: float
 ) -> dict[str, Any]:
-    """This package."""
+    """This package.
+
+    Parameters
+    ----------
+    way
+        ``fp32``, ``int8`` or ``fp16``, with or without ``-graphs``.
+    size
+        Of the encoder: one of ``SIZES``.
+    folder
+        Of the model files.
+    arrays
+        The jets: particles [sum(counts), field], counts [jet], axes [jet, 4] (GeV).
+    provider
+        ``cpu`` or ``cuda``.
+    threads
+        CPU threads.
+    seconds
+        To time for.
+
+    Returns
+    -------
+    dict
+        ``jets_per_second``, ``padding``, ``embedding`` of the first jets, and ``outside`` on a CPU.
+    """
     from jepa_coffea.encoder import OnnxEncoder
 
     graphs = way.endswith("-graphs")

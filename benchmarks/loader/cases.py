@@ -24,7 +24,22 @@ BATCH = 512
 
 
 def own_batches(files: str, *, preprocess: bool, **settings: Any) -> Iterator[int]:
-    """Sizes of the batches of an epoch of this loader, standardised if asked for."""
+    """Sizes of the batches of an epoch of this loader, standardised if asked for.
+
+    Parameters
+    ----------
+    files
+        Glob, or folder of shards.
+    preprocess
+        Whether to standardise on the CPU.
+    **settings
+        Fields of ``DataConfig``; ``rank`` and ``ranks``.
+
+    Yields
+    ------
+    int
+        Jets in a batch.
+    """
     rank, ranks = settings.pop("rank", 0), settings.pop("ranks", 1)
     config = DataConfig(files=files, val_fraction=0, test_fraction=0, batch_size=BATCH, verify=False, **settings)
     loader = make_loader(config, labels=True, rank=rank, world_size=ranks)
@@ -40,7 +55,18 @@ def own_batches(files: str, *, preprocess: bool, **settings: Any) -> Iterator[in
 
 
 def cases(folder: Path) -> dict[str, Callable[..., Iterator[int]]]:
-    """Every loader that is timed, by name."""
+    """Every loader that is timed, by name.
+
+    Parameters
+    ----------
+    folder
+        Where the files are.
+
+    Returns
+    -------
+    dict
+        Name to a function that gives the sizes of the batches of an epoch.
+    """
     root, shards = f"{folder}/*.root", str(folder / "shards")
 
     def weaver(processes: int, fetch: str) -> Callable[..., Iterator[int]]:
@@ -60,7 +86,18 @@ def cases(folder: Path) -> dict[str, Callable[..., Iterator[int]]]:
 
 
 def decompression(folder: Path) -> dict[str, float]:
-    """Reading and decompressing the baskets that JetClass training needs, and nothing else."""
+    """Reading and decompressing the baskets that JetClass training needs, and nothing else.
+
+    Parameters
+    ----------
+    folder
+        Where the files are.
+
+    Returns
+    -------
+    dict
+        From :func:`benchmarks.timing.measure`.
+    """
     branches = [name for names in PARTICLES.values() for name in names] + list(JET)
 
     def once() -> Iterator[int]:
@@ -76,7 +113,18 @@ def decompression(folder: Path) -> dict[str, float]:
 
 
 def copying(folder: Path) -> dict[str, float]:
-    """Copying the particles of all shards once: no loader that gives batches of their own does less."""
+    """Copying the particles of all shards once: no loader that gives batches of their own does less.
+
+    Parameters
+    ----------
+    folder
+        Where the files are.
+
+    Returns
+    -------
+    dict
+        From :func:`benchmarks.timing.measure`.
+    """
     files = [open_jets(path, Reading()) for path in expand(str(folder / "shards"))]
 
     def once() -> Iterator[int]:
@@ -89,7 +137,18 @@ def copying(folder: Path) -> dict[str, float]:
 
 
 def preparing(folder: Path) -> dict[str, float]:
-    """The prepare step."""
+    """The prepare step.
+
+    Parameters
+    ----------
+    folder
+        Where the files are.
+
+    Returns
+    -------
+    dict
+        From :func:`benchmarks.timing.measure`.
+    """
 
     def once() -> Iterator[int]:
         with tempfile.TemporaryDirectory(dir=folder) as output:
@@ -103,7 +162,20 @@ OTHERS = {"limit: decompression": decompression, "limit: copying shards": copyin
 
 
 def training_step(folder: Path, device: str) -> tuple[str, float]:
-    """Jets per second of a training step (forward, backward) of the default encoder, and what was trained."""
+    """Jets per second of a training step (forward, backward) of the default encoder, and what was trained.
+
+    Parameters
+    ----------
+    folder
+        Where the files are.
+    device
+        ``cpu`` or ``cuda``.
+
+    Returns
+    -------
+    tuple
+        A description, and jets per second.
+    """
     from training.models.encoder import Encoder, EncoderConfig
 
     config = DataConfig(files=str(folder / "shards"), val_fraction=0, test_fraction=0, batch_size=BATCH)

@@ -36,19 +36,45 @@ JETS = 10_000
 
 
 def jets() -> dict[str, Any]:
-    """The same jets every time."""
+    """The same jets every time.
+
+    Returns
+    -------
+    dict
+        Branch to array.
+    """
     rng = np.random.default_rng(0)
     return jet_arrays(rng, np.clip(rng.normal(*MULTIPLICITY, JETS), 2, 128).astype(np.int64), "QCD")
 
 
 def repeat(write: Callable[[], Any], path: Path, size: int) -> None:
-    """Write until the file has ``size`` bytes."""
+    """Write until the file has ``size`` bytes.
+
+    Parameters
+    ----------
+    write
+        Adds some entries to the file.
+    path
+        The file.
+    size
+        Bytes.
+    """
     while path.stat().st_size < size:
         write()
 
 
 def root_jets(path: Path, size: int, _: Path) -> None:
-    """JetClass, ROOT."""
+    """JetClass, ROOT.
+
+    Parameters
+    ----------
+    path
+        The file.
+    size
+        Bytes.
+    _
+        Not used.
+    """
     arrays = jets()
     with uproot.recreate(path, compression=uproot.ZLIB(1)) as file:
         tree = file.mktree("tree", {k: v.type if isinstance(v, ak.Array) else v.dtype for k, v in arrays.items()})
@@ -56,7 +82,17 @@ def root_jets(path: Path, size: int, _: Path) -> None:
 
 
 def parquet_jets(path: Path, size: int, _: Path) -> None:
-    """JetClass-II, parquet, 100 000 jets a row group as in the published files."""
+    """JetClass-II, parquet, 100 000 jets a row group as in the published files.
+
+    Parameters
+    ----------
+    path
+        The file.
+    size
+        Bytes.
+    _
+        Not used.
+    """
     arrays = jets()
     part = {f"part_{name}": arrays["part"][name] for name in arrays["part"].fields}
     entries = ak.zip(part | {name: v for name, v in arrays.items() if name.startswith("jet_")}, depth_limit=1)
@@ -66,7 +102,17 @@ def parquet_jets(path: Path, size: int, _: Path) -> None:
 
 
 def events(path: Path, size: int, source: Path) -> None:
-    """PFNano."""
+    """PFNano.
+
+    Parameters
+    ----------
+    path
+        The file.
+    size
+        Bytes.
+    source
+        File whose events are repeated.
+    """
     with uproot.open(source) as given:
         arrays = given["Events"].arrays(filter_name=BRANCHES)
     grouped: dict[str, Any] = {name: arrays[name] for name in ("run", "luminosityBlock", "event")}
@@ -79,13 +125,34 @@ def events(path: Path, size: int, source: Path) -> None:
 
 
 def anonymous() -> float:
-    """Memory of this process's own, MB."""
+    """Memory of this process's own, MB.
+
+    Returns
+    -------
+    float
+        MB.
+    """
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("RssAnon")).split()[1]) / 1000
 
 
 def measured(work: str, path: str, output: str) -> dict[str, float]:
-    """In a process of its own: prepare ``path``, or stream it."""
+    """In a process of its own: prepare ``path``, or stream it.
+
+    Parameters
+    ----------
+    work
+        ``prepare`` or ``stream``.
+    path
+        What to read.
+    output
+        Folder of the shards that are prepared.
+
+    Returns
+    -------
+    dict
+        MB before and at most, resident MB, jets, seconds.
+    """
     import resource
 
     from training.data.loader import DataConfig, make_loader

@@ -31,7 +31,13 @@ FEATURES = {
 
 
 def weaver_config() -> dict[str, Any]:
-    """The data configuration that weaver-core needs to deliver FEATURES, four-momenta and a mask."""
+    """The data configuration that weaver-core needs to deliver FEATURES, four-momenta and a mask.
+
+    Returns
+    -------
+    dict
+        Sections of weaver's YAML.
+    """
 
     def inputs(variables: list[Any]) -> dict[str, Any]:
         return {"length": 128, "pad_mode": "constant", "vars": variables}
@@ -60,7 +66,24 @@ def weaver_config() -> dict[str, Any]:
 
 
 def weaver_batches(folder: Path, *, batch_size: int, processes: int, fetch: str) -> Iterator[int]:
-    """Sizes of the batches of an epoch of weaver-core's loader; ``fetch`` is how it goes through the files."""
+    """Sizes of the batches of an epoch of weaver-core's loader; ``fetch`` is how it goes through the files.
+
+    Parameters
+    ----------
+    folder
+        With files of JetClass.
+    batch_size
+        Jets.
+    processes
+        Workers of the loader.
+    fetch
+        ``files``: five files at a time; ``tenth``: a tenth of all files.
+
+    Yields
+    ------
+    int
+        Jets in a batch.
+    """
     import yaml
     from torch.utils.data import DataLoader
     from weaver.utils.dataset import SimpleIterDataset

@@ -57,7 +57,18 @@ SQRT_S = 13000.0
 
 
 def falling(events: float) -> Array:
-    """[bin]: expected events of a three-parameter dijet spectrum."""
+    """[bin]: expected events of a three-parameter dijet spectrum.
+
+    Parameters
+    ----------
+    events
+        Their sum.
+
+    Returns
+    -------
+    ndarray
+        [bin].
+    """
     mass, weights = quadrature(EDGES)
     shape = (weights * np.exp(get_function("dijet3").design(mass / SQRT_S) @ np.array([0, 10, 5, 0.2]))).sum(axis=1)
     return np.asarray(events * shape / shape.sum())
@@ -67,6 +78,20 @@ def one_by_one(fit: BackgroundFit, counts: Array, *, whitened: bool) -> float:
     """The deviance of one toy by iminuit's own cost function, starting from the fit that the toy was drawn from.
 
     whitened: in this package's uncorrelated coordinates; otherwise in the function's parameters, as it is usually done.
+
+    Parameters
+    ----------
+    fit
+        That the toy was drawn from.
+    counts
+        [bin].
+    whitened
+        In this package's uncorrelated coordinates; otherwise in the function's parameters, as it is usually done.
+
+    Returns
+    -------
+    float
+        At the minimum.
     """
     mass, weights = quadrature(EDGES)
     design = get_function(fit.function).design(mass / SQRT_S)
@@ -84,7 +109,18 @@ def one_by_one(fit: BackgroundFit, counts: Array, *, whitened: bool) -> float:
 
 
 def speed(toys: int) -> list[dict[str, Any]]:
-    """Batched fits against iminuit, per function: cost per toy and agreement."""
+    """Batched fits against iminuit, per function: cost per toy and agreement.
+
+    Parameters
+    ----------
+    toys
+        How many toys.
+
+    Returns
+    -------
+    list of dict
+        A row a function.
+    """
     rows = []
     for function in ("dijet2", "dijet3", "dijet4"):
         expected = falling(20000)
@@ -108,7 +144,20 @@ def speed(toys: int) -> list[dict[str, Any]]:
 
 
 def coverage(experiments: int, toys: int) -> tuple[list[dict[str, Any]], dict[str, Array]]:
-    """Calibration tables of local and global p-values, and the null distributions of Z."""
+    """Calibration tables of local and global p-values, and the null distributions of Z.
+
+    Parameters
+    ----------
+    experiments
+        How many pseudo-experiments.
+    toys
+        For each global p-value.
+
+    Returns
+    -------
+    tuple
+        Rows of the table, and the values of Z by name.
+    """
     rows: list[dict[str, Any]] = []
     nulls: dict[str, Array] = {}
     for events, function in ((100000, "dijet3"), (10000, "dijet3"), (1000, "dijet2"), (300, "dijet2")):
@@ -133,7 +182,26 @@ def coverage(experiments: int, toys: int) -> tuple[list[dict[str, Any]], dict[st
 
 
 def row_of(name: str, events: int, table: Any, failed: int, z: Array | None) -> dict[str, Any]:
-    """One line of the calibration table; ``z`` for those p-values that have a Z."""
+    """One line of the calibration table; ``z`` for those p-values that have a Z.
+
+    Parameters
+    ----------
+    name
+        Of the p-value.
+    events
+        In the spectrum.
+    table
+        From ``calibration``.
+    failed
+        Fits that failed.
+    z
+        [experiment], for those p-values that have a Z.
+
+    Returns
+    -------
+    dict
+        Name to number.
+    """
     return {
         "p_value": name,
         "events": events,
@@ -148,7 +216,20 @@ def row_of(name: str, events: int, table: Any, failed: int, z: Array | None) -> 
 
 
 def against_pybumphunter(experiments: int, toys: int) -> dict[str, Any]:
-    """Mean global p and P(p < 0.1587) of both on background-only data; the windows are three bins wide."""
+    """Mean global p and P(p < 0.1587) of both on background-only data; the windows are three bins wide.
+
+    Parameters
+    ----------
+    experiments
+        How many pseudo-experiments.
+    toys
+        For each global p-value.
+
+    Returns
+    -------
+    dict
+        Code to its numbers.
+    """
     from pyBumpHunter import BumpHunter1D
 
     expected = falling(10000)
@@ -172,6 +253,15 @@ def against_pybumphunter(experiments: int, toys: int) -> dict[str, Any]:
 
 
 def show(title: str, rows: list[dict[str, Any]]) -> None:
+    """Print a table.
+
+    Parameters
+    ----------
+    title
+        Above it.
+    rows
+        Of the table.
+    """
     table = Table(*rows[0], title=title)
     for row in rows:
         table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()))

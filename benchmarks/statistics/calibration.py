@@ -1,4 +1,4 @@
-"""Are the p-values of the whole pipeline right, and what does it cost to find out?
+"""Whether the p-values of the whole pipeline are right, and what it costs to find out.
 
     python -m benchmarks.statistics.calibration searches   # a thousand whole searches, each calibrated by its own toys
     python -m benchmarks.statistics.calibration coverage   # fast classifier, thousands of retrained pseudo-experiments
@@ -7,7 +7,7 @@
 
 ``searches`` does what a hunt does, again and again: data without signal are generated, classifiers trained, events
 selected and counted, pseudo-data made of these data alone, and the count corrected by some tens of retrained
-pseudo-experiments of them. The corrected p-values, by function and by template, must be uniform.
+pseudo-experiments of them. The corrected p-values, by function and by transfer factor, must be uniform.
 
 ``coverage`` calibrates with the pseudo-experiments of one set of data and checks that on newly generated data, for
 cross-fitted folds and for folds in forward order. Everything is redone in each: folds, training, thresholds, fit.
@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -31,16 +31,17 @@ from scipy import stats
 from sklearn.naive_bayes import GaussianNB
 
 from benchmarks.machine import ROOT, machine
-from jepa_coffea.cwola import CWoLa, Folds, Windows
+from jepa_coffea.bumphunt.ledger import Ledger
+from jepa_coffea.cwola import Folds, Recipe, Windows
 from jepa_coffea.cwola.classifiers import gradient_boosting, logistic
-from jepa_coffea.cwola.fits import Sample, make_sample
+from jepa_coffea.cwola.sample import Sample, make_sample
 from jepa_coffea.cwola.tasks import run_tasks
-from jepa_coffea.hunt.calibration import FUNCTION, TEMPLATE, calibrate, null_significances
+from jepa_coffea.hunt.calibration import calibrate, null_significances
+from jepa_coffea.hunt.counting import ESTIMATES, FUNCTION, TRANSFER_FACTOR
 from jepa_coffea.hunt.experiment import Method, run_experiment
-from jepa_coffea.hunt.null import Null, nulls_of
+from jepa_coffea.hunt.null import Corrected, Null, null_of
 from jepa_coffea.hunt.pseudo import PseudoData, make_pseudo_data
 from jepa_coffea.hunt.sections import StatisticsConfig
-from jepa_coffea.hunt.store import Ledger
 
 Floats = npt.NDArray[np.float64]
 
@@ -50,12 +51,34 @@ PACKAGES = ("numpy", "scikit-learn", "iminuit", "distributed")
 
 WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2200, 3600), bins=28)
 STATISTICS = StatisticsConfig(function="dijet2", goodness_toys=0)
+ORDERS: tuple[Literal["cross", "forward"], ...] = ("cross", "forward")
+"""Orders of the folds."""
 NOMINAL = float(stats.norm.sf(2))
 """0.0228"""
 
 
+def recipe(estimator: Any, *, order: Literal["cross", "forward"] = "cross") -> Recipe:
+    """One classifier a fold that sees all features; the folds are dealt out anew in every experiment."""
+    return Recipe(WINDOWS, {"": estimator}, Folds(order=order), members=1, attribute_fraction=1)
+
+
 def falling_spectrum(events: int, features: int, seed: int = 0) -> Sample:
-    """Background: exponential masses (slope 500 GeV) over the fit range and normal features independent of them."""
+    """Background: exponential masses (slope 500 GeV) over the fit range and normal features independent of them.
+
+    Parameters
+    ----------
+    events
+        How many events.
+    features
+        How many features.
+    seed
+        Of the random numbers.
+
+    Returns
+    -------
+    Sample
+        Masses in GeV.
+    """
     rng = np.random.default_rng(seed)
     low, high = WINDOWS.fit_range
     mass = low - 500 * np.log(1 - rng.random(events) * (1 - np.exp((low - high) / 500)))
@@ -63,14 +86,40 @@ def falling_spectrum(events: int, features: int, seed: int = 0) -> Sample:
 
 
 def share_below(p: Floats, level: float = NOMINAL) -> dict[str, float]:
-    """The share of p-values below a level, with its binomial error."""
+    """The share of p-values below a level, with its binomial error.
+
+    Parameters
+    ----------
+    p
+        p-values [experiment].
+    level
+        Where to cut.
+
+    Returns
+    -------
+    dict
+        ``share`` and its ``error``.
+    """
     share = float((p < level).mean())
     return {"share": share, "error": float(np.sqrt(level * (1 - level) / len(p)))}
 
 
 def judged(calibration: Floats, validation: Floats) -> dict[str, Any]:
-    """Raw and corrected significances of the validation set, corrected with the calibration set."""
-    null = nulls_of(calibration[:, None])[0]
+    """Raw and corrected significances of the validation set, corrected with the calibration set.
+
+    Parameters
+    ----------
+    calibration
+        Z [experiment] to calibrate with.
+    validation
+        Z [experiment] to check on.
+
+    Returns
+    -------
+    dict
+        Means, widths, shares below 0.0228, and the p-values.
+    """
+    null = null_of(calibration)
     corrected = null.corrected(validation)
     rank = np.array([null.rank_p(z) for z in validation])
     after = Null(np.sort(corrected), 0)
@@ -92,38 +141,92 @@ def judged(calibration: Floats, validation: Floats) -> dict[str, Any]:
     }
 
 
-def fresh_experiment(number: int, method: Method) -> tuple[float, float]:
-    """Z by function and by template in newly generated data."""
-    ((counting, template),) = run_experiment(falling_spectrum(3000, 4, number), method.seeded(number))
-    return counting.z, template.z
+def fresh_experiment(number: int, method: Method) -> list[float]:
+    """Z by each estimate of the background in newly generated data.
+
+    Parameters
+    ----------
+    number
+        Seed of the data.
+    method
+        What is done to them.
+
+    Returns
+    -------
+    list of float
+    """
+    return [z for (z,) in run_experiment(falling_spectrum(3000, 4, number), method.seeded(number)).z()]
 
 
 def whole_search(number: int, method: Method, toys: int) -> dict[str, list[float]]:
-    """Newly generated data, calibrated by pseudo-experiments of themselves: raw Z, corrected Z and rank p."""
+    """Newly generated data, calibrated by pseudo-experiments of themselves: raw Z, corrected Z and rank p.
+
+    Parameters
+    ----------
+    number
+        Seed of the data.
+    method
+        What is done to them.
+    toys
+        Pseudo-experiments of each.
+
+    Returns
+    -------
+    dict
+        Estimate to raw Z, corrected Z, rank p.
+    """
     sample = falling_spectrum(3000, 4, number)
-    ((counting, template),) = run_experiment(sample, method.seeded(number))
+    (selection,) = run_experiment(sample, method.seeded(number)).selections
     null = null_significances(make_pseudo_data(sample, WINDOWS, STATISTICS), method, toys, seed=number)
-    (result,) = calibrate([counting], [template], null)
-    if isinstance(result.template, str):
-        raise TypeError(result.template)
-    return {
-        "function": [counting.z, result.corrected.z, result.corrected.rank_p],
-        "template": [template.z, result.template.z, result.template.rank_p],
-    }
+    (calibrated,) = calibrate([selection], null)
+    found = {}
+    for name, corrected in calibrated.items():
+        if not isinstance(corrected, Corrected):
+            raise TypeError(corrected)
+        found[name] = [selection.estimates[name].z, corrected.z, corrected.rank_p]
+    return found
 
 
 def summary_of(z: Floats) -> dict[str, float]:
-    """Mean, width and share of small p-values of significances."""
+    """Mean, width and share of small p-values of significances.
+
+    Parameters
+    ----------
+    z
+        [experiment].
+
+    Returns
+    -------
+    dict
+        Name to number.
+    """
     null = Null(np.sort(z), 0)
     return {"mean": null.mean, "std": null.width, "std_error": null.width_error} | share_below(stats.norm.sf(z))
 
 
 def searches(experiments: int, client: Client | None, folder: Path, *, toys: int = 25) -> dict[str, Any]:
-    """Whole searches in data without signal, each with ``toys`` pseudo-experiments of its own; those done are kept."""
-    method = Method(CWoLa(WINDOWS, GaussianNB(), Folds()), (0.1,), STATISTICS)
+    """Whole searches in data without signal, each with ``toys`` pseudo-experiments of its own; those done are kept.
+
+    Parameters
+    ----------
+    experiments
+        How many pseudo-experiments.
+    client
+        Of Dask.
+    folder
+        Of the searches that are done.
+    toys
+        Pseudo-experiments of each.
+
+    Returns
+    -------
+    dict
+        What was done, and the judgement of both estimates.
+    """
+    method = Method(recipe(GaussianNB()), (0.1,), STATISTICS)
     folder.mkdir(parents=True, exist_ok=True)
-    book = Ledger(folder / f"searches-{toys}.jsonl")
-    missing = [number for number in range(1, experiments + 1) if str(number) not in book]
+    ledger = Ledger(folder / f"searches-{toys}.jsonl")
+    missing = [number for number in range(1, experiments + 1) if str(number) not in ledger]
     run_tasks(
         whole_search,
         missing,
@@ -131,11 +234,11 @@ def searches(experiments: int, client: Client | None, folder: Path, *, toys: int
         client=client,
         progress=True,
         description="Searches",
-        done=lambda task, found: book.add(str(missing[task]), found),
+        done=lambda task, found: ledger.add(str(missing[task]), found),
     )
-    found = [book[str(number)] for number in range(1, experiments + 1)]
+    found = [ledger[str(number)] for number in range(1, experiments + 1)]
     result: dict[str, Any] = {"classifier": "naive Bayes", "experiments": experiments, "toys": toys}
-    for estimate in ("function", "template"):
+    for estimate in ESTIMATES:
         raw, corrected, rank = np.array([one[estimate] for one in found]).T
         result[estimate] = {
             "raw": summary_of(raw),
@@ -145,18 +248,31 @@ def searches(experiments: int, client: Client | None, folder: Path, *, toys: int
         for name in ("raw", "corrected"):
             one = result[estimate][name]
             print(
-                f"{estimate:8} {name:9}  mean {one['mean']:+.3f}   std(Z) = {one['std']:.3f} ± {one['std_error']:.3f}"
+                f"{estimate:15} {name:9}  mean {one['mean']:+.3f}   std(Z) = {one['std']:.3f} ± {one['std_error']:.3f}"
                 f"   P(p < .0228) = {one['share']:.4f} ± {one['error']:.4f}"
             )
     return result
 
 
 def coverage(experiments: int, client: Client | None) -> dict[str, Any]:
-    """Calibrate with pseudo-experiments of one set of data, check on new data, for both orders of the folds."""
+    """Calibrate with pseudo-experiments of one set of data, check on new data, for both orders of the folds.
+
+    Parameters
+    ----------
+    experiments
+        How many pseudo-experiments.
+    client
+        Of Dask.
+
+    Returns
+    -------
+    dict
+        What was done, and the judgement of both kinds of folds.
+    """
     pseudo = make_pseudo_data(falling_spectrum(3000, 4), WINDOWS, STATISTICS)
     result: dict[str, Any] = {"events": 3000, "features": 4, "classifier": "logistic", "efficiency": 0.1, "folds": 5}
-    for order in ("cross", "forward"):
-        method = Method(CWoLa(WINDOWS, logistic(), Folds(order=order)), (0.1,), STATISTICS)
+    for order in ORDERS:
+        method = Method(recipe(logistic(), order=order), (0.1,), STATISTICS)
         z, seconds = timed(pseudo, method, experiments, client)
         fresh = run_tasks(
             fresh_experiment,
@@ -166,8 +282,10 @@ def coverage(experiments: int, client: Client | None) -> dict[str, Any]:
             progress=True,
             description="Validation: new data",
         )
-        result[order] = {**judged(z[:, FUNCTION, 0], np.array(fresh)[:, FUNCTION]), "seconds": seconds}
-        result[order]["template"] = without_lists(judged(z[:, TEMPLATE, 0], np.array(fresh)[:, TEMPLATE]))
+        one, other = (
+            judged(z[:, i, 0], np.array(fresh)[:, i]) for i in map(ESTIMATES.index, (FUNCTION, TRANSFER_FACTOR))
+        )
+        result[order] = {**one, "seconds": seconds, TRANSFER_FACTOR: without_lists(other)}
         raw, corrected, rank = (result[order][name] for name in ("raw", "corrected", "rank"))
         print(
             f"{order:8} {len(z)} experiments in {seconds:.0f} s, {len(fresh)} to check\n"
@@ -180,11 +298,24 @@ def coverage(experiments: int, client: Client | None) -> dict[str, Any]:
 
 
 def timing(experiments: int, client: Client | None) -> dict[str, Any]:
-    """Wall time of retrained gradient-boosting experiments, and std(Z) of what they give."""
+    """Wall time of retrained gradient-boosting experiments, and std(Z) of what they give.
+
+    Parameters
+    ----------
+    experiments
+        How many pseudo-experiments.
+    client
+        Of Dask.
+
+    Returns
+    -------
+    dict
+        What was done, the seconds, and the widths by efficiency.
+    """
     pseudo = make_pseudo_data(falling_spectrum(20_000, 64), WINDOWS, STATISTICS)
-    method = Method(CWoLa(WINDOWS, gradient_boosting(max_iter=30)), (0.1, 0.01), STATISTICS)
+    method = Method(recipe(gradient_boosting(max_iter=30)), (0.1, 0.01), STATISTICS)
     z, seconds = timed(pseudo, method, experiments, client)
-    nulls = nulls_of(z[:, FUNCTION])
+    nulls = [null_of(column) for column in z[:, ESTIMATES.index(FUNCTION)].T]
     print(f"{experiments} experiments (5 fits of 30 iterations on 16 000 x 64 each) in {seconds:.0f} s")
     for efficiency, null in zip(method.efficiencies, nulls, strict=True):
         print(f"   efficiency {efficiency:g}: std(Z) = {null.width:.3f} ± {null.width_error:.3f}, mean {null.mean:.3f}")
@@ -200,19 +331,55 @@ def timing(experiments: int, client: Client | None) -> dict[str, Any]:
 
 
 def without_lists(judgement: dict[str, Any]) -> dict[str, Any]:
-    """Without the single p-values, which are for the picture."""
+    """Without the single p-values, which are for the picture.
+
+    Parameters
+    ----------
+    judgement
+        From :func:`judged`.
+
+    Returns
+    -------
+    dict
+        Without the lists of p-values.
+    """
     return {name: value for name, value in judgement.items() if not isinstance(value, list)}
 
 
 def timed(pseudo: PseudoData, method: Method, experiments: int, client: Client | None) -> tuple[Floats, float]:
-    """Z of the experiments and the seconds they took."""
+    """Z of the experiments and the seconds they took.
+
+    Parameters
+    ----------
+    pseudo
+        What is drawn from.
+    method
+        What is done to it.
+    experiments
+        How many pseudo-experiments.
+    client
+        Of Dask.
+
+    Returns
+    -------
+    tuple
+        Z [experiment, estimate and efficiency], and seconds.
+    """
     start = time.perf_counter()
     z = null_significances(pseudo, method, experiments, seed=2024, client=client, progress=True)
     return z, time.perf_counter() - start
 
 
 def draw(result: dict[str, Any], path: Path) -> None:
-    """Observed against nominal share of small p-values, before and after calibration."""
+    """Observed against nominal share of small p-values, before and after calibration.
+
+    Parameters
+    ----------
+    result
+        From :func:`coverage`.
+    path
+        Of the picture.
+    """
     figure, axes = plt.subplots(1, 2, figsize=(10, 4.6), sharey=True, layout="constrained")
     levels = np.geomspace(2e-3, 0.5, 60)
     for axis, (order, title) in zip(

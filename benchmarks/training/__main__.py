@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -55,9 +55,11 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--sizes", nargs="+", choices=tuple(SIZES), default=sizes)
     options.add_argument("--device", default="cuda" if cuda else "cpu")
+    options.add_argument("--batch", type=int, help="jets in a batch instead of the size's own number")
     options.add_argument("--seconds", type=float, default=4.0 if cuda else 20.0, help="measured time of a variant")
     options.add_argument("--limit", type=float, default=500.0, help="start no further variant after this many seconds")
     options.add_argument("--only", default="", help="only variants whose name contains this")
+    options.add_argument("--without", help="no variants whose name contains this")
     options.add_argument(
         "--compile", action=argparse.BooleanOptionalAction, default=cuda, help="also with torch.compile"
     )
@@ -82,14 +84,14 @@ def main(argv: list[str] | None = None) -> None:
     }
     print(described(about), flush=True)
     for name in args.sizes:
-        size = SIZES[name]
+        size = replace(SIZES[name], batch=args.batch or SIZES[name].batch)
         jets = 8 * size.batch
         data = {
             "same batches": batches(size, device, sort=True, jets=jets),
             "as shipped": batches(size, device, sort=False, jets=jets),
         }
         for variant, kind, build in variants(size, compile_too=args.compile):
-            if args.only not in variant:
+            if args.only not in variant or (args.without and args.without in variant):
                 continue
             result = Result(name, variant, kind)
             results.append(result)

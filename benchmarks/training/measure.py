@@ -39,7 +39,18 @@ class Result:
 
 
 def now(device: torch.device) -> float:
-    """Seconds, after all that was asked of ``device`` is done."""
+    """Seconds, after all that was asked of ``device`` is done.
+
+    Parameters
+    ----------
+    device
+        To wait for.
+
+    Returns
+    -------
+    float
+        From a clock that starts anywhere.
+    """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
@@ -60,12 +71,28 @@ class Case:
 
     @property
     def device(self) -> torch.device:
-        """Where the batches are."""
+        """Where the batches are.
+
+        Returns
+        -------
+        torch.device
+            That of all batches.
+        """
         return self.data[0].jets.device
 
 
 def measure(case: Case, seconds: float, *, profile: bool) -> None:
-    """Train for some ``seconds`` and fill the result; a variant that fails says how there."""
+    """Train for some ``seconds`` and fill the result; a variant that fails says how there.
+
+    Parameters
+    ----------
+    case
+        What to train.
+    seconds
+        To train for.
+    profile
+        Whether to say where the time goes.
+    """
     try:
         train(case, seconds, profile=profile)
     except Exception as error:  # noqa: BLE001  one variant that does not work must not hide the others
@@ -77,7 +104,17 @@ def measure(case: Case, seconds: float, *, profile: bool) -> None:
 
 
 def train(case: Case, least: float, *, profile: bool) -> None:
-    """Train for ``least`` seconds, after each length has been seen twice."""
+    """Train for ``least`` seconds, after each length has been seen twice.
+
+    Parameters
+    ----------
+    case
+        What to train.
+    least
+        Seconds to train for.
+    profile
+        Whether to say where the time goes.
+    """
     device, data, result = case.device, case.data, case.result
     torch.manual_seed(0)
     model = case.build().to(device).train()

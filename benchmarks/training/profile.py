@@ -20,7 +20,22 @@ KINDS = {
 
 
 def kernels(step: Callable[[int], None], count: int, device: torch.device) -> dict[str, float]:
-    """Share of the device's time in each kind of kernel (on a CPU: operation), and the longest single ones."""
+    """Share of the device's time in each kind of kernel (on a CPU: operation), and the longest single ones.
+
+    Parameters
+    ----------
+    step
+        Trains on a batch of that number.
+    count
+        Batches.
+    device
+        Where it runs.
+
+    Returns
+    -------
+    dict
+        Kind, and name of single kernels, to share.
+    """
     on_gpu = device.type == "cuda"
     activity = torch.profiler.ProfilerActivity.CUDA if on_gpu else torch.profiler.ProfilerActivity.CPU
     with torch.profiler.profile(activities=[activity]) as profile:

@@ -34,9 +34,17 @@ def page(room: str, title: str) -> str:
     module = importlib.import_module(room)
     summary = (inspect.getdoc(module) or "").split("\n\n")[0].replace("``", "`")
     lines = [f"# {title}", "", f"`{room}`: {summary}", "", "```{eval-rst}"]
-    for name in getattr(module, "__all__", []):
-        lines += entry(room, name, getattr(module, name))
+    names = [(name, getattr(module, name)) for name in getattr(module, "__all__", [])]
+    for name, what in sorted(names, key=lambda item: rank(item[1])):
+        lines += entry(room, name, what)
     return "\n".join([*lines, "```", ""])
+
+
+def rank(what: object) -> int:
+    """Functions, then what they take and give, then errors and constants."""
+    if inspect.isclass(what):
+        return 2 if issubclass(what, Exception) else 1
+    return 0 if callable(what) else 3
 
 
 def entry(room: str, name: str, what: object) -> list[str]:

@@ -73,7 +73,8 @@ def table(model: type[BaseModel]) -> list[str]:
     for name, field in model.model_fields.items():
         limits = ", ".join(limit for item in field.metadata for limit in limits_of(item))
         takes = kind(field.annotation) + (f", {limits}" if limits else "")
-        meaning = field.description or texts.get(name, "")
+        inside = sections_in(field.annotation)
+        meaning = field.description or texts.get(name) or (described(inside[0]).split("\n\n")[0] if inside else "")
         cells = (f"`{name}`", takes, default(field), " ".join(markdown(meaning).split()))
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return rows

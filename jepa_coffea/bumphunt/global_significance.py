@@ -53,7 +53,12 @@ class GlobalSignificance(Record):
 
     @property
     def sentence(self) -> str:
-        """The global p-value in words, with the bound and the failed toys named."""
+        """The global p-value in words, with the bound and the failed toys named.
+
+        Returns
+        -------
+        str
+        """
         good = self.toys - self.failed
         if self.is_bound:
             text = (

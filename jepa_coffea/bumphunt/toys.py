@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from rich.progress import Progress
 
+from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.bumphunt.newton import Array
 from jepa_coffea.bumphunt.searches import Search
 from jepa_coffea.errors import FitError, HistogramError
 from jepa_coffea.files import digest
-from jepa_coffea.ledger import Ledger
 
 Family = Sequence[Search]
 """Searches on nested selections of the same events, loosest first; different families share no events."""

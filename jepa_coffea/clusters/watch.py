@@ -80,6 +80,7 @@ def _watch(client: Any, over: threading.Event, gone: list[str], in_main: bool) -
             last = time.monotonic()
         elif time.monotonic() - last > PATIENCE:
             gone.append(problem)
-            if in_main:
-                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            main = threading.main_thread().ident
+            if in_main and main is not None:
+                signal.pthread_kill(main, signal.SIGINT)
             return

@@ -3,22 +3,95 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from pathlib import Path
 
-from jepa_coffea.hunt.cli import REFUSALS, hunt
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from jepa_coffea.hunt.config import read_config
+from jepa_coffea.hunt.counting import FUNCTION
+from jepa_coffea.hunt.pipeline import run_hunt
+from jepa_coffea.hunt.state import HuntResult, Run
+from jepa_coffea.report.html import with_error
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Arguments."""
+    """Declare the arguments.
+
+    Parameters
+    ----------
+    parser
+        Of the sub-command.
+    """
     parser.add_argument("document", help="YAML document of the hunt; paths in it are relative to it")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Hunt; 0 when the result may be quoted, 1 when a check forbids it, 2 when the hunt cannot be done."""
-    try:
-        result = hunt(arguments.document, progress=not arguments.quiet)
-    except REFUSALS as error:
-        print(f"jepa-coffea hunt: {error}", file=sys.stderr)
-        return 2
+    """Hunt.
+
+    Parameters
+    ----------
+    arguments
+        Of the command line.
+
+    Returns
+    -------
+    int
+        0 when the result may be quoted, 1 when a check forbids it.
+    """
+    result = hunt(arguments.document, progress=not arguments.quiet)
     return 1 if result.reasons else 0
+
+
+def hunt(document: str | Path, *, progress: bool = True, console: Console | None = None) -> HuntResult:
+    """Run the hunt of a YAML document, print what was found and where it is.
+
+    Parameters
+    ----------
+    document
+        Its path.
+    progress
+        Show progress bars.
+    console
+        Where to print; standard output by default.
+
+    Returns
+    -------
+    HuntResult
+
+    Raises
+    ------
+    JepaCoffeaError
+        If the hunt cannot be done as described.
+    """
+    config = read_config(document)
+    console = console or Console()
+    with config.cluster.connect() as client:
+        result = run_hunt(Run(config, client, console, progress))
+    console.print(_table(result))
+    console.print(result.paragraph, style="bold" if not result.reasons else "bold red", highlight=False)
+    console.print(f"Everything is in {result.output}", highlight=False)
+    return result
+
+
+def _table(result: HuntResult) -> Table:
+    """All selections: counted, expected, Z and p, before and after calibration."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in ("window", "eff.", "observed", "expected", "Z", "p", "corrected Z", "p"):
+        table.add_column(name, justify="left" if name == "window" else "right", no_wrap=True)
+    for finding in result.everything:
+        selection, estimate = finding.selection, finding.selection.function
+        corrected = finding.calibrated(FUNCTION)
+        table.add_row(
+            selection.window,
+            "all" if selection.efficiency == 1 else f"{selection.efficiency:g}",
+            str(selection.n),
+            with_error(estimate.b, estimate.sigma_b, 1),
+            "-" if estimate.problem else f"{estimate.z:.2f}",
+            "-" if estimate.problem else f"{estimate.p:.2g}",
+            with_error(corrected.z, corrected.z_error) if corrected else "",
+            f"{corrected.p:.2g}" if corrected else "",
+        )
+    return table

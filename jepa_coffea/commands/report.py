@@ -9,12 +9,29 @@ from jepa_coffea.commands.hunt import run as hunt
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Arguments."""
+    """Declare the arguments.
+
+    Parameters
+    ----------
+    parser
+        Of the sub-command.
+    """
     parser.add_argument("folder", help="output folder of a hunt; what it lacks is done")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """The hunt of the folder's own ``config.yaml``: finished trainings and pseudo-experiments are read, not redone."""
+    """Do the hunt of the folder's own ``config.yaml``: finished trainings and pseudo-experiments are read, not redone.
+
+    Parameters
+    ----------
+    arguments
+        Of the command line.
+
+    Returns
+    -------
+    int
+        As of ``jepa-coffea hunt``.
+    """
     arguments.document = str(Path(arguments.folder) / "config.yaml")
     return hunt(arguments)

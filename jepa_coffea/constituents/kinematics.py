@@ -27,6 +27,7 @@ def cartesian(pt: Floats, eta: Floats, phi: Floats, mass: Floats) -> dict[str, N
     pt = np.asarray(pt, dtype=np.float64)
     phi = np.asarray(phi, dtype=np.float64)
     mass = np.maximum(np.asarray(mass, dtype=np.float64), 0.0)
-    pz = pt * np.sinh(np.where(pt > 0, np.asarray(eta, dtype=np.float64), 0.0))
-    energy = np.sqrt(pt**2 + pz**2 + mass**2)
+    with np.errstate(over="ignore"):  # generators write eta = +-999.9 for beam remnants, too; no jet has any
+        pz = pt * np.sinh(np.where(pt > 0, np.asarray(eta, dtype=np.float64), 0.0))
+        energy = np.sqrt(pt**2 + pz**2 + mass**2)
     return {"px": pt * np.cos(phi), "py": pt * np.sin(phi), "pz": pz, "energy": energy}

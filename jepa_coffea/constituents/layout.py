@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from numpy.typing import NDArray
+
 from jepa_coffea.constituents.columns import Columns, flat
 from jepa_coffea.constituents.kinematics import cartesian
 from jepa_coffea.constituents.ragged import Ragged, Table
@@ -16,6 +18,11 @@ from jepa_coffea.constituents.record import FIELDS, LayoutError
 ReadParticles = Callable[[Columns, str, Collection[str]], Ragged]
 ReadJets = Callable[[Columns, str], Table]
 Recognise = Callable[[Columns], bool]
+
+
+def _no_raw_pt(columns: Columns, collection: str) -> None:  # noqa: ARG001  the signature of those that know
+    return None
+
 
 JET_SPELLING = {"pt": "pt", "eta": "eta", "phi": "phi", "mass": "mass"}
 
@@ -41,6 +48,9 @@ class Layout:
     """coffea's schema for the files, ``module:name``; it is imported when it is used."""
     jet_spelling: Mapping[str, str] = field(default_factory=lambda: dict(JET_SPELLING))
     """Name of ``pt``, ``eta``, ``phi`` and ``mass`` of a jet in these files."""
+    raw_pt: Callable[[Columns, str], NDArray[Any] | None] = _no_raw_pt
+    """``(columns, collection)`` to the pT of all jets before energy corrections, GeV, which the particles must add up
+    to; or None where the file does not say."""
     branches: str = ".*"
     """Regular expression for the branches that hold jets and particles: files have a thousand others."""
     description: str = ""
@@ -128,7 +138,7 @@ def register(name: str, *, recognise: Recognise, fields: Collection[str] = FIELD
     fields
         What it can give of a particle.
     **more
-        ``jets``, ``single``, ``tree``, ``schema``, ``jet_spelling``, ``branches`` of the :class:`Layout`.
+        ``jets``, ``single``, ``tree``, ``schema``, ``jet_spelling``, ``raw_pt``, ``branches`` of the :class:`Layout`.
 
     Returns
     -------

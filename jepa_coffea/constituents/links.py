@@ -89,6 +89,26 @@ def read_links(
     return Links(particle[order], np.bincount(jet, minlength=int(per_event.sum())), per_event)
 
 
+def raw_pt(columns: Columns, jets: str) -> NDArray[Any] | None:
+    """Transverse momenta of jets before energy corrections, as NanoAOD-like files hold them.
+
+    Parameters
+    ----------
+    columns
+        The events.
+    jets
+        Collection of jets.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        GeV, [jet]; None in files without ``rawFactor``.
+    """
+    if not columns.has(jets, "rawFactor"):
+        return None
+    return flat(columns.get(jets, "pt")) * (1 - flat(columns.get(jets, "rawFactor")))
+
+
 def gather(columns: Columns, particles: str, field: str, links: Links) -> NDArray[Any]:
     """Values of a particle field, one a pair.
 

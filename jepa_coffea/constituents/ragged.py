@@ -143,13 +143,22 @@ class Ragged:
         return Ragged({name: values[index] for name, values in self.particles.items()}, counts, nesting)
 
     def hardest_first(self) -> Ragged:
-        """The same with the particles of each jet in descending pT.
+        """The same with the particles of each jet in descending pT, those of equal pT in descending pz and px.
+
+        So a cut to the hardest particles does not depend on their order in the file.
 
         Returns
         -------
         Ragged
         """
-        order = hardest_first(self.jet, np.hypot(self.particles["px"], self.particles["py"]))
+        jet, pt = self.jet, np.hypot(self.particles["px"], self.particles["py"])
+        order = hardest_first(jet, pt)
+        tied = np.flatnonzero((jet[order][1:] == jet[order][:-1]) & (pt[order][1:] == pt[order][:-1]))
+        if len(tied):
+            rows = np.union1d(tied, tied + 1)  # places of particles that share their pT with a neighbour
+            again = order[rows]
+            keys = (-self.particles["px"][again], -self.particles["pz"][again], -pt[again], jet[again])
+            order[rows] = again[np.lexsort(keys)]
         return replace(self, particles={name: values[order] for name, values in self.particles.items()})
 
     def nest(self, fields: Collection[str]) -> ak.Array:

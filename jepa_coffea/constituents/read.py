@@ -10,14 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jepa_coffea.constituents.columns import Columns, counts_of, flat
+from jepa_coffea.constituents.consistency import check_closure, check_directions
 from jepa_coffea.constituents.layout import Layout
 from jepa_coffea.constituents.layouts import find_layout
 from jepa_coffea.constituents.matching import ETA, PHI, Directions, SelectedJets, match
 from jepa_coffea.constituents.ragged import Index, Nesting, Ragged, Table, record
 from jepa_coffea.constituents.record import FIELDS, KINEMATICS, SUBJET, LayoutError
-
-FAR = 1.0
-"""Distance in (eta, phi) between a jet and the sum of its particles beyond which they cannot belong together."""
 
 
 def constituents_of(
@@ -134,7 +132,8 @@ def ragged_of(
     -------
     Ragged
         Particles in descending pT with ``fields`` in the order of ``record.FIELDS``, and four-momenta of the jets;
-        all float32.
+        all float32. The four-momenta are those of the file, with which the particles belong, also where ``jets``
+        carries corrected or varied ones.
 
     Raises
     ------
@@ -147,12 +146,15 @@ def ragged_of(
     selected = None if jets is None else _selected(jets, events, form)
     table = _particles(columns, form, collection, {*names, *KINEMATICS})
     momenta = _float32(form.momenta(columns, collection))
-    _check_axes(table, momenta, form, collection)
+    check_directions(table, momenta, f"layout {form.name!r}", collection)
+    raw_pt = form.raw_pt(columns, collection)
+    if raw_pt is not None:
+        check_closure(table, raw_pt, f"layout {form.name!r}", collection)
     if selected is not None:
         stored = _directions(columns, collection, table.nesting.event)
         rows = match(_directions(selected, collection, selected.nesting.event), stored, collection)
         table = table.take(rows, selected.nesting)
-        momenta = _float32(form.momenta(selected, collection))
+        momenta = {name: values[rows] for name, values in momenta.items()}
     table = table.hardest_first()
     given = {name: table.particles[name] for name in names}
     if fields is not None and SUBJET in fields:
@@ -236,34 +238,3 @@ def _subjets(table: Ragged) -> NDArray[np.float32]:
 
 def _directions(columns: Columns, collection: str, event: Index) -> Directions:
     return Directions(event, flat(columns.get(collection, *ETA)), flat(columns.get(collection, *PHI)))
-
-
-def _check_axes(table: Ragged, jets: Table, form: Layout, collection: str) -> None:
-    """Particles must add up to something that points where their jet points: catches a cut or reordered collection."""
-    jet, counts = table.jet, table.counts
-    total = {
-        name: np.bincount(jet, table.particles[name].astype(np.float64), minlength=len(counts)).astype(np.float64)
-        for name in ("px", "py", "pz")
-    }
-    axes = {name: jets[name].astype(np.float64) for name in ("px", "py", "pz")}
-    if len(axes["px"]) != len(counts):
-        msg = f"layout {form.name!r}: {len(axes['px'])} jets in {collection}, constituents of {len(counts)}"
-        raise LayoutError(msg)
-    there = np.hypot(total["px"], total["py"]) > 0
-    eta, phi = _angles({name: values[there] for name, values in total.items()})
-    axis_eta, axis_phi = _angles({name: values[there] for name, values in axes.items()})
-    distance = np.hypot(eta - axis_eta, (phi - axis_phi + np.pi) % (2 * np.pi) - np.pi)
-    far = distance > FAR
-    if far.any():
-        msg = (
-            f"layout {form.name!r}: constituents of {int(far.sum())} of {len(counts)} jets in {collection} point "
-            f"{distance[far].max():.1f} away from their jet in (eta, phi). Was the collection cut or reordered? "
-            f"Leave events.{collection} as it is in the file and pass jets=selection."
-        )
-        raise LayoutError(msg)
-
-
-def _angles(momentum: Table) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    pt = np.hypot(momentum["px"], momentum["py"])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.arcsinh(momentum["pz"] / pt), np.arctan2(momentum["py"], momentum["px"])

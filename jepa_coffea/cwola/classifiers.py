@@ -31,7 +31,21 @@ class GradientBoosting(HistGradientBoostingClassifier):
     """
 
     def fit(self, X: Floats, y: Floats, sample_weight: Floats | None = None) -> "GradientBoosting":
-        """Fit on (events, features), labels and weights (events,)."""
+        """Fit the bins and the trees.
+
+        Parameters
+        ----------
+        X
+            (events, features).
+        y
+            Labels, (events,).
+        sample_weight
+            (events,); 1 by default.
+
+        Returns
+        -------
+        GradientBoosting
+        """
         levels = np.linspace(0, 1, min(self.max_bins, 255) + 1)[1:-1]
         self.bin_edges_ = np.quantile(np.asarray(X, np.float32), levels, axis=0).T.astype(np.float32)
         super().fit(self._binned(X), y, sample_weight)
@@ -43,11 +57,31 @@ class GradientBoosting(HistGradientBoostingClassifier):
         return np.stack(columns, axis=1).astype(np.float32)
 
     def predict_proba(self, X: Floats) -> Floats:
-        """Probabilities of the classes, shape (events, 2)."""
+        """Probabilities of the classes.
+
+        Parameters
+        ----------
+        X
+            (events, features).
+
+        Returns
+        -------
+        array of float, (events, 2)
+        """
         return super().predict_proba(self._binned(X))
 
     def predict(self, X: Floats) -> Floats:
-        """The likelier class, shape (events,)."""
+        """The likelier class.
+
+        Parameters
+        ----------
+        X
+            (events, features).
+
+        Returns
+        -------
+        array, (events,)
+        """
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
 
@@ -55,7 +89,21 @@ class MLP(MLPClassifier):
     """scikit-learn's perceptron for a fixed number of epochs: reaching ``max_iter`` is the plan, not a warning."""
 
     def fit(self, X: Floats, y: Floats, sample_weight: Floats | None = None) -> "MLP":
-        """Fit on (events, features), labels and weights (events,)."""
+        """Fit for ``max_iter`` epochs.
+
+        Parameters
+        ----------
+        X
+            (events, features).
+        y
+            Labels, (events,).
+        sample_weight
+            (events,); 1 by default.
+
+        Returns
+        -------
+        MLP
+        """
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Stochastic Optimizer: Maximum iterations", ConvergenceWarning)
             super().fit(X, y, sample_weight)
@@ -66,24 +114,68 @@ class WeightedPipeline(Pipeline):
     """A pipeline that hands ``sample_weight`` to its last step."""
 
     def fit(self, X: Floats, y: Floats, sample_weight: Floats | None = None) -> "WeightedPipeline":
-        """Fit all steps; the weights are for the classifier at the end."""
+        """Fit all steps.
+
+        Parameters
+        ----------
+        X
+            (events, features).
+        y
+            Labels, (events,).
+        sample_weight
+            For the classifier at the end, (events,); 1 by default.
+
+        Returns
+        -------
+        WeightedPipeline
+        """
         super().fit(X, y, **{f"{self.steps[-1][0]}__sample_weight": sample_weight})
         return self
 
 
 def gradient_boosting(**options: Any) -> GradientBoosting:
-    """Boosted trees, 100 iterations, 63 bins, no early stopping; ``options`` go to HistGradientBoostingClassifier."""
+    """Boosted trees: 100 iterations, 63 bins, no early stopping.
+
+    Parameters
+    ----------
+    **options
+        Of scikit-learn's HistGradientBoostingClassifier.
+
+    Returns
+    -------
+    GradientBoosting
+    """
     return GradientBoosting(**{"max_iter": 100, "max_bins": 63, "early_stopping": False, **options})
 
 
 def mlp(**options: Any) -> WeightedPipeline:
-    """Standardised features and a multi-layer perceptron (64, 64); ``options`` go to MLPClassifier."""
+    """Standardised features and a multi-layer perceptron with layers of 64 and 64.
+
+    Parameters
+    ----------
+    **options
+        Of scikit-learn's MLPClassifier.
+
+    Returns
+    -------
+    WeightedPipeline
+    """
     settings = {"hidden_layer_sizes": (64, 64), "alpha": 1e-3, "batch_size": 512, "max_iter": 30, "tol": 0.0, **options}
     return WeightedPipeline([("scale", StandardScaler()), ("mlp", MLP(**settings))])
 
 
 def logistic(**options: Any) -> WeightedPipeline:
-    """Standardised features and logistic regression; ``options`` go to LogisticRegression."""
+    """Standardised features and logistic regression.
+
+    Parameters
+    ----------
+    **options
+        Of scikit-learn's LogisticRegression.
+
+    Returns
+    -------
+    WeightedPipeline
+    """
     settings = {"C": 1.0, "max_iter": 1000, **options}
     return WeightedPipeline([("scale", StandardScaler()), ("logistic", LogisticRegression(**settings))])
 
@@ -92,7 +184,18 @@ CLASSIFIERS = {"gradient_boosting": gradient_boosting, "mlp": mlp, "logistic": l
 
 
 def check_estimator(estimator: Any) -> None:
-    """Raise ClassifierError unless ``estimator`` has ``fit(X, y, sample_weight)`` and ``predict_proba``."""
+    """Check that an estimator can tell window from sidebands.
+
+    Parameters
+    ----------
+    estimator
+        Needs ``fit(X, y, sample_weight)`` and ``predict_proba``.
+
+    Raises
+    ------
+    ClassifierError
+        If it lacks one.
+    """
     fits = callable(getattr(estimator, "fit", None))
     if not fits or not callable(getattr(estimator, "predict_proba", None)):
         msg = f"CWoLa: expected an estimator with fit and predict_proba, got {type(estimator).__name__}"

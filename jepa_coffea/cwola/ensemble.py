@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jepa_coffea.cwola.cwola import CWoLa
-from jepa_coffea.cwola.fits import Fit, Sample, Trained, fit_member, scored_rows
+from jepa_coffea.cwola.efficiency import Threshold, ties_of
+from jepa_coffea.cwola.fits import Trained
 from jepa_coffea.cwola.folds import Folds
-from jepa_coffea.cwola.model_choice import choose_estimators, choose_members, fractions
-from jepa_coffea.cwola.selection import check_efficiency
-from jepa_coffea.cwola.tasks import run_tasks
-from jepa_coffea.cwola.windows import OUTSIDE, WINDOW, Window
+from jepa_coffea.cwola.recipe import Recipe
+from jepa_coffea.cwola.sample import Sample
+from jepa_coffea.cwola.trainer import train_windows
+from jepa_coffea.cwola.windows import Window
 
 Floats = npt.NDArray[np.float64]
 
@@ -28,16 +28,26 @@ class Ensemble:
 
     window: Window
     folds: Folds
+    seed: int
+    """Of the recipe; it breaks ties of equal scores."""
     members: dict[int, tuple[Trained, ...]]
-    thresholds: dict[float, dict[int, float]]
-    """Sideband efficiency to outer fold to the smallest score that passes, from the held-out sidebands of the fold."""
+    thresholds: dict[float, dict[int, Threshold]]
+    """Sideband efficiency to outer fold to threshold, from the held-out sidebands of the fold."""
 
     def score(self, X: npt.NDArray[Any], hashes: npt.NDArray[np.uint64]) -> Floats:
-        """Mean probability of the members to be a window event, (events,); NaN for folds without classifiers.
+        """Mean probability of the members to be a window event.
 
-        Args:
-            X: features, (events, features), as in training.
-            hashes: identities of the events, from :func:`~jepa_coffea.cwola.folds.event_hash`.
+        Parameters
+        ----------
+        X
+            Features, (events, features), as in training.
+        hashes
+            Identities of the events, from :func:`~jepa_coffea.cwola.folds.event_hash`.
+
+        Returns
+        -------
+        array of float, (events,)
+            NaN in folds without classifiers.
         """
         fold = self.folds.outer_of(hashes)
         score = np.full(len(hashes), np.nan)
@@ -48,52 +58,63 @@ class Ensemble:
         return score
 
     def selected(self, score: Floats, hashes: npt.NDArray[np.uint64], efficiency: float) -> npt.NDArray[np.bool_]:
-        """Events at or above their fold's threshold for one of the efficiencies of ``thresholds``, (events,)."""
-        fold = self.folds.outer_of(hashes)
-        thresholds = self.thresholds[efficiency]
-        cut = np.array([thresholds.get(number, np.inf) for number in range(self.folds.outer)])
-        return np.isfinite(score) & (score >= cut[fold])
+        """Events at or above their fold's threshold.
+
+        Parameters
+        ----------
+        score
+            From :meth:`score`, (events,).
+        hashes
+            Identities of the events.
+        efficiency
+            One of those in ``thresholds``.
+
+        Returns
+        -------
+        array of bool, (events,)
+        """
+        fold, ties = self.folds.outer_of(hashes), ties_of(hashes, self.seed)
+        passed = np.zeros(len(hashes), bool)
+        for number, threshold in self.thresholds[efficiency].items():
+            here = fold == number
+            passed[here] = threshold.admits(score[here], ties[here])
+        return passed
 
 
-def train_ensembles(cwola: CWoLa, sample: Sample, efficiencies: Sequence[float]) -> list[Ensemble]:
-    """Train the classifiers of every window and keep them; they are those of :meth:`CWoLa.fit`, bit by bit.
+def train_ensembles(
+    recipe: Recipe, sample: Sample, efficiencies: Sequence[float], *, client: Any = None, progress: bool = False
+) -> list[Ensemble]:
+    """Train the classifiers of every window and keep them; their scores are those of ``CWoLa.fit``, bit by bit.
 
-    Args:
-        cwola: windows, estimators, folds, members, seed; its ``client`` trains on a cluster.
-        sample: events from :func:`~jepa_coffea.cwola.fits.make_sample`.
-        efficiencies: sideband efficiencies to set thresholds for.
+    Parameters
+    ----------
+    recipe
+        Windows, estimators, folds, members, seed.
+    sample
+        Events, from :func:`~jepa_coffea.cwola.sample.make_sample`.
+    efficiencies
+        Sideband efficiencies to set thresholds for.
+    client, progress
+        See :func:`~jepa_coffea.cwola.tasks.run_tasks`.
 
-    Raises:
-        FoldError, SelectionError, ClassifierError: as :meth:`CWoLa.fit`.
+    Returns
+    -------
+    list of Ensemble
+        One a window.
+
+    Raises
+    ------
+    FoldError, SelectionError, ClassifierError
+        As :func:`~jepa_coffea.cwola.trainer.train_window`.
     """
-    chosen, _ = choose_estimators(cwola, sample)
-    fits = choose_members(cwola, sample, chosen)
-    trained = run_tasks(
-        fit_member,
-        fits,
-        (sample, cwola.recipe),
-        client=cwola.client,
-        progress=cwola.progress,
-        description="CWoLa: classifiers",
-    )
-    members: dict[int, dict[int, list[Trained]]] = {}
-    for fit, classifier in zip(fits, trained, strict=True):
-        members.setdefault(fit.window, {}).setdefault(fit.outer, []).append(classifier)
-    return [_ensemble(cwola, sample, index, folds, efficiencies) for index, folds in sorted(members.items())]
-
-
-def _ensemble(
-    cwola: CWoLa, sample: Sample, index: int, folds: dict[int, list[Trained]], efficiencies: Sequence[float]
-) -> Ensemble:
-    thresholds: dict[float, dict[int, float]] = {efficiency: {} for efficiency in efficiencies}
-    for fold, members in folds.items():
-        place = Fit(index, fold, None, "", 0)
-        rows = scored_rows(place, sample, cwola.recipe)
-        score = np.sum([member.score(sample.X[rows]) for member in members], axis=0) / len(members)
-        fraction, region = fractions(score, place, sample, cwola.recipe)
-        sideband = (region != WINDOW) & (region != OUTSIDE)
-        for efficiency in efficiencies:
-            check_efficiency(efficiency, int(np.count_nonzero(sideband)))
-            thresholds[efficiency][fold] = float(score[sideband & (fraction <= efficiency)].min())
-    kept = {fold: tuple(members) for fold, members in folds.items()}
-    return Ensemble(cwola.windows.windows[index], cwola.folds, kept, thresholds)
+    ties = ties_of(sample.hashes, recipe.seed)
+    return [
+        Ensemble(
+            one.scores.window,
+            recipe.folds,
+            recipe.seed,
+            one.members,
+            {efficiency: one.scores.thresholds(efficiency, ties) for efficiency in efficiencies},
+        )
+        for one in train_windows(sample, recipe, keep=True, client=client, progress=progress)
+    ]

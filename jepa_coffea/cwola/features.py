@@ -21,7 +21,20 @@ class FeatureError(JepaCoffeaError, ValueError):
 
 
 def check_features(X: Floats, columns: list[str] | None = None) -> None:
-    """Raise FeatureError unless X is a finite matrix of events and features; name the first bad feature and event."""
+    """Check that ``X`` is a finite matrix of events and features.
+
+    Parameters
+    ----------
+    X
+        (events, features).
+    columns
+        Names of the features, for the message.
+
+    Raises
+    ------
+    FeatureError
+        If it is not; the message names the first bad feature and event.
+    """
     if X.ndim != 2 or X.shape[1] == 0:
         msg = f"features: expected shape (events, features) with at least one feature, got {X.shape}"
         raise FeatureError(msg)
@@ -38,10 +51,24 @@ def check_features(X: Floats, columns: list[str] | None = None) -> None:
 
 
 def symmetrised(first: Floats, second: Floats) -> Floats:
-    """Mean and absolute difference of two jets' features, shapes (events, D) -> (events, 2 D).
+    """Mean and absolute difference of two jets' features.
 
     Which jet is the leading one is noise (both recoil at almost the same pT); these keep, feature by feature, all that
     does not depend on it.
+
+    Parameters
+    ----------
+    first, second
+        Features of the two jets, (events, D).
+
+    Returns
+    -------
+    array, (events, 2 D)
+
+    Raises
+    ------
+    FeatureError
+        If the shapes differ.
     """
     if first.shape != second.shape:
         msg = f"symmetrised: expected two matrices of the same shape, got {first.shape} and {second.shape}"
@@ -52,21 +79,42 @@ def symmetrised(first: Floats, second: Floats) -> Floats:
 class Whitening(TransformerMixin, BaseEstimator):
     """Leading principal components with unit variance, optionally with how far an event lies from the sidebands.
 
-    Args:
-        components: how many principal components to keep.
-        novelty: append two numbers: the squared distance from the mean in the kept components (Mahalanobis), and the
-            log of the squared residual outside them. Rare events of any kind, signal among them, are extreme in both.
-        passed: the last columns, this many, are left as they are: observables, whose units have nothing in common and
-            of which there are few.
+    Parameters
+    ----------
+    components
+        How many principal components to keep.
+    novelty
+        Append two numbers: the squared distance from the mean in the kept components (Mahalanobis), and the log of the
+        squared residual outside them. Rare events of any kind, signal among them, are extreme in both.
+    passed
+        The last columns, this many, are left as they are: observables, whose units have nothing in common and of which
+        there are few.
     """
 
-    def __init__(self, components: int = 12, novelty: bool = False, passed: int = 0) -> None:
+    def __init__(self, components: int = 12, novelty: bool = True, passed: int = 0) -> None:
         self.components = components
         self.novelty = novelty
         self.passed = passed
 
     def fit(self, X: Floats, y: None = None) -> "Whitening":  # noqa: ARG002 (scikit-learn's signature)
-        """Fit on events (events, features) without labels."""
+        """Find the components.
+
+        Parameters
+        ----------
+        X
+            (events, features).
+        y
+            Not used; there are no labels here.
+
+        Returns
+        -------
+        Whitening
+
+        Raises
+        ------
+        FeatureError
+            If there are fewer features than components.
+        """
         reducible = X.shape[1] - self.passed
         if self.components > reducible:
             msg = f"Whitening: {self.components} components of {reducible} features; take fewer"
@@ -75,7 +123,17 @@ class Whitening(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Floats) -> Floats:
-        """(events, features) -> (events, components [+ 2] + passed)."""
+        """Reduce features.
+
+        Parameters
+        ----------
+        X
+            (events, features).
+
+        Returns
+        -------
+        array, (events, components + 2 with novelty + passed)
+        """
         X, passed = np.split(X, [X.shape[1] - self.passed], axis=1)
         reduced = self.pca_.transform(X)
         if not self.novelty:

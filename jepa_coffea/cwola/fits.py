@@ -1,7 +1,6 @@
 """One classifier fit, a pure function of the sample, the recipe and the position of the fit."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,84 +8,13 @@ import numpy.typing as npt
 from sklearn.base import clone
 
 from jepa_coffea.cwola.classifiers import ClassifierError
-from jepa_coffea.cwola.features import check_features
-from jepa_coffea.cwola.folds import FoldError, Folds, as_hashes
-from jepa_coffea.cwola.weights import balanced, check_weights, match_to_window
-from jepa_coffea.cwola.windows import OUTSIDE, WINDOW, Windows
+from jepa_coffea.cwola.recipe import Recipe
+from jepa_coffea.cwola.sample import Sample
+from jepa_coffea.cwola.weights import balanced, match_to_window
+from jepa_coffea.cwola.windows import OUTSIDE, WINDOW
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Events as the classifiers see them, one entry per event in each array."""
-
-    X: npt.NDArray[Any]
-    """Features, (events, features)."""
-    mass: Floats
-    """The resonance mass, GeV."""
-    hashes: npt.NDArray[np.uint64]
-    """Identities, which decide the folds."""
-    weights: Floats
-    """Event weights, not negative."""
-    match: Floats | None = None
-    """Variables, (events, variables), in which sidebands are weighted to look like the window."""
-
-    def take(self, rows: npt.NDArray[Any]) -> "Sample":
-        """These events only (rows or mask)."""
-        match = None if self.match is None else self.match[rows]
-        return Sample(self.X[rows], self.mass[rows], self.hashes[rows], self.weights[rows], match)
-
-
-def make_sample(
-    X: npt.ArrayLike,
-    mass: npt.ArrayLike,
-    ids: npt.ArrayLike,
-    weights: npt.ArrayLike | None = None,
-    match: npt.ArrayLike | None = None,
-) -> Sample:
-    """Checked arrays of one length.
-
-    Args:
-        X: features, shape (events, features).
-        mass: the resonance mass in GeV, shape (events,).
-        ids: see :func:`~jepa_coffea.cwola.folds.as_hashes`.
-        weights: event weights; 1 by default.
-        match: see :class:`Sample`.
-
-    Raises:
-        FeatureError, WeightError, FoldError: what is not finite, negative, or of another length.
-    """
-    features, masses = np.asarray(X), np.asarray(mass, dtype=float)
-    check_features(features)
-    hashes = as_hashes(ids)
-    event_weights = np.ones(len(features)) if weights is None else np.asarray(weights, dtype=float)
-    matched = None if match is None else np.asarray(match, dtype=float)
-    lengths = {"X": len(features), "mass": masses.size, "ids": len(hashes), "weights": event_weights.size}
-    if matched is not None:
-        lengths["match"] = len(matched)
-        check_features(matched)
-    if len(set(lengths.values())) > 1 or masses.ndim != 1:
-        msg = f"CWoLa: expected one entry per event in each argument, got lengths {lengths}"
-        raise FoldError(msg)
-    if not np.isfinite(masses).all():
-        msg = f"CWoLa: {np.count_nonzero(~np.isfinite(masses))} of {len(masses)} masses are not finite"
-        raise FoldError(msg)
-    check_weights(event_weights)
-    return Sample(features, masses, hashes, event_weights, matched)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides the fits besides the events; see :class:`~jepa_coffea.cwola.cwola.CWoLa`."""
-
-    windows: Windows
-    candidates: Mapping[str, Any]
-    folds: Folds
-    attribute_fraction: float
-    reduction: Any
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -101,7 +29,19 @@ class Fit:
 
 
 def scored_rows(fit: Fit, sample: Sample, recipe: Recipe) -> Rows:
-    """Row numbers of the events in the fit range that this fit scores."""
+    """Row numbers of the events in the fit range that a fit scores.
+
+    Parameters
+    ----------
+    fit
+        With an inner fold: the validation events of the training; without one: the outer fold.
+    sample, recipe
+        The events, and their folds and fit range.
+
+    Returns
+    -------
+    array of int, (scored events,)
+    """
     outer = recipe.folds.outer_of(sample.hashes)
     rows = recipe.windows.inside(sample.mass)
     if fit.inner is None:
@@ -111,38 +51,25 @@ def scored_rows(fit: Fit, sample: Sample, recipe: Recipe) -> Rows:
 
 
 def training_rows(fit: Fit, sample: Sample, recipe: Recipe) -> Rows:
-    """Row numbers of the window and sideband events that train this fit; none of them is in :func:`scored_rows`."""
+    """Row numbers of the window and sideband events that train a fit.
+
+    Parameters
+    ----------
+    fit
+        The position of the fit.
+    sample, recipe
+        The events, and their folds and windows.
+
+    Returns
+    -------
+    array of int, (training events,)
+        None of them is in :func:`scored_rows`.
+    """
     region = recipe.windows.windows[fit.window].region(sample.mass)
     rows = recipe.folds.training(recipe.folds.outer_of(sample.hashes), fit.outer) & (region != OUTSIDE)
     if fit.inner is not None:
         rows &= recipe.folds.inner_of(sample.hashes) != fit.inner
     return np.flatnonzero(rows)
-
-
-def fit_and_score(fit: Fit, sample: Sample, recipe: Recipe) -> Floats:
-    """Train one classifier and score the events it was not trained on, shape (events of :func:`scored_rows`,)."""
-    return fit_member(fit, sample, recipe).score(sample.X[scored_rows(fit, sample, recipe)])
-
-
-def fit_and_test(fit: Fit, sample: Sample, recipe: Recipe) -> Floats:
-    """Train one classifier and score its outer fold, whether or not it left out an inner fold in training."""
-    return fit_member(fit, sample, recipe).score(sample.X[scored_rows(replace(fit, inner=None), sample, recipe)])
-
-
-def train_and_score(
-    X: npt.NDArray[Any],
-    positive: npt.NDArray[np.bool_],
-    weights: Floats,
-    X_test: npt.NDArray[Any],
-    recipe: Recipe,
-    estimator: str,
-    position: tuple[int, ...],
-) -> Floats:
-    """Probability of being ``positive`` for each of ``X_test``, shape (tests,).
-
-    The reduction is fitted on the events that are not positive. ``position`` seeds the fit, together with the recipe.
-    """
-    return train(X, positive, weights, recipe, estimator, position).score(X_test)
 
 
 @dataclass(frozen=True)
@@ -156,7 +83,22 @@ class Trained:
     classifier: Any
 
     def score(self, X: npt.NDArray[Any]) -> Floats:
-        """Probability of being a window event, shape (events,), from features (events, features)."""
+        """Probability of being a window event.
+
+        Parameters
+        ----------
+        X
+            Features, (events, features).
+
+        Returns
+        -------
+        array of float, (events,)
+
+        Raises
+        ------
+        ClassifierError
+            If the classifier gives scores that are not finite.
+        """
         if self.reduction is not None:
             X = self.reduction.transform(X)
         if self.columns is not None:
@@ -176,7 +118,27 @@ def train(
     estimator: str,
     position: tuple[int, ...],
 ) -> Trained:
-    """Fit one classifier; see :func:`train_and_score`."""
+    """Fit one classifier.
+
+    Parameters
+    ----------
+    X
+        Features, (events, features).
+    positive
+        Which events are to be found, (events,); the reduction is fitted on the others.
+    weights
+        Event weights, (events,).
+    recipe
+        Candidates, reduction, share of the features.
+    estimator
+        Name of the candidate.
+    position
+        Seeds the fit, together with the seed of the recipe.
+
+    Returns
+    -------
+    Trained
+    """
     rng = np.random.default_rng(np.random.SeedSequence(recipe.seed, spawn_key=position))
     reduction, columns = None, None
     if recipe.reduction is not None:
@@ -192,20 +154,62 @@ def train(
 
 
 def fit_member(fit: Fit, sample: Sample, recipe: Recipe) -> Trained:
-    """Train one classifier on the events that :func:`training_rows` gives it."""
+    """Train one classifier of window against sidebands on the events that :func:`training_rows` gives it.
+
+    Parameters
+    ----------
+    fit
+        The position of the fit, which seeds it; the order of execution does not matter.
+    sample, recipe
+        The events, and everything else that decides the fit.
+
+    Returns
+    -------
+    Trained
+    """
     window = recipe.windows.windows[fit.window]
     rows = training_rows(fit, sample, recipe)
     region, weights = window.region(sample.mass[rows]), sample.weights[rows]
     if sample.match is not None:
         weights = match_to_window(sample.match[rows], region, weights)
     weights = balanced(region, weights)
-    # Position, not order of execution, seeds a fit.
     position = (fit.window, fit.outer, 0 if fit.inner is None else fit.inner + 1, fit.member)
     return train(sample.X[rows], region == WINDOW, weights, recipe, fit.estimator, position)
 
 
+def fit_and_validate(fit: Fit, sample: Sample, recipe: Recipe) -> Floats:
+    """Train one classifier and score the events of its own inner fold.
+
+    Parameters
+    ----------
+    fit
+        The position of the fit.
+    sample, recipe
+        The events, and everything else that decides the fit.
+
+    Returns
+    -------
+    array of float
+        One score for each of :func:`scored_rows`.
+    """
+    return fit_member(fit, sample, recipe).score(sample.X[scored_rows(fit, sample, recipe)])
+
+
 def seeded(estimator: Any, seed: int) -> Any:
-    """A fresh clone of the estimator with every ``random_state`` in it set."""
+    """A fresh clone of an estimator with every ``random_state`` in it set.
+
+    Parameters
+    ----------
+    estimator
+        A scikit-learn estimator or pipeline.
+    seed
+        The random state.
+
+    Returns
+    -------
+    estimator
+        Not fitted.
+    """
     fresh = clone(estimator)
     states = [name for name in fresh.get_params() if name == "random_state" or name.endswith("__random_state")]
     return fresh.set_params(**dict.fromkeys(states, seed))

@@ -5,7 +5,6 @@ that appears twice (overlapping datasets, resampled pseudo-data) is twice in the
 training, an event that it scores.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -31,10 +30,24 @@ class FoldError(JepaCoffeaError, ValueError):
 
 
 def splitmix64(x: npt.ArrayLike) -> UInt64:
-    """The splitmix64 finaliser, element by element: a bijection of 64-bit integers with full avalanche.
+    """The splitmix64 finaliser: a bijection of 64-bit integers with full avalanche.
 
     Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014; the constants are Stafford's
-    variant 13. ``splitmix64(0) == 0xE220A8397B1DCDAF``.
+    variant 13.
+
+    Parameters
+    ----------
+    x
+        Integers, taken as unsigned 64-bit ones.
+
+    Returns
+    -------
+    array of uint64
+
+    Examples
+    --------
+    >>> hex(splitmix64(0)[0])
+    '0xe220a8397b1dcdaf'
     """
     z = np.atleast_1d(np.asarray(x)).astype(np.uint64) + _GOLDEN
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -43,9 +56,23 @@ def splitmix64(x: npt.ArrayLike) -> UInt64:
 
 
 def event_hash(run: npt.ArrayLike, luminosity_block: npt.ArrayLike, event: npt.ArrayLike) -> UInt64:
-    """A stable 64-bit hash of each event's identity, shape (events,).
+    """A stable 64-bit hash of each event's identity.
 
     ``splitmix64(splitmix64(splitmix64(run) ^ luminosity_block) ^ event)``, the numbers as unsigned 64-bit integers.
+
+    Parameters
+    ----------
+    run, luminosity_block, event
+        Integers, (events,).
+
+    Returns
+    -------
+    array of uint64, (events,)
+
+    Raises
+    ------
+    FoldError
+        If numbers are not integers.
     """
     parts = [np.atleast_1d(np.asarray(part)) for part in (run, luminosity_block, event)]
     for name, part in zip(("run", "luminosity_block", "event"), parts, strict=True):
@@ -57,13 +84,22 @@ def event_hash(run: npt.ArrayLike, luminosity_block: npt.ArrayLike, event: npt.A
 
 
 def as_hashes(ids: npt.ArrayLike) -> UInt64:
-    """Event hashes, shape (events,), from ``ids``: integers (events, 3) of run, luminosity block, event, or (events,).
+    """Event hashes from identities in any form.
 
-    A one-dimensional array is taken as hashes made by :func:`event_hash` when its type is uint64, otherwise as event
-    numbers of run 0, block 0.
+    Parameters
+    ----------
+    ids
+        Integers of shape (events, 3) for run, luminosity block, event; or uint64 of shape (events,) for hashes made by
+        :func:`event_hash`; or other integers of shape (events,) for event numbers of run 0, block 0.
 
-    Raises:
-        FoldError: other shapes, or numbers that are not integers.
+    Returns
+    -------
+    array of uint64, (events,)
+
+    Raises
+    ------
+    FoldError
+        If the shape is another, or numbers are not integers.
     """
     array: npt.NDArray[Any] = np.asarray(ids)
     if array.ndim == 1 and array.dtype == np.uint64:
@@ -79,18 +115,43 @@ def as_hashes(ids: npt.ArrayLike) -> UInt64:
 
 
 def salted(hashes: UInt64, purpose: Literal["outer", "inner", "tie", "unweight"], seed: int) -> UInt64:
-    """Hashes of an independent family for each purpose and seed, shape (events,)."""
+    """Hashes of an independent family for each purpose and seed.
+
+    Parameters
+    ----------
+    hashes
+        Identities, (events,).
+    purpose
+        What the numbers decide.
+    seed
+        Any integer.
+
+    Returns
+    -------
+    array of uint64, (events,)
+    """
     return splitmix64(hashes ^ splitmix64(np.uint64(_SALTS[purpose]) ^ splitmix64(np.uint64(seed))))
 
 
 def uniform(hashes: UInt64) -> npt.NDArray[np.float64]:
-    """Numbers in [0, 1) with 53 bits, shape (events,)."""
+    """Uniform numbers with 53 bits.
+
+    Parameters
+    ----------
+    hashes
+        (events,).
+
+    Returns
+    -------
+    array of float, (events,)
+        In [0, 1).
+    """
     return (hashes >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 @dataclass(frozen=True)
 class Folds:
-    """Nested folds: ``outer`` for testing, each with ``inner`` folds of its training events for validation.
+    """Nested folds: outer ones for testing, each with inner folds of its training events for validation.
 
     ``order="cross"`` trains the classifier of a fold on all other folds. ``order="forward"`` trains it on the folds
     before it only: the first fold is never tested, but what is counted in a fold is then independent, given the past,
@@ -100,9 +161,13 @@ class Folds:
     """
 
     outer: int = 5
+    """Folds that are scored."""
     inner: int = 4
-    seed: int = 0
+    """Folds of the training events of each outer fold, for the choice of classifiers."""
+    seed: int = 1
+    """Another seed deals the events out anew."""
     order: Literal["cross", "forward"] = "cross"
+    """Which folds train the classifier of a fold: all others, or those before it."""
 
     def __post_init__(self) -> None:
         for name, value in (("outer", self.outer), ("inner", self.inner)):
@@ -114,23 +179,57 @@ class Folds:
             raise FoldError(msg)
 
     def outer_of(self, ids: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """The outer fold of each event, shape (events,), 0 to ``outer`` - 1."""
+        """The outer fold of each event.
+
+        Parameters
+        ----------
+        ids
+            See :func:`as_hashes`.
+
+        Returns
+        -------
+        array of int, (events,)
+            From 0 to ``outer`` - 1.
+        """
         return (uniform(salted(as_hashes(ids), "outer", self.seed)) * self.outer).astype(np.int64)
 
     def inner_of(self, ids: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """The inner fold of each event, shape (events,), 0 to ``inner`` - 1; independent of its outer fold."""
+        """The inner fold of each event, independent of its outer fold.
+
+        Parameters
+        ----------
+        ids
+            See :func:`as_hashes`.
+
+        Returns
+        -------
+        array of int, (events,)
+            From 0 to ``inner`` - 1.
+        """
         return (uniform(salted(as_hashes(ids), "inner", self.seed)) * self.inner).astype(np.int64)
 
     def tested(self) -> range:
-        """The outer folds that have a classifier: all of them, or all but the first in forward order."""
+        """The outer folds that have a classifier.
+
+        Returns
+        -------
+        range
+            All of them, or all but the first in forward order.
+        """
         return range(1 if self.order == "forward" else 0, self.outer)
 
     def training(self, outer: npt.NDArray[np.int64], fold: int) -> Mask:
-        """Which events, given the outer fold of each, may train the classifier of ``fold``; shape (events,)."""
-        return outer < fold if self.order == "forward" else outer != fold
+        """Which events may train the classifier of a fold.
 
-    def splits(self, ids: npt.ArrayLike) -> Iterator[tuple[Mask, Mask]]:
-        """(training, test) masks of the tested folds, each of shape (events,)."""
-        outer = self.outer_of(ids)
-        for fold in self.tested():
-            yield self.training(outer, fold), outer == fold
+        Parameters
+        ----------
+        outer
+            Outer fold of each event, (events,).
+        fold
+            The fold whose classifier is trained.
+
+        Returns
+        -------
+        array of bool, (events,)
+        """
+        return outer < fold if self.order == "forward" else outer != fold

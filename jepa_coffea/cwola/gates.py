@@ -18,8 +18,8 @@ import numpy.typing as npt
 from scipy import stats
 
 from jepa_coffea.bumphunt.significance import counting_significance
-from jepa_coffea.cwola.scores import WindowScores
-from jepa_coffea.cwola.selection import auc
+from jepa_coffea.cwola.efficiency import WindowScores
+from jepa_coffea.cwola.merits import auc
 from jepa_coffea.cwola.windows import HIGH, LOW, OUTSIDE, WINDOW, Windows
 
 Floats = npt.NDArray[np.float64]
@@ -52,12 +52,28 @@ class Gate:
     explanation: str
 
     def record(self) -> dict[str, Any]:
-        """Plain numbers and text."""
+        """The gate as JSON can say it.
+
+        Returns
+        -------
+        dict
+        """
         return asdict(self)
 
 
 def sideband_auc(scores: WindowScores) -> Gate:
-    """AUC of the high against the low sideband, trained on neither as such: 0.5 unless the score knows the mass."""
+    """AUC of the high against the low sideband, which no classifier was trained for.
+
+    Parameters
+    ----------
+    scores
+        Of one window.
+
+    Returns
+    -------
+    Gate
+        Passed if the AUC is 0.5, as it is unless the score knows the mass.
+    """
     high, low = scores.scored & (scores.region == HIGH), scores.scored & (scores.region == LOW)
     value, error = auc(scores.fraction, low, high)  # fractions fall with the score
     threshold = max(AUC_TOLERANCE, SIGMAS * error)
@@ -76,6 +92,17 @@ def score_mass_correlation(scores: WindowScores, mass: Floats) -> Gate:
     """The larger of the two Spearman correlations of score and mass, inside the low and inside the high sideband.
 
     Separately, because a classifier that learned the window's masses rises below it and falls above it.
+
+    Parameters
+    ----------
+    scores
+        Of one window.
+    mass
+        GeV, (events,).
+
+    Returns
+    -------
+    Gate
     """
     rho, error = 0.0, 0.0
     for code in (LOW, HIGH):
@@ -100,6 +127,26 @@ def flat_efficiency(scores: WindowScores, mass: Floats, windows: Windows, effici
 
     Bins are joined until ten events are expected to pass. With chi2 per degree of freedom c of a constant efficiency
     and relative statistical errors e, the variation beyond them is sqrt((c - 1) <e^2>).
+
+    Parameters
+    ----------
+    scores
+        Of one window.
+    mass
+        GeV, (events,).
+    windows
+        Bins of the mass.
+    efficiency
+        Sideband efficiency of the selection.
+
+    Returns
+    -------
+    Gate
+
+    Raises
+    ------
+    SelectionError
+        If the efficiency has no threshold.
     """
     side = scores.sideband
     everything, passed = windows.histogram(mass[side]), windows.histogram(mass[side & scores.selected(efficiency)])
@@ -130,10 +177,24 @@ def flat_efficiency(scores: WindowScores, mass: Floats, windows: Windows, effici
 def interpolated_count(
     passed: npt.NDArray[np.bool_], region: npt.NDArray[np.int8], mass: Floats
 ) -> tuple[int, float, float]:
-    """(n, b, sigma_b) in the window, b from the sidebands' efficiencies interpolated in mass to the window.
+    """Events selected in the window, and how many the sidebands' efficiencies make expect.
 
     The efficiency at the window's mean mass is (1 - w) e_low + w e_high with w between the sidebands' mean masses, so a
-    linear trend cancels; b is it times all window events.
+    linear trend cancels; the expectation is it times all window events.
+
+    Parameters
+    ----------
+    passed
+        Selected events, (events,).
+    region
+        LOW, WINDOW, HIGH or OUTSIDE for each event, (events,).
+    mass
+        GeV, (events,).
+
+    Returns
+    -------
+    n : int
+    b, sigma_b : float
     """
     centre, efficiency, variance = {}, {}, {}
     for code in (LOW, WINDOW, HIGH):
@@ -150,7 +211,21 @@ def interpolated_count(
 
 
 def inverted_selection(scores: WindowScores, mass: Floats, efficiency: float) -> Gate:
-    """The least signal-like events, as many as are selected: their count in the window against the sidebands'."""
+    """The least signal-like events, as many as are selected: their count in the window against the sidebands'.
+
+    Parameters
+    ----------
+    scores
+        Of one window.
+    mass
+        GeV, (events,).
+    efficiency
+        Sideband efficiency of the selection.
+
+    Returns
+    -------
+    Gate
+    """
     passed = scores.scored & (scores.fraction > 1 - efficiency)
     region = np.where(scores.scored, scores.region, OUTSIDE)
     return count_gate(
@@ -162,6 +237,21 @@ def inverted_selection(scores: WindowScores, mass: Floats, efficiency: float) ->
 
 
 def count_gate(name: str, window: str, count: tuple[int, float, float], explanation: str) -> Gate:
+    """Whether a count is what is expected, within three standard deviations.
+
+    Parameters
+    ----------
+    name, window
+        Of the gate.
+    count
+        n, b and sigma_b, from :func:`interpolated_count`.
+    explanation
+        What a failure means.
+
+    Returns
+    -------
+    Gate
+    """
     n, b, sigma = count
     z = float(counting_significance(n, b, sigma))
     return Gate(

@@ -6,84 +6,133 @@ question nor will be scored by it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from jepa_coffea.cwola.fits import Fit, Recipe, Sample, fit_and_score, scored_rows
-from jepa_coffea.cwola.folds import salted, uniform
-from jepa_coffea.cwola.selection import argos, check_efficiency, sideband_fraction
+from jepa_coffea.cwola.efficiency import admitted, check_efficiency, sideband_fraction, ties_of
+from jepa_coffea.cwola.fits import Fit, fit_and_validate, scored_rows
+from jepa_coffea.cwola.merits import argos
+from jepa_coffea.cwola.recipe import Recipe
+from jepa_coffea.cwola.sample import Sample
 from jepa_coffea.cwola.tasks import run_tasks
-from jepa_coffea.cwola.windows import OUTSIDE, WINDOW
-
-if TYPE_CHECKING:
-    from jepa_coffea.cwola.cwola import CWoLa
+from jepa_coffea.cwola.windows import WINDOW, in_sideband
 
 Floats = npt.NDArray[np.float64]
-Place = tuple[int, int]
-"""Window and outer fold."""
 
 
-def fractions(scores: Floats, fit: Fit, sample: Sample, recipe: Recipe) -> tuple[Floats, npt.NDArray[np.int8]]:
-    """Sideband efficiency at which each event that ``fit`` scores is admitted, and its region; (events,) each."""
-    rows = scored_rows(fit, sample, recipe)
-    region = recipe.windows.windows[fit.window].region(sample.mass[rows])
-    sideband = (region != WINDOW) & (region != OUTSIDE)
-    ties = uniform(salted(sample.hashes[rows], "tie", recipe.seed))
-    return sideband_fraction(scores, sideband, sample.weights[rows], ties), region
+def choose_estimators(
+    window: int, sample: Sample, recipe: Recipe, *, client: Any = None, progress: bool = False
+) -> tuple[dict[int, str], dict[int, dict[str, float]]]:
+    """The candidate with the largest ARGOS in the inner folds of each outer fold.
 
+    Parameters
+    ----------
+    window
+        Index of the window.
+    sample, recipe
+        The events, and everything else that decides the fits.
+    client, progress
+        See :func:`~jepa_coffea.cwola.tasks.run_tasks`.
 
-def choose_estimators(cwola: CWoLa, sample: Sample) -> tuple[dict[Place, str], dict[Place, dict[str, float]]]:
-    """The candidate with the largest ARGOS in the inner folds of each place, and all merits; none without a choice."""
-    recipe, inner = cwola.recipe, range(cwola.folds.inner)
-    places = [(index, fold) for index in range(len(cwola.windows.windows)) for fold in cwola.folds.tested()]
+    Returns
+    -------
+    chosen : dict
+        Outer fold to name.
+    merits : dict
+        Outer fold to ARGOS by name; empty if there is one candidate only.
+
+    Raises
+    ------
+    SelectionError
+        If the inner folds have too few events to choose by.
+    """
+    tested, inner = recipe.folds.tested(), range(recipe.folds.inner)
     if len(recipe.candidates) == 1:
-        return dict.fromkeys(places, next(iter(recipe.candidates))), {}
-    fits = [Fit(*place, i, name, 0) for place in places for name in recipe.candidates for i in inner]
-    scores = run_fits(cwola, fits, sample, "CWoLa: choice of classifier")
-    parts: dict[tuple[Place, str], list[tuple[Floats, npt.NDArray[np.int8]]]] = {}
+        return dict.fromkeys(tested, next(iter(recipe.candidates))), {}
+    fits = [Fit(window, fold, i, name, 0) for fold in tested for name in recipe.candidates for i in inner]
+    scores = run_tasks(
+        fit_and_validate,
+        fits,
+        (sample, recipe),
+        client=client,
+        progress=progress,
+        description="CWoLa: choice of classifier",
+    )
+    parts: dict[tuple[int, str], list[tuple[Floats, npt.NDArray[np.int8]]]] = {}
     for fit, values in zip(fits, scores, strict=True):
-        pair = fractions(values, fit, sample, recipe)
-        parts.setdefault(((fit.window, fit.outer), fit.estimator), []).append(pair)
-    merits: dict[Place, dict[str, float]] = {place: {} for place in places}
-    for (place, name), pairs in parts.items():
+        parts.setdefault((fit.outer, fit.estimator), []).append(_fractions(values, fit, sample, recipe))
+    merits: dict[int, dict[str, float]] = {fold: {} for fold in tested}
+    for (fold, name), pairs in parts.items():
         fraction, region = (np.concatenate(part) for part in zip(*pairs, strict=True))
-        merits[place][name] = argos(fraction, region == WINDOW, (region != WINDOW) & (region != OUTSIDE))
-    return {place: max(merit, key=merit.__getitem__) for place, merit in merits.items()}, merits
+        merits[fold][name] = argos(fraction, region == WINDOW, in_sideband(region))
+    return {fold: max(merit, key=merit.__getitem__) for fold, merit in merits.items()}, merits
 
 
-def choose_members(cwola: CWoLa, sample: Sample, chosen: dict[Place, str]) -> list[Fit]:
-    """The fits whose scores are averaged in each place.
+def choose_members(
+    window: int,
+    sample: Sample,
+    recipe: Recipe,
+    chosen: Mapping[int, str],
+    *,
+    client: Any = None,
+    progress: bool = False,
+) -> list[Fit]:
+    """The fits whose scores are averaged in each outer fold.
 
     All members, each trained on all training events; or, with ``best_at``, of each inner fold the member that, trained
     without it, has the largest window efficiency there at that sideband efficiency (arXiv:1805.02664, 1902.02634).
+
+    Parameters
+    ----------
+    window
+        Index of the window.
+    sample, recipe
+        The events, and everything else that decides the fits.
+    chosen
+        Outer fold to name of the estimator.
+    client, progress
+        See :func:`~jepa_coffea.cwola.tasks.run_tasks`.
+
+    Returns
+    -------
+    list of Fit
+
+    Raises
+    ------
+    SelectionError
+        If an inner fold has too few sideband events for ``best_at``.
     """
-    members = range(cwola.members)
-    if cwola.best_at is None:
-        return [Fit(*place, None, name, member) for place, name in chosen.items() for member in members]
-    inner = range(cwola.folds.inner)
-    fits = [Fit(*place, i, name, member) for place, name in chosen.items() for i in inner for member in members]
-    scores = run_fits(cwola, fits, sample, "CWoLa: best initialisations")
-    best: dict[tuple[int, int, int | None], tuple[float, Fit]] = {}
+    members = range(recipe.members)
+    if recipe.best_at is None:
+        return [Fit(window, fold, None, name, member) for fold, name in chosen.items() for member in members]
+    inner = range(recipe.folds.inner)
+    fits = [Fit(window, fold, i, name, member) for fold, name in chosen.items() for i in inner for member in members]
+    scores = run_tasks(
+        fit_and_validate,
+        fits,
+        (sample, recipe),
+        client=client,
+        progress=progress,
+        description="CWoLa: best initialisations",
+    )
+    best: dict[tuple[int, int | None], tuple[float, Fit]] = {}
     for fit, values in zip(fits, scores, strict=True):
-        fraction, region = fractions(values, fit, sample, cwola.recipe)
+        fraction, region = _fractions(values, fit, sample, recipe)
         inside = region == WINDOW
-        check_efficiency(cwola.best_at, int(np.count_nonzero(~inside & (region != OUTSIDE))))
-        merit = float((fraction[inside] <= cwola.best_at).mean()) if inside.any() else 0.0
-        where = fit.window, fit.outer, fit.inner
+        check_efficiency(recipe.best_at, int(np.count_nonzero(in_sideband(region))))
+        merit = float(admitted(fraction[inside], recipe.best_at).mean()) if inside.any() else 0.0
+        where = fit.outer, fit.inner
         if where not in best or merit > best[where][0]:
             best[where] = merit, fit
     return [fit for _, fit in best.values()]
 
 
-def run_fits(cwola: CWoLa, fits: list[Fit], sample: Sample, description: str) -> list[Floats]:
-    """Scores of each fit's own validation events."""
-    return run_tasks(
-        fit_and_score,
-        fits,
-        (sample, cwola.recipe),
-        client=cwola.client,
-        progress=cwola.progress,
-        description=description,
-    )
+def _fractions(scores: Floats, fit: Fit, sample: Sample, recipe: Recipe) -> tuple[Floats, npt.NDArray[np.int8]]:
+    """Sideband efficiency at which each event that ``fit`` scores is admitted, and its region; (events,) each."""
+    rows = scored_rows(fit, sample, recipe)
+    region = recipe.windows.windows[fit.window].region(sample.mass[rows])
+    ties = ties_of(sample.hashes[rows], recipe.seed)
+    return sideband_fraction(scores, in_sideband(region), sample.weights[rows], ties), region

@@ -9,7 +9,17 @@ T = TypeVar("T")
 
 
 def progress_bar(enabled: bool) -> Progress:
-    """The progress bar of the hunt: what, how many of how many, elapsed, remaining."""
+    """A progress bar: what, how many of how many, elapsed, remaining.
+
+    Parameters
+    ----------
+    enabled
+        Show it.
+
+    Returns
+    -------
+    rich.progress.Progress
+    """
     return Progress(
         TextColumn("{task.description:<34}"),
         BarColumn(),
@@ -30,15 +40,31 @@ def run_tasks(
     description: str = "",
     done: Callable[[int, T], None] | None = None,
 ) -> list[T]:
-    """``[function(task, *shared) for task in tasks]``.
-
-    Args:
-        function: a pure function, picklable when there is a client.
-        shared: arguments common to all tasks; sent to each worker once.
-        client: a ``dask.distributed.Client``; without one the tasks run here, one after another.
-        done: called here with (number of the task, result) as each task ends, in any order.
+    """``[function(task, *shared) for task in tasks]``, here or on a cluster.
 
     An exception in a task is raised here and stops the rest.
+
+    Parameters
+    ----------
+    function
+        A pure function, picklable when there is a client.
+    tasks
+        First argument of each call.
+    shared
+        Arguments common to all tasks; sent to each worker once.
+    client
+        A ``dask.distributed.Client``; without one the tasks run here, one after another.
+    progress
+        Show a progress bar.
+    description
+        What the bar says.
+    done
+        Called here with (number of the task, result) as each task ends, in any order.
+
+    Returns
+    -------
+    list
+        In the order of the tasks.
     """
     results: list[Any] = [None] * len(tasks)
     with progress_bar(progress) as bar:

@@ -22,7 +22,18 @@ class EmptyRegionError(JepaCoffeaError, ValueError):
 
 
 def check_weights(weights: Floats) -> None:
-    """Raise WeightError unless all weights are finite and none is negative."""
+    """Check that all weights are finite and none is negative.
+
+    Parameters
+    ----------
+    weights
+        Event weights, (events,).
+
+    Raises
+    ------
+    WeightError
+        If they are not.
+    """
     if not np.isfinite(weights).all():
         msg = f"weights: {np.count_nonzero(~np.isfinite(weights))} of {len(weights)} are not finite"
         raise WeightError(msg)
@@ -37,14 +48,25 @@ def check_weights(weights: Floats) -> None:
 def balanced(region: npt.NDArray[np.int8], weights: Floats) -> Floats:
     """Weights whose sums are 1/4, 1/2, 1/4 of the number of events in low sideband, window, high sideband.
 
-    Args:
-        region: LOW, WINDOW or HIGH for each event, shape (events,).
-        weights: event weights to keep inside each region, shape (events,).
-
     The balance of Collins, Howe, Nachman (arXiv:1805.02664): both sidebands together weigh what the window does.
 
-    Raises:
-        WeightError: negative or non-finite weights. EmptyRegionError: a region without weight.
+    Parameters
+    ----------
+    region
+        LOW, WINDOW or HIGH for each event, (events,).
+    weights
+        Event weights to keep inside each region, (events,).
+
+    Returns
+    -------
+    array of float, (events,)
+
+    Raises
+    ------
+    WeightError
+        If weights are negative or not finite.
+    EmptyRegionError
+        If a region has no weight.
     """
     check_weights(weights)
     result = np.zeros(len(region))
@@ -61,18 +83,28 @@ def balanced(region: npt.NDArray[np.int8], weights: Floats) -> Floats:
 def match_to_window(
     variables: Floats, region: npt.NDArray[np.int8], weights: Floats, *, bins: int = 20, rounds: int = 5
 ) -> Floats:
-    """Sideband weights with which each variable is distributed in each sideband as in the window; shape (events,).
+    """Weights with which each variable is distributed in each sideband as in the window.
 
-    Args:
-        variables: what to match, such as jet pT, shape (events, variables).
-        region: LOW, WINDOW or HIGH for each event.
-        weights: event weights to start from.
-        bins: quantile bins of the window's distribution.
-        rounds: sweeps over the variables; each sweep matches the one-dimensional distributions in turn (iterative
-            proportional fitting, Deming and Stephan 1940).
+    Without them a classifier that sees momenta, or anything that follows them, learns the mass from them. Window
+    weights are unchanged. A bin where a sideband has no event cannot be matched and is left out of the sum.
 
-    Without it a classifier that sees momenta, or anything that follows them, learns the mass from them. Window weights
-    are unchanged. A bin where a sideband has no event cannot be matched and is left out of the sum.
+    Parameters
+    ----------
+    variables
+        What to match, such as jet pT, (events, variables).
+    region
+        LOW, WINDOW or HIGH for each event, (events,).
+    weights
+        Event weights to start from, (events,).
+    bins
+        Quantile bins of the window's distribution.
+    rounds
+        Sweeps over the variables; each sweep matches the one-dimensional distributions in turn (iterative proportional
+        fitting, Deming and Stephan 1940).
+
+    Returns
+    -------
+    array of float, (events,)
     """
     result = weights.astype(float).copy()
     window = region == WINDOW

@@ -13,6 +13,22 @@ from jepa_coffea.errors import JepaCoffeaError
 LOW, WINDOW, HIGH, OUTSIDE = -1, 0, 1, 2
 """Region codes: below the window, inside it, above it, in neither window nor sidebands."""
 
+
+def in_sideband(region: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:
+    """Which events are in one of the two sidebands.
+
+    Parameters
+    ----------
+    region
+        Region codes, (events,).
+
+    Returns
+    -------
+    array of bool, (events,)
+    """
+    return (region == LOW) | (region == HIGH)
+
+
 # The overlapping sets of CMS-EXO-22-026, GeV: each inner interval is a window, its two neighbours are its sidebands.
 CMS_ALPHA = (1450.0, 1650.0, 2017.0, 2465.0, 3013.0, 3682.0, 4500.0, 5500.0, 8000.0)
 CMS_BETA = (1492.0, 1824.0, 2230.0, 2725.0, 3331.0, 4071.0, 4975.0, 6081.0, 8000.0)
@@ -42,7 +58,18 @@ class Window:
             raise WindowError(msg)
 
     def region(self, mass: npt.ArrayLike) -> npt.NDArray[np.int8]:
-        """LOW, WINDOW, HIGH or OUTSIDE for each event, shape (events,), from its mass in GeV."""
+        """The region of each event.
+
+        Parameters
+        ----------
+        mass
+            GeV, (events,).
+
+        Returns
+        -------
+        array of int8, (events,)
+            LOW, WINDOW, HIGH or OUTSIDE.
+        """
         values = np.asarray(mass, dtype=float)
         region = np.full(values.shape, OUTSIDE, np.int8)
         region[(values >= self.sideband_low) & (values < self.low)] = LOW
@@ -52,9 +79,26 @@ class Window:
 
 
 def log_bins(low: float, high: float, bins: int, through: Sequence[float] = ()) -> tuple[float, ...]:
-    """About ``bins`` bins, equally wide in log(mass), from ``low`` to ``high`` GeV, with an edge at each ``through``.
+    """Bins of about equal width in log(mass).
 
-    Between two fixed edges the width is what fits a whole number of bins, so every window is a union of bins.
+    Parameters
+    ----------
+    low, high
+        First and last edge, GeV.
+    bins
+        About how many; between two fixed edges the width is what fits a whole number of bins.
+    through
+        Masses, GeV, at which there must be an edge, so that every window is a union of bins.
+
+    Returns
+    -------
+    tuple of float
+        Edges, GeV.
+
+    Raises
+    ------
+    WindowError
+        If there is no range or no bin.
     """
     if not 0 < low < high or bins < 1:
         msg = f"log_bins: expected 0 < low < high and at least one bin, got {low:g}, {high:g}, {bins}"
@@ -72,14 +116,26 @@ def log_bins(low: float, high: float, bins: int, through: Sequence[float] = ()) 
 class Windows:
     """Signal windows over one binned mass axis.
 
-    Attributes:
-        windows: the windows, in the order in which results are given.
-        edges: bin edges in GeV; the first and last are the range of the background fit. Every window and sideband edge
-            inside the fit range is a bin edge, so that masking a window masks whole bins.
+    Raises
+    ------
+    WindowError
+        If windows, sidebands, fit range and bins do not fit together.
+
+    Examples
+    --------
+    >>> from jepa_coffea.cwola import Windows
+    >>> windows = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=25)
+    >>> windows.windows[0].region([2100, 2500, 2700, 3400]).tolist()
+    [2, -1, 0, 1]
+    >>> windows.fit_range
+    (2000.0, 5000.0)
     """
 
     windows: tuple[Window, ...]
+    """In the order in which results are given."""
     edges: tuple[float, ...]
+    """Bin edges in GeV; the first and last are the range of the background fit. Every window and sideband edge inside
+    the fit range is a bin edge, so that masking a window masks whole bins."""
 
     def __post_init__(self) -> None:
         if not self.windows:
@@ -120,9 +176,25 @@ class Windows:
         fit_range: tuple[float, float] | None = None,
         bins: int | Sequence[float] = 40,
     ) -> "Windows":
-        """Any windows; ``bins`` is a number of logarithmic bins, aligned to the windows, or the edges themselves.
+        """Any windows.
 
-        ``fit_range`` is, if not given, that of the bin edges or the span of all sidebands.
+        Parameters
+        ----------
+        windows
+            The windows.
+        fit_range
+            GeV; if not given, that of the bin edges or the span of all sidebands.
+        bins
+            Number of logarithmic bins, aligned to the windows, or the edges themselves, GeV.
+
+        Returns
+        -------
+        Windows
+
+        Raises
+        ------
+        WindowError
+            If they do not fit together.
         """
         if not isinstance(bins, int):
             if fit_range is not None and not np.allclose(fit_range, (bins[0], bins[-1])):
@@ -138,14 +210,43 @@ class Windows:
 
     @classmethod
     def single(cls, low: float, high: float, *, sidebands: tuple[float, float], **axis: Any) -> "Windows":
-        """One window [low, high) GeV; ``sidebands`` are the outer edges; ``axis`` as for :meth:`custom`."""
+        """One window.
+
+        Parameters
+        ----------
+        low, high
+            The window is [low, high), GeV.
+        sidebands
+            Their outer edges, GeV.
+        **axis
+            ``fit_range`` and ``bins`` as for :meth:`custom`.
+
+        Returns
+        -------
+        Windows
+        """
         return cls.custom([Window(low, high, *sidebands)], **axis)
 
     @classmethod
     def overlapping(cls, *sets: Sequence[float], **axis: Any) -> "Windows":
-        """Sets of edges such as ``CMS_ALPHA, CMS_BETA`` (taken when none is given): inner intervals are windows.
+        """Windows that share edges: of each set, every inner interval is a window and its neighbours are the sidebands.
 
-        Windows of the first set are named A1, A2, ..., of the second B1, B2, ...
+        Parameters
+        ----------
+        *sets
+            Edges in GeV, at least four a set; by default ``CMS_ALPHA`` and ``CMS_BETA``. Windows of the first set are
+            named A1, A2, ..., of the second B1, B2, ...
+        **axis
+            ``fit_range`` and ``bins`` as for :meth:`custom`.
+
+        Returns
+        -------
+        Windows
+
+        Raises
+        ------
+        WindowError
+            If a set has fewer than four edges.
         """
         windows = []
         for letter, edges in zip("ABCDEFGH", sets or (CMS_ALPHA, CMS_BETA), strict=False):
@@ -160,19 +261,55 @@ class Windows:
 
     @property
     def fit_range(self) -> tuple[float, float]:
-        """Lowest and highest mass of the background fit, GeV."""
+        """Range of the background fit.
+
+        Returns
+        -------
+        low, high : float
+            GeV.
+        """
         return self.edges[0], self.edges[-1]
 
     def inside(self, mass: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-        """Which events lie in the fit range, shape (events,)."""
+        """Which events lie in the fit range.
+
+        Parameters
+        ----------
+        mass
+            GeV, (events,).
+
+        Returns
+        -------
+        array of bool, (events,)
+        """
         values = np.asarray(mass, dtype=float)
         return (values >= self.edges[0]) & (values < self.edges[-1])
 
     def histogram(self, mass: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Events per bin, shape (bins,)."""
+        """Events per bin.
+
+        Parameters
+        ----------
+        mass
+            GeV, (events,).
+
+        Returns
+        -------
+        array of float, (bins,)
+        """
         return np.histogram(np.asarray(mass, dtype=float), bins=np.asarray(self.edges))[0].astype(float)
 
     def bins_of(self, window: Window) -> npt.NDArray[np.bool_]:
-        """Which bins lie in the window, shape (bins,)."""
+        """Which bins lie in a window.
+
+        Parameters
+        ----------
+        window
+            One of the windows.
+
+        Returns
+        -------
+        array of bool, (bins,)
+        """
         centres = (np.asarray(self.edges)[1:] + np.asarray(self.edges)[:-1]) / 2
         return (centres >= window.low) & (centres < window.high)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from jepa_coffea.constituents.record import LayoutError
 from jepa_coffea.embedding.arrays import JetArrays, arrays_of
 from jepa_coffea.embedding.signature import (
     Interface,
+    WeaverFiles,
     card_interface,
     empty_outputs,
     fields_to_read,
@@ -27,11 +31,23 @@ from jepa_coffea.encoder.card import ModelError
 from jepa_coffea.encoder.metrics import Metrics
 from jepa_coffea.encoder.model_files import locate, resolve
 from jepa_coffea.encoder.onnx import OnnxEncoder
+from jepa_coffea.encoder.outputs import Kind
 from jepa_coffea.encoder.providers import Provider
 from jepa_coffea.encoder.ragged_encoder import RaggedEncoder
 from jepa_coffea.encoder.session import file_hash
 from jepa_coffea.encoder.weaver import WeaverEncoder
-from jepa_coffea.encoder.weaver_inputs import parse_preprocess
+from jepa_coffea.encoder.weaver_inputs import parse_preprocess, renamed
+
+_opening = threading.Lock()
+
+
+def _renew_lock() -> None:
+    # Another thread of the parent may have held it at the moment of the fork.
+    global _opening
+    _opening = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 class JEPAEmbedder:
@@ -80,7 +96,7 @@ class JEPAEmbedder:
         prefix: str = "jepa",
         layout: str | Layout | None = None,
     ) -> None:
-        self._weaver: str | None = None
+        self._weaver: WeaverFiles | None = None
         self._set(
             model,
             provider=provider,
@@ -104,10 +120,19 @@ class JEPAEmbedder:
         self._interface()
 
     @classmethod
-    def from_weaver(cls, model: str | Path, preprocess: str | Path, **options: Any) -> JEPAEmbedder:
+    def from_weaver(
+        cls,
+        model: str | Path,
+        preprocess: str | Path,
+        *,
+        outputs: Mapping[str, Kind] | None = None,
+        rename: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> JEPAEmbedder:
         """An embedder for a model that weaver-core exported to ONNX, such as ParT, ParticleNet or Sophon.
 
-        Its classes become ``<prefix>_score_<class>``, a second output ``<prefix>_embedding``.
+        Its classes become ``<prefix>_score_<class>``, an embedding ``<prefix>_embedding``, a regression
+        ``<prefix>_<output>``.
 
         Parameters
         ----------
@@ -116,6 +141,13 @@ class JEPAEmbedder:
         preprocess
             The preprocess.json that weaver wrote beside it. weaver does not write down how it padded: an input that
             was wrapped needs ``"pad_mode": "wrap"`` added to its entry.
+        outputs
+            What the outputs are, by their names in the graph: ``scores`` (probabilities), ``logits``, ``regression`` or
+            ``embedding``; others are left alone. Needed unless every output is made by a softmax, or called
+            ``embedding`` or ``logits``.
+        rename
+            Names of variables in preprocess.json to those of JetClass with the same meaning and units (GeV, mm):
+            ``{"pfcand_pt_log": "part_pt_log"}``.
         **options
             As for :class:`JEPAEmbedder`.
 
@@ -129,9 +161,19 @@ class JEPAEmbedder:
             If a file is missing or broken, they do not belong together, or a variable is not known.
         """
         embedder = cls.__new__(cls)
-        embedder._weaver = _read_text(preprocess)
+        text = _read_text(preprocess)
+        if rename:
+            text = renamed(text, rename, str(preprocess))
+        embedder._weaver = WeaverFiles(text, None if outputs is None else tuple(outputs.items()))
         embedder._set(model, **options)
         return embedder
+
+    def __repr__(self) -> str:
+        model = self._interface()
+        gives = [f"{model.embedding_dim} numbers a jet"] if model.embedding_dim else []
+        gives += [f"scores of {len(model.class_names)} classes"] if model.class_names else []
+        gives += [f"scale {model.scale}"] if model.scale else []
+        return f"<JEPAEmbedder {model.name}: {', '.join(gives)}>"
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_encoder": None}
@@ -164,7 +206,9 @@ class JEPAEmbedder:
         collection
             Name of the jet collection.
         jets
-            A selection of its jets, ``events.FatJet[mask]``; default: all.
+            A selection of its jets, ``events.FatJet[mask]``; default: all. Corrected or varied momenta (JES, JER,
+            JMS) do not change the embedding: the model gets the four-momentum that the file has, to which the
+            constituents belong. For an embedding that varies, vary the constituents.
         prefix
             Of the new fields, instead of the embedder's.
 
@@ -242,7 +286,8 @@ class JEPAEmbedder:
         Returns
         -------
         dict of numpy.ndarray
-            ``embedding`` [jet, dim], and ``score_<class>`` [jet] for each class of the model; float32.
+            ``embedding`` [jet, dim], ``score_<class>`` [jet] for each class of the model, and regressions by their
+            name; float32.
 
         Raises
         ------
@@ -268,15 +313,18 @@ class JEPAEmbedder:
         return jets
 
     def _run(self, arrays: JetArrays) -> dict[str, NDArray[np.float32]]:
-        if self._encoder is None:
-            self._encoder = self._open()
+        with _opening:  # threads that come at once share one encoder, so that all of their jets are counted
+            if self._encoder is None:
+                self._encoder = self._open()
         return self._encoder(*arrays)
 
     def _open(self) -> RaggedEncoder:
         path = locate(self.path, self.digest)
         if self._weaver is None:
             return OnnxEncoder(path, digest=self.digest, **self._options)
-        return WeaverEncoder(path, parse_preprocess(self._weaver, str(path)), digest=self.digest, **self._options)
+        preprocess = parse_preprocess(self._weaver.preprocess, str(path))
+        stated = None if self._weaver.outputs is None else dict(self._weaver.outputs)
+        return WeaverEncoder(path, preprocess, stated, digest=self.digest, **self._options)
 
     def _interface(self) -> Interface:
         if self._weaver is None:

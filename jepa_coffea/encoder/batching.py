@@ -84,7 +84,9 @@ class MicroBatch:
         return MicroBatch(self.jets[:middle], self.length), MicroBatch(self.jets[middle:], self.length)
 
 
-def plan(counts: NDArray[np.int64], budget: Budget, longest: int, shortest: int = 1) -> list[MicroBatch]:
+def plan(
+    counts: NDArray[np.int64], budget: Budget, longest: int, shortest: int = 1, most: int | None = None
+) -> list[MicroBatch]:
     """Every jet with particles into exactly one micro-batch, the longest jets first.
 
     Jets are sorted by multiplicity, so that neighbours pad one another little. A batch ends when the budget is used
@@ -99,6 +101,8 @@ def plan(counts: NDArray[np.int64], budget: Budget, longest: int, shortest: int 
         What a micro-batch may hold.
     longest, shortest
         Bounds of the padded length.
+    most
+        Jets that a micro-batch may hold in any case.
 
     Returns
     -------
@@ -111,7 +115,7 @@ def plan(counts: NDArray[np.int64], budget: Budget, longest: int, shortest: int 
     start = 0
     while start < len(order):
         length = int(lengths[start])
-        number = np.arange(1, min(budget.jets(length), len(order) - start) + 1)
+        number = np.arange(1, min(budget.jets(length), most or len(order), len(order) - start) + 1)
         wasted = number * length - (slots[start + number] - slots[start])
         stop = start + int(np.count_nonzero(wasted <= WASTE * budget.tokens))
         batches.append(MicroBatch(order[start:stop], length))
@@ -177,8 +181,9 @@ def keep_hardest(
     Parameters
     ----------
     hardness
-        One number per particle (its transverse momentum), of which each jet keeps the largest; those that stay keep
-        their order, and of equal ones the first stays.
+        One number per particle (its transverse momentum), of which each jet keeps the largest, [particle]; or several,
+        [number, particle], of which a later one decides where the earlier ones are equal. Particles that stay keep
+        their order; of those that are equal in all, the first stays.
     counts
         Particles of each jet.
     most
@@ -189,12 +194,14 @@ def keep_hardest(
     tuple of numpy.ndarray
         Which particles stay, [particle], and how many of each jet, [jet].
     """
-    keep = np.ones(len(hardness), dtype=bool)
+    keys = np.atleast_2d(hardness)
+    keep = np.ones(keys.shape[1], dtype=bool)
     over = counts > most
     rows = np.flatnonzero(np.repeat(over, counts))
     sizes = counts[over]
     owner = np.repeat(np.arange(len(sizes)), sizes)
     rank = np.empty(len(rows), dtype=np.int64)
-    rank[np.lexsort((-hardness[rows], owner))] = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    order = np.lexsort((*-keys[::-1, rows], owner))
+    rank[order] = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     keep[rows] = rank < most
     return keep, np.minimum(counts, most)

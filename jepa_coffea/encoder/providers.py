@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import importlib.metadata
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, get_args
@@ -28,7 +29,10 @@ class ProviderError(JepaCoffeaError, RuntimeError):
 
 
 def installed() -> dict[str, str]:
-    """Distributions of ONNX Runtime in this environment and their versions.
+    """Distributions of ONNX Runtime in the folder that Python imports it from, and their versions.
+
+    One that lies in another folder, behind the first on Python's path, does no harm and is left out: where a machine
+    has the CPU package for all, a folder of one's own with the GPU package may stand in front of it.
 
     Returns
     -------
@@ -37,10 +41,13 @@ def installed() -> dict[str, str]:
     found = {}
     for package in PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            found[package] = importlib.metadata.distribution(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    places = {package: Path(str(found[package].locate_file("."))).resolve() for package in found}
+    path = [Path(entry or ".").resolve() for entry in sys.path]
+    first = min(places.values(), key=lambda place: path.index(place) if place in path else len(path), default=None)
+    return {package: found[package].version for package in found if places[package] == first}
 
 
 def runtime() -> ModuleType:

@@ -1,4 +1,4 @@
-r"""What the whole pipeline calls significant when there is nothing: Z under the null, measured by redoing everything.
+r"""The calibration: how Z is distributed without signal, measured by pseudo-experiments that redo the whole analysis.
 
 Why the sum over k folds is not what its counts say. Let d_j be the fluctuation (events minus expectation, over
 feature space) of fold j. For fold i a classifier picks a region g_i; the excess counted there is N_i = <g_i, d_i>. As
@@ -25,7 +25,7 @@ pseudo-experiments that redo folds, training, thresholds and fit:
 * global p: the rank of the largest corrected Z of all windows and efficiencies among the largest of each toy, see
   :mod:`jepa_coffea.hunt.global_p`.
 
-The second background estimate is counted in the same pseudo-experiments and corrected in the same way.
+Both background estimates are counted in the same pseudo-experiments and each is corrected by its own distribution.
 
 Thresholds are quantiles of the held-out sidebands of the fold, so k of its m sideband events pass by construction, and
 the window count, given the threshold, is Poisson with a mean that fluctuates: relative variance 1/k. That equals the
@@ -37,35 +37,58 @@ covers; that is why the correction is measured, for either order.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.hunt.config import HuntError
-from jepa_coffea.hunt.experiment import Counting, Floats, Method, Template, run_experiment
-from jepa_coffea.hunt.null import Corrected, correct, nulls_of
+from jepa_coffea.hunt.counting import ESTIMATES, Floats, Selection
+from jepa_coffea.hunt.experiment import Method, run_experiment
+from jepa_coffea.hunt.null import Corrected, correct, null_of
 from jepa_coffea.hunt.pseudo import PseudoData
-from jepa_coffea.hunt.store import Ledger
-
-FUNCTION, TEMPLATE = 0, 1
-"""The two background estimates in arrays of pseudo-experiments: fitted function, efficiency in the sidebands."""
 
 
 def toy_seed(seed: int, number: int, stream: int = 0) -> int:
-    """The seed of one pseudo-experiment; streams are independent families (calibration, validation, injection)."""
+    """The seed of one pseudo-experiment.
+
+    Parameters
+    ----------
+    seed
+        Of the hunt.
+    number
+        Of the experiment.
+    stream
+        Independent families: calibration, validation, injection.
+
+    Returns
+    -------
+    int
+        Below 2^63.
+    """
     return int(np.random.SeedSequence(seed, spawn_key=(stream, number)).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def null_experiment(seed: int, pseudo: PseudoData, method: Method) -> list[list[float]]:
-    """Z of every (window, efficiency) in one background-only pseudo-experiment, by function and by template.
+    """One pseudo-experiment without signal.
 
-    NaN where an estimate failed.
+    Parameters
+    ----------
+    seed
+        Of the events, the folds and the classifiers.
+    pseudo
+        Where the events come from.
+    method
+        What is done to the data.
+
+    Returns
+    -------
+    list, [estimate][selection]
+        Z as counted, in the order of ``ESTIMATES``; NaN where there is none.
     """
-    results = run_experiment(pseudo.draw(seed), method.seeded(seed))
-    return [[counting.z for counting, _ in results], [template.z for _, template in results]]
+    return run_experiment(pseudo.draw(seed), method.seeded(seed)).z()
 
 
 def null_significances(
@@ -79,9 +102,27 @@ def null_significances(
     client: Any = None,
     progress: bool = False,
 ) -> Floats:
-    """Z of ``experiments`` pseudo-experiments, shape (experiments, 2, windows x efficiencies); FUNCTION, TEMPLATE.
+    """Z of many pseudo-experiments without signal.
 
-    With a ``ledger`` file every finished experiment is kept, and only those that it lacks are done.
+    Parameters
+    ----------
+    pseudo
+        Where the events come from.
+    method
+        What is done to the data.
+    experiments
+        How many.
+    seed, stream
+        See :func:`toy_seed`.
+    ledger
+        A file in which every finished experiment is kept; only those that it lacks are done.
+    client, progress
+        See :func:`~jepa_coffea.cwola.tasks.run_tasks`.
+
+    Returns
+    -------
+    array of float, (experiments, estimates, selections)
+        NaN where there is no number.
     """
     seeds = [toy_seed(seed, number, stream) for number in range(experiments)]
     book = Ledger(ledger)
@@ -98,41 +139,32 @@ def null_significances(
     return np.array([book[str(s)] for s in seeds], dtype=float)
 
 
-@dataclass(frozen=True)
-class Calibrated:
-    """A counting result and what it is worth after calibration."""
+def calibrate(selections: Sequence[Selection], toys: Floats) -> list[dict[str, Corrected | str]]:
+    """Every significance against its own null distribution.
 
-    counting: Counting
-    corrected: Corrected
-    template: Corrected | str
-    """The same by the second background estimate, or why that is not calibrated."""
+    Parameters
+    ----------
+    selections
+        Of the data.
+    toys
+        From :func:`null_significances`.
 
-    def record(self) -> dict[str, Any]:
-        """Plain numbers."""
-        template = self.template
-        second = {"uncalibrated": template} if isinstance(template, str) else template.record()
-        return {**self.counting.record(), **self.corrected.record(), "template": second}
-
-
-def calibrate(results: Sequence[Counting], templates: Sequence[Template], toys: Floats) -> list[Calibrated]:
-    """Each result against its own null; results and templates in the order of the last axis of ``toys``.
-
-    Raises HuntError when the fits of too many pseudo-experiments failed. The second estimate is a cross-check, so that
-    it is left uncalibrated, with the reason, where that happens to it.
+    Returns
+    -------
+    list of dict
+        For each selection, by name of the estimate: the corrected significance, or why there is none.
     """
-    nulls = nulls_of(toys[:, FUNCTION])
     return [
-        Calibrated(result, correct(result.z, null), second_estimate(template, column))
-        for result, template, null, column in zip(results, templates, nulls, toys[:, TEMPLATE].T, strict=True)
+        {name: _corrected(selection, name, toys[:, i, number]) for i, name in enumerate(ESTIMATES)}
+        for number, selection in enumerate(selections)
     ]
 
 
-def second_estimate(template: Template, toys: Floats) -> Corrected | str:
-    """The calibrated Z of the second background estimate, or why there is none."""
-    if template.problem:
-        return template.problem
+def _corrected(selection: Selection, name: str, toys: Floats) -> Corrected | str:
+    estimate = selection.estimates[name]
+    if estimate.problem:
+        return estimate.problem
     try:
-        (null,) = nulls_of(toys[:, None])
+        return correct(estimate.z, null_of(toys))
     except HuntError as error:
         return str(error)
-    return correct(template.z, null)

@@ -7,8 +7,8 @@ from pydantic import Field, model_validator
 
 from jepa_coffea.clusters.registry import ClusterConfig
 from jepa_coffea.cwola.classifiers import CLASSIFIERS
-from jepa_coffea.cwola.cwola import CWoLa
 from jepa_coffea.cwola.folds import Folds
+from jepa_coffea.cwola.recipe import Recipe
 from jepa_coffea.documents import LocalPath, Section, read_document
 from jepa_coffea.errors import JepaCoffeaError
 from jepa_coffea.hunt.sections import (
@@ -42,7 +42,7 @@ class HuntConfig(Section):
     statistics: StatisticsConfig = StatisticsConfig()
     calibration: CalibrationConfig = CalibrationConfig()
     injection: InjectionConfig = InjectionConfig()
-    seed: Annotated[int, Field(ge=0)] = 1
+    seed: Annotated[int, Field(ge=0)] = Recipe.seed
     cluster: ClusterConfig = ClusterConfig()
     """Where to compute; as in the section ``embed``."""
     embed: dict[str, Any] = {}
@@ -56,26 +56,40 @@ class HuntConfig(Section):
             raise ValueError(msg)
         return self
 
-    def cwola(self, **execution: Any) -> CWoLa:
-        """The classifiers; ``execution`` is client and progress."""
-        candidates = {name: CLASSIFIERS[name](**options) for name, options in self.classifier.candidates.items()}
-        return CWoLa(
+    def recipe(self) -> Recipe:
+        """What decides the classifiers besides the events.
+
+        Returns
+        -------
+        Recipe
+        """
+        return Recipe(
             self.mass.build(),
-            candidates,
+            {name: CLASSIFIERS[name](**options) for name, options in self.classifier.candidates.items()},
             Folds(self.folds.outer, self.folds.inner, self.seed, self.folds.order),
             self.classifier.members,
             self.classifier.attribute_fraction,
             self.features.reduction(),
             self.seed,
-            best_at=self.classifier.best_at,
-            **execution,
+            self.classifier.best_at,
         )
 
 
 def read_config(path: str | Path) -> HuntConfig:
-    """Read and check a hunt document; relative paths in it are relative to the document.
+    """Read and check a hunt document.
 
-    Raises:
-        HuntError: no such file, no YAML, or every key that is unknown or has a wrong value, one line each.
+    Parameters
+    ----------
+    path
+        A YAML file; relative paths in it are relative to its folder.
+
+    Returns
+    -------
+    HuntConfig
+
+    Raises
+    ------
+    HuntError
+        If there is no such file, it is no YAML, or keys are unknown or have wrong values, one line each.
     """
     return read_document(Path(path), HuntConfig, HuntError)

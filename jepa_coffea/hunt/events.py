@@ -1,7 +1,5 @@
-"""Embedded events from parquet: who they are, their mass, and the features a classifier sees."""
+"""Embedded events from parquet: their identities, masses, and the features that a classifier sees."""
 
-import glob
-import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -15,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jepa_coffea.cwola.features import symmetrised
-from jepa_coffea.cwola.fits import Sample, make_sample
 from jepa_coffea.cwola.folds import event_hash
+from jepa_coffea.cwola.sample import Sample, make_sample
 from jepa_coffea.cwola.windows import Windows
+from jepa_coffea.files import find_files
 from jepa_coffea.hunt.config import HuntConfig, HuntError
 from jepa_coffea.hunt.sections import FeatureConfig
 from jepa_coffea.hunt.unweight import hit_or_miss
@@ -46,7 +45,17 @@ class Events:
     """What to say of events that were left out to make counts of weights."""
 
     def take(self, rows: npt.NDArray[Any]) -> "Events":
-        """These events only (rows or mask)."""
+        """Some of the events.
+
+        Parameters
+        ----------
+        rows
+            Row numbers, or a mask of shape (events,).
+
+        Returns
+        -------
+        Events
+        """
         truth = None if self.truth is None else self.truth[rows]
         return replace(
             self,
@@ -57,34 +66,32 @@ class Events:
         )
 
 
-def find_files(globs: Sequence[str], what: str) -> list[Path]:
-    """Files of all globs, sorted; raises HuntError for a glob that matches nothing."""
-    files: set[Path] = set()
-    for pattern in globs:
-        found = [Path(name) for name in glob.glob(pattern, recursive=True)]  # noqa: PTH207 (absolute patterns)
-        if not found:
-            msg = f"hunt: no {what} matches {pattern}"
-            raise HuntError(msg)
-        files.update(found)
-    return sorted(files)
-
-
-def fingerprint(files: Sequence[Path]) -> str:
-    """A hash of names, sizes and times of files: whether a finished stage still belongs to its input."""
-    text = json.dumps([(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def read_events(globs: Sequence[str], config: HuntConfig, what: str = "embedded events") -> Events:
-    """Events in the fit range with the features of the configuration.
+    """Read the events in the fit range with the features of the configuration.
 
-    Raises:
-        HuntError: no files, a missing column, embeddings of different encoders or sizes, events of different weights,
-            or more than one event in a hundred without finite features.
+    Parameters
+    ----------
+    globs
+        Of parquet files.
+    config
+        The hunt.
+    what
+        What the events are, for messages.
+
+    Returns
+    -------
+    Events
+
+    Raises
+    ------
+    BadFileError
+        If there are no files.
+    HuntError
+        If a column is missing, embeddings are of different encoders or sizes, events have different weights, or more
+        than one event in a hundred has features that are not finite.
     """
-    files = find_files(globs, what)
     windows = config.mass.build()
-    parts = [_read_file(file, config, windows) for file in files]
+    parts = [_read_file(Path(file), config, windows) for file in find_files(globs, what)]
     sizes = {part.sample.X.shape[1] for part in parts}
     models = tuple(sorted({model for part in parts for model in part.models}))
     if len(sizes) > 1 or len(models) > 1:
@@ -139,7 +146,26 @@ def _read_file(file: Path, config: HuntConfig, windows: Windows) -> Events:
 
 
 def column(table: pa.Table, name: str, file: Path) -> Floats:
-    """One column as an array: (events,), or (events, size) for fixed-size lists."""
+    """One column as an array.
+
+    Parameters
+    ----------
+    table
+        Where it stands.
+    name
+        Its name.
+    file
+        Of the table, for messages.
+
+    Returns
+    -------
+    array, (events,), or (events, size) for fixed-size lists
+
+    Raises
+    ------
+    HuntError
+        If there is no such column, or it has missing values.
+    """
     if name not in table.column_names:
         msg = f"hunt: {file} has no column {name!r}; it has {', '.join(table.column_names)}"
         raise HuntError(msg)
@@ -153,33 +179,68 @@ def column(table: pa.Table, name: str, file: Path) -> Floats:
 
 
 def per_jet(table: pa.Table, name: str, file: Path) -> npt.NDArray[np.float64]:
-    """An observable of both jets, the heavier jet first, shape (events, 2).
+    """An observable of both jets, the heavier jet first.
 
-    ``log_mass_over_pt`` and ratios ``tauNM`` = tau_N / tau_M are made here; a jet with tau_M = 0 has ratio 0.
+    Parameters
+    ----------
+    table
+        Where its columns stand.
+    name
+        A column without ``jet1_`` or ``jet2_`` before it. Made here are ``log_mass_over_pt`` and ratios ``tauNM`` =
+        tau_N / tau_M; a jet with tau_M = 0 has ratio 0.
+    file
+        Of the table, for messages.
+
+    Returns
+    -------
+    array of float, (events, 2)
     """
 
-    def of(jet: str, what: str) -> Floats:
-        return column(table, f"{jet}_{what}", file).astype(float)
-
-    def value(jet: str) -> Floats:
-        ratio = re.fullmatch(r"tau(\d)(\d)", name)
-        if ratio:
-            over, under = of(jet, f"tau{ratio[1]}"), of(jet, f"tau{ratio[2]}")
-            return np.divide(over, under, out=np.zeros_like(over), where=under > 0)
-        if name == "log_mass_over_pt":
-            return np.log(np.maximum(of(jet, "mass"), 0.1) / of(jet, "pt"))
-        return of(jet, name)
-
-    both = np.stack([value("jet1"), value("jet2")], axis=1)
-    swap = of("jet2", "mass") > of("jet1", "mass")
+    both = np.stack([_of_jet(table, jet, name, file) for jet in ("jet1", "jet2")], axis=1)
+    swap = column(table, "jet2_mass", file) > column(table, "jet1_mass", file)
     both[swap] = both[swap, ::-1]
     return both
+
+
+def _of_jet(table: pa.Table, jet: str, name: str, file: Path) -> Floats:
+    """An observable of one jet, (events,); see :func:`per_jet`."""
+
+    def read(what: str) -> Floats:
+        return column(table, f"{jet}_{what}", file).astype(float)
+
+    ratio = re.fullmatch(r"tau(\d)(\d)", name)
+    if ratio:
+        over, under = read(f"tau{ratio[1]}"), read(f"tau{ratio[2]}")
+        return np.divide(over, under, out=np.zeros_like(over), where=under > 0)
+    if name == "log_mass_over_pt":
+        return np.log(np.maximum(read("mass"), 0.1) / read("pt"))
+    return read(name)
 
 
 def feature_matrix(
     table: pa.Table, features: FeatureConfig, file: Path
 ) -> tuple[npt.NDArray[np.float32], tuple[str, ...]]:
-    """(events, features) and their names: symmetrised embeddings, observables of both jets, or both."""
+    """The features of a table: symmetrised embeddings, observables of both jets, or both.
+
+    Parameters
+    ----------
+    table
+        Where their columns stand.
+    features
+        Which ones.
+    file
+        Of the table, for messages.
+
+    Returns
+    -------
+    X : array of float32, (events, features)
+    names : tuple of str
+
+    Raises
+    ------
+    HuntError
+        If there are none.
+    """
     blocks: list[Floats] = []
     names: list[str] = []
     if features.use != "observables":

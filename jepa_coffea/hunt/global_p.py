@@ -7,59 +7,95 @@ import numpy as np
 from scipy import stats
 
 from jepa_coffea.bumphunt.global_significance import LEVEL, gross_vitells
-from jepa_coffea.hunt.calibration import FUNCTION, Calibrated
-from jepa_coffea.hunt.experiment import Floats
-from jepa_coffea.hunt.null import judged_by_the_others
+from jepa_coffea.hunt.counting import Floats
+from jepa_coffea.hunt.null import Corrected, leave_one_out
 
 
 @dataclass(frozen=True)
 class GlobalP:
-    """How often nothing gives, anywhere in the search, what was found at its best place."""
+    """The largest excess of the search, and how often background alone gives one as large anywhere in the search."""
 
     largest_z: float
     """The largest corrected Z of all windows and efficiencies."""
     where: int
-    """Its number in the list of results."""
+    """Its number in the list of selections."""
     p: float
     """Rank among the pseudo-experiments' largest corrected Z."""
     exceeding: int
     """Pseudo-experiments with at least as large a one; 0 makes ``p`` an upper bound."""
     experiments: int
+    """Pseudo-experiments in all."""
+    trials: int
+    """Selections with a corrected Z."""
     bound: float
     """Bonferroni: number of trials times the smallest corrected local p."""
     gross_vitells: float
     """Cross-check by upcrossings along the windows, see :func:`upcrossings`; NaN for one window, or without excess."""
 
 
-def global_p(calibrated: Sequence[Calibrated], toys: Floats, centres: Sequence[float]) -> GlobalP:
-    """The p-value of the search from ``toys`` (experiments, 2, selections).
-
-    centres: mass of each selection's window, for the order in which Gross-Vitells walks along them.
+def global_p(
+    corrected: Sequence[Corrected | str], toys: Floats, efficiencies: Sequence[float], centres: Sequence[float]
+) -> GlobalP | None:
+    """The p-value of the search by one background estimate.
 
     Each pseudo-experiment is judged as the data are, by the mean and the width of the others; one with a failed fit
-    could have been anything and counts as exceeding.
+    could have been anything and counts as exceeding. Selections without a corrected Z are no trials.
+
+    Parameters
+    ----------
+    corrected
+        Of each selection, or why there is none.
+    toys
+        Z of the pseudo-experiments by the same estimate, (experiments, selections).
+    efficiencies
+        Of each selection.
+    centres
+        Mass of each selection's window, for the order in which Gross-Vitells walks along them.
+
+    Returns
+    -------
+    GlobalP or None
+        None if no selection is calibrated.
     """
-    z = np.array([result.corrected.z for result in calibrated])
-    corrected = np.stack([judged_by_the_others(column) for column in toys[:, FUNCTION].T], axis=1)
-    where = int(np.nanargmax(z))
-    exceeding = int(np.count_nonzero(corrected.max(axis=1) >= z[where]))
+    trials = [i for i, one in enumerate(corrected) if isinstance(one, Corrected)]
+    if not trials:
+        return None
+    z = np.array([one.z for one in corrected if isinstance(one, Corrected)])
+    judged = np.stack([leave_one_out(toys[:, i]) for i in trials], axis=1)
+    best = int(np.argmax(z))
+    exceeding = int(np.count_nonzero(judged.max(axis=1) >= z[best]))
+    crossed = upcrossings(judged, [efficiencies[i] for i in trials], [centres[i] for i in trials], float(z[best]))
     return GlobalP(
-        float(z[where]),
-        where,
+        float(z[best]),
+        trials[best],
         (1 + exceeding) / (1 + len(toys)),
         exceeding,
         len(toys),
-        float(min(1.0, len(z) * stats.norm.sf(z[where]))),
-        upcrossings(corrected, [result.counting.efficiency for result in calibrated], centres, float(z[where])),
+        len(trials),
+        float(min(1.0, len(z) * stats.norm.sf(z[best]))),
+        crossed,
     )
 
 
 def upcrossings(corrected: Floats, efficiencies: Sequence[float], centres: Sequence[float], peak: float) -> float:
     """Gross and Vitells' upper bound on the global p-value, the windows of each efficiency being one scan in mass.
 
-    corrected: (experiments, selections) of the pseudo-experiments, whose upcrossings of a low level are counted. Summed
-    over efficiencies. Windows are few and overlap little, where a scan would be continuous: between neighbours that
-    share no events the formula counts more upcrossings than there are, so that it stays a bound.
+    Windows are few and overlap little, where a scan would be continuous: between neighbours that share no events the
+    formula (EPJC 70 (2010) 525) counts more upcrossings than there are, so that it stays a bound.
+
+    Parameters
+    ----------
+    corrected
+        Z of the pseudo-experiments, (experiments, selections), whose upcrossings of a low level are counted.
+    efficiencies, centres
+        Of each selection; the bounds of all efficiencies are summed.
+    peak
+        Corrected Z of the data.
+
+    Returns
+    -------
+    float
+        NaN for one window, or without excess.
     """
     if peak <= LEVEL or len(set(centres)) < 2:
         return float("nan")

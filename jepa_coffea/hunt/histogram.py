@@ -15,12 +15,25 @@ Floats = npt.NDArray[np.float64]
 
 
 def read_histogram(source: Path, windows: Windows) -> Floats:
-    """Counts in the bins of the windows, shape (bins,), from ``FILE.json`` or ``FILE.root:NAME``.
+    """Read a spectrum in the bins of the windows.
 
-    The histogram may be finer and wider than the mass axis of the hunt, whose edges must be among its own.
+    Parameters
+    ----------
+    source
+        ``FILE.json`` or ``FILE.root:NAME``. The histogram may be finer and wider than the mass axis of the hunt, whose
+        edges must be among its own.
+    windows
+        The mass axis.
 
-    Raises:
-        HuntError: no such file or histogram, weighted or negative contents, edges that do not increase or do not match.
+    Returns
+    -------
+    array of float, (bins,)
+        Events per bin.
+
+    Raises
+    ------
+    HuntError
+        If there is no such file or histogram, contents are weighted or negative, or edges do not increase or match.
     """
     counts, edges = _read(source)
     if edges.ndim != 1 or len(edges) != len(counts) + 1 or not (np.diff(edges) > 0).all():
@@ -65,10 +78,25 @@ def _read(source: Path) -> tuple[Floats, Floats]:
 
 
 def event_counts(values: npt.NDArray[Any], variances: npt.NDArray[Any], what: str) -> Floats:
-    """Events per bin of a histogram in which every event has the same weight, shape (bins,).
+    """Events per bin of a histogram in which every event has the same weight.
 
-    A simulated sample that is scaled to a luminosity has as many events as before. Raises HuntError where weights
-    differ: neither the sums nor (sum w)^2 / sum w^2 are then Poisson counts.
+    A simulated sample that is scaled to a luminosity has as many events as before.
+
+    Parameters
+    ----------
+    values, variances
+        Sums of weights and of squared weights, (bins,).
+    what
+        The histogram, for messages.
+
+    Returns
+    -------
+    array of float, (bins,)
+
+    Raises
+    ------
+    HuntError
+        If weights differ: neither the sums nor (sum w)^2 / sum w^2 are then Poisson counts.
     """
     filled = values > 0
     weight = float(variances[filled].sum() / values[filled].sum()) if filled.any() else 1.0

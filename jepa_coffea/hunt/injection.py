@@ -6,9 +6,10 @@ In each experiment the same events are judged by
 * ``cwola``: the hunt's own classifiers;
 * ``cwola_observables``: the same classifiers on jet masses and tau ratios in place of its features;
 * ``supervised``: trained on other signal events against other background events, the best that these features allow;
-* ``idealised``: trained on the window's events against pure background of the window, the best without labels.
+* ``iad``: the idealised anomaly detector, trained on the window's events against pure background of the window, the
+  best without labels.
 
-All take their thresholds from the sidebands of the same data, and their backgrounds from the same kind of fit.
+All take their thresholds from the sidebands of the same data, and are counted by the experiment's one door.
 """
 
 from collections.abc import Sequence
@@ -19,33 +20,34 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.bumphunt.limits import counting_limit
-from jepa_coffea.cwola.fits import Sample
-from jepa_coffea.cwola.scores import WindowScores
-from jepa_coffea.cwola.selection import SelectionError, sic_curve
+from jepa_coffea.cwola.efficiency import SelectionError, WindowScores
+from jepa_coffea.cwola.merits import sic_curve
+from jepa_coffea.cwola.sample import Sample
 from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.cwola.windows import WINDOW
 from jepa_coffea.hunt.calibration import toy_seed
 from jepa_coffea.hunt.config import HuntError
-from jepa_coffea.hunt.experiment import Method, count
+from jepa_coffea.hunt.counting import Estimate, Selection
+from jepa_coffea.hunt.experiment import Method, run_experiment, train_or_say_why
 from jepa_coffea.hunt.pseudo import PseudoData
-from jepa_coffea.hunt.reference_classifiers import idealised, supervised
-from jepa_coffea.hunt.store import Ledger
+from jepa_coffea.hunt.reference_classifiers import idealised_anomaly_detector, supervised
 
-Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
-METHODS = ("inclusive", "cwola", "cwola_observables", "supervised", "idealised")
+METHODS = ("inclusive", "cwola", "cwola_observables", "supervised", "iad")
 GRID = tuple(float(x) for x in np.geomspace(1e-3, 1, 25))
 """Background efficiencies in the window at which the SIC is kept."""
 RESERVES = 4
-"""How many times the background of the data the supervised and the idealised classifiers are given to train on."""
+"""How many times the background of the data the reference classifiers are given to train on."""
 STREAM = 2
 """Family of seeds; 0 and 1 are the calibration and its validation."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """What every injection shares. Samples carry the hunt's features first, then the observables of the baseline."""
+    """What every injection shares. Samples carry the hunt's features first, then the observables of the control."""
 
     pseudo: PseudoData
     signal: Sample
@@ -58,17 +60,6 @@ class Study:
     efficiency: float
 
 
-def check_study(study: Study, yields: Sequence[int]) -> None:
-    """Raise HuntError when there is too little signal for the yields asked for."""
-    available = len(study.signal.mass) // 2
-    if max(yields, default=0) > available:
-        msg = (
-            f"injection: {max(yields)} signal events asked for, {available} available (half of "
-            f"{len(study.signal.mass)}; the other half trains the supervised classifier)"
-        )
-        raise HuntError(msg)
-
-
 def injection_study(
     study: Study,
     yields: Sequence[int],
@@ -79,8 +70,40 @@ def injection_study(
     client: Any = None,
     progress: bool = False,
 ) -> list[dict[str, Any]]:
-    """One record for each yield and seed; see :func:`inject`. Finished ones in the ``ledger`` are kept."""
-    check_study(study, yields)
+    """Injections of several yields, each with several seeds.
+
+    Parameters
+    ----------
+    study
+        What they share.
+    yields
+        Signal events in the fit range.
+    seeds
+        Experiments for each yield.
+    seed
+        Of the hunt.
+    ledger
+        A file in which every finished experiment is kept; only those that it lacks are done.
+    client, progress
+        See :func:`~jepa_coffea.cwola.tasks.run_tasks`.
+
+    Returns
+    -------
+    list of dict
+        One record for each yield and seed; see :func:`inject`.
+
+    Raises
+    ------
+    HuntError
+        If there is too little signal for the yields.
+    """
+    available = len(study.signal.mass) // 2
+    if max(yields, default=0) > available:
+        msg = (
+            f"injection: {max(yields)} signal events asked for, {available} available (half of "
+            f"{len(study.signal.mass)}; the other half trains the supervised classifier)"
+        )
+        raise HuntError(msg)
     tasks = [(amount, number, toy_seed(seed, number, STREAM)) for amount in yields for number in range(seeds)]
     book = Ledger(ledger)
     missing = [task for task in tasks if f"{task[0]} {task[2]}" not in book]
@@ -97,57 +120,74 @@ def injection_study(
 
 
 def inject(task: tuple[int, int, int], study: Study) -> dict[str, Any]:
-    """One experiment: ``amount`` signal events in background-only pseudo-data, judged by all methods.
+    """One experiment: signal events in background-only pseudo-data, judged by all methods.
 
     Seeds with the same number share background and folds at every yield, so that yields differ by signal alone;
     different numbers take disjoint signal events as long as there are enough.
+
+    Parameters
+    ----------
+    task
+        Signal events, number of the experiment, seed.
+    study
+        What all injections share.
+
+    Returns
+    -------
+    dict
+        ``yield``, ``seed``, ``grid``, and for each method a selection's record with ``limit`` (95 % CLs, on signal
+        events in the window), ``signal`` (signal events selected there) and, with a classifier, ``sic`` on the grid.
     """
     amount, number, seed = task
     half = len(study.signal.mass) // 2
     # The same split for every task: first half injected, second half for the supervised classifier.
     start = (number * amount) % max(half - amount + 1, 1)
     background = study.pseudo.draw(seed)
-    data = concatenated(background, study.signal.take(np.arange(start, start + amount)))
+    data = background.joined(study.signal.take(np.arange(start, start + amount)))
     truth = np.arange(len(data.mass)) >= len(background.mass)
     reserve = study.pseudo.draw(seed ^ 1)
     for other in range(2, RESERVES + 1):
-        reserve = concatenated(reserve, study.pseudo.draw(seed ^ other))
-    method = study.method.seeded(seed)
-    windows = method.cwola.windows
-    cwola = replace(method.cwola, windows=replace(windows, windows=(windows.windows[study.window],)))
-    features = slice(0, study.features)
-    own = narrowed(data, features)
-    signal = study.signal.take(np.arange(half, 2 * half))
+        reserve = reserve.joined(study.pseudo.draw(seed ^ other))
+    method, features = _one_window(study, seed), slice(0, study.features)
+    recipe, own = method.recipe, data.columns(features)
+    observables, raw = data.columns(slice(study.features, None)), replace(recipe, reduction=None)
+    signal = study.signal.take(np.arange(half, 2 * half)).columns(features)
     scores = {
-        "cwola": cwola.fit_sample(own)[0],
-        "cwola_observables": replace(cwola, reduction=None).fit_sample(narrowed(data, slice(study.features, None)))[0],
-        "supervised": supervised(own, narrowed(signal, features), narrowed(reserve, features), cwola),
-        "idealised": idealised(own, narrowed(reserve, features), cwola),
+        "cwola": train_or_say_why(own, recipe)[0],
+        "cwola_observables": train_or_say_why(observables, raw)[0],
+        "supervised": supervised(own, signal, reserve.columns(features), recipe),
+        "iad": idealised_anomaly_detector(own, reserve.columns(features), recipe),
     }
-    window = cwola.windows.windows[0]
-    inside = window.region(data.mass) == WINDOW
+    inside = recipe.windows.windows[0].region(data.mass) == WINDOW
     record: dict[str, Any] = {"yield": amount, "seed": seed, "grid": GRID}
-    for name in METHODS:
-        passed = np.ones(len(data.mass), bool) if name == "inclusive" else scores[name].selected(study.efficiency)
-        counts = windows.histogram(data.mass[passed])
-        result = count(counts, cwola.windows, window, study.efficiency, method.statistics)[0]
-        possible = not result.problem and result.b > 0 and result.sigma_b > 0
-        record[name] = {
-            "n": result.n,
-            "b": result.b,
-            "sigma_b": result.sigma_b,
-            "z": result.z,
-            "limit": counting_limit(result.n, result.b, result.sigma_b).events if possible else float("nan"),
-            "signal": int(np.count_nonzero(truth & passed & inside)),
-            "problem": result.problem,
-        }
-        if name != "inclusive":
-            record[name]["sic"] = sic_on_grid(scores[name], truth & inside, ~truth & inside)
+    for name, of_method in scores.items():
+        experiment = run_experiment(data, method, [of_method], inclusive=name == "cwola")
+        if experiment.inclusive:
+            everything = experiment.inclusive[0]
+            record["inclusive"] = _judged(everything, int(np.count_nonzero(truth & inside)))
+        passed = np.zeros(len(truth), bool)
+        if not of_method.refusal(study.efficiency):
+            passed = of_method.selected(study.efficiency)
+        record[name] = _judged(experiment.selections[0], int(np.count_nonzero(truth & passed & inside)))
+        record[name]["sic"] = sic_on_grid(of_method, truth & inside, ~truth & inside)
     return record
 
 
-def sic_on_grid(scores: WindowScores, signal: npt.NDArray[np.bool_], background: npt.NDArray[np.bool_]) -> list[float]:
-    """SIC at the background efficiencies of GRID, NaN below the statistical floor or without signal."""
+def sic_on_grid(scores: WindowScores, signal: Mask, background: Mask) -> list[float]:
+    """SIC at the background efficiencies of ``GRID``.
+
+    Parameters
+    ----------
+    scores
+        Of one window.
+    signal, background
+        Events in the window by truth, (events,).
+
+    Returns
+    -------
+    list of float
+        NaN below the statistical floor, and without signal.
+    """
     scored = scores.scored
     try:
         eff_s, eff_b, _, floor = sic_curve(scores.fraction, signal & scored, background & scored)
@@ -157,17 +197,18 @@ def sic_on_grid(scores: WindowScores, signal: npt.NDArray[np.bool_], background:
     return [float(v) if g >= floor else float("nan") for v, g in zip(values, GRID, strict=True)]
 
 
-def concatenated(first: Sample, second: Sample) -> Sample:
-    """Both samples' events."""
-    match = None
-    if first.match is not None and second.match is not None:
-        match = np.concatenate([first.match, second.match])
-    X, mass, hashes, weights = (
-        np.concatenate([getattr(first, name), getattr(second, name)]) for name in ("X", "mass", "hashes", "weights")
-    )
-    return Sample(X, mass, hashes, weights, match)
+def _one_window(study: Study, seed: int) -> Method:
+    """The method of one experiment: the window and the efficiency that are studied."""
+    method = study.method.seeded(seed)
+    windows = method.recipe.windows
+    one = replace(windows, windows=(windows.windows[study.window],))
+    return replace(method, recipe=replace(method.recipe, windows=one), efficiencies=(study.efficiency,))
 
 
-def narrowed(sample: Sample, columns: slice) -> Sample:
-    """The sample with these feature columns."""
-    return replace(sample, X=sample.X[:, columns])
+def _judged(selection: Selection, signal: int) -> dict[str, Any]:
+    return {**selection.record(), "limit": _limit(selection.n, selection.function), "signal": signal}
+
+
+def _limit(n: int, estimate: Estimate) -> float:
+    possible = not estimate.problem and estimate.b > 0 and estimate.sigma_b > 0
+    return counting_limit(n, estimate.b, estimate.sigma_b).events if possible else float("nan")

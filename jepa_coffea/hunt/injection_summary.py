@@ -12,11 +12,21 @@ Floats = npt.NDArray[np.float64]
 
 
 def summarised(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """For each yield and method: median and 16-84 % band of Z and of the limit, of the selected signal, and of the SIC.
+    """Medians and 16-84 % bands of an injection study over its seeds.
 
     A pseudo-experiment whose fit failed counts as Z = -infinity and as an infinite limit: a method that cannot be
-    fitted gains nothing by it. ``limit_selected`` is on signal events that are selected in the window, ``limit`` on the
-    injected yield; see :func:`in_yields`.
+    fitted gains nothing by it.
+
+    Parameters
+    ----------
+    records
+        From :func:`~jepa_coffea.hunt.injection.injection_study`.
+
+    Returns
+    -------
+    list of dict
+        For each yield and method: Z by the fitted function, ``limit_selected`` on signal events that are selected in
+        the window, ``limit`` on the injected yield (see :func:`in_yields`), selected signal, and SIC.
     """
     rows = []
     amounts = sorted({record["yield"] for record in records})
@@ -24,7 +34,7 @@ def summarised(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         response = [np.mean([r[name]["signal"] for r in records if r["yield"] == amount]) for amount in amounts]
         for amount in amounts:
             here = [record for record in records if record["yield"] == amount]
-            z = np.array([r[name]["z"] for r in here], dtype=float)
+            z = np.array([r[name]["function"]["z"] for r in here], dtype=float)
             limit = np.array([r[name]["limit"] for r in here], dtype=float)
             limit = np.where(np.isfinite(limit), limit, np.inf)
             row = {
@@ -32,9 +42,9 @@ def summarised(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                 "method": name,
                 "experiments": len(here),
                 "failed": int(np.count_nonzero(~np.isfinite(z))),
-                **band("z", np.where(np.isfinite(z), z, -np.inf)),
-                **band("limit_selected", limit),
-                **band("limit", in_yields(limit, amounts, response)),
+                **_band("z", np.where(np.isfinite(z), z, -np.inf)),
+                **_band("limit_selected", limit),
+                **_band("limit", in_yields(limit, amounts, response)),
                 "signal": float(np.median([r[name]["signal"] for r in here])),
             }
             if name != "inclusive":
@@ -45,19 +55,33 @@ def summarised(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: row["yield"])
 
 
-def band(name: str, values: Floats) -> dict[str, float]:
+def _band(name: str, values: Floats) -> dict[str, float]:
     """Median and 16-84 % band, by rank, as infinities cannot be averaged."""
     low, middle, high = np.percentile(values, [16, 50, 84], method="nearest")
     return {f"{name}_low": float(low), name: float(middle), f"{name}_high": float(high)}
 
 
 def in_yields(selected: Floats, yields: Sequence[int], response: Sequence[Any]) -> Floats:
-    """Limits on selected signal events as limits on the injected yield.
+    """Turn limits on selected signal events into limits on the injected yield.
 
     A classifier trained on the data selects a share of the signal that depends on how much there is, so a yield s
     is excluded when the mean number S(s) selected at that yield exceeds the limit; S is linear between the yields of
     the study, starts at S(0) = 0, goes on beyond the largest with the share found there, and is made monotone
-    downwards, which can only weaken limits. Infinite where nothing is selected at all.
+    downwards, which can only weaken limits.
+
+    Parameters
+    ----------
+    selected
+        Limits on selected signal events, (limits,).
+    yields
+        Injected yields of the study.
+    response
+        Mean number of selected signal events at each.
+
+    Returns
+    -------
+    array of float, (limits,)
+        Infinite where nothing is selected at all.
     """
     positive = [(y, r) for y, r in zip(yields, response, strict=True) if y > 0]
     if not positive or positive[-1][1] <= 0:

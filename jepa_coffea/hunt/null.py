@@ -1,4 +1,4 @@
-"""The distribution of one significance under the null, and what a significance is worth against it."""
+"""The distribution of one significance without signal, and what a significance is worth against it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,19 @@ MINIMUM_EXPERIMENTS = 20
 
 
 def gaussian_units(t: Floats, degrees: int) -> Floats:
-    """Z with the same upper tail as Student's t >= 0; through logarithms, as large excesses have no smaller number."""
+    """Z with the same upper tail as Student's t, through logarithms, as large excesses have no smaller number.
+
+    Parameters
+    ----------
+    t
+        Not negative, any shape.
+    degrees
+        Of freedom.
+
+    Returns
+    -------
+    array of float, of the shape of ``t``
+    """
     log_p = stats.t.logsf(t, degrees)
     # Where the tail underflows, its first asymptotic term: density times (t + degrees / t) / degrees.
     large = np.maximum(t, 1.0)
@@ -26,7 +38,7 @@ def gaussian_units(t: Floats, degrees: int) -> Floats:
 
 @dataclass(frozen=True)
 class Null:
-    """The distribution of one Z under the null."""
+    """The distribution of one Z without signal."""
 
     toys: Floats
     """Z of the pseudo-experiments whose fit worked, sorted."""
@@ -35,45 +47,111 @@ class Null:
 
     @property
     def mean(self) -> float:
-        """Mean Z."""
+        """Mean Z.
+
+        Returns
+        -------
+        float
+        """
         return float(self.toys.mean())
 
     @property
     def width(self) -> float:
-        """Standard deviation of Z."""
+        """Standard deviation of Z.
+
+        Returns
+        -------
+        float
+        """
         return float(self.toys.std(ddof=1))
 
     @property
     def mean_error(self) -> float:
-        """Statistical error of the mean."""
+        """Statistical error of the mean.
+
+        Returns
+        -------
+        float
+        """
         return self.width / float(np.sqrt(len(self.toys)))
 
     @property
     def width_error(self) -> float:
-        """Statistical error of the width, from the toys' own fourth moment."""
+        """Statistical error of the width, from the toys' own fourth moment.
+
+        Returns
+        -------
+        float
+        """
         n = len(self.toys)
         m4 = float(((self.toys - self.mean) ** 4).mean())
         return float(np.sqrt(max(m4 - self.width**4 * (n - 3) / (n - 1), 0) / n)) / (2 * self.width)
 
     @property
     def gaussian_p(self) -> float:
-        """p-value of the Shapiro-Wilk test: small where the toys are not Gaussian, which ``corrected`` supposes."""
+        """p-value of the Shapiro-Wilk test: small where the toys are not Gaussian, which ``corrected`` supposes.
+
+        Returns
+        -------
+        float
+        """
         return float(stats.shapiro(self.toys).pvalue)
 
     def corrected(self, z: npt.ArrayLike) -> Floats:
-        """Corrected Z, of the shape of ``z``: the tail of Student's t of n - 1 degrees in Gaussian units."""
+        """Corrected Z: the tail of Student's t of n - 1 degrees of freedom in Gaussian units.
+
+        Parameters
+        ----------
+        z
+            Significances as counted, any shape.
+
+        Returns
+        -------
+        array of float, of the same shape
+        """
         n = len(self.toys)
         t = (np.asarray(z, dtype=float) - self.mean) / (self.width * np.sqrt(1 + 1 / n))
         return np.sign(t) * gaussian_units(np.abs(t), n - 1)
 
     def error(self, z: float) -> float:
-        """Statistical error of the corrected Z from the errors of mean and width."""
+        """Statistical error of the corrected Z from the errors of mean and width.
+
+        Parameters
+        ----------
+        z
+            Significance as counted.
+
+        Returns
+        -------
+        float
+        """
         return float(np.hypot(self.mean_error, (z - self.mean) / self.width * self.width_error) / self.width)
 
     def rank_p(self, z: float) -> float:
-        """(1 + number of toys with at least this Z) / (1 + toys)."""
+        """p-value by rank: (1 + number of toys with at least this Z) / (1 + toys).
+
+        Parameters
+        ----------
+        z
+            Significance as counted.
+
+        Returns
+        -------
+        float
+        """
         above = self.failed + int(np.count_nonzero(self.toys >= z))
         return (1 + above) / (1 + self.failed + len(self.toys))
+
+    def record(self) -> dict[str, Any]:
+        """The numbers as JSON can say them.
+
+        Returns
+        -------
+        dict
+        """
+        names = ("mean", "mean_error", "width", "width_error", "gaussian_p")
+        numbers = {name: getattr(self, name) for name in names}
+        return {"experiments": len(self.toys) + self.failed, "failed": self.failed, **numbers}
 
 
 @dataclass(frozen=True)
@@ -88,38 +166,52 @@ class Corrected:
     p: float
     """Its p-value: the tail of Student's t."""
     rank_p: float
+    """The p-value by rank."""
 
     def record(self) -> dict[str, Any]:
-        """Plain numbers."""
-        null = self.null
-        return {
-            "corrected_z": self.z,
-            "corrected_z_error": self.z_error,
-            "corrected_p": self.p,
-            "rank_p": self.rank_p,
-            "null": {
-                "experiments": len(null.toys) + null.failed,
-                "failed": null.failed,
-                "mean": null.mean,
-                "mean_error": null.mean_error,
-                "width": null.width,
-                "width_error": null.width_error,
-                "gaussian_p": null.gaussian_p,
-            },
-        }
+        """The numbers as JSON can say them.
+
+        Returns
+        -------
+        dict
+        """
+        numbers = {name: getattr(self, name) for name in ("z", "z_error", "p", "rank_p")}
+        return {**numbers, "null": self.null.record()}
 
 
 def correct(z: float, null: Null) -> Corrected:
-    """What ``z`` is worth against its null."""
+    """What a significance is worth against its null.
+
+    Parameters
+    ----------
+    z
+        As counted.
+    null
+        Its distribution without signal.
+
+    Returns
+    -------
+    Corrected
+    """
     corrected = float(null.corrected(z))
     return Corrected(null, corrected, null.error(z), float(stats.norm.sf(corrected)), null.rank_p(z))
 
 
-def judged_by_the_others(toys: Floats) -> Floats:
-    """Corrected Z of each of the experiments (experiments,), with mean and width of all the others; inf for NaN.
+def leave_one_out(toys: Floats) -> Floats:
+    """Corrected Z of each experiment, with the mean and the width of all the others.
 
     The data are no part of the mean and width that they are judged by. A toy that were part of its own would be pulled
     towards them, most of all the extreme ones, and its rank beside the data would flatter the data.
+
+    Parameters
+    ----------
+    toys
+        Z as counted, (experiments,); NaN for failed ones.
+
+    Returns
+    -------
+    array of float, (experiments,)
+        Infinite for failed ones.
     """
     good = np.isfinite(toys)
     z, n = toys[good], int(np.count_nonzero(good)) - 1
@@ -133,20 +225,29 @@ def judged_by_the_others(toys: Floats) -> Floats:
     return result
 
 
-def nulls_of(toys: Floats) -> list[Null]:
-    """One null distribution per column of (experiments, windows x efficiencies).
+def null_of(toys: Floats) -> Null:
+    """The null distribution of one significance.
 
-    Raises HuntError when fewer than ``MINIMUM_EXPERIMENTS`` worked or more than one in ten failed.
+    Parameters
+    ----------
+    toys
+        Z of the pseudo-experiments, (experiments,); NaN for failed ones.
+
+    Returns
+    -------
+    Null
+
+    Raises
+    ------
+    HuntError
+        If fewer than ``MINIMUM_EXPERIMENTS`` worked or more than one in ten failed.
     """
-    result = []
-    for column in toys.T:
-        good = np.sort(column[np.isfinite(column)])
-        failed = len(column) - len(good)
-        if len(good) < MINIMUM_EXPERIMENTS or failed > 0.1 * len(column):
-            msg = (
-                f"calibration: {len(good)} of {len(column)} pseudo-experiments gave a significance, expected at least "
-                f"{MINIMUM_EXPERIMENTS} and nine in ten; run more, or choose a fit that converges at this efficiency"
-            )
-            raise HuntError(msg)
-        result.append(Null(good, failed))
-    return result
+    good = np.sort(toys[np.isfinite(toys)])
+    failed = len(toys) - len(good)
+    if len(good) < MINIMUM_EXPERIMENTS or failed > 0.1 * len(toys):
+        msg = (
+            f"calibration: {len(good)} of {len(toys)} pseudo-experiments gave a significance, expected at least "
+            f"{MINIMUM_EXPERIMENTS} and nine in ten; run more, or choose a fit that converges at this efficiency"
+        )
+        raise HuntError(msg)
+    return Null(good, failed)

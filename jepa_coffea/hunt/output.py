@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import hist
 import numpy as np
@@ -16,37 +16,49 @@ from jepa_coffea.bumphunt.exports.histograms import write_hists
 from jepa_coffea.bumphunt.exports.workspace import write_workspace
 from jepa_coffea.bumphunt.records import plain
 from jepa_coffea.bumphunt.window_model import window_model
-from jepa_coffea.hunt.experiment import Floats
-from jepa_coffea.hunt.state import HuntResult, Run, Selection
-from jepa_coffea.hunt.store import write_text
+from jepa_coffea.files import write_text
+from jepa_coffea.hunt.counting import Floats, Selection
+from jepa_coffea.hunt.state import HuntResult, Run
 from jepa_coffea.report import versions
 
 
 def write_provenance(run: Run) -> None:
-    """The exact configuration and versions, before anything else is written."""
+    """Write the exact configuration and versions, before anything else.
+
+    Parameters
+    ----------
+    run
+        The hunt; ``config.yaml`` and ``versions.json`` go to its folder.
+    """
     document = run.config.model_dump(mode="json")
     write_text(run.output / "config.yaml", yaml.safe_dump(document, sort_keys=False))
     write_text(run.output / "versions.json", json.dumps(versions(), indent=1))
 
 
 def write_result(run: Run, result: HuntResult) -> None:
-    """results.json, spectra.json, summary.txt and the folder exports."""
+    """Write results.json, spectra.json, summary.txt and the folder exports.
+
+    Parameters
+    ----------
+    run
+        The hunt.
+    result
+        What it found.
+    """
     document = {
         "may_be_quoted": not result.reasons,
         "reasons_against": result.reasons,
         "models": result.events.models if result.events else [],
-        "baseline": [record_of(selection) for selection in result.baseline],
-        "selections": [record_of(selection) for selection in result.selections],
-        "calibrated": [entry.record() for entry in result.calibrated],
-        "global": result.search or result.refitted,
+        "inclusive": [finding.record() for finding in result.inclusive],
+        "selections": [finding.record() for finding in result.selections],
+        "global": result.calibration.search or result.refitted,
         "functions": result.functions,
-        "gates": [gate.record() for gate in result.gates],
+        "gates": [gate.record() for gate in result.closure.gates],
     }
     write_text(run.output / "results.json", json.dumps(plain(document), indent=1, allow_nan=False))
-    everything = (*result.baseline, *result.selections)
+    everything = [finding.selection for finding in result.everything]
     spectra = [
-        {"window": s.counting.window, "efficiency": s.counting.efficiency, "counts": s.counts, "fit": s.fit}
-        for s in everything
+        {"window": s.window, "efficiency": s.efficiency, "counts": s.counts, "fit": s.function.fit} for s in everything
     ]
     edges = list(run.config.mass.build().edges)
     text = json.dumps(plain({"edges": edges, "spectra": spectra}), indent=1, allow_nan=False)
@@ -55,51 +67,57 @@ def write_result(run: Run, result: HuntResult) -> None:
     write_exports(run.output / "exports", everything, np.asarray(edges), run.config.statistics.constraint)
 
 
-def record_of(selection: Selection) -> dict[str, Any]:
-    """Counting, goodness of fit, second estimate and limit."""
-    fit = selection.fit
-    return selection.counting.record() | {
-        "fit_p": None if fit is None else fit.p_value,
-        "template": selection.template,
-        "limit": selection.limit,
-    }
-
-
 def fresh_folder(folder: Path) -> Path:
-    """The folder, empty: what an earlier run of another document left there would be taken for this one's."""
+    """Make a folder, empty: what an earlier run of another document left there would be taken for this one's.
+
+    Parameters
+    ----------
+    folder
+        Its path.
+
+    Returns
+    -------
+    Path
+        The same.
+    """
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     return folder
 
 
-def name_of(selection: Selection) -> str:
-    """A name for files and channels: letters, digits and underscores."""
-    efficiency = selection.counting.efficiency
-    return f"{selection.counting.window}_" + ("all" if efficiency == 1 else f"eff_{efficiency:g}".replace(".", "p"))
-
-
 def write_exports(
     folder: Path, selections: Sequence[Selection], edges: Floats, constraint: Literal["poisson", "gaussian"]
 ) -> None:
-    """pyhf JSON, ROOT and datacard, HEPData YAML for every spectrum with a fit, and all spectra as histograms.
+    """Write pyhf JSON, ROOT and datacard, HEPData YAML for every spectrum with a fit, and all spectra as histograms.
 
     The pyhf significance of ``NAME.json`` is the Z of that selection as counted, before calibration.
+
+    Parameters
+    ----------
+    folder
+        Emptied first.
+    selections
+        Of the data.
+    edges
+        Of the bins, GeV, (bins + 1,).
+    constraint
+        Of the background.
     """
     fresh_folder(folder)
     tables = []
     histograms = {}
     for selection in selections:
-        name = name_of(selection)
+        name, fit = _name(selection), selection.function.fit
         histogram = hist.Hist(hist.axis.Variable(edges, name="mass", label="mass [GeV]"), storage=hist.storage.Double())
         histogram[...] = selection.counts
         histograms[name] = histogram
-        if selection.fit is None:
+        if fit is None:
             continue
-        model = window_model(selection.fit, name=name)
+        model = window_model(fit, name=name)
         write_workspace(folder / f"{name}.json", model, constraint)
         write_combine(folder, model)
-        prediction = selection.fit.prediction(edges)
+        prediction = fit.prediction(edges)
         tables.append(
             HEPDataTable(
                 name,
@@ -114,3 +132,9 @@ def write_exports(
     write_hists(folder / "histograms.json", histograms)
     write_hists(folder / "histograms.root", histograms)
     write_hepdata(folder / "hepdata", tables)
+
+
+def _name(selection: Selection) -> str:
+    """A name for files and channels: letters, digits and underscores."""
+    efficiency = selection.efficiency
+    return f"{selection.window}_" + ("all" if efficiency == 1 else f"eff_{efficiency:g}".replace(".", "p"))

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jepa_coffea.bumphunt import fit_background
-from jepa_coffea.cwola.fits import Sample
+from jepa_coffea.cwola.sample import Sample
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.hunt.config import HuntError
 from jepa_coffea.hunt.sections import StatisticsConfig
@@ -41,7 +41,17 @@ class PseudoData:
     """Of each feature and then each matched variable, (2, variables): coefficients of log(mass) and log(mass)^2."""
 
     def draw(self, seed: int) -> Sample:
-        """One pseudo-experiment."""
+        """The events of one pseudo-experiment.
+
+        Parameters
+        ----------
+        seed
+            Of all randomness.
+
+        Returns
+        -------
+        Sample
+        """
         rng = np.random.default_rng(seed)
         counts = rng.poisson(self.expected)
         bins = np.repeat(np.arange(len(counts)), counts)
@@ -57,15 +67,33 @@ class PseudoData:
 def make_pseudo_data(
     sample: Sample, windows: Windows, statistics: StatisticsConfig, background: Sample | None = None
 ) -> PseudoData:
-    """Pseudo-data like ``sample``.
+    """Pseudo-data like a sample.
 
     The spectrum is the background function fitted to it, with the window masked when there is one, all of it when there
-    are several (they cover one another's sidebands). Donors are ``background`` events if given, otherwise the data
-    outside the window, or all data when there are several: a signal among them is then spread over all masses, which
-    makes the calibration conservative.
+    are several (they cover one another's sidebands).
 
-    Raises:
-        HuntError: too few donors. FitError, HistogramError: the spectrum cannot be fitted.
+    Parameters
+    ----------
+    sample
+        The data.
+    windows
+        Windows and bins.
+    statistics
+        The background function.
+    background
+        Events that give their features; by default the data outside the window, or all data when there are several: a
+        signal among them is then spread over all masses, which makes the calibration conservative.
+
+    Returns
+    -------
+    PseudoData
+
+    Raises
+    ------
+    HuntError
+        If there are too few donors.
+    FitError, HistogramError
+        If the spectrum cannot be fitted.
     """
     counts, edges = windows.histogram(sample.mass), np.asarray(windows.edges)
     single = windows.windows[0] if len(windows.windows) == 1 else None
@@ -86,15 +114,28 @@ def make_pseudo_data(
 
 
 def trend_of(variables: Floats, mass: Floats) -> Floats:
-    """The trend of variables (events, variables) with the mass, as in :attr:`PseudoData.trend`, without its noise.
+    """The trend of variables with the mass, without its noise.
 
     A window differs from the sidebands around it by the curvature of the trends, not by their slope. Fitted curvatures
     are never zero, also where the true ones are: used as they come, a classifier finds them in every experiment, and
     selects an excess in the window over the sideband efficiency that the data do not have. (In a thousand searches with
     4 features, ``python -m benchmarks.statistics.calibration searches``, that estimate's corrected Z was -0.38 +- 0.03
-    on average, and is -0.14 +- 0.03 with what follows.) In units of their errors their sum of squares is on average larger than the true
-    one by their number, and the positive-part factor that takes this away is applied to all that are within three
-    errors of zero (as James and Stein do, Proc. 4th Berkeley Symp. 1 (1961) 361, for the least squared error).
+    on average, and is -0.14 +- 0.03 with what follows.) In units of their errors their sum of squares is on average
+    larger than the true one by their number, and the positive-part factor that takes this away is applied to all that
+    are within three errors of zero (as James and Stein do, Proc. 4th Berkeley Symp. 1 (1961) 361, for the least squared
+    error).
+
+    Parameters
+    ----------
+    variables
+        (events, variables).
+    mass
+        GeV, (events,).
+
+    Returns
+    -------
+    array of float, (2, variables)
+        See :attr:`PseudoData.trend`.
     """
     log, square = _powers(mass).T
     linear = np.stack([np.ones_like(log), log], axis=1)

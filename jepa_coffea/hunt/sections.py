@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from jepa_coffea.cwola.classifiers import CLASSIFIERS
 from jepa_coffea.cwola.features import Whitening
+from jepa_coffea.cwola.folds import Folds
+from jepa_coffea.cwola.recipe import Recipe
 from jepa_coffea.cwola.windows import CMS_ALPHA, CMS_BETA, Window, Windows
 from jepa_coffea.documents import LocalPath, Location, Section
 
@@ -52,7 +54,17 @@ class MassConfig(Section):
     """Windows; or sets of edges whose inner intervals are windows; ``cms``: the two sets of CMS-EXO-22-026."""
 
     def build(self) -> Windows:
-        """The checked windows."""
+        """The checked windows.
+
+        Returns
+        -------
+        Windows
+
+        Raises
+        ------
+        WindowError
+            If windows, sidebands, fit range and bins do not fit together.
+        """
         axis: dict[str, Any] = {"fit_range": self.fit_range, "bins": self.bins}
         if self.windows == "cms":
             return Windows.overlapping(CMS_ALPHA, CMS_BETA, **axis)
@@ -81,7 +93,13 @@ class FeatureConfig(Section):
     """Columns, such as jet1_pt, in which the sidebands are weighted to look like the window."""
 
     def reduction(self) -> Whitening | None:
-        """What makes few features of an embedding; None where there is none to reduce."""
+        """What makes few features of an embedding.
+
+        Returns
+        -------
+        Whitening or None
+            None where there is nothing to reduce.
+        """
         if self.components is None or self.use == "observables":
             return None
         passed = 2 * len(self.observables) if self.use == "both" else 0
@@ -93,11 +111,12 @@ class ClassifierConfig(Section):
 
     candidates: dict[str, dict[str, Any]] = {"gradient_boosting": {}}
     """Options of ``gradient_boosting``, ``mlp``, ``logistic``; with several, ARGOS chooses on the inner folds."""
-    members: Annotated[int, Field(ge=1)] = 10
-    best_at: Fraction | None = None
+    members: Annotated[int, Field(ge=1)] = Recipe.members
+    best_at: Fraction | None = Recipe.best_at
     """In place of averaging all members: keep in each inner fold the one with the largest window efficiency at this
     sideband efficiency, and average these."""
-    attribute_fraction: Fraction = 0.5
+    attribute_fraction: Fraction = Recipe.attribute_fraction
+    """Share of the features that each member sees."""
 
     @model_validator(mode="after")
     def _known(self) -> "ClassifierConfig":
@@ -111,9 +130,9 @@ class ClassifierConfig(Section):
 class FoldConfig(Section):
     """Nested folds; see :class:`~jepa_coffea.cwola.folds.Folds`."""
 
-    outer: Annotated[int, Field(ge=2)] = 5
-    inner: Annotated[int, Field(ge=2)] = 4
-    order: Literal["cross", "forward"] = "cross"
+    outer: Annotated[int, Field(ge=2)] = Folds.outer
+    inner: Annotated[int, Field(ge=2)] = Folds.inner
+    order: Literal["cross", "forward"] = Folds.order
 
 
 class StatisticsConfig(Section):
@@ -133,7 +152,7 @@ class StatisticsConfig(Section):
 
 
 class CalibrationConfig(Section):
-    """Pseudo-experiments of nothing that redo everything."""
+    """Pseudo-experiments without signal that redo the whole analysis."""
 
     experiments: Annotated[int, Field(ge=0)] = 100
     background: list[Location] = []

@@ -3,82 +3,105 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from jepa_coffea.bumphunt import BackgroundFit, FitError, HistogramError, Scan, scan
+from jepa_coffea.bumphunt import BackgroundFit, Scan, scan
 from jepa_coffea.bumphunt.limits import Limit, cls_limit
 from jepa_coffea.bumphunt.records import plain
 from jepa_coffea.bumphunt.window_model import window_model
 from jepa_coffea.cwola.closure import Closure, closure_gates
-from jepa_coffea.cwola.fits import Sample
+from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.cwola.gates import Gate
-from jepa_coffea.cwola.scores import WindowScores
-from jepa_coffea.cwola.windows import WINDOW
-from jepa_coffea.hunt.calibration import Calibrated, calibrate, null_significances
+from jepa_coffea.cwola.sample import Sample
+from jepa_coffea.cwola.windows import WINDOW, Windows
+from jepa_coffea.errors import FitError, HistogramError, JepaCoffeaError
+from jepa_coffea.files import digest, find_files, write_text
+from jepa_coffea.hunt.calibration import calibrate, null_significances
 from jepa_coffea.hunt.config import HuntError
-from jepa_coffea.hunt.events import Events, find_files, fingerprint, read_events
-from jepa_coffea.hunt.experiment import Floats, Method, count, estimate_by_template, spectra
-from jepa_coffea.hunt.global_p import GlobalP, global_p
+from jepa_coffea.hunt.counting import FUNCTION, Selection
+from jepa_coffea.hunt.events import Events, read_events
+from jepa_coffea.hunt.experiment import Method, train_or_say_why
+from jepa_coffea.hunt.global_p import global_p
 from jepa_coffea.hunt.injection import GRID, Study, injection_study
 from jepa_coffea.hunt.injection_summary import summarised
 from jepa_coffea.hunt.pseudo import make_pseudo_data
-from jepa_coffea.hunt.state import Run, Selection
-from jepa_coffea.hunt.store import digest, write_text
-from jepa_coffea.hunt.stored_scores import read_scores, write_scores
+from jepa_coffea.hunt.sections import StatisticsConfig
+from jepa_coffea.hunt.state import CalibrationResult, InjectionResult, Run, SelectionResult
+from jepa_coffea.hunt.store import input_stamp, read_scores, write_scores
 
 
-def fit_all(run: Run, counts: Floats) -> list[Selection]:
-    """Every window of one spectrum, without a selection."""
-    windows, statistics = run.config.mass.build(), run.config.statistics
-    shared = local_scan(run, counts)
-    fits = [count(counts, windows, window, 1.0, statistics, statistics.goodness_toys) for window in windows.windows]
-    return [Selection(counting, counts, fit, shared, limit=upper_limit(fit)) for counting, fit in fits]
+def selection_results(
+    selections: Sequence[Selection], windows: Windows, statistics: StatisticsConfig
+) -> list[SelectionResult]:
+    """Selections with their limits and their scans in mass.
+
+    Parameters
+    ----------
+    selections
+        Of the data.
+    windows
+        Bins and fit range.
+    statistics
+        The background function.
+
+    Returns
+    -------
+    list of SelectionResult
+    """
+    scans: dict[bytes, Scan | None] = {}
+    found = []
+    for selection in selections:
+        spectrum = selection.counts.tobytes()  # without a selection all windows have one spectrum
+        if spectrum not in scans:
+            scans[spectrum] = _local_scan(selection, windows, statistics)
+        found.append(SelectionResult(selection, scan=scans[spectrum], limit=_upper_limit(selection.function.fit)))
+    return found
 
 
-def local_scan(run: Run, counts: Floats) -> Scan | None:
-    """Local p0 against mass of a spectrum; None where its fit fails, which the counting says as well."""
-    statistics = run.config.statistics
-    edges = np.asarray(run.config.mass.build().edges)
-    try:
-        return scan((counts, edges), function=statistics.function, sqrt_s=statistics.sqrt_s, toys=0)
-    except (FitError, HistogramError):
-        return None
+def out_of_fold_scores(run: Run, key: str, events: Events, method: Method) -> Sequence[WindowScores]:
+    """Train and score, or read the scores of an earlier run of the same.
 
+    Parameters
+    ----------
+    run
+        The hunt.
+    key
+        Of the input and of everything that decides the classifiers.
+    events
+        Of the data.
+    method
+        What is done to them.
 
-def upper_limit(fit: BackgroundFit | None) -> Limit | None:
-    """95 % CLs limit on the signal events counted in the window; None without a fit."""
-    return None if fit is None else cls_limit(window_model(fit))
-
-
-def out_of_fold_scores(run: Run, key: str, events: Events, method: Method) -> list[WindowScores]:
-    """Train and score, or read the scores of an earlier run of the same."""
+    Returns
+    -------
+    sequence of WindowScores
+        One a window; those without scores say why.
+    """
     path = run.output / "scores.parquet"
-    scores = read_scores(path, key, events, method.cwola.windows)
+    scores: Sequence[WindowScores] | None = read_scores(path, key, events, method.recipe.windows)
     if scores is None:
-        scores = method.cwola.fit_sample(events.sample)
+        scores = train_or_say_why(events.sample, method.recipe, **run.execution)
         write_scores(path, key, events, scores)
     return scores
 
 
-def select(run: Run, events: Events, scores: Sequence[WindowScores], method: Method) -> list[Selection]:
-    """Spectrum, fit and count of every window and efficiency."""
-    windows, statistics = method.cwola.windows, method.statistics
-    selections = []
-    for of_window in scores:
-        window, mass = of_window.window, events.sample.mass
-        total = windows.histogram(mass[of_window.scored])
-        for efficiency, counts in spectra(of_window, mass, windows, method.efficiencies).items():
-            counting, fit = count(counts, windows, window, efficiency, statistics, statistics.goodness_toys)
-            template = estimate_by_template(counts, total, counting, windows, window, statistics)
-            selections.append(Selection(counting, counts, fit, local_scan(run, counts), template, upper_limit(fit)))
-    return selections
-
-
 def all_gates(run: Run, key: str, events: Events, scores: Sequence[WindowScores], method: Method) -> Closure:
-    """The closure gates of every window at every efficiency."""
+    """The closure gates of every window at every efficiency.
+
+    Parameters
+    ----------
+    run, key, events
+        As for :func:`out_of_fold_scores`.
+    scores
+        One a window; those without scores have no gates.
+    method
+        What is done to the data.
+
+    Returns
+    -------
+    Closure
+    """
     path = run.output / "gates.json"
     key = digest("every efficiency", key, method.efficiencies)
     if path.is_file():
@@ -89,15 +112,129 @@ def all_gates(run: Run, key: str, events: Events, scores: Sequence[WindowScores]
             return Closure(gates, stored["left_out"])
     closure = Closure([], [])
     for of_window in scores:
+        if of_window.problem:
+            continue
         run.say(f"Closure gates of window {of_window.window.name}")
-        one = closure_gates(events.sample, method.cwola, of_window, method.efficiencies)
+        one = closure_gates(events.sample, method.recipe, of_window, method.efficiencies, **run.execution)
         closure = Closure(closure.gates + one.gates, closure.left_out + one.left_out)
     document = {"key": key, "gates": [gate.record() for gate in closure.gates], "left_out": closure.left_out}
     write_text(path, json.dumps(plain(document), indent=1))
     return closure
 
 
-def background_events(run: Run) -> tuple[Events | None, list[Path]]:
+def calibration(
+    run: Run, key: str, events: Events, method: Method, selections: Sequence[Selection]
+) -> CalibrationResult:
+    """Pseudo-experiments without signal, as many as the document wants; those done before are kept.
+
+    Parameters
+    ----------
+    run, key, events, method
+        As for :func:`out_of_fold_scores`.
+    selections
+        Of the data.
+
+    Returns
+    -------
+    CalibrationResult
+        Selections without a number are left out of it; all others are calibrated.
+    """
+    config = run.config
+    if not config.calibration.experiments or all(selection.function.problem for selection in selections):
+        return CalibrationResult()
+    try:
+        background, files = _background_events(run)
+        pseudo = make_pseudo_data(
+            events.sample,
+            method.recipe.windows,
+            config.statistics,
+            None if background is None else background.sample,
+        )
+        statistics = config.statistics.model_dump(mode="json")
+        key = digest("both estimates", key, input_stamp(files), config.efficiencies, statistics, bool(method.rules))
+        null = null_significances(
+            pseudo,
+            method,
+            config.calibration.experiments,
+            seed=config.seed,
+            ledger=run.output / f"calibration-{key}.jsonl",
+            **run.execution,
+        )
+    except JepaCoffeaError as error:
+        return CalibrationResult(problem=str(error))
+    corrected = calibrate(selections, null)
+    middle = {window.name: (window.low + window.high) / 2 for window in method.recipe.windows.windows}
+    result = CalibrationResult(corrected, None, null)
+    toys = result.toys(FUNCTION)
+    assert toys is not None
+    search = global_p(
+        [one[FUNCTION] for one in corrected],
+        toys,
+        [selection.efficiency for selection in selections],
+        [middle[selection.window] for selection in selections],
+    )
+    return replace(result, search=search)
+
+
+def injections(run: Run, key: str, events: Events, method: Method) -> InjectionResult:
+    """The injection study of the document, summarised.
+
+    Parameters
+    ----------
+    run, key, events, method
+        As for :func:`out_of_fold_scores`.
+
+    Returns
+    -------
+    InjectionResult
+        Empty when the document asks for none.
+    """
+    config = run.config
+    if not config.injection.yields:
+        return InjectionResult()
+    try:
+        study, files = _study(run, events, method)
+        key = digest("limits", key, input_stamp(files), study.efficiency, config.statistics.model_dump(mode="json"))
+        records = injection_study(
+            study,
+            config.injection.yields,
+            config.injection.seeds,
+            seed=config.seed,
+            ledger=run.output / f"injection-{key}.jsonl",
+            **run.execution,
+        )
+    except JepaCoffeaError as error:
+        return InjectionResult(problem=str(error))
+    summary = summarised(records)
+    document = {
+        "window": method.recipe.windows.windows[study.window].name,
+        "efficiency": study.efficiency,
+        "limits": "95 % CLs, asymptotic, on counts; limit_selected on signal in the window, limit on the yield",
+        "sic_background_efficiencies": GRID,
+        "summary": summary,
+    }
+    write_text(run.output / "injection.json", json.dumps(plain(document), indent=1, allow_nan=False))
+    return InjectionResult(summary)
+
+
+def _local_scan(selection: Selection, windows: Windows, statistics: StatisticsConfig) -> Scan | None:
+    """Local p0 against mass of a spectrum; None where its fit fails, which the selection says as well."""
+    data = (selection.counts, np.asarray(windows.edges))
+    try:
+        return scan(data, function=statistics.function, sqrt_s=statistics.sqrt_s, toys=0)
+    except (FitError, HistogramError):
+        return None
+
+
+def _upper_limit(fit: BackgroundFit | None) -> Limit | None:
+    """95 % CLs limit on the signal events counted in the window; None without a fit, or where it is not found."""
+    try:
+        return None if fit is None else cls_limit(window_model(fit))
+    except (FitError, HistogramError):
+        return None
+
+
+def _background_events(run: Run) -> tuple[Events | None, list[str]]:
     """Generated background events to make pseudo-data of, if the document names any, and their files."""
     globs = run.config.calibration.background
     if not globs:
@@ -105,77 +242,27 @@ def background_events(run: Run) -> tuple[Events | None, list[Path]]:
     return read_events(globs, run.config, "background events"), find_files(globs, "background events")
 
 
-def calibration(
-    run: Run, key: str, events: Events, method: Method, selections: Sequence[Selection]
-) -> tuple[list[Calibrated], GlobalP | None, Floats | None]:
-    """Pseudo-experiments of nothing, as many as the document wants; those done before are kept."""
-    config, results = run.config, [selection.counting for selection in selections]
-    templates = [selection.template for selection in selections if selection.template is not None]
-    if not config.calibration.experiments or any(result.problem for result in results):
-        return [], None, None
-    background, files = background_events(run)
-    pseudo = make_pseudo_data(
-        events.sample, method.cwola.windows, config.statistics, None if background is None else background.sample
-    )
-    statistics = config.statistics.model_dump(mode="json")
-    key = digest("both estimates", key, fingerprint(files), config.efficiencies, statistics, bool(method.rules))
-    null = null_significances(
-        pseudo,
-        replace(method, cwola=replace(method.cwola, client=None, progress=False)),
-        config.calibration.experiments,
-        seed=config.seed,
-        ledger=run.output / f"calibration-{key}.jsonl",
-        client=run.client,
-        progress=run.progress,
-    )
-    calibrated = calibrate(results, templates, null)
-    middle = {window.name: (window.low + window.high) / 2 for window in method.cwola.windows.windows}
-    return calibrated, global_p(calibrated, null, [middle[result.window] for result in results]), null
-
-
-def injections(run: Run, key: str, events: Events, method: Method) -> list[dict[str, Any]]:
-    """The injection study of the document, summarised; empty when it asks for none."""
-    config = run.config
-    if not config.injection.yields:
-        return []
-    signal_events, files = signal_to_inject(run, events)
-    signal = wide(signal_events)
+def _study(run: Run, events: Events, method: Method) -> tuple[Study, list[str]]:
+    """What the injections share, and the files of their signal."""
+    config, windows = run.config, method.recipe.windows
+    signal_events, files = _signal_to_inject(run, events)
+    signal = _wide(signal_events)
     order = np.random.default_rng(config.seed).permutation(len(signal.mass))
-    windows = method.cwola.windows
     inside = [np.count_nonzero(w.region(signal.mass) == WINDOW) for w in windows.windows]
-    background, _ = background_events(run)
+    background, _ = _background_events(run)
     pure = events if events.truth is None else events.take(~events.truth)
     study = Study(
-        make_pseudo_data(wide(pure), windows, config.statistics, None if background is None else wide(background)),
+        make_pseudo_data(_wide(pure), windows, config.statistics, None if background is None else _wide(background)),
         signal.take(order),
         len(events.names),
-        replace(method, cwola=replace(method.cwola, client=None, progress=False)),
+        method,
         int(np.argmax(inside)),
         config.injection.efficiency or min(config.efficiencies),
     )
-    key = digest("limits", key, fingerprint(files), study.efficiency, config.statistics.model_dump(mode="json"))
-    records = injection_study(
-        study,
-        config.injection.yields,
-        config.injection.seeds,
-        seed=config.seed,
-        ledger=run.output / f"injection-{key}.jsonl",
-        client=run.client,
-        progress=run.progress,
-    )
-    summary = summarised(records)
-    document = {
-        "window": windows.windows[study.window].name,
-        "efficiency": study.efficiency,
-        "limits": "95 % CLs, asymptotic, on counts; limit_selected on signal in the window, limit on the yield",
-        "sic_background_efficiencies": GRID,
-        "summary": summary,
-    }
-    write_text(run.output / "injection.json", json.dumps(plain(document), indent=1, allow_nan=False))
-    return summary
+    return study, files
 
 
-def signal_to_inject(run: Run, events: Events) -> tuple[Events, list[Path]]:
+def _signal_to_inject(run: Run, events: Events) -> tuple[Events, list[str]]:
     """Signal events of the files that the document names, or those marked in the input."""
     globs = run.config.injection.signal
     if not globs:
@@ -193,7 +280,7 @@ def signal_to_inject(run: Run, events: Events) -> tuple[Events, list[Path]]:
     return signal, find_files(globs, "signal events")
 
 
-def wide(events: Events) -> Sample:
-    """The sample with the observables of the baseline behind the features."""
+def _wide(events: Events) -> Sample:
+    """The sample with the observables of the control behind the features."""
     X = np.concatenate([events.sample.X, events.observables], axis=1).astype(np.float32)
     return replace(events.sample, X=X)

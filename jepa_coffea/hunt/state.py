@@ -1,65 +1,106 @@
 """A hunt under way, and what it found."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from jepa_coffea.bumphunt import BackgroundFit, GlobalSignificance, Scan
+from jepa_coffea.bumphunt import GlobalSignificance, Scan
 from jepa_coffea.bumphunt.envelope import Envelope, SpuriousSignal
 from jepa_coffea.bumphunt.ftest import FTest
 from jepa_coffea.bumphunt.limits import Limit
-from jepa_coffea.cwola.gates import Gate
-from jepa_coffea.cwola.scores import WindowScores
-from jepa_coffea.hunt.calibration import Calibrated
+from jepa_coffea.cwola.closure import Closure
+from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.hunt.config import HuntConfig
+from jepa_coffea.hunt.counting import ESTIMATES, Floats, Selection
 from jepa_coffea.hunt.events import Events
-from jepa_coffea.hunt.experiment import Counting, Floats, Template
 from jepa_coffea.hunt.global_p import GlobalP
+from jepa_coffea.hunt.null import Corrected
 
 
 @dataclass(frozen=True)
 class Run:
-    """Its document, where it computes, where it talks."""
+    """A hunt under way: its document, where it computes, where it talks."""
 
     config: HuntConfig
     client: Any = None
+    """A Dask client; without one everything runs here."""
     console: Console = field(default_factory=Console)
     progress: bool = False
 
     @property
     def output(self) -> Path:
-        """The folder of the hunt."""
+        """The folder of the hunt.
+
+        Returns
+        -------
+        Path
+        """
         return self.config.output
 
+    @property
+    def execution(self) -> dict[str, Any]:
+        """Where tasks run; see :func:`~jepa_coffea.cwola.tasks.run_tasks`.
+
+        Returns
+        -------
+        dict
+            ``client`` and ``progress``.
+        """
+        return {"client": self.client, "progress": self.progress}
+
     def say(self, text: str) -> None:
-        """A line for whoever watches."""
+        """A line for whoever watches.
+
+        Parameters
+        ----------
+        text
+            May hold rich's markup.
+        """
         self.console.print(text, highlight=False)
 
 
 @dataclass(frozen=True)
-class Selection:
-    """One spectrum of the hunt: a window's selection, its counts, its fit."""
+class SelectionResult:
+    """A selection of the data and all that is said of it."""
 
-    counting: Counting
-    counts: Floats
-    """(bins,)."""
-    fit: BackgroundFit | None
-    """None where it failed."""
+    selection: Selection
+    corrected: Mapping[str, Corrected | str] = field(default_factory=dict)
+    """By background estimate: the significance after calibration, or why there is none; empty without calibration."""
     scan: Scan | None = None
     """Local p0 against mass, for the picture: only the windows are trials. None where a fit failed."""
-    template: Template | None = None
-    """The background by the second estimate; None without a selection."""
     limit: Limit | None = None
     """95 % CLs limit on signal events in the window after the selection; None where there is no fit."""
 
-    @property
-    def label(self) -> str:
-        """Window and efficiency, for tables and pictures."""
-        efficiency = self.counting.efficiency
-        return f"{self.counting.window}, " + ("all events" if efficiency == 1 else f"efficiency {efficiency:g}")
+    def calibrated(self, estimate: str) -> Corrected | None:
+        """The significance after calibration.
+
+        Parameters
+        ----------
+        estimate
+            One of ``ESTIMATES``.
+
+        Returns
+        -------
+        Corrected or None
+        """
+        found = self.corrected.get(estimate)
+        return found if isinstance(found, Corrected) else None
+
+    def record(self) -> dict[str, Any]:
+        """The numbers as JSON can say them.
+
+        Returns
+        -------
+        dict
+        """
+        corrected = {
+            name: {"uncalibrated": found} if isinstance(found, str) else found.record()
+            for name, found in self.corrected.items()
+        }
+        return {**self.selection.record(), "corrected": corrected, "limit": self.limit}
 
 
 @dataclass(frozen=True)
@@ -68,10 +109,48 @@ class FunctionStudy:
 
     function: str
     """The one that is used."""
-    choices: dict[str, FTest]
-    """Empty when the document names the function."""
+    choices: dict[str, FTest | str]
+    """Orders by F-test; empty when the document names the function."""
     envelopes: dict[str, Envelope | str]
     spurious: dict[str, SpuriousSignal | str]
+
+
+@dataclass(frozen=True)
+class CalibrationResult:
+    """What the pseudo-experiments without signal say of the selections."""
+
+    corrected: Sequence[Mapping[str, Corrected | str]] = ()
+    """For each selection; see :class:`SelectionResult`."""
+    search: GlobalP | None = None
+    """The p-value of the whole search."""
+    null: Floats | None = None
+    """Z of the pseudo-experiments, (experiments, estimates, selections); see ``ESTIMATES``."""
+    problem: str = ""
+    """Why there are no pseudo-experiments though they were asked for."""
+
+    def toys(self, estimate: str) -> Floats | None:
+        """Z of the pseudo-experiments by one background estimate.
+
+        Parameters
+        ----------
+        estimate
+            One of ``ESTIMATES``.
+
+        Returns
+        -------
+        array of float, (experiments, selections), or None
+        """
+        return None if self.null is None else self.null[:, ESTIMATES.index(estimate)]
+
+
+@dataclass(frozen=True)
+class InjectionResult:
+    """The injection study."""
+
+    summary: Sequence[dict[str, Any]] = ()
+    """Medians and bands, by yield and method."""
+    problem: str = ""
+    """Why there is none though it was asked for."""
 
 
 @dataclass(frozen=True)
@@ -79,22 +158,30 @@ class HuntResult:
     """What a hunt found."""
 
     output: Path
-    baseline: Sequence[Selection]
+    inclusive: Sequence[SelectionResult]
     """Every window without a selection."""
-    selections: Sequence[Selection] = ()
-    """Every window and efficiency, in the order of the calibration; empty for a histogram alone."""
-    calibrated: Sequence[Calibrated] = ()
-    search: GlobalP | None = None
+    selections: Sequence[SelectionResult] = ()
+    """Every window and efficiency; empty for a histogram alone."""
+    calibration: CalibrationResult = CalibrationResult()
     refitted: GlobalSignificance | None = None
     """Global significance of a histogram alone, from toys that refit."""
-    null: Floats | None = None
-    """(experiments, 2, selections): Z of the pseudo-experiments by function and by template."""
-    gates: Sequence[Gate] = ()
-    injection: Sequence[dict[str, Any]] = ()
-    """Medians and bands of the injection study, by yield and method."""
+    closure: Closure = field(default_factory=lambda: Closure([], []))
+    """Closure gates."""
+    injection: InjectionResult = InjectionResult()
     scores: Sequence[WindowScores] = ()
     events: Events | None = None
     functions: FunctionStudy | None = None
     reasons: Sequence[str] = ()
     """Why the result must not be quoted; empty when it may be."""
     paragraph: str = ""
+
+    @property
+    def everything(self) -> list[SelectionResult]:
+        """Everything that was counted.
+
+        Returns
+        -------
+        list of SelectionResult
+            First without a selection, then every selection.
+        """
+        return [*self.inclusive, *self.selections]

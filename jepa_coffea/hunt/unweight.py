@@ -8,18 +8,36 @@ a smaller luminosity would have given, at the price of the events that are throw
 import numpy as np
 import numpy.typing as npt
 
-from jepa_coffea.cwola.fits import Sample
 from jepa_coffea.cwola.folds import salted, uniform
+from jepa_coffea.cwola.sample import Sample
 from jepa_coffea.hunt.config import HuntError
 
 
 def hit_or_miss(sample: Sample, what: str, *, allowed: bool, seed: int) -> tuple[npt.NDArray[np.bool_], str]:
-    """Which events to keep, shape (events,), and what is to be said about it.
+    """Keep each event with the probability of its weight over the largest.
 
-    An event is kept with the probability weight / largest weight. All are kept, and nothing is said, where all weights
-    are the same.
+    Parameters
+    ----------
+    sample
+        The events.
+    what
+        What they are, for messages.
+    allowed
+        Whether events may be left out.
+    seed
+        Decides, with the identity of an event, whether it is kept.
 
-    Raises HuntError when weights differ and ``allowed`` is not set.
+    Returns
+    -------
+    kept : array of bool, (events,)
+        All where all weights are the same.
+    note : str
+        What is to be said about it; empty where all are kept.
+
+    Raises
+    ------
+    HuntError
+        If weights differ and ``allowed`` is not set.
     """
     weights = sample.weights
     if not len(weights) or np.ptp(weights) == 0:

@@ -4,7 +4,8 @@ from jepa_coffea.plots.classifier import Band, plot_roc, plot_scores, plot_sic
 from jepa_coffea.plots.embedding_map import plot_embedding
 from jepa_coffea.plots.injected_signal import plot_injection
 from jepa_coffea.plots.largest_excess import plot_global
-from jepa_coffea.plots.local_p import plot_limits, plot_scan
+from jepa_coffea.plots.limit_bands import plot_limits
+from jepa_coffea.plots.local_p import CorrectedPoint, plot_scan
 from jepa_coffea.plots.mass_dependence import plot_efficiency, plot_score_profile
 from jepa_coffea.plots.null_distributions import plot_calibration
 from jepa_coffea.plots.spectra import plot_spectra
@@ -12,6 +13,7 @@ from jepa_coffea.plots.style import Header, as_png, save
 
 __all__ = [
     "Band",
+    "CorrectedPoint",
     "Header",
     "as_png",
     "plot_calibration",

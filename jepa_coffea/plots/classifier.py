@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from jepa_coffea.plots.style import COLOURS, Header, styled, write_header
+from jepa_coffea.plots.style import COLOURS, Header, curve_style, styled, write_header
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +17,9 @@ class Band:
     """A curve with a band around it; ``low`` and ``high`` may be left out."""
 
     x: npt.ArrayLike
+    """[point]."""
     y: npt.ArrayLike
+    """[point]."""
     low: npt.ArrayLike | None = None
     high: npt.ArrayLike | None = None
 
@@ -26,14 +28,23 @@ class Band:
 def plot_roc(curves: Mapping[str, Band], *, header: Header | None = None) -> Figure:
     """Background rejection against signal efficiency.
 
-    curves: label -> ``x`` signal efficiency and ``y`` background efficiency; points without background are left out.
+    Parameters
+    ----------
+    curves
+        Label -> ``x`` signal efficiency and ``y`` background efficiency; points without background are left out.
+    header
+        Line above the picture.
+
+    Returns
+    -------
+    Figure
     """
     figure = Figure(figsize=(9, 8))
     ax = figure.subplots()
     for index, (label, curve) in enumerate(curves.items()):
         signal, background = np.asarray(curve.x, dtype=float), np.asarray(curve.y, dtype=float)
         seen = background > 0
-        ax.plot(signal[seen], 1 / background[seen], color=COLOURS[index % len(COLOURS)], label=label)
+        ax.plot(signal[seen], 1 / background[seen], **curve_style(index), label=label)
     diagonal = np.linspace(0.01, 1, 100)
     ax.plot(diagonal, 1 / diagonal, color="0.5", ls=":", label="No separation")
     ax.set(yscale="log", xlim=(0, 1), xlabel="Signal efficiency")
@@ -48,8 +59,19 @@ def plot_roc(curves: Mapping[str, Band], *, header: Header | None = None) -> Fig
 def plot_sic(curves: Mapping[str, Band], *, floor: float, header: Header | None = None) -> Figure:
     """Significance improvement (signal efficiency over root of background efficiency) with its statistical floor.
 
-    curves: label -> ``x`` background efficiency, ``y`` improvement. Left of ``floor`` too few background events pass
-    for the curves to mean anything; that part is shaded.
+    Parameters
+    ----------
+    curves
+        Label -> ``x`` background efficiency, ``y`` improvement.
+    floor
+        Background efficiency left of which too few background events pass for the curves to mean anything; that part
+        is shaded.
+    header
+        Line above the picture.
+
+    Returns
+    -------
+    Figure
     """
     figure = Figure(figsize=(10, 7.4))
     ax = figure.subplots()
@@ -57,7 +79,7 @@ def plot_sic(curves: Mapping[str, Band], *, floor: float, header: Header | None 
     for index, (label, curve) in enumerate(curves.items()):
         colour, x = COLOURS[index % len(COLOURS)], np.asarray(curve.x, dtype=float)
         y = np.asarray(curve.y, dtype=float)
-        ax.plot(x, y, color=colour, label=label)
+        ax.plot(x, y, **curve_style(index), label=label)
         if curve.low is not None and curve.high is not None:
             ax.fill_between(
                 x, np.asarray(curve.low, float), np.asarray(curve.high, float), color=colour, alpha=0.25, lw=0
@@ -96,7 +118,23 @@ def plot_scores(
     thresholds: Mapping[str, float] | None = None,
     header: Header | None = None,
 ) -> Figure:
-    """Normalised score distributions, for instance window, low and high sideband; thresholds label -> score."""
+    """Normalised score distributions, for instance of window, low and high sideband.
+
+    Parameters
+    ----------
+    scores
+        Label -> [event].
+    xlabel
+        What the score is.
+    thresholds
+        Label -> score, drawn as lines.
+    header
+        Line above the picture.
+
+    Returns
+    -------
+    Figure
+    """
     figure = Figure(figsize=(10, 7.4))
     ax = figure.subplots()
     arrays = {label: np.asarray(values, dtype=float) for label, values in scores.items()}
@@ -106,19 +144,18 @@ def plot_scores(
     for index, (label, values) in enumerate(arrays.items()):
         counts = np.histogram(values, bins)[0]
         colour, norm = COLOURS[index % len(COLOURS)], len(values) * width
-        ax.stairs(counts / norm, bins, color=colour, lw=2.2, label=f"{label} ({len(values)})")
+        ax.stairs(counts / norm, bins, **curve_style(index), lw=2.2, label=f"{label} ({len(values)})")
         seen = counts > 0
         ax.errorbar(
             centres[seen], (counts / norm)[seen], (np.sqrt(counts) / norm)[seen], fmt="none", color=colour, lw=1.2
         )
     for label, value in (thresholds or {}).items():
-        ax.axvline(value, ymax=0.6, color="0.35", ls="--", lw=1.4)
+        ax.axvline(value, ymax=0.65, color="0.35", ls="--", lw=1.4)
         ax.text(
             value,
-            0.03,
-            f" {label}",
-            rotation=90,
-            ha="right",
+            0.655,
+            label,
+            ha="center",
             va="bottom",
             fontsize=13,
             color="0.3",

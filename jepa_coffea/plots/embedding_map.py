@@ -24,9 +24,29 @@ def plot_embedding(
     axes: tuple[str, str] = ("Component 1", "Component 2"),
     header: Header | None = None,
 ) -> Figure:
-    """A two-dimensional projection [point, 2]: one panel coloured by class, one by each of the named values.
+    """A two-dimensional projection: one panel coloured by class, one by each of the named values.
 
-    classes: [point] names. values: title -> [point] numbers, for instance the mass; colours span 5 to 95 %.
+    Parameters
+    ----------
+    points
+        [point, 2].
+    classes
+        [point]: names.
+    values
+        Title -> [point] numbers, for instance the mass; colours span 5 to 95 %.
+    axes
+        Names of the two components.
+    header
+        Line above the picture.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    HistogramError
+        For points that are not [point, 2].
     """
     place = np.asarray(points, dtype=float)
     if place.ndim != 2 or place.shape[1] != 2:

@@ -9,14 +9,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from jepa_coffea.plots.classifier import Band
-from jepa_coffea.plots.style import COLOURS, Header, styled, write_header
+from jepa_coffea.plots.style import COLOURS, MARKERS, Header, curve_style, styled, write_header
 
 
 @styled
 def plot_injection(
     curves: Mapping[str, Band],
     *,
-    ylabel: str = r"Significance $Z$",
+    ylabel: str = r"Significance $Z$ as counted (uncalibrated)",
     xlabel: str = "Injected signal events",
     reference: Literal["none", "identity", "sigma"] = "sigma",
     identity: str = "Perfect",
@@ -24,8 +24,25 @@ def plot_injection(
 ) -> Figure:
     """Median and 16-84 % band of an answer against injected yield, a curve per method.
 
-    reference: ``"sigma"`` draws the lines of 3 and 5 standard deviations, ``"identity"`` the line of a perfect yield
-    (linearity). identity: what that line is called.
+    Parameters
+    ----------
+    curves
+        Method -> ``x`` injected events, ``y`` the answer.
+    ylabel
+        What the answer is; by default a significance as counted, not calibrated.
+    xlabel
+        Of the other axis.
+    reference
+        ``"sigma"`` draws the lines of 3 and 5 standard deviations, ``"identity"`` the line of a perfect yield
+        (linearity).
+    identity
+        What that line is called.
+    header
+        Line above the picture.
+
+    Returns
+    -------
+    Figure
     """
     figure = Figure(figsize=(10, 7.4))
     ax = figure.subplots()
@@ -36,7 +53,7 @@ def plot_injection(
         # Side by side, so that error bars of several methods can be told apart.
         x = np.asarray(curve.x, dtype=float) + spread * (index - (len(curves) - 1) / 2)
         y = np.asarray(curve.y, dtype=float)
-        ax.plot(x, y, color=colour, marker="o", ms=7, label=label)
+        ax.plot(x, y, **curve_style(index), marker=MARKERS[index % len(MARKERS)], ms=8, label=label)
         if curve.low is not None and curve.high is not None:
             low, high = np.asarray(curve.low, float), np.asarray(curve.high, float)
             ax.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)

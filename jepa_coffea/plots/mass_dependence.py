@@ -1,4 +1,4 @@
-"""Does the selection sculpt the spectrum? Its efficiency and the score against mass."""
+"""The efficiency of a selection and the score of a classifier against mass: does the selection sculpt the spectrum."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from jepa_coffea.bumphunt.spectrum import Interval
-from jepa_coffea.plots.style import COLOURS, Header, styled, write_header
+from jepa_coffea.plots.style import COLOURS, Header, curve_style, styled, write_header
 
 
 @styled
@@ -25,8 +25,24 @@ def plot_efficiency(
 ) -> Figure:
     """Selection efficiency against mass over its mean outside the window, with Clopper-Pearson intervals.
 
-    total, passed: [bin] events before, and label -> after a selection. Bins that expect less than one event to pass
-    are left empty.
+    Parameters
+    ----------
+    edges
+        [bin + 1], GeV.
+    total
+        [bin]: events before the selection.
+    passed
+        Label -> [bin] events after a selection. Bins that expect less than one event to pass are left empty.
+    window
+        GeV; shaded, and left out of the mean.
+    xlabel
+        Of the mass axis.
+    header
+        Line above the picture.
+
+    Returns
+    -------
+    Figure
     """
     edges, n = np.asarray(edges, dtype=float), np.asarray(total, dtype=float)
     figure = Figure(figsize=(10, 2.4 + 2.5 * len(passed)))
@@ -71,7 +87,29 @@ def plot_score_profile(
     xlabel: str = r"$m_{jj}$ [GeV]",
     header: Header | None = None,
 ) -> Figure:
-    """Quantiles of the score in bins of mass: level lines if the classifier does not know the mass."""
+    """Quantiles of the score in bins of mass: level lines if the classifier does not know the mass.
+
+    Parameters
+    ----------
+    mass
+        [event], GeV.
+    score
+        [event].
+    edges
+        [bin + 1], GeV.
+    window
+        GeV; shaded.
+    quantiles
+        Of the score, in each bin.
+    xlabel
+        Of the mass axis.
+    header
+        Line above the picture.
+
+    Returns
+    -------
+    Figure
+    """
     m, s, bins = (np.asarray(values, dtype=float) for values in (mass, score, edges))
     figure = Figure(figsize=(10, 7.4))
     ax = figure.subplots()
@@ -87,7 +125,9 @@ def plot_score_profile(
                 resampled = np.quantile(rng.choice(inside, (60, len(inside))), quantile, axis=1)
                 values[i] = np.quantile(inside, quantile), *np.percentile(resampled, [16, 84])
         colour = COLOURS[index % len(COLOURS)]
-        ax.stairs(values[:, 0], bins, baseline=None, color=colour, lw=2.2, label=f"{100 * quantile:g} % quantile")
+        ax.stairs(
+            values[:, 0], bins, baseline=None, **curve_style(index), lw=2.2, label=f"{100 * quantile:g} % quantile"
+        )
         ax.fill_between(
             np.repeat(bins, 2)[1:-1],
             np.repeat(values[:, 1], 2),

@@ -1,4 +1,4 @@
-"""Are the p-values what they claim to be? Null distributions of Z, and how often p falls below each threshold."""
+"""Null distributions of Z, and how often p falls below each threshold."""
 
 from __future__ import annotations
 
@@ -7,21 +7,35 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from scipy import stats
 
 from jepa_coffea.bumphunt.significance import p_value
-from jepa_coffea.plots.style import COLOURS, Header, styled, write_header
+from jepa_coffea.plots.style import Header, curve_style, styled, write_header
 
 LABELLED = 6
 """Most distributions that are named in the picture; more would cover it."""
 
 
 @styled
-def plot_calibration(nulls: Mapping[str, npt.ArrayLike], *, header: Header | None = None) -> Figure:
+def plot_calibration(
+    nulls: Mapping[str, npt.ArrayLike], *, corrected: bool = False, header: Header | None = None
+) -> Figure:
     """Null pseudo-experiments: the distribution of Z against a unit Gaussian, and P(p < alpha) / alpha.
 
-    nulls: label -> [experiment] Z of background-only pseudo-data. The band is what the number of experiments of the
-    first label allows for a perfect p-value (68 and 95 %).
+    Parameters
+    ----------
+    nulls
+        Label -> [experiment] Z of background-only pseudo-data. The band is what the number of experiments of the first
+        label allows for a perfect p-value (68 and 95 %).
+    corrected
+        Whether these are Z after calibration; the axis says so, or that they are as counted.
+    header
+        Line above the picture.
+
+    Returns
+    -------
+    Figure
     """
     figure = Figure(figsize=(16, 7.2))
     left, right = figure.subplots(1, 2)
@@ -33,19 +47,18 @@ def plot_calibration(nulls: Mapping[str, npt.ArrayLike], *, header: Header | Non
     samples = {label: np.asarray(z, dtype=float) for label, z in nulls.items()}
     few = len(samples) <= LABELLED
     for index, (label, z) in enumerate(samples.items()):
-        colour = COLOURS[index % len(COLOURS)]
         density = np.histogram(np.clip(z, -4.49, 4.49), bins)[0] / (len(z) * step)
         highest = max(highest, float(density.max()))
         width_error = z.std(ddof=1) / np.sqrt(2 * (len(z) - 1))
         text = f"{label}: {z.mean():.2f}, {z.std(ddof=1):.3f} $\\pm$ {width_error:.3f}"
-        left.stairs(density, bins, color=colour, lw=2.2, label=text if few else None)
+        left.stairs(density, bins, **curve_style(index), lw=2.2, label=text if few else None)
         alpha = np.geomspace(max(3 / len(z), 1e-4), 0.5, 60)
         share = np.array([(p_value(z) < a).mean() for a in alpha])
-        right.plot(alpha, share / alpha, color=colour, label=label if few else None)
+        right.plot(alpha, share / alpha, **curve_style(index), label=label if few else None)
     grid = np.linspace(-4.5, 4.5, 200)
     left.plot(grid, stats.norm.pdf(grid), color="black", ls="--", label="Unit Gaussian")
     left.set(xlim=(-4.5, 4.5), ylim=(0, max(highest, 0.4) * 1.25 + 0.045 * (few * (len(samples) + 1) + 1)))
-    left.set_xlabel(r"$Z$ of background-only pseudo-data")
+    left.set_xlabel(f"$Z$ {'corrected' if corrected else 'as counted'}, background-only pseudo-data")
     left.set_ylabel("Probability density")
     left.legend(loc="upper left", fontsize=13, title="Mean, width" if few else None, alignment="left")
     n = len(next(iter(samples.values())))
@@ -60,6 +73,7 @@ def plot_calibration(nulls: Mapping[str, npt.ArrayLike], *, header: Header | Non
             right.axvline(p, color="0.45", lw=1, ls=":")
             right.text(p * 1.04, 0.03, rf"{sigma}$\,\sigma$", fontsize=14, transform=right.get_xaxis_transform())
     right.set(xscale="log", xlim=(alpha[0], 0.5), ylim=(0, 3))
+    right.xaxis.set_minor_formatter(NullFormatter())
     right.set_xlabel(r"Threshold $\alpha$")
     right.set_ylabel(r"$P(p < \alpha)\,/\,\alpha$")
     if few:

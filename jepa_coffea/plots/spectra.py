@@ -14,7 +14,7 @@ from scipy import stats
 
 from jepa_coffea.bumphunt.background import BackgroundFit
 from jepa_coffea.bumphunt.newton import Array
-from jepa_coffea.plots.style import COLOURS, Header, styled, write_header
+from jepa_coffea.plots.style import COLOURS, MARKERS, Header, styled, write_header
 
 
 @styled
@@ -26,10 +26,26 @@ def plot_spectra(
     xlabel: str = r"$m_{jj}$ [GeV]",
     header: Header | None = None,
 ) -> Figure:
-    """One panel with all spectra (label -> fit, for instance one per selection efficiency), and pulls below.
+    """One panel with all spectra, and pulls below.
 
-    signals: label -> [bin] expected or injected signal events, drawn dashed on top of the background of that label.
     The window is shaded; pulls are signed roots of each bin's deviance, filled where the fit did not look.
+
+    Parameters
+    ----------
+    fits
+        Label -> fit, for instance one per selection efficiency.
+    signals
+        Label -> [bin] expected or injected signal events, drawn dashed on top of the background of that label.
+    notes
+        Lines of text in the picture.
+    xlabel
+        Of the mass axis.
+    header
+        Line above the picture.
+
+    Returns
+    -------
+    Figure
     """
     figure = Figure(figsize=(10, 7.6 + 1.7 * len(fits)))
     axes = figure.subplots(1 + len(fits), 1, sharex=True, squeeze=False, height_ratios=[5.6] + [1.5] * len(fits))[:, 0]
@@ -39,7 +55,7 @@ def plot_spectra(
     entries: list[tuple[Any, str]] = []
     for index, (label, fit) in enumerate(fits.items()):
         colour = COLOURS[index % len(COLOURS)]
-        low, high, entry = _draw_spectrum(top, fit, label, colour, None if signals is None else signals.get(label))
+        low, high, entry = _draw_spectrum(top, fit, label, index, None if signals is None else signals.get(label))
         entries.append(entry)
         lowest, highest = min(lowest, low), max(highest, high)
         _draw_pulls(axes[1 + index], fit, colour)
@@ -63,9 +79,10 @@ def plot_spectra(
 
 
 def _draw_spectrum(
-    ax: Axes, fit: BackgroundFit, label: str, colour: str, signal: Array | None
+    ax: Axes, fit: BackgroundFit, label: str, index: int, signal: Array | None
 ) -> tuple[float, float, tuple[Any, str]]:
     """Lowest and highest density drawn, and the entry of the legend."""
+    colour = COLOURS[index % len(COLOURS)]
     spectrum = fit.spectrum
     widths, centres, n = spectrum.widths, spectrum.centres, fit.counts
     # Garwood intervals: 68 % central, and an upper limit only where nothing was seen.
@@ -76,9 +93,9 @@ def _draw_spectrum(
         centres[seen],
         (n / widths)[seen],
         yerr=np.array([(n - low) / widths, (high - n) / widths])[:, seen],
-        fmt="o",
+        fmt=MARKERS[index % len(MARKERS)],
         ms=5,
-        color="black" if colour == COLOURS[0] else colour,
+        color="black" if index == 0 else colour,
         mec="black",
         ecolor="black",
         lw=1.2,

@@ -198,7 +198,9 @@ def repeated_events(processor: Any, output: Mapping[str, Any]) -> dict[str, int]
     """
     folder = _local(processor)
     found = {}
-    for dataset, names in output.get("files", {}).items() if folder is not None else ():
+    for dataset, names in output.get("files", {}).items():
+        if folder is None:
+            break
         paths = [folder / f"dataset={quoted(dataset)}" / name.rpartition("/")[2] for name in names]
         columns = [read_rows(path, IDENTITY) for path in paths]
         if columns:

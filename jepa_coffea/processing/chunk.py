@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jepa_coffea.constituents.columns import Columns, reading_seconds
+from jepa_coffea.constituents.record import LayoutError
 
 
 class Chunk:
@@ -25,6 +26,11 @@ class Chunk:
     events
         NanoEvents with coffea's metadata: dataset, fileuuid, entrystart, entrystop; optionally ``weight``, a factor on
         every event of the dataset such as cross-section times luminosity over the sum of generator weights.
+
+    Raises
+    ------
+    LayoutError
+        If a ``genWeight`` is not finite.
     """
 
     def __init__(self, events: ak.Array) -> None:
@@ -42,7 +48,18 @@ class Chunk:
         scale = float(self.metadata.get("weight", 1.0))
         if "genWeight" not in self.columns.events.fields:
             return np.full(self.size, scale)
-        return scale * np.asarray(ak.to_numpy(self.columns.top("genWeight")), dtype=np.float64)
+        weights = np.asarray(ak.to_numpy(self.columns.top("genWeight")), dtype=np.float64)
+        bad = ~np.isfinite(weights)
+        if bad.any():
+            first = int(np.argmax(bad))
+            msg = (
+                f"genWeight of {int(bad.sum())} of {self.size} events of dataset {self.dataset!r} is not finite; the "
+                f"first is {weights[first]} in entry {int(self.metadata.get('entrystart', 0)) + first} of "
+                f"{self.metadata.get('filename', 'the file')}. Sums of weights would be meaningless: select such "
+                "events away, or mend the file"
+            )
+            raise LayoutError(msg)
+        return scale * weights
 
     def identity(self) -> dict[str, NDArray[Any]]:
         """Run, luminosity block and event number of every event, and ``truth_signal`` where the generator says so.

@@ -37,7 +37,7 @@ class PinnedExecutor(DaskExecutor):
     skip: bool = False
 
     def __call__(self, items: Any, function: Any, accumulator: Any) -> Any:
-        client = self.client
+        client: Any = self.client  # type: ignore[has-type]  # coffea is untyped
         self.client = _Pinned(client)
         try:
             return super().__call__(items, Guarded(function, skip=self.skip), accumulator)

@@ -2,35 +2,46 @@
 
 import numpy as np
 
-from jepa_coffea.hunt.calibration import FUNCTION
+from jepa_coffea.hunt.counting import ESTIMATES, FUNCTION
+from jepa_coffea.hunt.global_p import GlobalP
 from jepa_coffea.hunt.state import HuntResult
 from jepa_coffea.plots import plot_calibration
-from jepa_coffea.report import Figure, Section, Table
+from jepa_coffea.report.html import ReportFigure, ReportSection, ReportTable, with_error
+
+NAMES = {"function": "function", "transfer_factor": "transfer factor"}
 
 
-def calibration_section(result: HuntResult) -> Section:
-    """The null distribution of Z, raw and after correction."""
-    if result.null is None:
-        return Section("Calibration")
+def calibration_section(result: HuntResult) -> ReportSection:
+    """Z in the pseudo-experiments without signal, as counted.
+
+    Parameters
+    ----------
+    result
+        What the hunt found.
+
+    Returns
+    -------
+    ReportSection
+        Empty without pseudo-experiments.
+    """
+    title, toys = "Calibration of the whole pipeline", result.calibration.toys(FUNCTION)
+    if toys is None:
+        return ReportSection(title)
     nulls = {
-        f"{c.counting.window}, {c.counting.efficiency:g}": column[np.isfinite(column)]
-        for c, column in zip(result.calibrated, result.null[:, FUNCTION].T, strict=True)
+        f"{one.selection.window}, {one.selection.efficiency:g}": column[np.isfinite(column)]
+        for one, column in zip(result.selections, toys.T, strict=True)
+        if one.calibrated(FUNCTION) is not None
     }
-    rows = [
-        [
-            c.counting.window,
-            c.counting.efficiency,
-            estimate,
-            len(corrected.null.toys),
-            corrected.null.failed,
-            f"{corrected.null.mean:.3f} ± {corrected.null.mean_error:.3f}",
-            f"{corrected.null.width:.3f} ± {corrected.null.width_error:.3f}",
-            corrected.null.gaussian_p,
-        ]
-        for c in result.calibrated
-        for estimate, corrected in (("function", c.corrected), ("template", c.template))
-        if not isinstance(corrected, str)
-    ]
+    rows = []
+    for one in result.selections:
+        for estimate in ESTIMATES:
+            corrected = one.calibrated(estimate)
+            if corrected is None:
+                continue
+            null = corrected.null
+            where = [one.selection.window, one.selection.efficiency, NAMES[estimate]]
+            moments = [with_error(null.mean, null.mean_error, 3), with_error(null.width, null.width_error, 3)]
+            rows.append([*where, len(null.toys), null.failed, *moments, null.gaussian_p])
     columns = ["window", "efficiency", "background by", "experiments", "failed fits", "mean of Z", "width of Z"]
     columns += ["Gaussian p"]
     caption = (
@@ -38,26 +49,25 @@ def calibration_section(result: HuntResult) -> Section:
         "by the fitted function."
     )
     note = "Gaussian p: of the Shapiro-Wilk test. Where it is small, quote the p by rank instead of the corrected one."
-    return Section(
-        "Calibration of the whole pipeline",
-        tables=[Table("Z under the null", columns, rows, note), *search_table(result)],
-        figures=[Figure("Null pseudo-experiments", plot_calibration(nulls), caption)],
-    )
+    figures = [ReportFigure("Null pseudo-experiments", plot_calibration(nulls), caption)] if nulls else []
+    search = result.calibration.search
+    tables = [ReportTable("Z without signal", columns, rows, note)]
+    if search is not None:
+        tables.append(_search_table(result, search))
+    return ReportSection(title, tables=tables, figures=figures)
 
 
-def search_table(result: HuntResult) -> list[Table]:
+def _search_table(result: HuntResult, search: GlobalP) -> ReportTable:
     """The global p-value, and what other ways of counting trials say."""
-    search = result.search
-    if search is None:
-        return []
-    counting = result.calibrated[search.where].counting
-    where = f"{counting.window}, efficiency {counting.efficiency:g}"
+    selection = result.selections[search.where].selection
+    where = f"{selection.window}, efficiency {selection.efficiency:g}"
     gross_vitells = search.gross_vitells if np.isfinite(search.gross_vitells) else None
     row = [where, search.largest_z, search.p, search.exceeding, search.bound, gross_vitells]
     columns = ["largest excess", "corrected Z", "global p", "exceeding", "Bonferroni", "Gross-Vitells"]
     caption = (
-        f"Global p: 1 + exceeding over 1 + {search.experiments} pseudo-experiments, each judged by the others. "
-        "Bonferroni: trials times the smallest corrected p. Gross-Vitells: upcrossings along the windows of each "
-        "efficiency, with several windows. The last two are upper bounds that rest on the Gaussian tail of corrected Z."
+        f"Global p: 1 + exceeding over 1 + {search.experiments} pseudo-experiments, each judged by the others "
+        "(leave-one-out). Bonferroni: trials times the smallest corrected p. Gross-Vitells: upcrossings along the "
+        "windows of each efficiency, with several windows. The last two are upper bounds that rest on the Gaussian "
+        "tail of corrected Z."
     )
-    return [Table("Global significance", columns, [row], caption)]
+    return ReportTable("Global significance", columns, [row], caption)

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from jepa_coffea.cwola.scores import WindowScores
-from jepa_coffea.cwola.selection import sic_curve
+from jepa_coffea.cwola.efficiency import WindowScores
+from jepa_coffea.cwola.merits import sic_curve
 from jepa_coffea.cwola.windows import HIGH, LOW, WINDOW, Windows
 from jepa_coffea.hunt.events import Events
 from jepa_coffea.hunt.state import HuntResult, Run
@@ -15,51 +15,67 @@ from jepa_coffea.plots import (
     plot_scores,
     plot_sic,
 )
-from jepa_coffea.report import Figure, Section, Table
+from jepa_coffea.report.html import ReportFigure, ReportSection, ReportTable
 
 
-def classifiers(run: Run, result: HuntResult) -> Section:
-    """What the classifiers see, and whether they see the mass."""
+def classifier_section(run: Run, result: HuntResult) -> ReportSection:
+    """What the classifiers see, and whether they see the mass.
+
+    Parameters
+    ----------
+    run
+        The hunt.
+    result
+        What it found.
+
+    Returns
+    -------
+    ReportSection
+    """
     windows, figures, tables = run.config.mass.build(), [], []
     for scores in result.scores:
+        if scores.problem:
+            continue
         if result.events is not None:
-            figures += window_pictures(scores, result.events, windows, run.config.efficiencies)
+            figures += _pictures(scores, result.events, windows, run.config.efficiencies)
         if scores.argos:
             rows = [
                 [fold, chosen, *(merit.values())]
                 for fold, (chosen, merit) in enumerate(zip(scores.chosen, scores.argos, strict=True))
             ]
             columns = ["fold", "chosen", *(f"ARGOS of {name}" for name in scores.argos[0])]
-            tables.append(Table(f"Choice of classifier, {scores.window.name}", columns, rows))
-    return Section("Classifiers and closure", tables=tables, figures=figures)
+            tables.append(ReportTable(f"Choice of classifier, {scores.window.name}", columns, rows))
+    return ReportSection("Classifiers and closure", tables=tables, figures=figures)
 
 
-def window_pictures(
+def _pictures(
     scores: WindowScores, events: Events, windows: Windows, efficiencies: Sequence[float]
-) -> list[Figure]:
+) -> list[ReportFigure]:
     """Scores, efficiency and score against mass, and ROC and SIC where the truth is known."""
     name, mass, scored = scores.window.name, events.sample.mass, scores.scored
     window = (scores.window.low, scores.window.high)
     regions = {"window": WINDOW, "low sideband": LOW, "high sideband": HIGH}
     distributions = {label: scores.score[scored & (scores.region == code)] for label, code in regions.items()}
-    passed = {f"{e:g}": windows.histogram(mass[scores.selected(e)]) for e in efficiencies}
+    passed = {f"{e:g}": windows.histogram(mass[scores.selected(e)]) for e in efficiencies if not scores.refusal(e)}
     # 1 - fraction: comparable between folds, rising with the score.
     profile = plot_score_profile(mass[scored], 1 - scores.fraction[scored], windows.edges, window=window)
     figures = [
-        Figure(f"Out-of-fold scores, {name}", plot_scores(distributions), "Alike without signal."),
-        Figure(
+        ReportFigure(f"Out-of-fold scores, {name}", plot_scores(distributions), "Alike without signal."),
+        ReportFigure(
             f"Efficiency against mass, {name}",
             plot_efficiency(windows.edges, windows.histogram(mass[scored]), passed, window=window),
             "Level outside the window if the classifier does not know the mass.",
         ),
-        Figure(f"Score against mass, {name}", profile, "One minus the sideband efficiency at which an event passes."),
+        ReportFigure(
+            f"Score against mass, {name}", profile, "One minus the sideband efficiency at which an event passes."
+        ),
     ]
     inside = scored & (scores.region == WINDOW)
     if events.truth is not None and (events.truth & inside).any() and (~events.truth & inside).sum() > 20:
         eff_s, eff_b, sic, floor = sic_curve(scores.fraction, events.truth & inside, ~events.truth & inside)
         label = {"CWoLa": Band(eff_s, eff_b)}
-        figures.append(Figure(f"ROC by generator truth, {name}", plot_roc(label), "Window events only."))
+        figures.append(ReportFigure(f"ROC by generator truth, {name}", plot_roc(label), "Window events only."))
         caption = "Window events only; shaded where fewer than 20 background events pass."
         curve = plot_sic({"CWoLa": Band(eff_b, sic)}, floor=floor)
-        figures.append(Figure(f"Significance improvement by generator truth, {name}", curve, caption))
+        figures.append(ReportFigure(f"Significance improvement by generator truth, {name}", curve, caption))
     return figures

@@ -1,8 +1,9 @@
-"""Write the report with jinja2: tables, gates and pictures inside the one file, nothing loaded from elsewhere."""
+"""Write the report with jinja2: tables, checks and pictures inside the one file, nothing loaded from elsewhere."""
 
 from __future__ import annotations
 
 import base64
+import math
 import platform
 import struct
 from collections.abc import Mapping, Sequence
@@ -12,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from matplotlib.figure import Figure as Picture
+from matplotlib.figure import Figure
 
+from jepa_coffea.files import write_text
 from jepa_coffea.plots.style import as_png
-from jepa_coffea.report.conclusion import Gate
 
 PACKAGES = (
     "jepa-coffea",
@@ -32,7 +33,21 @@ PACKAGES = (
 
 
 @dataclass(frozen=True)
-class Table:
+class Check:
+    """A condition that a result must meet before it may be quoted."""
+
+    name: str
+    passed: bool
+    measured: str
+    """What was found, with its error: "0.508 ± 0.006"."""
+    required: str
+    """What would pass: "within 0.05"."""
+    meaning: str
+    """What a failure would mean, in a sentence."""
+
+
+@dataclass(frozen=True)
+class ReportTable:
     """Rows of numbers and text; numbers are shown with four significant digits unless they are whole."""
 
     title: str
@@ -42,20 +57,22 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Figure:
+class ReportFigure:
     """A picture, as a matplotlib figure or as a PNG file, and what to see in it."""
 
     title: str
-    picture: Picture | Path
+    picture: Figure | Path
     caption: str = ""
 
 
 @dataclass(frozen=True)
-class Section:
+class ReportSection:
+    """A part of the page with its heading."""
+
     title: str
     text: str = ""
-    tables: Sequence[Table] = ()
-    figures: Sequence[Figure] = ()
+    tables: Sequence[ReportTable] = ()
+    figures: Sequence[ReportFigure] = ()
 
 
 @dataclass(frozen=True)
@@ -64,9 +81,9 @@ class Report:
 
     title: str
     summary: str
-    """The paragraph of :func:`conclude`."""
-    gates: Sequence[Gate]
-    sections: Sequence[Section]
+    """What was found and whether it may be believed, in one paragraph."""
+    checks: Sequence[Check]
+    sections: Sequence[ReportSection]
     configuration: str
     """The exact text of the configuration that made the result."""
     versions: Mapping[str, str] = field(default_factory=lambda: versions())
@@ -75,7 +92,13 @@ class Report:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that the numbers depend on."""
+    """Versions of Python and of the packages that the numbers depend on.
+
+    Returns
+    -------
+    dict
+        Name to version.
+    """
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -86,7 +109,20 @@ def versions() -> dict[str, str]:
 
 
 def write_report(path: str | Path, report: Report) -> Path:
-    """Write the report as one self-contained HTML file."""
+    """Write the report as one self-contained HTML file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    report
+        What it shows.
+
+    Returns
+    -------
+    Path
+        The file.
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("jepa_coffea.report", "."),
         autoescape=True,
@@ -97,9 +133,26 @@ def write_report(path: str | Path, report: Report) -> Path:
     environment.filters.update(cell=_cell, embedded=_embedded, numeric=_numeric, wide=_wide)
     page = environment.get_template("page.html.j2").render(report=report)
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(page, encoding="utf-8")
+    write_text(target, page)
     return target
+
+
+def with_error(value: float, error: float, digits: int = 2) -> str:
+    """A number with its error, as tables show it.
+
+    Parameters
+    ----------
+    value, error
+        The number and its error.
+    digits
+        After the decimal point.
+
+    Returns
+    -------
+    str
+        A dash where there is no number.
+    """
+    return "-" if math.isnan(value) else f"{value:.{digits}f} ± {error:.{digits}f}"
 
 
 def _numeric(value: Any) -> bool:
@@ -112,11 +165,13 @@ def _cell(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
+        if not math.isfinite(value):
+            return "-" if math.isnan(value) else str(value)
         return f"{value:.0f}" if value == round(value) and abs(value) < 1e6 else f"{value:.4g}"
     return str(value)
 
 
-def _wide(picture: Picture | Path) -> bool:
+def _wide(picture: Figure | Path) -> bool:
     """Whether a picture needs the whole width of the page."""
     if isinstance(picture, Path):
         # The size stands in the header of every PNG file.
@@ -126,6 +181,6 @@ def _wide(picture: Picture | Path) -> bool:
     return bool(width > 1.6 * height)
 
 
-def _embedded(picture: Picture | Path) -> str:
+def _embedded(picture: Figure | Path) -> str:
     content = picture.read_bytes() if isinstance(picture, Path) else as_png(picture)
     return "data:image/png;base64," + base64.b64encode(content).decode()

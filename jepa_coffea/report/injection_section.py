@@ -7,25 +7,36 @@ import numpy as np
 from jepa_coffea.hunt.injection import GRID, METHODS
 from jepa_coffea.hunt.state import HuntResult
 from jepa_coffea.plots import Band, plot_injection, plot_sic
-from jepa_coffea.report import Figure, Section, Table
+from jepa_coffea.report.html import ReportFigure, ReportSection, ReportTable
 
 LABELS = {
     "inclusive": "no classifier",
     "cwola": "CWoLa",
     "cwola_observables": "CWoLa on masses and tau ratios",
     "supervised": "supervised",
-    "idealised": "idealised",
+    "iad": "idealised (IAD)",
 }
 
 
-def injection_section(result: HuntResult) -> Section:
-    """Z against injected signal and the SIC of each method at the largest yield."""
-    if not result.injection:
-        return Section("Injections")
+def injection_section(result: HuntResult) -> ReportSection:
+    """Z and limits against injected signal, and the SIC of each method at the largest yield.
+
+    Parameters
+    ----------
+    result
+        What the hunt found.
+
+    Returns
+    -------
+    ReportSection
+        Empty without injections.
+    """
+    if not result.injection.summary:
+        return ReportSection("Injections")
     curves, limits, improvements = {}, {}, {}
-    largest = max(row["yield"] for row in result.injection)
+    largest = max(row["yield"] for row in result.injection.summary)
     for method in METHODS:
-        rows = sorted((r for r in result.injection if r["method"] == method), key=lambda row: row["yield"])
+        rows = sorted((r for r in result.injection.summary if r["method"] == method), key=lambda row: row["yield"])
         band = [np.array([row[name] for row in rows], dtype=float) for name in ("yield", "z", "z_low", "z_high")]
         curves[LABELS[method]] = Band(*band)
         band = [
@@ -38,7 +49,7 @@ def injection_section(result: HuntResult) -> Section:
             usable = [(x, y) for x, y in zip(GRID, sic, strict=True) if y is not None]
             improvements[LABELS[method]] = Band(*np.array(usable).T)
     caption = "Signal put into background-only pseudo-data: median and 16-84 % band over seeds, Z as counted."
-    figures = [Figure("Injected signal", plot_injection(curves), caption)]
+    figures = [ReportFigure("Injected signal", plot_injection(curves), caption)]
     if limits:
         caption = (
             "Asymptotic 95 % CLs limits on the signal yield, from counts: median and 16-84 % band over seeds. The "
@@ -47,26 +58,30 @@ def injection_section(result: HuntResult) -> Section:
         )
         label = "95 % CLs limit on signal events"
         picture = plot_injection(limits, ylabel=label, reference="identity", identity="Injected")
-        figures.append(Figure("Limits on injected signal", picture, caption))
+        figures.append(ReportFigure("Limits on injected signal", picture, caption))
     if improvements:
         floor = min(float(np.min(band.x)) for band in improvements.values())
         caption = f"Medians at {largest} injected events, where every seed is above its floor of 20 background events."
-        figures.append(Figure("Significance improvement of injections", plot_sic(improvements, floor=floor), caption))
+        figures.append(
+            ReportFigure("Significance improvement of injections", plot_sic(improvements, floor=floor), caption)
+        )
     columns = ["injected", "method", "Z", "limit on yield", "limit on selected", "selected", "failed"]
     table = [
         [
             row["yield"],
             LABELS[row["method"]],
-            *(in_band(row, name) for name in ("z", "limit", "limit_selected")),
+            *(_in_band(row, name) for name in ("z", "limit", "limit_selected")),
             row["signal"],
             row["failed"],
         ]
-        for row in result.injection
+        for row in result.injection.summary
     ]
     caption = "Medians and 16-84 % bands over seeds; inf: a fit that failed, or no signal selected at any yield."
-    return Section("Injections", tables=[Table("Injected signal", columns, table, caption)], figures=figures)
+    return ReportSection(
+        "Injections", tables=[ReportTable("Injected signal", columns, table, caption)], figures=figures
+    )
 
 
-def in_band(row: dict[str, Any], name: str) -> str:
+def _in_band(row: dict[str, Any], name: str) -> str:
     """Median and band of a row of the injection study."""
     return f"{row[name]:.3g} ({row[name + '_low']:.3g} to {row[name + '_high']:.3g})"

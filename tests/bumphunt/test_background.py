@@ -5,7 +5,7 @@ import pytest
 from iminuit import Minuit, cost
 from scipy import integrate
 
-from jepa_coffea.bumphunt import FitError, HistogramError, fit_background
+from jepa_coffea.bumphunt import FitError, HistogramError, check_expected_events, fit_background
 from jepa_coffea.bumphunt.functions import DIJET_FAMILY
 from tests.bumphunt.conftest import Truth
 
@@ -155,3 +155,15 @@ def test_a_runaway_fit_is_an_error_with_advice() -> None:
     edges = np.linspace(1000, 12000, 12)
     with pytest.raises(FitError, match="fewer parameters"):
         fit_background(([1e9, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0], edges), "dijet5")
+
+
+def test_too_few_expected_events_are_said_beforehand(truth: Truth) -> None:
+    data = (20 * truth.background, truth.edges)
+    check_expected_events(data, "dijet3", window=truth.window)
+    with pytest.raises(HistogramError, match=r"at efficiency 0\.0001 .* fewer than 5 on a side"):
+        check_expected_events(data, "dijet3", window=truth.window, efficiency=1e-4)
+    low, high = ((float(truth.edges[i]), float(truth.edges[i + 2])) for i in (3, 20))
+    with pytest.raises(HistogramError, match="dijet5 needs 250"):
+        check_expected_events(data, "dijet5", window=low, efficiency=4e-4)
+    with pytest.raises(HistogramError, match="on a side"):
+        check_expected_events((truth.background / 100, truth.edges), "dijet2", window=high)

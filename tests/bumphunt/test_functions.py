@@ -5,7 +5,7 @@ import pytest
 from scipy import integrate
 
 from jepa_coffea.bumphunt import HistogramError
-from jepa_coffea.bumphunt.functions import DIJET_FAMILY, FUNCTIONS, get_function, quadrature
+from jepa_coffea.bumphunt.functions import DIJET_FAMILY, FUNCTIONS, check_masses, get_function, quadrature
 
 PARAMETERS = {
     "dijet2": (9.0, 4.5),
@@ -64,3 +64,19 @@ def test_family_is_nested() -> None:
 def test_unknown_name() -> None:
     with pytest.raises(HistogramError, match="dijet2, dijet3"):
         get_function("landau")
+
+
+def test_masses_in_tev_beside_an_energy_in_gev_are_noticed() -> None:
+    with pytest.raises(HistogramError, match="are the masses in TeV"):
+        check_masses(np.array([1.5, 2.0, 8.0]), 13000.0)
+    check_masses(np.array([60.0, 110.0]), 13000.0)
+
+
+def test_a_misspelt_function_is_guessed() -> None:
+    with pytest.raises(HistogramError, match="did you mean dijet3"):
+        get_function("dijet_3")
+
+
+def test_more_parameters_need_more_events() -> None:
+    floors = [get_function(name).minimum_events for name in ("dijet2", "dijet3", "dijet4", "dijet5")]
+    assert np.all(np.diff(floors) > 0)

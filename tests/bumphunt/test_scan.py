@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from jepa_coffea.bumphunt import HistogramError, fit_background, p_value, scan, shape_search
+from jepa_coffea.bumphunt import (
+    HistogramError,
+    fit_background,
+    global_significance,
+    p_value,
+    scan,
+    shape_search,
+    width_searches,
+)
+from jepa_coffea.bumphunt.toys import draw
 from tests.bumphunt.conftest import Truth
 
 
@@ -47,3 +56,19 @@ def test_refuses(truth: Truth) -> None:
         scan((n, truth.edges), [2000, 9000])
     with pytest.raises(HistogramError, match="row of masses"):
         scan((n, truth.edges), [])
+
+
+def test_several_widths_are_trials_of_one_search(truth: Truth) -> None:
+    data = (truth.observed(1, signal=110), truth.edges)
+    searches = width_searches(data, [0.03, 0.05, 0.1])
+    assert [search.name for search in searches] == [f"spectrum, width {width} %" for width in (3, 5, 10)]
+    alone = global_significance([searches[1:2]], toys=300)
+    together = global_significance([searches], toys=300)
+    assert together.hypotheses == sum(len(search.masses) for search in searches)
+    assert together.local_z >= alone.local_z
+    assert together.p > together.local_p
+    # All widths are redone on the same toys.
+    rng = np.random.default_rng(0)
+    a, b, c = draw(searches, 5, rng)
+    assert np.array_equal(a, b)
+    assert np.array_equal(b, c)

@@ -79,3 +79,17 @@ def test_a_search_that_chooses_its_function_in_every_spectrum(truth: Truth) -> N
         alone = replace(search, function=name).local_z(counts[function == index])
         assert np.array_equal(z[function == index], alone)
     assert chosen.null.function == rule.functions[rule.choose(search.spectrum.counts[None])[0]]
+
+
+def test_constraint_and_function_error_enter_the_window_search(truth: Truth) -> None:
+    data = as_spectrum((truth.observed(2, signal=100), truth.edges))
+    prediction = fit_background(data, "dijet2", window=truth.window, toys=0).prediction()
+    n = data.total(truth.window)
+    for constraint in ("poisson", "gaussian"):
+        search = WindowSearch("w", data, "dijet2", 13000.0, (truth.window,), constraint, (0.05,))
+        ours = counting_significance(
+            n, prediction.total, np.hypot(prediction.sigma, 0.05 * prediction.total), constraint
+        )
+        assert search.local_z(data.counts[None])[0, 0] == pytest.approx(float(ours), rel=1e-3)
+    with pytest.raises(HistogramError, match="one function error"):
+        WindowSearch("w", data, "dijet2", 13000.0, (truth.window,), "poisson", (0.1, 0.1))

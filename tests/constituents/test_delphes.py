@@ -126,6 +126,28 @@ def test_reference_to_nothing() -> None:
         constituents_of(puppi([[7, 8, 77]]))
 
 
-def test_jet_of_other_things(events: ak.Array) -> None:
+@pytest.mark.parametrize("collection", ["GenJet", "GenJet08"])
+def test_jets_of_generated_particles(events: ak.Array, collection: str) -> None:
+    found, axes = constituents_of(events, collection), jets_of(events, collection)
+    assert ak.all(ak.num(found, axis=2) == ak.num(events[collection].Constituents.refs, axis=2))
+    for name in ("px", "py", "pz", "energy"):
+        np.testing.assert_allclose(
+            ak.flatten(ak.sum(found[name], axis=2)), ak.flatten(axes[name]), atol=0.01 * ak.max(axes.energy), rtol=1e-3
+        )
+    assert set(np.unique(ak.flatten(found.charge, axis=None))) == {-1, 0, 1}
+    assert ak.all(found.d0 == 0)
+
+
+def test_jet_of_other_things(shared_data: Path) -> None:
+    with uproot.open(shared_data / "delphes.root") as file:
+        plain = file["Delphes"].arrays(filter_name=r"/(GenJet08|EFlow\w*)\..*/")
     with pytest.raises(LayoutError, match=r"7466 of 7466 references of GenJet08.Constituents lead to no object"):
-        constituents_of(events, "GenJet08")
+        constituents_of(plain, "GenJet08")
+
+
+def test_selections_with_small_letters(events: ak.Array) -> None:
+    """What a processor makes of any format."""
+    jets = ak.zip({"pt": events.Jet.PT, "eta": events.Jet.Eta, "phi": events.Jet.Phi})
+    chosen = jets.pt > 30
+    found = constituents_of(events, "Jet", jets=jets[chosen])
+    assert ak.all(found.px == constituents_of(events, "Jet")[chosen].px)

@@ -28,7 +28,7 @@ def registry() -> Iterator[None]:
 
 EVENTS = ak.Array(
     {
-        "Clusters": ak.zip({"pt": [[5.0, 7.0]], "eta": [[0.0, 0.0]], "phi": [[0.0, 0.5]], "mass": [[0.0, 0.0]]}),
+        "Clusters": ak.zip({"pt": [[5.0, 7.0]], "eta": [[0.0, 0.0]], "phi": [[0.0, 0.0]], "mass": [[0.0, 0.0]]}),
         "Deposits": [[[{"x": 3.0}, {"x": 4.0}], [{"x": 6.0}]]],
     }
 )

@@ -76,7 +76,7 @@ def test_through_coffea(events: ak.Array, shared_data: Path, mode: str) -> None:
     assert ak.all(jets_of(nano).energy == jets_of(events).energy)
     if mode == "virtual":
         assert {entry.branch for entry in log} == {
-            "nFatJet", "FatJet_pt", "FatJet_eta", "FatJet_phi", "FatJet_mass",
+            "nFatJet", "FatJet_pt", "FatJet_eta", "FatJet_phi", "FatJet_mass", "FatJet_rawFactor",
             "nFatJetPFCand", "FatJetPFCand_jetIdx", "FatJetPFCand_pfCandIdx",
             "nPFCand", "PFCand_pt", "PFCand_eta", "PFCand_phi", "PFCand_mass", "PFCand_pdgId",
         }  # fmt: skip

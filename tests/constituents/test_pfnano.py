@@ -10,6 +10,7 @@ import uproot
 from coffea.nanoevents import NanoEventsFactory, PFNanoAODSchema
 
 from jepa_coffea.constituents import FIELDS, LayoutError, constituents_of, jets_of
+from jepa_coffea.constituents.consistency import ClosureWarning
 
 COUNTS = [[43, 51, 31], [42, 41], [58, 27], [29, 45], [25, 72], [74, 38], [17, 52], [76, 25, 29, 41], [41, 84]]
 COUNTS += [[53, 55, 27]]
@@ -20,6 +21,7 @@ KINEMATIC_BRANCHES = {
     "FatJet_eta",
     "FatJet_phi",
     "FatJet_mass",
+    "FatJet_rawFactor",
     "nFatJetPFCands",
     "FatJetPFCands_jetIdx",
     "FatJetPFCands_pFCandsIdx",
@@ -213,3 +215,43 @@ def test_subjets_when_asked(pfnano_arrays: ak.Array) -> None:
     ]
     assert ak.all((momentum[0] >= momentum[1]) & (momentum[1] >= momentum[2]))
     assert constituents_of(pfnano_arrays[:0], fields=("px", "subjet")).fields == ["px", "subjet"]
+
+
+def test_close_jets_that_were_swapped_are_noticed() -> None:
+    """Two AK4 jets half a unit apart: both would pass a fixed tolerance of 1."""
+    close = {"eta": [[0.1, 0.6]], "phi": [[0.1, 0.1]]}
+    columns = {
+        "Jet": {"pt": [[40.0, 50.0]], **close, "mass": [[5.0, 5.0]]},
+        "JetPFCands": {"jetIdx": [[0, 1]], "pFCandsIdx": [[0, 1]]},
+        "PFCands": {"pt": [[40.0, 50.0]], **close, "mass": [[0.0, 0.0]], "pdgId": [[22, 22]], "puppiWeight": [[1, 1]]},
+    }
+    events = ak.Array({name: ak.zip(fields) for name, fields in columns.items()})
+    found = constituents_of(events, "Jet", fields=("px",))
+    assert ak.num(found, axis=2).to_list() == [[1, 1]]
+    events["Jet"] = events.Jet[:, ::-1]
+    with pytest.raises(LayoutError, match=r"constituents of 2 of 2 jets in Jet point 0.5 away .* or nearer to another"):
+        constituents_of(events, "Jet", fields=("px",))
+
+
+def test_weights_of_another_reconstruction_are_warned_of(pfnano_arrays: ak.Array) -> None:
+    old = ak.with_field(pfnano_arrays, pfnano_arrays.PFCands_puppiWeight * 0.7, "PFCands_puppiWeight")
+    with pytest.warns(ClosureWarning, match=r"candidates of FatJet do not add up .* ratio 0.70, 100% of the jets"):
+        constituents_of(old)
+    constituents_of(old, "Jet")  # no PUPPI jets: their candidates have no weight
+
+
+def test_ties_are_ordered_whatever_their_order_in_the_file() -> None:
+    """Four particles of one pT: a cut to the hardest must keep the same ones in every file."""
+    found = []
+    for order in ([0, 1, 2, 3], [3, 1, 0, 2]):
+        eta, pdg = np.array([0.3, -0.2, 0.1, 0.0])[order], np.array([22, 211, 130, -211])[order]
+        columns = {
+            "FatJet": {"pt": [[40.0]], "eta": [[0.05]], "phi": [[0.0]], "mass": [[5.0]]},
+            "FatJetPFCands": {"jetIdx": [[0] * 4], "pFCandsIdx": [[0, 1, 2, 3]]},
+            "PFCands": {"pt": [[10.0] * 4], "eta": [eta], "phi": [[0.0] * 4], "mass": [[0.0] * 4], "pdgId": [pdg]},
+        }
+        columns["PFCands"] |= {"charge": [np.sign(pdg)], "puppiWeight": [[1.0] * 4]}
+        events = ak.Array({name: ak.zip(fields) for name, fields in columns.items()})
+        found.append(constituents_of(events, fields=("pz", "is_photon"))[0, 0])
+    assert found[0].to_list() == found[1].to_list()
+    assert found[0].is_photon.to_list() == [1, 0, 0, 0]

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 
-from jepa_coffea.cwola import CWoLa, Windows
+from jepa_coffea.cwola import Recipe, Windows
 from jepa_coffea.cwola.classifiers import gradient_boosting, logistic
 from jepa_coffea.cwola.closure import closure_gates
-from jepa_coffea.cwola.fits import make_sample
 from jepa_coffea.cwola.gates import interpolated_count
+from jepa_coffea.cwola.sample import make_sample
+from jepa_coffea.cwola.trainer import train_window
 from jepa_coffea.cwola.windows import HIGH, LOW, WINDOW
 from tests.cwola.toy import dijets
 
@@ -13,9 +14,9 @@ WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 50
 
 
 def gates(X, mass, ids, estimator, efficiency=0.1):
-    cwola = CWoLa(WINDOWS, estimator)
+    recipe = Recipe(WINDOWS, {"": estimator}, members=1, attribute_fraction=1)
     sample = make_sample(X, mass, ids)
-    result = closure_gates(sample, cwola, cwola.fit_sample(sample)[0], [efficiency])
+    result = closure_gates(sample, recipe, train_window(0, sample, recipe).scores, [efficiency])
     assert not result.left_out
     return {gate.name.split(" at ")[0].split(" in ")[0]: gate for gate in result.gates}
 
@@ -64,9 +65,9 @@ def test_interpolation_cancels_a_linear_trend():
 
 def test_gates_are_made_at_every_efficiency_that_has_the_events_for_them():
     X, mass, ids, _ = dijets(8000)
-    cwola = CWoLa(WINDOWS, logistic())
+    recipe = Recipe(WINDOWS, {"": logistic()}, members=1, attribute_fraction=1)
     sample = make_sample(X, mass, ids)
-    result = closure_gates(sample, cwola, cwola.fit_sample(sample)[0], [0.005, 0.1, 0.05])
+    result = closure_gates(sample, recipe, train_window(0, sample, recipe).scores, [0.005, 0.1, 0.05])
     made = [gate.name.rsplit(" at ", 1)[-1] for gate in result.gates[2:]]
     # The sidebands hold enough at 0.005; the windows, real and fake, do not.
     assert made == 3 * ["0.1"] + 3 * ["0.05"] + ["0.005"]

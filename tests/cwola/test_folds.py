@@ -49,7 +49,10 @@ def test_training_and_test_events_never_meet_even_when_events_repeat():
     rng = np.random.default_rng(0)
     ids = rng.integers(0, 500, 3000)
     for order in ("cross", "forward"):
-        for train, test in Folds(outer=4, order=order).splits(ids):
+        folds = Folds(outer=4, order=order)
+        outer = folds.outer_of(ids)
+        for fold in folds.tested():
+            train, test = folds.training(outer, fold), outer == fold
             assert not set(ids[train]) & set(ids[test])
             assert test.any()
 
@@ -57,12 +60,10 @@ def test_training_and_test_events_never_meet_even_when_events_repeat():
 def test_forward_folds_train_on_the_past_only():
     ids = np.arange(1000)
     folds = Folds(outer=4, order="forward")
-    splits = list(folds.splits(ids))
-    assert len(splits) == 3
+    assert list(folds.tested()) == [1, 2, 3]
     outer = folds.outer_of(ids)
-    for fold, (train, test) in zip((1, 2, 3), splits, strict=True):
-        assert set(outer[train]) == set(range(fold))
-        assert set(outer[test]) == {fold}
+    for fold in folds.tested():
+        assert set(outer[folds.training(outer, fold)]) == set(range(fold))
 
 
 @pytest.mark.parametrize("ids", [np.zeros((4, 2), int), np.zeros(4), np.zeros((4, 3))])

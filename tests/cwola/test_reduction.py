@@ -11,7 +11,7 @@ from jepa_coffea.hunt.sections import FeatureConfig
 def test_passed_columns_stay_and_do_not_steer_the_components() -> None:
     rng = np.random.default_rng(0)
     embedding, observables = rng.normal(size=(300, 10)), 1000 * rng.normal(size=(300, 4))
-    reduced = Whitening(3, passed=4).fit_transform(np.column_stack([embedding, observables]))
+    reduced = Whitening(3, novelty=False, passed=4).fit_transform(np.column_stack([embedding, observables]))
     expected = PCA(3, whiten=True, svd_solver="full").fit_transform(embedding)
     np.testing.assert_allclose(reduced[:, :3], expected, atol=1e-12)
     np.testing.assert_array_equal(reduced[:, 3:], observables)

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import awkward as ak
@@ -52,6 +53,11 @@ def expected_of(events: ak.Array) -> np.ndarray:
     flat = np.stack([ak.to_numpy(ak.flatten(particles[name])) for name in FIELDS], axis=1)
     axes = np.stack([ak.to_numpy(momenta[name]) for name in ("px", "py", "pz", "energy")], axis=1)
     return tiny_embedding(flat, ak.to_numpy(ak.num(particles)), axes)
+
+
+def test_it_says_what_it_gives(model: Path) -> None:
+    assert repr(JEPAEmbedder(model)) == "<JEPAEmbedder tiny: 8 numbers a jet, scores of 2 classes, scale seen>"
+    assert "scale blind>" in repr(JEPAEmbedder("pjepa-mini"))
 
 
 def test_against_numpy(events: ak.Array, model: Path) -> None:
@@ -210,3 +216,24 @@ def test_matches_the_encoder(events: ak.Array, model: Path) -> None:
     embedder = JEPAEmbedder(model, provider="cpu")
     embedder(events)
     assert OnnxEncoder(model, provider="cpu").model is embedder._encoder.model
+
+
+def test_varied_jets_have_the_embedding_of_the_file(events: ak.Array, model: Path) -> None:
+    """As in the ready processor: their constituents are not varied, so neither is what the model is given."""
+    embedder = JEPAEmbedder(model, provider="cpu")
+    nominal = embedder(events).jepa_embedding
+    jets = events.FatJet
+    varied = ak.with_field(ak.with_field(jets, jets.pt * 1.05, "pt"), jets.mass * 1.05, "mass")[:, ::-1]
+    again = embedder(events, jets=varied)
+    assert ak.all(again.pt == jets.pt[:, ::-1] * np.float32(1.05))
+    np.testing.assert_allclose(ak.flatten(again.jepa_embedding), ak.flatten(nominal[:, ::-1]), atol=1e-5)
+
+
+def test_threads_that_come_first_are_all_counted(events: ak.Array, model: Path) -> None:
+    """Eight threads, none of which found an encoder."""
+    for _ in range(5):
+        embedder = JEPAEmbedder(model, provider="cpu")
+        table = embedder.inputs(events)
+        with ThreadPoolExecutor(8) as pool:
+            assert len(list(pool.map(lambda _, e=embedder, t=table: e.embed(t), range(8)))) == 8
+        assert embedder.metrics()["jets"] == 8 * 24

@@ -84,3 +84,8 @@ def test_keep_hardest_takes_the_first_of_equal_ones() -> None:
     keep, left = keep_hardest(np.ones(5, np.float32), np.array([5]), 2)
     assert keep.tolist() == [True, True, False, False, False]
     assert left.tolist() == [2]
+
+
+def test_later_numbers_decide_among_equal_ones() -> None:
+    keep, _ = keep_hardest(np.array([[1, 1, 1, 2], [0, 5, 3, -9]], np.float32), np.array([4]), 2)
+    assert keep.tolist() == [False, True, False, True]

@@ -153,6 +153,12 @@ def test_other_numeric_types_are_converted(path: Path, jets: Jets) -> None:
         ),
         ({"particles": np.full((3, 14), "a")}, TypeError, "particles: expected real numbers"),
         ({"jets": np.zeros((2, 4), object)}, TypeError, "jets: expected real numbers, got dtype object"),
+        ({"counts": np.array([2**63 - 1, 2**63 - 1, 5])}, ValueError, "counts: a jet of 9223372036854775807 "),
+        (
+            {"counts": np.array([2**64 - 1, 4], np.uint64)},
+            ValueError,
+            "counts: a jet of 18446744073709551615 ",
+        ),
         ({"counts": np.array([1.0, 2.0])}, TypeError, "counts: expected integers, got dtype float64"),
         ({"counts": np.array([4, -1])}, ValueError, "minimum -1"),
         ({"counts": np.array([[1, 2]])}, ValueError, r"got shape \(1, 2\)"),

@@ -3,6 +3,7 @@
 import ctypes
 import importlib
 import importlib.metadata
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -56,15 +57,20 @@ def test_neither_package(monkeypatch: pytest.MonkeyPatch) -> None:
         providers.runtime()
 
 
-def test_both_packages_over_one_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (other,) = {"onnxruntime", "onnxruntime-gpu"} - set(providers.installed())
-    info = tmp_path / f"{other.replace('-', '_')}-1.31.1.dist-info"
+def pretend(package: str, folder: Path) -> None:
+    """A folder that says that a package is installed in it."""
+    info = folder / f"{package.replace('-', '_')}-1.31.1.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {other}\nVersion: 1.31.1\n")
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.31.1\n")
+
+
+def test_both_packages_over_one_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("onnxruntime", "onnxruntime-gpu"):
+        pretend(package, tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     assert set(providers.installed()) == {"onnxruntime", "onnxruntime-gpu"}
     with pytest.raises(
-        ProviderError, match=r"onnxruntime .* and onnxruntime-gpu 1.31.1 are installed over one another"
+        ProviderError, match=r"onnxruntime 1.31.1 and onnxruntime-gpu 1.31.1 are installed over one another"
     ):
         providers.runtime()
 
@@ -110,3 +116,13 @@ def test_a_fork_of_a_process_that_used_cuda_is_no_machine_without_gpu(monkeypatc
     monkeypatch.setattr(ctypes, "CDLL", lambda name: Driver(3, 0))
     with pytest.raises(ProviderError, match=r"forked.*spawn"):
         providers.gpu_count()
+
+
+def test_a_package_behind_the_first_on_the_path_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = providers.installed()
+    (other,) = {"onnxruntime", "onnxruntime-gpu"} - set(before)
+    pretend(other, tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    assert providers.installed() == before
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    assert providers.installed() == {other: "1.31.1"}

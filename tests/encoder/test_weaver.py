@@ -123,7 +123,8 @@ def test_logits_become_probabilities_and_a_second_output_the_embedding(tmp_path:
     found = {}
     for last in ("Softmax", "Identity"):
         path, text = small(tmp_path, last, outputs=2)
-        found[last] = WeaverEncoder(path, parse_preprocess(text, ""), provider="cpu")(*jets)
+        stated = {"softmax": "scores" if last == "Softmax" else "logits", "hidden": "embedding"}
+        found[last] = WeaverEncoder(path, parse_preprocess(text, ""), stated, provider="cpu")(*jets)
     np.testing.assert_allclose(found["Softmax"]["scores"], found["Identity"]["scores"], rtol=1e-6)
     charge = jets[0][:64, FIELDS.index("charge")]
     np.testing.assert_allclose(found["Softmax"]["embedding"][0], [-(2 * (charge - 1)).mean(), 2], rtol=1e-5)

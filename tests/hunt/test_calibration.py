@@ -1,47 +1,75 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from jepa_coffea.cwola import CWoLa, Windows
-from jepa_coffea.cwola.classifiers import logistic
-from jepa_coffea.cwola.fits import make_sample
-from jepa_coffea.hunt.calibration import TEMPLATE, calibrate, null_significances, toy_seed
-from jepa_coffea.hunt.config import HuntError
-from jepa_coffea.hunt.experiment import Counting, Method, Template
+from jepa_coffea.bumphunt.ftest import f_test_rule
+from jepa_coffea.cwola import Folds, Recipe, Window, Windows
+from jepa_coffea.cwola.classifiers import gradient_boosting, logistic
+from jepa_coffea.cwola.sample import make_sample
+from jepa_coffea.errors import BadFileError
+from jepa_coffea.hunt.calibration import calibrate, null_experiment, null_significances, toy_seed
+from jepa_coffea.hunt.counting import ESTIMATES, FUNCTION, TRANSFER_FACTOR
+from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.sections import StatisticsConfig
 from tests.cwola.toy import dijets
+from tests.hunt.make import selection
 
 WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=20)
-METHOD = Method(CWoLa(WINDOWS, logistic()), (0.1,), StatisticsConfig(function="dijet2", goodness_toys=0))
-
-
-def counting(z):
-    return Counting("W", 0.1, 10, 5.0, 1.0, z, float(stats.norm.sf(z)))
-
-
-def template(z, problem=""):
-    return Template(5.0, 1.0, z, 0.5, 0.0, problem)
+RECIPE = Recipe(WINDOWS, {"": logistic()}, members=1, attribute_fraction=1)
+METHOD = Method(RECIPE, (0.1,), StatisticsConfig(function="dijet2", goodness_toys=0))
 
 
 def test_both_estimates_are_judged_by_their_own_nulls():
     rng = np.random.default_rng(0)
     toys = rng.normal([[[0.0], [1.0]]], [[[1.0], [2.0]]], (4000, 2, 1))
-    (result,) = calibrate([counting(3.0)], [template(3.0)], toys)
-    assert result.corrected.z == pytest.approx(3.0, abs=0.15)
-    assert result.template.z == pytest.approx(1.0, abs=0.1)
-    document = result.record()
-    assert document["corrected_p"] == pytest.approx(stats.norm.sf(document["corrected_z"]))
-    assert document["template"]["null"]["width"] == pytest.approx(2.0, abs=0.1)
+    (result,) = calibrate([selection(3.0, 3.0)], toys)
+    assert result[FUNCTION].z == pytest.approx(3.0, abs=0.15)
+    assert result[TRANSFER_FACTOR].z == pytest.approx(1.0, abs=0.1)
+    document = result[TRANSFER_FACTOR].record()
+    assert document["p"] == pytest.approx(stats.norm.sf(document["z"]))
+    assert document["null"]["width"] == pytest.approx(2.0, abs=0.1)
 
 
-def test_a_second_estimate_without_a_number_says_why_and_stops_nothing():
+@pytest.mark.parametrize("estimate", ESTIMATES)
+def test_an_estimate_without_a_number_says_why_and_stops_nothing(estimate):
     toys = np.random.default_rng(0).normal(size=(100, 2, 2))
-    toys[:50, TEMPLATE, 1] = np.nan
-    first, second = calibrate([counting(1.0)] * 2, [template(np.nan, "no events"), template(1.0)], toys)
-    assert first.record()["template"] == {"uncalibrated": "no events"}
-    assert "50 of 100 pseudo-experiments gave a significance" in second.template
-    assert np.isfinite([first.corrected.z, second.corrected.z]).all()
+    toys[:50, ESTIMATES.index(estimate), 1] = np.nan
+    first, second = calibrate([selection(1.0, 1.0, **{estimate: "no events"}), selection(1.0, 1.0)], toys)
+    assert first[estimate] == "no events"
+    assert "50 of 100 pseudo-experiments gave a significance" in second[estimate]
+    (other,) = set(ESTIMATES) - {estimate}
+    assert np.isfinite([first[other].z, second[other].z]).all()
+
+
+class Given:
+    """A source of pseudo-data that gives events that there are already."""
+
+    def __init__(self, sample):
+        self.sample = sample
+
+    def draw(self, seed):
+        return self.sample
+
+
+def test_the_data_as_a_pseudo_experiment_give_the_same_numbers_bit_for_bit():
+    X, mass, ids, _ = dijets(3000, signal=60)
+    sample, other = make_sample(X, mass, ids), Window(2300, 2700, 2050, 3200, "W2")
+    bins = Windows.custom([*WINDOWS.windows, other], fit_range=(2000, 5000), bins=25)
+    recipe = replace(RECIPE, windows=bins, candidates={"": gradient_boosting(max_iter=5)}, members=2, seed=4)
+    recipe = replace(recipe, folds=Folds(seed=4))
+    rules = tuple(
+        f_test_rule((bins.histogram(mass), np.asarray(bins.edges)), window=(w.low, w.high), toys=100)
+        for w in bins.windows
+    )
+    method = Method(recipe, (0.2, 0.05), METHOD.statistics, rules)
+    data = run_experiment(sample, method, inclusive=True, goodness_toys=50)
+    scored = run_experiment(sample, method, data.scores)  # as a hunt that goes on from stored scores
+    assert null_experiment(4, Given(sample), method) == data.z() == scored.z()
+    assert np.isfinite(data.z()).all()
+    assert null_experiment(5, Given(sample), method) != data.z()
 
 
 def test_pseudo_experiments_are_resumed_and_do_not_depend_on_the_order(tmp_path):
@@ -65,5 +93,5 @@ def test_a_broken_ledger_line_is_named(tmp_path):
     ledger.write_text('["1", [0.1]]\nrubbish\n["2", [0.2]]\n')
     X, mass, ids, _ = dijets(1500)
     pseudo = make_pseudo_data(make_sample(X, mass, ids), WINDOWS, METHOD.statistics)
-    with pytest.raises(HuntError, match="line 2 of"):
+    with pytest.raises(BadFileError, match="line 2 of"):
         null_significances(pseudo, METHOD, 1, seed=3, ledger=ledger)

@@ -5,6 +5,7 @@ import pytest
 
 from jepa_coffea.cwola.folds import event_hash
 from jepa_coffea.cwola.weights import WeightError
+from jepa_coffea.errors import BadFileError
 from jepa_coffea.hunt.config import HuntConfig, HuntError
 from jepa_coffea.hunt.events import read_events
 from tests.hunt.make import write_events
@@ -72,7 +73,7 @@ def test_few_events_without_features_are_counted_and_many_are_an_error(tmp_path)
 
 
 def test_inputs_that_no_hunt_can_use(tmp_path):
-    with pytest.raises(HuntError, match="no embedded events matches"):
+    with pytest.raises(BadFileError, match="embedded events: nothing matches"):
         read(tmp_path)
     path = write_events(tmp_path / "a.parquet", 100, mjj=None)
     with pytest.raises(HuntError, match=r"a\.parquet has no column 'mjj'; it has dataset, run"):

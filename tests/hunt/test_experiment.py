@@ -5,10 +5,10 @@ import pytest
 
 from jepa_coffea.bumphunt import counting_significance, fit_background
 from jepa_coffea.bumphunt.ftest import f_test_rule
-from jepa_coffea.cwola import CWoLa, Windows
+from jepa_coffea.cwola import Recipe, Windows
 from jepa_coffea.cwola.classifiers import logistic
-from jepa_coffea.cwola.fits import make_sample
-from jepa_coffea.hunt.experiment import Method, count, estimate_by_template, run_experiment
+from jepa_coffea.cwola.sample import make_sample
+from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.sections import StatisticsConfig
 from tests.cwola.toy import dijets
 
@@ -16,37 +16,21 @@ WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 50
 STATISTICS = StatisticsConfig(function="dijet2", goodness_toys=0)
 
 
-def test_the_count_is_judged_with_the_fits_full_covariance():
-    counts = WINDOWS.histogram(dijets(5000)[1])
-    result, fit = count(counts, WINDOWS, WINDOWS.windows[0], 1.0, STATISTICS)
-    direct = fit_background((counts, WINDOWS.edges), "dijet2", window=(2600, 3000), toys=0)
-    covariance = direct.prediction().covariance
-    assert fit is not None
-    assert result.sigma_b == pytest.approx(np.sqrt(covariance.sum()))
-    assert result.sigma_b > 1.5 * np.sqrt(np.trace(covariance))  # bins are correlated
-    assert result.z == pytest.approx(counting_significance(result.n, result.b, result.sigma_b))
-
-
-def test_a_spectrum_that_cannot_be_fitted_has_a_problem_and_no_number():
-    counts = WINDOWS.histogram(dijets(5000)[1])
-    counts[np.asarray(WINDOWS.edges)[:-1] >= 3000] = 0
-    result, fit = count(counts, WINDOWS, WINDOWS.windows[0], 0.1, STATISTICS)
-    assert fit is None
-    assert "no events above the window" in result.problem
-    assert np.isnan([result.b, result.sigma_b, result.z, result.p]).all()
+def recipe(windows=WINDOWS):
+    return Recipe(windows, {"": logistic()}, members=1, attribute_fraction=1)
 
 
 def test_an_experiment_gives_each_window_and_efficiency_in_order_and_only_depends_on_the_seed():
     X, mass, ids, _ = dijets(3000)
     windows = Windows.overlapping([2100, 2400, 2800, 3300, 4000], fit_range=(2000, 5000), bins=25)
-    method = Method(CWoLa(windows, logistic()), (0.5, 0.1), STATISTICS)
+    method = Method(recipe(windows), (0.5, 0.1), STATISTICS)
     sample = make_sample(X, mass, ids)
-    results = run_experiment(sample, method.seeded(5))
-    assert [(r.window, r.efficiency) for r, _ in results] == [("A1", 0.5), ("A1", 0.1), ("A2", 0.5), ("A2", 0.1)]
-    for counting, template in results:
-        assert abs(template.b - counting.b) < 4 * (template.sigma_b + counting.sigma_b)
-    assert run_experiment(sample, method.seeded(5)) == results
-    assert run_experiment(sample, method.seeded(6)) != results
+    results = run_experiment(sample, method.seeded(5)).selections
+    assert [(r.window, r.efficiency) for r in results] == [("A1", 0.5), ("A1", 0.1), ("A2", 0.5), ("A2", 0.1)]
+    for one in results:
+        assert abs(one.transfer_factor.b - one.function.b) < 4 * (one.transfer_factor.sigma_b + one.function.sigma_b)
+    assert run_experiment(sample, method.seeded(5)).selections == results
+    assert run_experiment(sample, method.seeded(6)).selections != results
 
 
 def test_every_experiment_chooses_its_function_as_the_data_did():
@@ -54,41 +38,37 @@ def test_every_experiment_chooses_its_function_as_the_data_did():
     sample = make_sample(X, mass, ids)
     counts, edges = WINDOWS.histogram(mass), np.asarray(WINDOWS.edges)
     rule = f_test_rule((counts, edges), ("dijet2", "dijet3"), window=(2600, 3000), toys=100)
-    method = Method(CWoLa(WINDOWS, logistic()), (0.1,), StatisticsConfig(function="auto"))
+    method = Method(recipe(), (0.1,), StatisticsConfig(function="auto"))
     for critical, function in ((np.inf, "dijet2"), (-np.inf, "dijet3")):
         chosen = run_experiment(sample, replace(method, rules=(replace(rule, critical=(critical,)),)))
         named = run_experiment(sample, replace(method, statistics=StatisticsConfig(function=function)))
-        assert chosen == named
+        assert chosen.selections == named.selections
 
 
-def both_estimates(efficiency_of, seed):
-    """Counting and template of 20 000 events that pass at random with a probability that depends on mass."""
-    mass = dijets(20_000, seed=seed)[1]
-    passed = np.random.default_rng(seed).random(len(mass)) < efficiency_of(mass)
-    counts, total, window = WINDOWS.histogram(mass[passed]), WINDOWS.histogram(mass), WINDOWS.windows[0]
-    counting, _ = count(counts, WINDOWS, window, 0.1, STATISTICS)
-    return counting, estimate_by_template(counts, total, counting, WINDOWS, window, STATISTICS)
+def test_what_fails_leaves_the_rest_standing():
+    X, mass, ids, _ = dijets(2500, high=3500)
+    # No events in A4; no threshold at .0001.
+    windows = Windows.overlapping([2100, 2400, 2800, 3200, 3600, 4000, 4600], fit_range=(2000, 5000), bins=25)
+    found = run_experiment(
+        make_sample(X, mass, ids), Method(recipe(windows), (0.3, 0.0001), STATISTICS), inclusive=True
+    )
+    problems = {(one.window, one.efficiency): one.function.problem for one in found.selections}
+    assert problems["A1", 0.3] == problems["A2", 0.3] == ""
+    assert "fewer than the 10000 that define a threshold" in problems["A1", 0.0001]
+    assert "training events in the window" in problems["A4", 0.3]
+    assert found.scores[3].problem == problems["A4", 0.3]
+    assert np.isfinite(found.selections[0].function.z)
+    assert len(found.inclusive) == 4
+    assert np.isnan(found.z()[0][-1])
 
 
-def test_two_estimates_of_a_smooth_background_agree_and_both_are_right():
-    pulls = []
-    for seed in range(8):
-        counting, template = both_estimates(lambda mass: 0.1 + (mass - 2000) / 60_000, seed)
-        assert template.z == pytest.approx(counting_significance(counting.n, template.b, template.sigma_b))
-        pulls.append([template.pull, template.z, counting.z])
-    assert (np.abs(pulls) < 3).all()
-
-
-def test_odds_that_are_not_smooth_in_mass_are_seen_in_the_templates_own_fit():
-    _, template = both_estimates(lambda mass: 0.1 + 0.1 * ((mass > 3000) & (mass < 3400)), 0)
-    assert template.fit_p < 1e-6
-
-
-def test_a_template_without_sidebands_says_so():
-    mass = dijets(5000)[1]
-    counts = WINDOWS.histogram(mass[mass < 3000])
-    window = WINDOWS.windows[0]
-    counting, _ = count(counts, WINDOWS, window, 0.1, STATISTICS)
-    template = estimate_by_template(counts, WINDOWS.histogram(mass), counting, WINDOWS, window, STATISTICS)
-    assert "no events above the window" in template.problem
-    assert np.isnan([template.b, template.z, template.pull]).all()
+def test_what_is_counted_without_a_selection_is_the_whole_spectrum():
+    X, mass, ids, _ = dijets(3000)
+    sample, method = make_sample(X, mass, ids), Method(recipe(), (0.1,), STATISTICS)
+    (one,) = run_experiment(sample, method, inclusive=True).inclusive
+    assert one.n == ((mass >= 2600) & (mass < 3000)).sum()
+    fit = fit_background((one.counts, WINDOWS.edges), "dijet2", window=(2600, 3000), toys=0)
+    expected = fit.prediction()
+    assert one.function.z == pytest.approx(counting_significance(one.n, expected.total, expected.sigma))
+    assert one.transfer_factor is None
+    assert one.label == "window, all events"

@@ -9,9 +9,10 @@ from jepa_coffea.bumphunt.functions import DIJET_FAMILY
 from jepa_coffea.bumphunt.records import plain
 from jepa_coffea.cwola import Windows
 from jepa_coffea.hunt.config import HuntConfig
-from jepa_coffea.hunt.function_study import functions_section, with_function
+from jepa_coffea.hunt.function_study import with_function
 from jepa_coffea.hunt.sections import InputConfig, StatisticsConfig
 from jepa_coffea.hunt.state import Run
+from jepa_coffea.report.function_section import function_section
 from tests.cwola.toy import dijets
 
 WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=25)
@@ -44,7 +45,7 @@ def test_a_named_function_stays_and_is_compared_with_others():
     assert spurious.truth == "expdijet3"
     document = json.loads(json.dumps(plain(study), allow_nan=False))
     assert document["envelopes"]["window"]["systematic"] == pytest.approx(envelope.systematic)
-    titles = {table.title: table for table in functions_section(study).tables}
+    titles = {table.title: table for table in function_section(study).tables}
     assert set(titles) == {"Envelope of functions", "Spurious signal"}
     assert [row[1] for row in titles["Envelope of functions"].rows] == list(envelope.functions)
 
@@ -54,4 +55,9 @@ def test_what_cannot_be_studied_says_why():
     counts[np.asarray(WINDOWS.edges)[:-1] >= 3000] = 0
     _, study, _ = with_function(run_of("dijet2"), counts, WINDOWS)
     assert "no events above the window" in study.envelopes["window"]
-    assert "no events above the window" in functions_section(study).tables[1].rows[0][-1]
+    assert "no events above the window" in function_section(study).tables[1].rows[0][-1]
+    _, study, rules = with_function(run_of("auto"), counts, WINDOWS)
+    assert study.function == DIJET_FAMILY[0]
+    assert rules == ()
+    assert "no events above the window" in study.choices["window"]
+    assert "no events above the window" in function_section(study).tables[0].rows[0][-1]

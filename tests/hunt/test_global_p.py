@@ -2,17 +2,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jepa_coffea.hunt.calibration import calibrate
-from jepa_coffea.hunt.experiment import Counting, Template
 from jepa_coffea.hunt.global_p import global_p, upcrossings
+from jepa_coffea.hunt.null import correct, null_of
 
 
 def searched(z, toys, centres=None):
     """The global p-value of significances ``z`` (selections,) with ``toys`` (experiments, selections)."""
-    results = [Counting(f"W{i}", 0.1, 10, 5.0, 1.0, v, float(stats.norm.sf(v))) for i, v in enumerate(z)]
-    both = np.stack([toys, toys], axis=1)
-    calibrated = calibrate(results, [Template(5.0, 1.0, v, 0.5, 0.0) for v in z], both)
-    return global_p(calibrated, both, range(len(z)) if centres is None else centres)
+    corrected = [correct(v, null_of(column)) for v, column in zip(z, toys.T, strict=True)]
+    return global_p(corrected, toys, [0.1] * len(z), range(len(z)) if centres is None else centres)
 
 
 def trials(experiments, rng):
@@ -40,6 +37,14 @@ def test_a_failed_pseudo_experiment_could_have_been_anything():
     toys = trials(100, np.random.default_rng(3))
     toys[:5, 2] = np.nan
     assert searched([9.0, 1.0, 1.0, 1.0], toys).exceeding == 5
+
+
+def test_what_is_not_calibrated_is_no_trial():
+    toys = trials(100, np.random.default_rng(3))
+    corrected = ["no fit", *(correct(z, null_of(toys[:, i])) for i, z in ((1, 1.0), (2, 2.5), (3, 0.1)))]
+    found = global_p(corrected, toys, [0.1] * 4, range(4))
+    assert (found.trials, found.where) == (3, 2)
+    assert global_p(["no fit"] * 4, toys, [0.1] * 4, range(4)) is None
 
 
 def test_upcrossings_bound_the_global_p_of_windows():

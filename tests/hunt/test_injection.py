@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from jepa_coffea.bumphunt.limits import counting_limit
-from jepa_coffea.cwola import CWoLa, Windows
+from jepa_coffea.cwola import Recipe, Windows
 from jepa_coffea.cwola.classifiers import logistic
-from jepa_coffea.cwola.fits import make_sample
+from jepa_coffea.cwola.sample import make_sample
 from jepa_coffea.hunt.config import HuntError
 from jepa_coffea.hunt.experiment import Method
 from jepa_coffea.hunt.injection import GRID, METHODS, Study, inject, injection_study
 from jepa_coffea.hunt.injection_summary import in_yields, summarised
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.sections import StatisticsConfig
-from jepa_coffea.hunt.state import HuntResult
+from jepa_coffea.hunt.state import HuntResult, InjectionResult
 from jepa_coffea.report.injection_section import LABELS, injection_section
 from tests.cwola.toy import dijets
 
@@ -28,7 +28,14 @@ def study():
     X[:, 4:] = np.random.default_rng(0).normal(size=(3600, 2))
     sample = make_sample(X, mass, ids)
     pseudo = make_pseudo_data(sample.take(~truth), WINDOWS, STATISTICS)
-    return Study(pseudo, sample.take(truth), 4, Method(CWoLa(WINDOWS, logistic()), (0.05,), STATISTICS), 0, 0.05)
+    return Study(
+        pseudo,
+        sample.take(truth),
+        4,
+        Method(Recipe(WINDOWS, {"": logistic()}, members=1, attribute_fraction=1), (0.05,), STATISTICS),
+        0,
+        0.05,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +56,7 @@ def test_what_sees_the_signal_gains_and_what_does_not_does_not(records):
         assert rows[150, name]["z_low"] <= rows[150, name]["z"] <= rows[150, name]["z_high"]
     assert rows[150, "supervised"]["z"] > rows[150, "inclusive"]["z"] + 2
     assert rows[150, "cwola"]["z"] > rows[150, "inclusive"]["z"] + 1
-    assert rows[150, "idealised"]["z"] > rows[150, "inclusive"]["z"] + 1
+    assert rows[150, "iad"]["z"] > rows[150, "inclusive"]["z"] + 1
     assert rows[150, "cwola_observables"]["z"] < rows[150, "cwola"]["z"]
 
 
@@ -66,7 +73,7 @@ def test_sic_is_one_for_everything_and_nothing_below_the_floor(records):
 def test_yields_differ_by_the_signal_alone(study, records):
     none, some = (next(r for r in records if r["yield"] == amount) for amount in (0, 150))
     assert some["inclusive"]["n"] - some["inclusive"]["signal"] == none["inclusive"]["n"]
-    assert inject((150, 0, some["seed"]), study)["cwola"]["z"] == some["cwola"]["z"]
+    assert inject((150, 0, some["seed"]), study)["cwola"]["function"] == some["cwola"]["function"]
 
 
 def test_more_signal_than_there_is(study):
@@ -82,7 +89,9 @@ def test_the_classifier_improves_the_limit_where_there_is_signal_to_learn_from(r
         assert row["limit"] >= row["limit_selected"]  # not all that is injected is selected
     assert rows[0, "supervised"]["limit"] < rows[0, "cwola"]["limit"] < rows[0, "inclusive"]["limit"]
     one = next(record for record in records if record["yield"] == 150)["inclusive"]
-    assert one["limit"] == pytest.approx(counting_limit(one["n"], one["b"], one["sigma_b"]).events)
+    assert one["limit"] == pytest.approx(
+        counting_limit(one["n"], one["function"]["b"], one["function"]["sigma_b"]).events
+    )
 
 
 def test_a_limit_on_the_yield_is_where_the_selected_signal_reaches_the_limit():
@@ -95,7 +104,7 @@ def test_a_limit_on_the_yield_is_where_the_selected_signal_reaches_the_limit():
 
 
 def test_the_report_shows_significance_limits_and_improvement(records, tmp_path):
-    section = injection_section(HuntResult(tmp_path, (), injection=summarised(records)))
+    section = injection_section(HuntResult(tmp_path, (), injection=InjectionResult(summarised(records))))
     assert [figure.title for figure in section.figures] == [
         "Injected signal",
         "Limits on injected signal",

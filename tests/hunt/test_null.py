@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from jepa_coffea.hunt.config import HuntError
-from jepa_coffea.hunt.null import Null, judged_by_the_others, nulls_of
+from jepa_coffea.hunt.null import Null, leave_one_out, null_of
 
 
 def test_width_and_its_error_are_those_of_the_distribution():
@@ -16,7 +16,7 @@ def test_width_and_its_error_are_those_of_the_distribution():
 
 def test_corrected_p_values_of_a_wide_null_are_uniform():
     rng = np.random.default_rng(1)
-    null = nulls_of(rng.normal(-0.1, 1.2, (4000, 1)))[0]
+    null = null_of(rng.normal(-0.1, 1.2, 4000))
     fresh = rng.normal(-0.1, 1.2, 4000)
     corrected = stats.norm.sf(null.corrected(fresh))
     for p in (corrected, np.array([null.rank_p(z) for z in fresh])):
@@ -44,7 +44,7 @@ def test_rank_p_counts_failures_against_the_excess_and_is_never_zero():
 
 def test_an_experiment_is_judged_as_if_it_were_none_of_the_null():
     toys = np.random.default_rng(4).normal(0.2, 1.3, 25)
-    judged = judged_by_the_others(np.append(toys, np.nan))
+    judged = leave_one_out(np.append(toys, np.nan))
     alone = [float(Null(np.sort(np.delete(toys, i)), 0).corrected(z)) for i, z in enumerate(toys)]
     assert judged[:-1] == pytest.approx(alone)
     assert judged[-1] == np.inf
@@ -52,6 +52,6 @@ def test_an_experiment_is_judged_as_if_it_were_none_of_the_null():
 
 def test_too_few_or_failing_pseudo_experiments_are_no_calibration():
     with pytest.raises(HuntError, match="19 of 19 pseudo-experiments"):
-        nulls_of(np.zeros((19, 1)))
+        null_of(np.zeros(19))
     with pytest.raises(HuntError, match="80 of 100"):
-        nulls_of(np.where(np.arange(100) < 20, np.nan, np.arange(100.0))[:, None])
+        null_of(np.where(np.arange(100) < 20, np.nan, np.arange(100.0)))

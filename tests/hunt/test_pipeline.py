@@ -7,9 +7,8 @@ import yaml
 from jepa_coffea.bumphunt.exports.histograms import read_hists
 from jepa_coffea.bumphunt.exports.workspace import pyhf_significance
 from jepa_coffea.cli import main
-from jepa_coffea.cwola.selection import SelectionError
+from jepa_coffea.commands.hunt import hunt
 from jepa_coffea.hunt.calibration import null_experiment
-from jepa_coffea.hunt.cli import hunt
 from tests.hunt.make import write_events
 
 DOCUMENT = {
@@ -50,20 +49,23 @@ def found(folder):
 
 
 def test_a_bump_is_found_and_the_folder_tells_everything(folder, found):
-    counting = found.selections[0].counting
-    assert counting.z > found.baseline[0].counting.z + 1
-    assert found.search is not None
-    assert found.search.exceeding == 0
-    assert found.search.p == pytest.approx(1 / 21)
+    one, everything = found.selections[0].selection, found.inclusive[0].selection
+    assert one.function.z > everything.function.z + 1
+    search = found.calibration.search
+    assert search is not None
+    assert search.exceeding == 0
+    assert search.p == pytest.approx(1 / 21)
     out = folder / "out"
     document = json.loads((out / "results.json").read_text())
-    assert document["calibrated"][0]["z"] == pytest.approx(counting.z)
+    record = document["selections"][0]
+    assert record["function"]["z"] == pytest.approx(one.function.z)
     assert document["may_be_quoted"] == (not found.reasons)
-    template = document["selections"][0]["template"]
-    assert template["b"] == pytest.approx(counting.b, abs=3 * counting.sigma_b)
-    assert template["z"] > found.baseline[0].counting.z + 1
-    assert document["calibrated"][0]["template"]["null"]["experiments"] == 20
-    assert found.calibrated[0].template.z > 1
+    other = record["transfer_factor"]
+    assert other["b"] == pytest.approx(one.function.b, abs=3 * one.function.sigma_b)
+    assert other["z"] > everything.function.z + 1
+    assert record["corrected"]["transfer_factor"]["null"]["experiments"] == 20
+    assert record["corrected"]["function"]["z"] == found.selections[0].corrected["function"].z
+    assert found.selections[0].corrected["transfer_factor"].z > 1
     assert yaml.safe_load((out / "config.yaml").read_text())["seed"] == 1
     assert "numpy" in json.loads((out / "versions.json").read_text())
     table = pq.read_table(out / "scores.parquet")
@@ -73,20 +75,20 @@ def test_a_bump_is_found_and_the_folder_tells_everything(folder, found):
 
 def test_exports_say_the_same_number_elsewhere(folder, found):
     exports = folder / "out" / "exports"
-    counting = found.selections[0].counting
+    one = found.selections[0].selection
     workspace = json.loads((exports / "W1_eff_0p1.json").read_text())
-    assert pyhf_significance(workspace) == pytest.approx(counting.z, rel=0.01)
+    assert pyhf_significance(workspace) == pytest.approx(one.function.z, rel=0.01)
     assert (exports / "W1_eff_0p1.txt").is_file()
     assert (exports / "hepdata" / "submission.yaml").is_file()
     histograms = read_hists(exports / "histograms.root")
-    assert histograms["W1_eff_0p1"].values() == pytest.approx(found.selections[0].counts)
+    assert histograms["W1_eff_0p1"].values() == pytest.approx(one.counts)
     limit = json.loads((folder / "out" / "results.json").read_text())["selections"][0]["limit"]
-    assert limit["events"] > counting.n - counting.b > limit["expected_events"][2]
+    assert limit["events"] > one.n - one.function.b > limit["expected_events"][2]
 
 
 def test_the_paragraph_names_the_excess_and_the_calibration(found):
-    counting = found.selections[0].counting
-    assert f"{counting.n} events where {counting.b:.1f} ± {counting.sigma_b:.1f}" in found.paragraph
+    one = found.selections[0].selection
+    assert f"{one.n} events where {one.function.b:.1f} ± {one.function.sigma_b:.1f}" in found.paragraph
     assert "20 pseudo-experiments without signal" in found.paragraph
     assert ("must not be quoted" in found.paragraph) == bool(found.reasons)
 
@@ -120,7 +122,7 @@ class Counted:
 
 def test_a_changed_document_is_not_answered_with_old_scores(folder, found):
     other = hunt(write(folder, "other.yaml", output="other", seed=2, calibration={"experiments": 0}), progress=False)
-    assert other.selections[0].counting != found.selections[0].counting
+    assert other.selections[0].selection != found.selections[0].selection
     assert "too small by an unknown amount" in other.paragraph
 
 
@@ -130,7 +132,7 @@ def test_a_histogram_alone_is_hunted_without_classifiers(tmp_path, found):
     (tmp_path / "h.json").write_text(json.dumps({"counts": spectra["spectra"][0]["counts"], "edges": spectra["edges"]}))
     document = write(tmp_path, input={"histogram": "h.json"}, mass=windows["mass"])
     result = hunt(document, progress=False)
-    assert result.baseline[0].counting == found.baseline[0].counting
+    assert result.inclusive[0].selection == found.inclusive[0].selection
     assert not result.selections
     assert "without a classifier" in result.paragraph
     assert result.refitted is not None
@@ -138,27 +140,41 @@ def test_a_histogram_alone_is_hunted_without_classifiers(tmp_path, found):
     assert "Gross and Vitells" in result.paragraph
     chosen = write(tmp_path, output="auto", input={"histogram": "h.json"}, mass=windows["mass"], statistics=AUTO)
     result = hunt(chosen, progress=False)
-    assert result.functions.choices["W1"].function == result.baseline[0].fit.function
+    assert result.functions.choices["W1"].function == result.inclusive[0].selection.function.fit.function
     assert "function chosen in each spectrum" in result.refitted.search
 
 
-def test_an_efficiency_that_no_threshold_can_have_is_an_error(folder):
-    document = write(folder, "tight.yaml", output="tight", efficiencies=[0.002], calibration={"experiments": 0})
-    with pytest.raises(SelectionError, match="fewer than the 500 that define"):
-        hunt(document, progress=False)
+def test_an_efficiency_without_a_threshold_leaves_the_others_standing(folder):
+    document = write(folder, "tight.yaml", output="tight", efficiencies=[0.1, 0.002])
+    result = hunt(document, progress=False)
+    good, bad = result.selections
+    assert good.calibrated("function").z > 2
+    assert "fewer than the 500 that define" in bad.corrected["function"]
+    assert "W1, efficiency 0.002 has no number: efficiency 0.002: a fold has" in result.paragraph
+    assert result.calibration.search.trials == 1
+    assert "fewer than the 500 that define" in (folder / "tight" / "report.html").read_text()
+
+
+def test_a_hunt_in_too_few_events_ends_with_a_report(tmp_path):
+    write_events(tmp_path / "events.parquet", 40)
+    result = hunt(write(tmp_path), progress=False)
+    assert "training events in the" in result.paragraph
+    assert "must not be quoted" in result.paragraph
+    assert (tmp_path / "out" / "report.html").is_file()
+    assert json.loads((tmp_path / "out" / "results.json").read_text())["may_be_quoted"] is False
 
 
 def test_the_command_says_what_is_wrong_with_the_input(folder, capsys):
     (folder / "wrong.yaml").write_text("output: x\ninput: {events: [nothing.parquet]}")
     assert main(["hunt", str(folder / "wrong.yaml")]) == 2
-    assert "no embedded events matches" in capsys.readouterr().err
+    assert "embedded events: nothing matches" in capsys.readouterr().err
 
 
 def test_the_report_holds_the_paragraph_the_gates_and_the_pictures(folder, found):
     page = (folder / "out" / "report.html").read_text()
     assert ("Not to be quoted" in page) == bool(found.reasons)
     assert "W1, efficiency 0.1: two background estimates" in page
-    for gate in found.gates:
+    for gate in found.closure.gates:
         assert gate.explanation.split(":")[0].split("<")[0] in page
     for section in (
         "Excesses",

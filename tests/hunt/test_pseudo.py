@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from jepa_coffea.cwola import Windows
-from jepa_coffea.cwola.fits import make_sample
+from jepa_coffea.cwola.sample import make_sample
 from jepa_coffea.hunt.config import HuntError
 from jepa_coffea.hunt.pseudo import make_pseudo_data, trend_of
 from jepa_coffea.hunt.sections import StatisticsConfig

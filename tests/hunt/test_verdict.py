@@ -1,24 +1,23 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from jepa_coffea.hunt.calibration import calibrate
-from jepa_coffea.hunt.experiment import Counting, Template
 from jepa_coffea.hunt.global_p import global_p
-from jepa_coffea.hunt.state import Selection
-from jepa_coffea.hunt.verdict import describe, disagreements, learning
-
-
-def selection(pull, problem=""):
-    counting = Counting("W1", 0.1, 50, 40.0, 2.0, 1.2, 0.1)
-    return Selection(counting, np.zeros(3), None, template=Template(40 + 3 * pull, 2.2, 1.0, 0.5, pull, problem))
+from jepa_coffea.hunt.state import CalibrationResult, HuntResult, SelectionResult
+from jepa_coffea.hunt.verdict import describe, disagreements, learning, reasons_against
+from tests.hunt.make import selection
 
 
 def test_background_estimates_that_disagree_forbid_quoting():
-    assert disagreements([selection(0.5), selection(-2.9), Selection(selection(0).counting, np.zeros(3), None)]) == []
-    (reason,) = disagreements([selection(-3.4)])
-    assert "W1, efficiency 0.1 disagree by 3.4 standard deviations: 40.0 ± 2.0 by the fit, 29.8 ± 2.2" in reason
-    (reason,) = disagreements([selection(float("nan"), "no events above the window")])
-    assert "has no number: no events above the window" in reason
+    agreeing = [selection(1.2, 1.0, pull=0.5), selection(1.2, 1.0, pull=-2.9), selection(1.2)]
+    assert disagreements([SelectionResult(one) for one in agreeing]) == []
+    (reason,) = disagreements([SelectionResult(selection(1.2, 1.0, pull=-3.4))])
+    assert "W1, efficiency 0.1 disagree by 3.4 standard deviations: 40.0 ± 2.0 by the fitted function" in reason
+    assert "29.9 ± 2.2 by the pass/fail transfer factor" in reason
+    (reason,) = disagreements([SelectionResult(selection(1.2, transfer_factor="no events above the window"))])
+    assert "no background for W1, efficiency 0.1: no events above the window" in reason
 
 
 def test_what_the_classifiers_learned_is_said_in_two_sentences_however_many_there_are():
@@ -27,13 +26,31 @@ def test_what_the_classifiers_learned_is_said_in_two_sentences_however_many_ther
     assert "those of A2 (0.510 ± 0.010), B1 (0.490 ± 0.010) do so no better than chance" in text
 
 
+def searched(selections, toys):
+    """A hunt with these selections, calibrated by these toys (experiments, estimates, selections)."""
+    corrected = calibrate(selections, toys)
+    search = global_p([one["function"] for one in corrected], toys[:, 0], [0.1] * len(selections), [2800.0] * 2)
+    findings = [SelectionResult(one, found) for one, found in zip(selections, corrected, strict=True)]
+    return HuntResult(Path(), [], findings, CalibrationResult(corrected, search, toys))
+
+
 @pytest.mark.parametrize("gaussian", [True, False])
 def test_an_extrapolated_p_value_says_that_it_is_one_and_a_null_that_is_not_gaussian_has_none(gaussian):
     rng = np.random.default_rng(0)
     toys = rng.normal(size=(60, 2, 1)) if gaussian else rng.exponential(size=(60, 2, 1))
-    result = Counting("W1", 0.1, 90, 40.0, 2.0, 9.0, 1e-12)
-    calibrated = calibrate([result], [Template(40.0, 2.0, 9.0, 0.5, 0.0)], toys)
-    text = describe([result], calibrated, global_p(calibrated, toys, [2800.0]), None, [], [])
+    text = describe(searched([selection(9.0, 9.0)], toys), [], [])
     assert ("supposes that the null is Gaussian beyond the 60 pseudo-experiments; 741 of them" in text) == gaussian
     assert ("quote the p by rank" in text) != gaussian
     assert ("cannot explain without a signal" in text) == gaussian
+
+
+def test_a_selection_without_a_number_leaves_the_others_standing_and_is_named():
+    toys = np.random.default_rng(0).normal(size=(60, 2, 2))
+    found = searched([selection(1.0, 1.0, function="no fit"), selection(2.0, 2.0, window="W2")], toys)
+    assert found.calibration.search.where == 1
+    (reason,) = reasons_against(found, 0.01)
+    assert reason == "W1, efficiency 0.1 has no number: no fit"
+    text = describe(found, [], [reason])
+    assert "in window W2" in text
+    assert "Over all 1 windows" in text
+    assert "must not be quoted: W1, efficiency 0.1 has no number" in text

@@ -5,9 +5,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from jepa_coffea.bumphunt import HistogramError, global_significance, scan, shape_search
-from jepa_coffea.bumphunt.limits import Limit
+from jepa_coffea.bumphunt.limits import limit_curve
+from jepa_coffea.bumphunt.limits.limit import make_limit
 from jepa_coffea.plots import (
     Band,
+    CorrectedPoint,
     Header,
     as_png,
     plot_calibration,
@@ -69,12 +71,52 @@ def test_many_null_distributions_are_not_named_one_by_one() -> None:
     assert "12 distributions" in texts(figure)
 
 
-def test_limits() -> None:
+def test_limits_in_fb_or_events_against_mass_or_width() -> None:
     expected = np.array([20.0, 28.0, 40.0, 56.0, 80.0])
-    limits = [Limit(0.95, 1.0, expected, events, expected, events / 10, expected / 10) for events in (35.0, 90.0, 41.0)]
-    figure = plot_limits([2000, 2500, 3000], limits)
+    in_fb = [make_limit(0.95, events, expected, 1.0, 10.0, 1.0, "asymptotic") for events in (35.0, 90.0, 41.0)]
+    figure = plot_limits(limit_curve([2000, 2500, 3000], in_fb), note="Gaussian, 5 %")
+    assert lines(figure)["Observed"][1] == pytest.approx([3.5, 9, 4.1])
+    assert "[fb]" in figure.axes[0].get_ylabel()
+    assert "95$\\,$% CL" in figure.axes[0].get_ylabel()
+    assert "Gaussian, 5 %" in texts(figure)
+    in_events = [make_limit(0.95, events, expected, 1.0, None, 1.0, "asymptotic") for events in (35.0, 90.0, 41.0)]
+    figure = plot_limits(limit_curve([0.03, 0.05, 0.1], in_events, "width"))
     assert lines(figure)["Observed"][1].tolist() == [35, 90, 41]
-    assert lines(plot_limits([2000, 2500, 3000], limits, cross_section=True))["Observed"][1].tolist() == [3.5, 9, 4.1]
+    assert lines(figure)["Observed"][0] == pytest.approx([3, 5, 10])
+    assert figure.axes[0].get_xlabel() == "Width over mass [%]"
+    blind = plot_limits(limit_curve([2000, 2500, 3000], in_fb), observed=False)
+    assert "Observed" not in labels(blind)
+    assert as_png(blind)
+
+
+def test_no_p_value_as_counted_without_saying_so(truth: Truth) -> None:
+    result = scan((truth.observed(1, signal=600), truth.edges), toys=0)
+    figure = plot_scan({"efficiency 0.01": result})
+    assert "uncalibrated" in figure.axes[0].get_ylabel()
+    assert "as counted, uncalibrated" in texts(figure)
+    figure = plot_scan(
+        {"efficiency 0.01": result}, corrected={"efficiency 0.01": [CorrectedPoint(truth.window, 4.54, 0.5)]}
+    )
+    assert "After calibration" in texts(figure)
+    assert r"local $Z$ = 4.54 $\pm$ 0.50" in texts(figure)
+    assert "efficiency 0.01, corrected" in labels(figure)
+    figure = plot_scan({"all": result}, calibrated=True)
+    assert "uncalibrated" not in figure.axes[0].get_ylabel() + texts(figure)
+    assert "as counted" in plot_calibration({"a": RNG.normal(0, 1, 50)}).axes[0].get_xlabel()
+    assert "corrected" in plot_calibration({"a": RNG.normal(0, 1, 50)}, corrected=True).axes[0].get_xlabel()
+    x = np.array([0.0, 1.0])
+    assert "uncalibrated" in plot_injection({"a": Band(x, x)}).axes[0].get_ylabel()
+
+
+def test_a_bound_is_drawn_as_a_bound(truth: Truth) -> None:
+    found = global_significance([[shape_search((truth.observed(3, signal=600), truth.edges), [2700])]], toys=60)
+    assert "Global $p$ <" in texts(plot_global(found))
+
+
+def test_curves_are_told_apart_in_grey() -> None:
+    x = np.linspace(0.01, 1, 20)
+    drawn = plot_roc({label: Band(x, x**power) for label, power in (("a", 2), ("b", 3), ("c", 4))}).axes[0].lines
+    assert len({str(line.get_linestyle()) + str(line._dash_pattern) for line in drawn[:3]}) == 3
 
 
 def test_calibration_tells_a_wrong_width_from_a_right_one() -> None:

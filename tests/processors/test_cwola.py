@@ -8,7 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from jepa_coffea import JEPAEmbedder
+from jepa_coffea.cwola.efficiency import ties_of
 from jepa_coffea.cwola.ensemble import Ensemble, train_ensembles
+from jepa_coffea.cwola.trainer import train_window
 from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.events import Events, read_events
 from jepa_coffea.processing.run import run
@@ -64,17 +66,20 @@ def output(config: HuntConfig, ensembles: list[Ensemble], model: Path, fileset: 
 
 
 def test_ensemble_scores_are_those_of_the_fit(config: HuntConfig, events: Events, ensembles: list[Ensemble]) -> None:
-    (expected,) = config.cwola().fit_sample(events.sample)
+    expected = train_window(0, events.sample, config.recipe()).scores
     (ensemble,) = ensembles
     score = ensemble.score(events.sample.X, events.sample.hashes)
     np.testing.assert_array_equal(score, expected.score)
     assert np.isnan(score).any()  # the first fold in forward order
     for efficiency in config.efficiencies:
-        assert ensemble.thresholds[efficiency] == expected.thresholds(efficiency)
+        ties = ties_of(events.sample.hashes, config.seed)
+        assert ensemble.thresholds[efficiency] == expected.thresholds(efficiency, ties)
+        passed = ensemble.selected(score, events.sample.hashes, efficiency)
+        np.testing.assert_array_equal(passed, expected.selected(efficiency))
 
 
 def test_spectra_are_those_of_the_fit(config: HuntConfig, events: Events, output: dict[str, Any]) -> None:
-    (expected,) = config.cwola().fit_sample(events.sample)
+    expected = train_window(0, events.sample, config.recipe()).scores
     edges = np.array(config.mass.build().edges)
     mass = events.sample.mass
     everything = output["mjj"]["data", "W1", "nominal", "all", :]
@@ -104,7 +109,7 @@ def test_variations(config: HuntConfig, output: dict[str, Any]) -> None:
 
 
 def test_scores_by_region(output: dict[str, Any], events: Events, config: HuntConfig) -> None:
-    (expected,) = config.cwola().fit_sample(events.sample)
+    expected = train_window(0, events.sample, config.recipe()).scores
     for code, name in ((-1, "low sideband"), (0, "window"), (1, "high sideband")):
         wanted = np.count_nonzero(expected.scored & (expected.region == code))
         assert output["cwola"]["data", "W1", "nominal", name, sum].value == pytest.approx(wanted)
@@ -129,8 +134,8 @@ def test_unseen_events_are_scored_by_their_fold(ensembles: list[Ensemble], event
 
 def test_identity_knows_the_classifiers(config: HuntConfig, events: Events, model: Path) -> None:
     def processor(seed: int) -> CWoLaProcessor:
-        cwola = config.model_copy(update={"seed": seed}).cwola()
-        trained = train_ensembles(cwola, events.sample, config.efficiencies)
+        recipe = config.model_copy(update={"seed": seed}).recipe()
+        trained = train_ensembles(recipe, events.sample, config.efficiencies)
         return CWoLaProcessor(JEPAEmbedder(model), trained, features=config.features, mjj_edges=(1000, 5000))
 
     assert processor(1).identity() == processor(1).identity()

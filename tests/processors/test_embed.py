@@ -16,6 +16,7 @@ from jepa_coffea.processing.systematics import EnergyScale, Systematics
 from processors.embed import EmbedProcessor
 from tests.encoder.tiny import tiny_embedding
 from tests.processors.by_hand import by_hand
+from tests.processors.synthetic import columns
 
 SCALES = Systematics(jets={"jes_up": EnergyScale(1.05), "jes_down": EnergyScale(0.95)})
 
@@ -149,3 +150,14 @@ def test_a_prefix_changes_no_file_and_no_histogram(model: Path, files: list[str]
     assert tables[0].equals(tables[1])
     assert outputs["jepa"]["score"] == outputs["x"]["score"]
     assert outputs["x"]["score"].sum().value > 0
+
+
+def test_a_generator_weight_that_is_no_number_is_named(model: Path, tmp_path: Path) -> None:
+    found = columns(np.random.default_rng(1), 30)
+    found["genWeight"] = ak.Array(np.where(np.arange(30) == 17, np.nan, 1).astype(np.float32))
+    with uproot.recreate(tmp_path / "nan.root") as file:
+        file.mktree("Events", {name: array.type.content for name, array in found.items()})
+        file["Events"].extend(found)
+    message = r"genWeight of 1 of 30 events of dataset 'qcd' is not finite; .* nan in entry 17 of .*nan.root"
+    with pytest.raises(Exception, match=message):
+        run(EmbedProcessor(JEPAEmbedder(model)), {"qcd": [str(tmp_path / "nan.root")]})

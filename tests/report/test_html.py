@@ -2,14 +2,17 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-from matplotlib.figure import Figure as Picture
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
 
 from jepa_coffea.plots import save
-from jepa_coffea.report import Figure, Gate, Report, Section, Table, conclude, write_report
+from jepa_coffea.report import Check, Report, ReportFigure, ReportSection, ReportTable, write_report
+from jepa_coffea.report.html import with_error
 
-GATES = [
-    Gate("AUC low/high", True, "0.503 +- 0.006", "0.5 within 3 sigma", "The classifier sees the mass."),
-    Gate("Fake window", False, "Z = 4.1", "|Z| < 3", "A bump appears where none is."),
+CHECKS = [
+    Check("AUC low/high", True, "0.503 +- 0.006", "0.5 within 3 sigma", "The classifier sees the mass."),
+    Check("Fake window", False, "Z = 4.1", "|Z| < 3", "A bump appears where none is."),
 ]
 
 
@@ -32,24 +35,25 @@ class Page(HTMLParser):
         self.text.append(data)
 
 
-def picture() -> Picture:
-    figure = Picture(figsize=(2, 2))
+def picture() -> Figure:
+    figure = Figure(figsize=(2, 2))
     figure.subplots().plot([0, 1])
     return figure
 
 
 def test_self_contained_and_complete(tmp_path: Path) -> None:
     file = save(picture(), tmp_path / "a.png")
+    rows = [["2.5-3.1", 3.21456, 150, True], ["none", np.nan, -np.inf, None]]
     report = Report(
         title="A <hunt>",
-        summary=conclude(where="the window 2.5-3.1 TeV", local_z=3.2, global_p=0.004, gates=GATES),
-        gates=GATES,
+        summary="An excess.",
+        checks=CHECKS,
         sections=[
-            Section(
+            ReportSection(
                 "Fits",
                 "Masked & fitted.",
-                [Table("Windows", ["window", "Z", "n", "ok"], [["2.5-3.1", 3.21456, 150, True]], "Local.")],
-                [Figure("Spectrum", picture()), Figure("Again", file, "From a file.")],
+                [ReportTable("Windows", ["window", "Z", "n", "ok"], rows, "Local.")],
+                [ReportFigure("Spectrum", picture()), ReportFigure("Again", file, "From a file.")],
             )
         ],
         configuration="seed: 1\nfit: <dijet3>",
@@ -66,6 +70,7 @@ def test_self_contained_and_complete(tmp_path: Path) -> None:
         "A <hunt>",
         "3.215",
         "150",
+        "-inf",
         "yes",
         "seed: 1\nfit: <dijet3>",
         "✗ failed",
@@ -76,30 +81,20 @@ def test_self_contained_and_complete(tmp_path: Path) -> None:
     assert not re.search(r"https?://", source)
 
 
-def test_conclusion_follows_the_numbers() -> None:
-    passed = GATES[:1]
-    kwargs = {"where": "W", "local_z": 2.0}
-    nothing = conclude(**kwargs, global_p=0.4, gates=passed)
-    assert "expected to look like" in nothing
-    assert "All 1 closure gates passed" in nothing
-    strong = conclude(**kwargs, global_p=1e-3, calibrated_p=1e-5, gates=GATES)
-    assert "more than 3 standard deviations" in strong
-    assert "must not be quoted: 1 of 2" in strong
-    assert "A bump appears where none is." in strong
-    assert "below 0.001" in conclude(**kwargs, global_p=1e-3, bound=True, gates=passed)
-    assert "trials are not accounted for" in conclude(**kwargs, global_p=None, gates=passed)
-    assert "should not be quoted" in conclude(**kwargs, global_p=0.5, gates=[])
-
-
 def test_wide_pictures_get_the_whole_width(tmp_path: Path) -> None:
-    wide, square = Picture(figsize=(8, 3)), picture()
+    wide, square = Figure(figsize=(8, 3)), picture()
     wide.subplots()
-    pictures: list[Picture | Path] = [wide, square, save(wide, tmp_path / "w.png"), save(square, tmp_path / "s.png")]
-    section = Section("Pictures", figures=[Figure(str(i), shown) for i, shown in enumerate(pictures)])
-    source = write_report(tmp_path / "r.html", Report("T", "S", GATES, [section], "")).read_text()
+    pictures: list[Figure | Path] = [wide, square, save(wide, tmp_path / "w.png"), save(square, tmp_path / "s.png")]
+    section = ReportSection("Figures", figures=[ReportFigure(str(i), shown) for i, shown in enumerate(pictures)])
+    source = write_report(tmp_path / "r.html", Report("T", "S", CHECKS, [section], "")).read_text()
     assert re.findall(r"<figure( class=\"wide-picture\")?><strong>(\d)", source) == [
         (' class="wide-picture"', "0"),
         ("", "1"),
         (' class="wide-picture"', "2"),
         ("", "3"),
     ]
+
+
+@pytest.mark.parametrize(("value", "shown"), [(1.234, "1.2 ± 0.5"), (np.nan, "-")])
+def test_a_number_has_an_error_and_nothing_has_a_dash(value: float, shown: str) -> None:
+    assert with_error(value, 0.52, 1) == shown

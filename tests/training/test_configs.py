@@ -5,11 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.inference.setup import SIZES
+from benchmarks.encoders import encoder_config
 from training.config import RunConfig, read_config
 from training.data.columns import OBSERVABLES
 from training.loop.checkpoint import new_objective
-from training.models.encoder import EncoderConfig
 from training.objectives.pjepa import PJEPA
 
 CONFIGS = Path(__file__).parents[2] / "training" / "configs"
@@ -56,6 +55,5 @@ def test_sizes_suit_their_names() -> None:
 
 
 @pytest.mark.parametrize(("size", "config"), [("mini", "pjepa_mini"), ("small", "pjepa_small"), ("published", "pjepa")])
-def test_the_inference_benchmark_measures_these_encoders(size: str, config: str) -> None:
-    encoder = read(config).encoder.model_copy(update={"recompute_pairs": False})  # only matters in training
-    assert EncoderConfig(**SIZES[size]) == encoder
+def test_the_benchmarks_measure_these_encoders(size: str, config: str) -> None:
+    assert encoder_config(size) == read(config).encoder

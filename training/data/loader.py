@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import queue
 import threading
 from collections.abc import Iterator
@@ -12,8 +11,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
-
-import torch
 
 from jepa_coffea.constituents.record import SUBJET
 from jepa_coffea.errors import BadFileError
@@ -27,8 +24,6 @@ from training.data.splits import Picked, Segment, Split, pick_per_class, split_f
 from training.data.window import Skipped, WindowReader
 
 __all__ = ["DataConfig", "Loader", "make_loader"]
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -165,7 +160,7 @@ class Loader:
                 self._position = after
                 yield batch
             self._position = Position(start.epoch + 1)
-            self.skipped.report(log)
+            self.skipped.report()
         finally:
             producer.close()
 
@@ -332,6 +327,7 @@ def make_loader(
             streams.append(Stream(tuple(blocks), weight, number))
         files += [segment.file for segment in found]
         segments += found
+    skipped.report_files()
     if not files:
         msg = f"split {split!r} has no jets: data.val_fraction is {config.val_fraction}, data.test_fraction "
         msg += f"{config.test_fraction}, and there are no data.{split}_files"
@@ -349,7 +345,6 @@ def make_loader(
         world_size=world_size,
         seed=seed,
         skipped=skipped,
-        pin=torch.cuda.is_available(),
     )
     return Loader(
         config, plan, reader, fixed=split != "train", identity=_identity(config, split, seed, segments), skipped=skipped

@@ -23,19 +23,23 @@ from training.data.plan import Block
 from training.data.readers.base import JetFile, describe, usable
 from training.data.shards import ShardFile
 
+log = logging.getLogger(__name__)
+
 
 @dataclass
 class Skipped:
     """What was left out because it could not be used; filled by several threads."""
 
     files: dict[str, str] = field(default_factory=dict)
-    """Path to the reason, for whole files and for stretches of files that cannot be read."""
+    """Path to the reason, for whole files."""
     jets: dict[str, dict[str, set[int]]] = field(default_factory=dict)
     """Path to reason to positions of single jets."""
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _told: dict[tuple[str, str], int] = field(default_factory=dict, repr=False)
+    """How many jets of a file were said to be left out for a reason."""
 
     def add(self, path: str, left_out: dict[str, list[int]]) -> None:
-        """Note jets that were left out.
+        """Note jets that were left out; what is new of a file is said at once, further jets by :meth:`report`.
 
         Parameters
         ----------
@@ -46,21 +50,27 @@ class Skipped:
         """
         with self.lock:
             for why, where in left_out.items():
-                self.jets.setdefault(path, {}).setdefault(why, set()).update(where)
+                positions = self.jets.setdefault(path, {}).setdefault(why, set())
+                positions.update(where)
+                if (path, why) not in self._told:
+                    self._tell(path, why, len(positions))
 
-    def report(self, log: logging.Logger) -> None:
-        """Say what was left out, if anything.
-
-        Parameters
-        ----------
-        log
-            Where to say it.
-        """
+    def report_files(self) -> None:
+        """Say which files were left out, if any."""
         for path, why in self.files.items():
             log.warning("left out: %s", why if path in why else f"{path}: {why}")
-        for path, reasons in self.jets.items():
-            for why, where in reasons.items():
-                log.warning("left out: %s: %d jets with %s", path, len(where), why)
+
+    def report(self) -> None:
+        """Say how many jets were left out, where it is more than was said before."""
+        with self.lock:
+            for path, reasons in self.jets.items():
+                for why, where in reasons.items():
+                    if len(where) > self._told[path, why]:
+                        self._tell(path, why, len(where))
+
+    def _tell(self, path: str, why: str, jets: int) -> None:
+        self._told[path, why] = jets
+        log.warning("left out: %s: %d jets with %s", path, jets, why)
 
 
 class WindowReader:
@@ -82,22 +92,33 @@ class WindowReader:
         Of the order of jets.
     skipped
         Gets what is left out.
-    pin
-        Whether batches are in pinned memory, for copies to a GPU.
     """
 
     def __init__(
         self, config: DataConfig, files: list[JetFile], class_names: tuple[str, ...], *, labels: bool, rank: int,
-        world_size: int, seed: int, skipped: Skipped, pin: bool,
+        world_size: int, seed: int, skipped: Skipped,
     ) -> None:  # fmt: skip
         self.config, self.files, self.class_names = config, files, class_names
         self.labels, self.rank, self.world_size, self.seed = labels, rank, world_size, seed
-        self.skipped, self.pin = skipped, pin
+        self.skipped = skipped
         self.tables = [np.asarray([class_names.index(name) for name in file.class_names], np.int16) for file in files]
         self.checked = [not (config.verify and isinstance(file, ShardFile)) for file in files]
         self.locks = [threading.Lock() for _ in files]
         self.truncated = 0
         """Jets read since the epoch began that have more than ``max_particles``."""
+
+    @property
+    def pin(self) -> bool:
+        """Whether batches go into page-locked memory: where this process uses a GPU.
+
+        Only then: page-locked memory makes a CUDA context, which a run on the CPU of a machine with a GPU has no need
+        of, and which takes half a gigabyte of the GPU.
+
+        Returns
+        -------
+        bool
+        """
+        return torch.cuda.is_initialized()
 
     def seed_of(self, epoch: int, window: int) -> tuple[int, ...]:
         """Seed of everything random in a window.
@@ -284,9 +305,9 @@ class Window:
         Batch
         """
         reader, columns = self.reader, self.columns
-        fields = reader.config.fields
-        particles = torch.empty((len(rows), length, len(fields)), dtype=torch.float32, pin_memory=reader.pin)
-        mask = torch.empty((len(rows), length), dtype=torch.bool, pin_memory=reader.pin)
+        fields, pin = reader.config.fields, reader.pin
+        particles = torch.empty((len(rows), length, len(fields)), dtype=torch.float32, pin_memory=pin)
+        mask = torch.empty((len(rows), length), dtype=torch.bool, pin_memory=pin)
         subjet = columns.subjet if SUBJET in fields and columns.subjet is not None else NO_SUBJET
         kernels.pack(
             rows,
@@ -303,7 +324,7 @@ class Window:
         extra = [torch.from_numpy(columns.jets[rows]), torch.from_numpy(columns.observables[rows])]
         if reader.labels:
             extra.append(torch.from_numpy(columns.labels[rows].astype(np.int64)))
-        if reader.pin:
+        if pin:
             extra = [tensor.pin_memory() for tensor in extra]
         return Batch(
             particles=particles,

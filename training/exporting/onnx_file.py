@@ -16,10 +16,11 @@ from jepa_coffea.constituents.record import UNITS
 from jepa_coffea.encoder.card import ModelCard, Provenance, write_card
 from jepa_coffea.files import replacing
 from training.exporting.onnx_graph import Exported, ExportError, measure_parity, reference_jets, to_onnx
-from training.loop.checkpoint import load_objective
+from training.loop.checkpoint import load_encoder, load_objective
 from training.models.encoder import Scale
 from training.models.encoders import AnyEncoder
 from training.models.flops import encoder_macs
+from training.objectives import dropped_by
 from training.objectives.supervised import Supervised
 
 TOLERANCE = 1e-4
@@ -192,15 +193,21 @@ def export_run(
     ExportError
         If the file does not do what the encoder does, or the encoder was not trained for the ``scale`` asked for.
     """
-    objective, config = load_objective(run)
-    encoder = objective.exported()
-    trained = objective.scales or (encoder.scale,)
-    if scale is not None and scale not in trained:
-        msg = f"{run}: asked for scale {scale}, but it was trained for {' and '.join(trained)} only"
+    encoder, config = load_encoder(run)
+    classifier = load_objective(run)[0] if config.objective["name"] == "supervised" else None
+    assert classifier is None or isinstance(classifier, Supervised)
+    if classifier and classifier.variables:
+        msg = (
+            f"{run}: its head takes jet observables beside the embedding, which the inputs of an exported file do not "
+        )
+        msg += "have; fine-tune without --variables to export a tagger"
+        raise ExportError(msg)
+    dropped = dropped_by(config.objective, config.encoder)
+    if scale is not None and scale not in dropped.scales:
+        msg = f"{run}: asked for scale {scale}, but it was trained for {' and '.join(dropped.scales)} only"
         raise ExportError(msg)
     encoder.scale = scale or encoder.scale
     settings = without_folders(config.model_dump(mode="json"))
-    classifier = objective if isinstance(objective, Supervised) else None
     return export_encoder(
         encoder,
         path,
@@ -208,9 +215,9 @@ def export_run(
         objective=config.objective["name"],
         training_data=training_data or json.dumps(settings["data"]["files"]),
         provenance=provenance(settings, config.seed),
-        head=classifier.head if classifier else None,
+        head=classifier.parts()[1] if classifier else None,
         class_names=classifier.class_names if classifier else (),
-        optional_fields=objective.optional_fields,
+        optional_fields=dropped.fields,
         particle_embedding=particle_embedding,
         pretraining=without_folders(config.finetune.pretraining) if config.finetune else None,
         results=results,

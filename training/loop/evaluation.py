@@ -176,7 +176,7 @@ def _evaluate_run(run: Path, args: argparse.Namespace, device: torch.device, con
         msg = f"{run}: was trained for {list(config.class_names)}, the data have {list(loader.class_names)}"
         raise BadFileError(msg)
     total = min(args.jets or loader.jets_per_epoch, loader.jets_per_epoch)
-    batches = counted(_limited(loader, total), total, str(run), console, size=len)
+    batches = counted(_limited(loader, total), total, str(run), Console(stderr=True), size=len)
     probabilities, labels = _predict(classifier.to(device), batches, device)
     if (labels == labels[0]).all():
         msg = f"{run}: all test jets are of class {config.class_names[labels[0]]!r}; give jets of two classes or more"
@@ -203,15 +203,16 @@ def _probe_run(run: Path, args: argparse.Namespace, device: torch.device, consol
     update = {"labels_per_class": args.labels_per_class, "bucketed": False}
     if args.train_data:
         update["files"] = tuple(args.train_data)
-    fit_loader = make_loader(config.data.model_copy(update=update), labels=True)
-    test_loader = make_loader(test, split="test", labels=True)
-    probe = Probe(
-        take(fit_loader, fit_loader.jets_per_epoch),
-        take(test_loader, args.jets or test_loader.jets_per_epoch),
-        test_loader.observable_names,
-        device,
-    )
-    with console.status("probing"):
+    with console.status("reading labelled jets"):
+        fit_loader = make_loader(config.data.model_copy(update=update), labels=True)
+        test_loader = make_loader(test, split="test", labels=True)
+        probe = Probe(
+            take(fit_loader, fit_loader.jets_per_epoch),
+            take(test_loader, args.jets or test_loader.jets_per_epoch),
+            test_loader.observable_names,
+            device,
+        )
+    with console.status("fitting probes to this encoder, a random one, and high-level variables"):
         result = probe.compare(encoder.to(device))
     write_text(_folder_of(run, args) / "probe.json", json.dumps(result, indent=1) + "\n")
     _print_probes(result, console)

@@ -33,16 +33,46 @@ def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, dropout: float = 0.
     Tensor
         [B, H, N, C].
     """
-    return (_fused if q.is_cuda else _explicit)(q, k, v, bias, dropout)
+    return (fused if q.is_cuda else explicit)(q, k, v, bias, dropout)
 
 
-def _fused(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, dropout: float) -> Tensor:
-    """:func:`attention` in one kernel."""
+def fused(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, dropout: float) -> Tensor:
+    """:func:`attention` in one kernel.
+
+    Parameters
+    ----------
+    q, k, v
+        [B, H, N, C].
+    bias
+        Broadcastable to [B, H, N, N].
+    dropout
+        Probability to drop an attention weight.
+
+    Returns
+    -------
+    Tensor
+        [B, H, N, C].
+    """
     return F.scaled_dot_product_attention(q, k, v, bias.to(q.dtype), dropout_p=dropout)
 
 
-def _explicit(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, dropout: float) -> Tensor:
-    """:func:`attention` as its formula is written."""
+def explicit(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, dropout: float) -> Tensor:
+    """:func:`attention` as its formula is written.
+
+    Parameters
+    ----------
+    q, k, v
+        [B, H, N, C].
+    bias
+        Broadcastable to [B, H, N, N].
+    dropout
+        Probability to drop an attention weight.
+
+    Returns
+    -------
+    Tensor
+        [B, H, N, C].
+    """
     scores = torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(-1, -2)) + bias
     weights = F.softmax(scores, dim=-1).to(v.dtype)
     if dropout > 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -67,6 +68,28 @@ def corner(n: int, device: torch.device) -> Tensor:
     high = torch.maximum(particle[:, None], particle)
     low = torch.minimum(particle[:, None], particle)
     return high * (high + 1) // 2 + low
+
+
+@lru_cache(maxsize=64)
+def pair_indices(n: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """:func:`triangle` and :func:`corner`, kept for each length: building them takes a dozen launches of kernels.
+
+    Not while a graph is compiled or exported: there they are a part of it.
+
+    Parameters
+    ----------
+    n
+        Particles.
+    device
+        Where the result is.
+
+    Returns
+    -------
+    tuple of Tensor
+        Rows, columns and the square.
+    """
+    with torch.inference_mode(False):  # tensors of inference mode cannot be used in a training
+        return *triangle(n, device), corner(n, device)
 
 
 class _Square(torch.autograd.Function):
@@ -219,8 +242,10 @@ class PairBias(nn.Module):
             [B, H, N, N], ``MASKED`` at padded keys.
         """
         n = p4.shape[1]
-        row, column = triangle(n, p4.device)
-        square = corner(n, p4.device)
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined]  # exporting counts as compiling
+            row, column, square = *triangle(n, p4.device), corner(n, p4.device)
+        else:
+            row, column, square = pair_indices(n, p4.device)
         if torch.compiler.is_exporting():  # rows of heads are gathered several times faster than single values
             values = self._jet_by_jet(p4, row, column)
             bias = values.index_select(1, square.flatten()).unflatten(1, square.shape).permute(0, 3, 1, 2)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from training.models.encoder import Encoder, EncoderConfig
+from training.models.encoder import Encoder, EncoderConfig, Scale
 from training.models.encoders import AnyEncoderConfig, build_encoder
 from training.models.subjets import SubjetConfig, SubjetEncoder
 from training.objectives.base import Objective, ObjectiveError
+from training.objectives.dropout import GROUPS, DropoutConfig, scales_of
 from training.objectives.jjepa import JJEPA, JJEPAConfig
 from training.objectives.pjepa import PJEPA, PJEPAConfig
 from training.objectives.supervised import Supervised, SupervisedConfig
@@ -60,6 +61,39 @@ def build_objective(
             raise ObjectiveError(msg)
         return JJEPA(SubjetEncoder(encoder), JJEPAConfig.model_validate(options), seed=seed)
     if name == "supervised":
-        return Supervised(build_encoder(encoder), SupervisedConfig.model_validate(options), class_names)
+        supervised = SupervisedConfig.model_validate(options)
+        return Supervised(build_encoder(encoder), supervised, class_names, observable_names)
     msg = f"objective: unknown {name!r}; known: {', '.join(OBJECTIVES)}"
     raise ObjectiveError(msg)
+
+
+class Dropped(NamedTuple):
+    """What an encoder learned to do without."""
+
+    scales: tuple[Scale, ...]
+    """Whether it may be blind to the scale of the jets, see it, or either; the default first."""
+    fields: tuple[str, ...]
+    """Fields of a particle that events may lack."""
+
+
+def dropped_by(objective: Mapping[str, Any], encoder: AnyEncoderConfig) -> Dropped:
+    """What an objective made its encoder learn to do without, from the configuration of the run alone.
+
+    Parameters
+    ----------
+    objective
+        ``name`` and options; those that do not drop anything are not looked at.
+    encoder
+        Of the run.
+
+    Returns
+    -------
+    Dropped
+    """
+    kind = OBJECTIVES.get(str(objective.get("name")), DropoutConfig)
+    if not issubclass(kind, DropoutConfig):
+        return Dropped(("blind",) if encoder.scale_to_jet_pt else ("seen",), ())
+    defaults = {name: kind.model_fields[name].default for name in DropoutConfig.model_fields}
+    options = DropoutConfig(**{name: objective.get(name, default) for name, default in defaults.items()})
+    fields = tuple(field for name, group in GROUPS.items() if getattr(options, name) for field in group)
+    return Dropped(scales_of(options, encoder), fields)

@@ -35,6 +35,9 @@ class Objective(nn.Module, ABC):
     scales: tuple[Scale, ...] = ()
     """Whether the exported encoder may be blind to the scale of the jets, see it, or either; empty: as it is built."""
 
+    sometimes_unused: bool = False
+    """Whether some losses leave out parameters that are trained at other times."""
+
     @abstractmethod
     def forward(self, batch: Batch, progress: float = 0.0) -> dict[str, Tensor]:
         """The losses of a batch.
@@ -171,6 +174,9 @@ def spread(encoder: AnyEncoder, batch: Batch) -> dict[str, float]:
 def rank_me(x: Tensor) -> float:
     """Effective rank: exp of the entropy of the singular values (arXiv 2210.02885).
 
+    The singular values are the roots of the eigenvalues of the smaller of x x^T and x^T x: on a GPU that takes a
+    hundredth of the time of a decomposition of ``x``, and in double precision it loses nothing that matters here.
+
     Parameters
     ----------
     x
@@ -181,6 +187,8 @@ def rank_me(x: Tensor) -> float:
     float
         From 1 to D.
     """
-    values = torch.linalg.svdvals(x)
+    x = x.double()
+    gram = x.T @ x if x.shape[0] > x.shape[1] else x @ x.T
+    values = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt()
     share = values / values.sum().clamp(min=1e-12) + 1e-7
     return float(torch.exp(-(share * share.log()).sum()))

@@ -51,9 +51,9 @@ def write_combine(folder: str | Path, model: WindowModel) -> tuple[Path, Path]:
             file[f"{model.name}/background_{shift}Up"] = _histogram(up, model.edges)
             file[f"{model.name}/background_{shift}Down"] = _histogram(down, model.edges)
         floor = FLOOR * float(model.signal.sum())
-        for name, shift in model.signal_shifts.items():
+        for name, change in model.signal_shifts.items():
             for side, sign in (("Up", 1), ("Down", -1)):
-                values = np.maximum(model.signal + sign * shift, floor)
+                values = np.maximum(model.signal + sign * change, floor)
                 file[f"{model.name}/signal_{name}{side}"] = _histogram(values, model.edges)
     largest = largest_strength(model)
     note = UNCALIBRATED if model.calibration is None else model.calibration.sentence

@@ -61,8 +61,10 @@ SOURCES = (
     Source("EFlowNeutralHadron", TOWER_LIKE, _always(130), tracks=False),
     Source("Track", TRACK_LIKE, _stored, tracks=True),
     Source("Tower", TOWER_LIKE, _towers, tracks=False),
+    Source("Particle", TRACK_LIKE, _stored, tracks=False),
 )
-"""Where a reference is looked for, in this order; energy flow, particle flow with PUPPI, and their raw ingredients."""
+"""Where a reference is looked for, in this order; energy flow, particle flow with PUPPI, their raw
+ingredients, and generated particles (of ``GenJet``)."""
 
 
 def _with_constituents(columns: Columns) -> Iterator[str]:
@@ -82,7 +84,7 @@ def _is_delphes(columns: Columns) -> bool:
     tree="Delphes",
     schema="coffea.nanoevents:DelphesSchema",
     jet_spelling={"pt": "PT", "eta": "Eta", "phi": "Phi", "mass": "Mass"},
-    branches=r"(\w*Jet\w*|EFlow\w*|ParticleFlowCandidate)[./].*",
+    branches=r"(\w*Jet\w*|EFlow\w*|ParticleFlowCandidate|Track|Tower|Particle)[./].*",
 )
 def _delphes(columns: Columns, collection: str, fields: Collection[str]) -> Ragged:
     """Delphes: references of any jet collection resolved to energy-flow, particle-flow (PUPPI) or raw objects."""

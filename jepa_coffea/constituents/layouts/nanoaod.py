@@ -9,7 +9,7 @@ from jepa_coffea.constituents.columns import Columns
 from jepa_coffea.constituents.identity import charge_from_pdg, flags
 from jepa_coffea.constituents.kinematics import cartesian
 from jepa_coffea.constituents.layout import register
-from jepa_coffea.constituents.links import gather, read_links
+from jepa_coffea.constituents.links import gather, raw_pt, read_links
 from jepa_coffea.constituents.ragged import Ragged
 from jepa_coffea.constituents.record import IDENTITY, KINEMATICS
 
@@ -22,6 +22,7 @@ def _is_nanoaod(columns: Columns) -> bool:
     "nanoaod",
     recognise=_is_nanoaod,
     fields=(*KINEMATICS, *IDENTITY),
+    raw_pt=raw_pt,
     schema="coffea.nanoevents:NanoAODSchema",
     branches=r"((Fat|AK\d+)?Jet(PFCand)?|PFCand)_.*",
 )

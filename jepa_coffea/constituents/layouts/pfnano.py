@@ -12,7 +12,7 @@ from jepa_coffea.constituents.columns import Columns
 from jepa_coffea.constituents.identity import flags
 from jepa_coffea.constituents.kinematics import cartesian
 from jepa_coffea.constituents.layout import register
-from jepa_coffea.constituents.links import gather, read_links
+from jepa_coffea.constituents.links import gather, raw_pt, read_links
 from jepa_coffea.constituents.ragged import Ragged
 from jepa_coffea.constituents.record import DISPLACEMENT, IDENTITY, KINEMATICS
 
@@ -39,6 +39,7 @@ def _puppi_weighted(columns: Columns, collection: str) -> bool:
 @register(
     "pfnano",
     recognise=_is_pfnano,
+    raw_pt=raw_pt,
     schema="coffea.nanoevents:PFNanoAODSchema",
     branches=r"((Fat|AK\d+)?Jet(PFCands)?|PFCands)_.*",
 )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import uproot
 
-from jepa_coffea.bumphunt import fit_background
+from jepa_coffea.bumphunt import Gaussian, SignalSystematics, ZCalibration, cls_limit, fit_background
 from jepa_coffea.bumphunt.exports import pyhf_significance, workspace, write_combine
 from jepa_coffea.bumphunt.window_model import WindowModel, window_model
 from tests.bumphunt.conftest import Truth
@@ -17,7 +17,7 @@ def read_card(path: Path) -> WindowModel:
     _, _, file, nominal, varied = keyed["shapes"]
     processes = next(line[1:] for line in lines if line[0] == "process")
     channel = next(line[1] for line in lines if line[0] == "bin")
-    shapes = [line[0] for line in lines if len(line) > 1 and line[1] == "shape"]
+    shapes = [line[0] for line in lines if line[1:] == ["shape", "-", "1"]]
     assert int(keyed["kmax"][0]) == len(shapes)
     with uproot.open(path.parent / file) as root:
 
@@ -50,3 +50,29 @@ def test_datacard_read_back_has_the_same_significance(truth: Truth, tmp_path: Pa
     assert again.shifts == pytest.approx(model.shifts)
     assert again.nuisances == model.nuisances
     assert pyhf_significance(workspace(again)) == pytest.approx(pyhf_significance(workspace(model)), rel=1e-3)
+
+
+def test_the_card_says_its_calibration_and_a_range_that_holds_the_limit(truth: Truth, tmp_path: Path) -> None:
+    fit = fit_background((truth.observed(1, 100), truth.edges), window=truth.window, toys=0)
+    calibration = ZCalibration(0.1, 1.3, 100, 2.0)
+    shapes = SignalSystematics(scale=0.01).shapes(Gaussian(0.05), truth.edges, 2700)
+    model = window_model(
+        fit,
+        Gaussian(0.05).template(truth.edges, 2700),
+        fit.prediction().edges,
+        calibration=calibration,
+        systematics=SignalSystematics(luminosity=0.016),
+        signal_shapes=shapes,
+    )
+    _, card = write_combine(tmp_path, model)
+    lines = card.read_text().splitlines()
+    assert lines[0] == f"# {calibration.sentence}"
+    largest = float(lines[2].split("--rMax ")[1])
+    strength = cls_limit(model).strength
+    assert strength < largest < 20 * strength
+    assert "luminosity lnN 1.016 -" in lines
+    assert "scale shape 1 -" in lines
+    assert "window_null_width shape - 1" in lines
+    with uproot.open(tmp_path / "window.root") as root:
+        assert root["window/signal_scaleUp"].values() == pytest.approx(model.signal + model.signal_shifts["scale"])
+    assert write_combine(tmp_path, window_model(fit))[1].read_text().startswith("# Not calibrated")

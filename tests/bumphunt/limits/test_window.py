@@ -5,8 +5,9 @@ import pyhf
 import pytest
 from scipy import optimize, stats
 
-from jepa_coffea.bumphunt import HistogramError, fit_background
-from jepa_coffea.bumphunt.limits import cls_limit
+from jepa_coffea.bumphunt import Gaussian, HistogramError, SignalSystematics, fit_background
+from jepa_coffea.bumphunt.exports import workspace
+from jepa_coffea.bumphunt.limits import cls_limit, counting_limit
 from jepa_coffea.bumphunt.window_model import WindowModel, window_model
 from tests.bumphunt.conftest import Truth
 
@@ -51,3 +52,45 @@ def test_refuses() -> None:
         cls_limit(counting(1, 1, 1), level=95)
     with pytest.raises(HistogramError, match="efficiency"):
         cls_limit(counting(1, 1, 1), luminosity=10, efficiency=0)
+
+
+@pytest.mark.parametrize("seed", [5, 6])
+def test_several_bins_with_all_nuisances_equal_pyhf(truth: Truth, seed: int) -> None:
+    """At our limit pyhf, with Minuit, finds CLs = 0.05."""
+    fit = fit_background((truth.observed(seed), truth.edges), window=truth.window, toys=0)
+    systematics = SignalSystematics(luminosity=0.05, efficiency=0.1)
+    signal = 50 * Gaussian(0.05).template(truth.edges, 2700)
+    shapes = SignalSystematics(scale=0.01).shapes(Gaussian(0.05), truth.edges, 2700)
+    scaled = {name: (50 * up, 50 * down) for name, (up, down) in shapes.items()}
+    edges = fit.prediction().edges
+    model = window_model(fit, signal, edges, function_error=15.0, systematics=systematics, signal_shapes=scaled)
+    limit = cls_limit(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = pyhf.get_backend()
+        pyhf.set_backend("numpy", pyhf.optimize.minuit_optimizer(tolerance=1e-3))
+        try:
+            space = pyhf.Workspace(workspace(model))
+            pdf = space.model(measurement_name="bump")
+            observed, expected = pyhf.infer.hypotest(
+                limit.strength, space.data(pdf), pdf, test_stat="qtilde", return_expected_set=True
+            )
+            median = pyhf.infer.hypotest(
+                float(limit.expected_strength[2]), space.data(pdf), pdf, test_stat="qtilde", return_expected_set=True
+            )[1][2]
+        finally:
+            pyhf.set_backend(*before)
+    assert float(observed) == pytest.approx(0.05, abs=0.003)
+    assert float(median) == pytest.approx(0.05, abs=0.003)
+    assert len(expected) == 5
+    assert limit.events > cls_limit(window_model(fit, signal, edges)).events
+
+
+def test_two_million_events_in_a_window() -> None:
+    limit = cls_limit(counting(2_100_000, 2_100_000, 1232))
+    assert limit.events == pytest.approx(1.95996 * np.hypot(np.sqrt(2.1e6), 1232), rel=2e-3)
+    two = np.array([1_200_000.0, 900_000.0])
+    shifts = np.array([[1000.0, 720.0]])
+    model = WindowModel("w", np.array([0.0, 1, 2]), two, two, np.array([0.6, 0.4]), shifts, ("fit_0",))
+    # Two bins of nearly the same signal over background, correlated: nearly the one bin of both.
+    assert cls_limit(model).events == pytest.approx(counting_limit(2.1e6, 2.1e6, 1720).events, rel=0.02)

@@ -20,6 +20,7 @@ from training.data.preparation import Manifest, prepare
 from training.data.readers.base import OutputError
 from training.data.shards import ShardFile, ShardWriter
 from training.data.sources import Reading, expand, open_jets
+from training.data.window import Skipped
 from training.prepare import main
 
 
@@ -152,6 +153,17 @@ def test_copies_are_refused(tmp_path: Path, copied: Callable[[Path, Path], objec
     manifest = prepare(files, tmp_path / "shards", Reading(), skip_bad=True)
     assert (manifest.jets, list(manifest.files_left_out)) == (300, [str(copy)])
     assert make_loader(DataConfig(files=str(tmp_path / "shards"), **settings)).jets_per_epoch == 300
+
+
+def test_what_is_left_out_is_said_at_once_and_not_again(caplog: pytest.LogCaptureFixture) -> None:
+    skipped = Skipped()
+    skipped.add("a.root", {"no particles": [1, 2]})
+    said = "left out: a.root: 2 jets with no particles"
+    assert caplog.messages == [said]
+    skipped.add("a.root", {"no particles": [2, 3]})
+    skipped.report()
+    skipped.report()
+    assert caplog.messages == [said, "left out: a.root: 3 jets with no particles"]
 
 
 def bad_jets(path: Path) -> dict[int, str]:

@@ -17,6 +17,7 @@ from training.data.columns import OBSERVABLES, Columns
 from training.data.loader import DataConfig, make_loader
 from training.data.readers.base import LARGEST_BLOCK, SMALLEST_BLOCK, even_blocks
 from training.data.readers.jetclass_parquet import MOST_OPEN, JetClassParquet, RowGroup
+from training.data.readers.trees import edges_of
 from training.data.sources import Reading, open_jets
 
 
@@ -39,6 +40,30 @@ def test_jetclass_root_gives_what_the_layout_gives(jetclass: Path) -> None:
     assert_is(file.read(390, 811), constituents_of(events[390:811]), jets_of(events[390:811]))
     assert file.class_names == JETCLASS
     assert set(file.labels()) == {JETCLASS.index("Tbqq")}
+
+
+def test_an_rntuple_is_the_same_jets(jetclass: Path, tmp_path: Path) -> None:
+    path, same = jetclass / "TTBar_000.root", tmp_path / "TTBar_000.root"
+    branches = uproot.open(path)["tree"].arrays()
+    with uproot.recreate(same) as file:
+        written = file.mkrntuple("tree", {name: branches[name][:700] for name in branches.fields})
+        written.extend({name: branches[name][700:] for name in branches.fields})
+    one, other = open_jets(str(path), Reading()), open_jets(str(same), Reading())
+    assert other.jets == 1300
+    assert 700 in uproot_edges(same)
+    for start, stop in ((0, 1300), (650, 811)):
+        expected, got = one.read(start, stop).arrays(), other.read(start, stop).arrays()
+        assert all(np.array_equal(got[name], expected[name], equal_nan=name == "observables") for name in expected)
+    branches["part_charge"] = branches["part_charge"] * np.float32(1.5)
+    with uproot.recreate(tmp_path / "wrong.root") as file:
+        file.mkrntuple("tree", {name: branches[name][:50] for name in branches.fields})
+    with pytest.raises(BadFileError, match=r"wrong\.root: branch 'part_charge', entry \d+: .*no small integer"):
+        open_jets(str(tmp_path / "wrong.root"), Reading()).read(0, 50)
+
+
+def uproot_edges(path: Path) -> list[int]:
+    with uproot.open(path) as file:
+        return edges_of(file["tree"]).tolist()
 
 
 def test_classes_of_jetclass2() -> None:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from training.models.attention import MASKED, Block, ClassBlock, _explicit, _fused, padding_bias
+from training.models.attention import MASKED, Block, ClassBlock, explicit, fused, padding_bias
 
 MASK = torch.tensor([[True] * 5, [True, True, True, False, False]])
 
@@ -26,7 +26,7 @@ def slow_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     return out
 
 
-@pytest.mark.parametrize("function", [_explicit, _fused])
+@pytest.mark.parametrize("function", [explicit, fused])
 def test_attention(function: object) -> None:
     rng = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(2, 3, 5, 4, generator=rng, dtype=torch.float64).requires_grad_() for _ in range(3))
@@ -45,7 +45,7 @@ def test_attention(function: object) -> None:
 
 def test_nothing_but_padding_stays_finite() -> None:
     q = torch.randn(1, 2, 3, 4, requires_grad=True)
-    output = _explicit(q, q, q, padding_bias(torch.zeros(1, 3, dtype=torch.bool)), 0.0)
+    output = explicit(q, q, q, padding_bias(torch.zeros(1, 3, dtype=torch.bool)), 0.0)
     output.sum().backward()
     assert output.isfinite().all()
     assert q.grad is not None

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from training.models.attention import MASKED
-from training.models.pairs import EPSILON, STANDARDISE, PairBias, pair_features, triangle
+from training.models.pairs import EPSILON, STANDARDISE, PairBias, pair_features, pair_indices, triangle
 from training.models.synthetic import synthetic_jets
 
 
@@ -102,3 +102,18 @@ def test_bias_is_symmetric_and_masks_keys() -> None:
     assert torch.equal(bias[0], bias[0].mT)
     assert torch.equal(bias[1, :, :3, :3], bias[1, :, :3, :3].mT)
     assert (bias[1, :, :, 3:] == MASKED).all()
+
+
+def test_indices_are_built_once_a_length_and_serve_training_after_inference() -> None:
+    pair_indices.cache_clear()
+    bias = PairBias((8,), 2)
+    particles, mask, _ = synthetic_jets([5, 3], width=16)
+    with torch.inference_mode():
+        bias(particles[..., :4], mask)
+    bias(particles[..., :4], mask).sum().backward()
+    assert pair_indices.cache_info().misses == 1
+    row, column, square = pair_indices(16, torch.device("cpu"))
+    expected = torch.tril_indices(16, 16)
+    torch.testing.assert_close(torch.stack([row, column]), expected)
+    assert (square[row, column] == torch.arange(len(row))).all()
+    assert (square == square.T).all()

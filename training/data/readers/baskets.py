@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import awkward as ak
 import numpy as np
 import uproot
 from numpy.typing import NDArray
@@ -122,12 +123,89 @@ class Baskets:
         for data, starts, stops in self.parts:
             wrong = kernels.decode(data, starts, stops, self.size, self.kind, offsets, first, out, column, integral)
             if wrong >= 0:
-                msg = (
-                    f"{self.path}: branch {self.name!r}, entry {self.start + wrong}: another number of particles than "
-                    "the momenta have, or a value that is no small integer where charge or a flag is expected"
-                )
-                raise BadFileError(msg)
+                raise _mismatch(self.path, self.name, self.start + wrong)
             first += len(starts)
+
+
+class Lists:
+    """The same of a field of an RNTuple, which uproot decodes.
+
+    Parameters
+    ----------
+    field
+        The field.
+    start, stop
+        First entry, and one past the last.
+    path
+        Its file, for messages.
+    """
+
+    def __init__(self, field: Any, start: int, stop: int, path: str) -> None:
+        self.path, self.name, self.start = path, field.name, start
+        self.values = field.array(entry_start=start, entry_stop=stop)
+
+    def counts(self) -> NDArray[np.int64]:
+        """Values of each jet.
+
+        Returns
+        -------
+        ndarray
+            int64 [jets].
+        """
+        return np.asarray(ak.num(self.values, axis=1), np.int64)
+
+    def into(self, offsets: NDArray[np.int64], out: NDArray[Any], column: int) -> None:
+        """Copy into a column.
+
+        Parameters
+        ----------
+        offsets
+            int64 [jets + 1]; rows of jet j are ``offsets[j]:offsets[j + 1]``.
+        out
+            [P, C], gets the values.
+        column
+            Which column of ``out``.
+
+        Raises
+        ------
+        BadFileError
+            If jets have other numbers of values, or a value does not fit.
+        """
+        wrong = np.flatnonzero(self.counts() != np.diff(offsets))
+        if len(wrong) == 0:
+            values = np.asarray(ak.to_numpy(ak.flatten(self.values, axis=1)))
+            out[:, column] = values
+            if out.dtype != np.int8 or np.array_equal(out[:, column], values):
+                return
+            place = np.flatnonzero(out[:, column] != values)[0]
+            wrong = np.searchsorted(offsets, [place], side="right") - 1
+        raise _mismatch(self.path, self.name, self.start + int(wrong[0]))
+
+
+def lists_of(branch: Any, start: int, stop: int, path: str) -> Baskets | Lists:
+    """Some entries of a jagged branch of a TTree, or of a field of an RNTuple.
+
+    Parameters
+    ----------
+    branch
+        The branch or field.
+    start, stop
+        First entry, and one past the last.
+    path
+        Its file, for messages.
+
+    Returns
+    -------
+    Baskets or Lists
+    """
+    return (Baskets if isinstance(branch, uproot.TBranch) else Lists)(branch, start, stop, path)
+
+
+def _mismatch(path: str, name: str, entry: int) -> BadFileError:
+    return BadFileError(
+        f"{path}: branch {name!r}, entry {entry}: another number of particles than the momenta have, or a value that "
+        "is no small integer where charge or a flag is expected"
+    )
 
 
 def flat(branch: Any, start: int, stop: int) -> NDArray[Any]:

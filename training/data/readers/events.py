@@ -16,7 +16,7 @@ from jepa_coffea.constituents.layouts import find_layout
 from jepa_coffea.constituents.record import JET_FIELDS
 from training.data.columns import GROUPS, OBSERVABLES, UNLABELLED, Columns, empty
 from training.data.readers.base import EmptyFileError, JetFile, even_blocks, naming
-from training.data.readers.trees import LazyTree
+from training.data.readers.trees import LazyTree, edges_of
 
 STEP = 50_000
 """Events whose jets are counted at once."""
@@ -63,7 +63,7 @@ class EventFile(JetFile):
             if self.jets == 0:
                 msg = f"{path}: no jets in {collection} of {entries} events"
                 raise EmptyFileError(msg)
-            clusters = np.unique(np.append(self._first[tree.common_entry_offsets()], [0, self.jets]))
+            clusters = np.unique(np.append(self._first[edges_of(tree)], [0, self.jets]))
             self.boundaries = even_blocks(clusters)
 
     def _jets_per_event(self, tree: Any, start: int, stop: int) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""JetClass ROOT files (tree ``tree``, one jet an entry), and JetClass-II in the same form.
+"""JetClass ROOT files (TTree or RNTuple ``tree``, one jet an entry), and JetClass-II in the same form.
 
 Reads the bytes of the baskets straight into the columns, several times faster than through an array per branch; what
 it gives is what ``jepa_coffea.constituents`` gives for the same file. Schema: H. Qu, C. Li, S. Qian, arXiv:2202.03772.
@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import uproot
 from numpy.typing import NDArray
 
 from jepa_coffea.errors import BadFileError
 from training.data.classes import JETCLASS, JETCLASS2
 from training.data.columns import OBSERVABLES, UNLABELLED, Columns, empty, order_by_pt
 from training.data.readers.base import EmptyFileError, JetFile, even_blocks, naming
-from training.data.readers.baskets import Baskets, flat
-from training.data.readers.trees import LazyTree
+from training.data.readers.baskets import flat, lists_of
+from training.data.readers.trees import LazyTree, edges_of
 
 TREE = "tree"
 
@@ -67,7 +68,9 @@ class JetClassRoot(JetFile):
             elif self._labels:
                 self.class_names = tuple(branch.removeprefix("label_") for branch in self._labels)
             self._extra = {name: branch for name, branch in EXTRA.items() if branch in keys}
-            self.boundaries = even_blocks(np.asarray(tree["part_px"].entry_offsets, np.int64))
+            basketed = isinstance(tree, uproot.TTree)
+            edges = np.asarray(tree["part_px"].entry_offsets, np.int64) if basketed else edges_of(tree)
+            self.boundaries = even_blocks(edges)
 
     def read(self, start: int, stop: int) -> Columns:
         """As of every :class:`JetFile`.
@@ -83,13 +86,13 @@ class JetClassRoot(JetFile):
         """
         with naming(self.path):
             tree = self._tree.get()
-            momenta = Baskets(tree["part_px"], start, stop, self.path)
+            momenta = lists_of(tree["part_px"], start, stop, self.path)
             offsets = np.zeros(stop - start + 1, np.int64)
             np.cumsum(momenta.counts(), out=offsets[1:])
             arrays = empty(stop - start, int(offsets[-1]))
             for group, branches in PARTICLES.items():
                 for column, branch in enumerate(branches):
-                    baskets = momenta if branch == "part_px" else Baskets(tree[branch], start, stop, self.path)
+                    baskets = momenta if branch == "part_px" else lists_of(tree[branch], start, stop, self.path)
                     baskets.into(offsets, arrays[group], column)
             scalars = {branch: flat(tree[branch], start, stop) for branch in (*JET, *self._extra.values())}
             fill_jets(scalars, self._extra, np.diff(offsets), arrays)

@@ -6,7 +6,9 @@ import threading
 from collections import OrderedDict
 from typing import Any, ClassVar
 
+import numpy as np
 import uproot
+from numpy.typing import NDArray
 
 from jepa_coffea.errors import BadFileError
 
@@ -58,6 +60,24 @@ def tree_name(path: str, names: tuple[str, ...]) -> str:
         f"{path}: no tree of jets or events, expected one of {', '.join(names)}; found {', '.join(found) or 'nothing'}"
     )
     raise BadFileError(msg)
+
+
+def edges_of(tree: Any) -> NDArray[np.int64]:
+    """Entries between which a tree can be read at no extra cost.
+
+    Parameters
+    ----------
+    tree
+        TTree or RNTuple.
+
+    Returns
+    -------
+    ndarray
+        int64, 0 first, the number of entries last, ascending.
+    """
+    if isinstance(tree, uproot.TTree):
+        return np.asarray(tree.common_entry_offsets(), np.int64)
+    return np.cumsum([0, *(cluster.num_entries for cluster in tree.cluster_summaries)], dtype=np.int64)
 
 
 class LazyTree:

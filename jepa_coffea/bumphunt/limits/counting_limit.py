@@ -217,9 +217,9 @@ class _Tail:
 
     def above(self, x: Array) -> Array:
         """Probability of at least ``x``; rounding does not separate equal values."""
-        place = np.searchsorted(self.values, x - 1e-9)
-        return np.append(self.tail, 0.0)[place]
+        place = np.asarray(np.searchsorted(self.values, x - 1e-9), dtype=np.intp)
+        return np.asarray(np.append(self.tail, 0.0)[place])
 
     def quantile(self, p: float) -> float:
         """The largest value that is reached with a probability of at least ``p``."""
-        return float(self.values[max(np.count_nonzero(self.tail >= p) - 1, 0)])
+        return float(self.values[max(int(np.count_nonzero(self.tail >= p)) - 1, 0)])

@@ -2,43 +2,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from jepa_coffea.cwola.selection import SelectionError, argos, auc, check_efficiency, sic_curve, sideband_fraction
-
-
-def test_fraction_is_the_empirical_quantile_of_the_sidebands():
-    rng = np.random.default_rng(0)
-    scores, sideband = rng.random(3000), rng.random(3000) < 0.7
-    fraction = sideband_fraction(scores, sideband, np.ones(3000), rng.random(3000))
-    n = sideband.sum()
-    for efficiency in (0.003, 0.01, 0.2, 1.0):
-        passed = fraction <= efficiency
-        k = int(np.floor(efficiency * n))
-        assert (passed & sideband).sum() == k
-        # The brute-force cut: at or above the k-th largest sideband score.
-        threshold = np.sort(scores[sideband])[-k]
-        assert np.array_equal(passed & ~sideband, (scores > threshold) & ~sideband) or efficiency == 1.0
-
-
-def test_fraction_with_weights_counts_weight():
-    scores, weights = np.array([4.0, 3.0, 2.0, 1.0]), np.array([1.0, 9.0, 2.0, 1.0])
-    fraction = sideband_fraction(scores, np.array([True, False, True, True]), weights, np.zeros(4))
-    assert fraction.tolist() == [0.25, 0.75, 0.75, 1.0]
-
-
-def test_ties_are_broken_by_chance_not_by_label():
-    rng = np.random.default_rng(0)
-    sideband = np.repeat([True, False], [5000, 5000])
-    fraction = sideband_fraction(np.zeros(10_000), sideband, np.ones(10_000), rng.random(10_000))
-    assert (fraction[~sideband] <= 0.1).mean() == pytest.approx(0.1, abs=0.015)
-
-
-def test_a_fold_without_sidebands_or_too_few_for_the_efficiency():
-    with pytest.raises(SelectionError, match="no sideband events"):
-        sideband_fraction(np.ones(3), np.zeros(3, bool), np.ones(3), np.zeros(3))
-    with pytest.raises(SelectionError, match="50 sideband events, fewer than the 100"):
-        check_efficiency(0.01, 50)
-    with pytest.raises(SelectionError, match=r"in \(0, 1\]"):
-        check_efficiency(0, 50)
+from jepa_coffea.cwola.efficiency import sideband_fraction
+from jepa_coffea.cwola.merits import argos, auc, sic_curve
 
 
 def test_auc_is_scikit_learns_with_ties():

@@ -1,0 +1,260 @@
+"""What is counted in a window after a selection, and what two background estimates expect there."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jepa_coffea.bumphunt import BackgroundFit, Prediction, counting_significance, fit_background, p_value
+from jepa_coffea.bumphunt.pass_fail import fit_transfer_factor
+from jepa_coffea.cwola.efficiency import WindowScores
+from jepa_coffea.cwola.windows import Window, Windows
+from jepa_coffea.errors import FitError, HistogramError
+from jepa_coffea.hunt.sections import StatisticsConfig
+
+Floats = npt.NDArray[np.float64]
+
+FUNCTION, TRANSFER_FACTOR = "function", "transfer_factor"
+ESTIMATES = (FUNCTION, TRANSFER_FACTOR)
+"""The background estimates of a selection: a function fitted to the selected spectrum beside the window, and the events
+that fail the selection times the pass/fail transfer factor of the sidebands. Arrays of experiments have this order."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A background estimate in the window, and the significance of the count by it; all NaN where there is none."""
+
+    b: float = np.nan
+    """Expected background events."""
+    sigma_b: float = np.nan
+    """Its error: of the sum over the window's bins, with their full covariance."""
+    z: float = np.nan
+    """Signed significance of the count, before any calibration."""
+    p: float = np.nan
+    """Its p-value."""
+    fit_p: float = np.nan
+    """Goodness of the fit behind the estimate."""
+    problem: str = ""
+    """Why there are no numbers; empty when there are."""
+    fit: BackgroundFit | None = field(default=None, repr=False, compare=False)
+    """The fit of the spectrum, where that is the estimate."""
+
+    def record(self) -> dict[str, Any]:
+        """The numbers as JSON can say them.
+
+        Returns
+        -------
+        dict
+        """
+        names = ("b", "sigma_b", "z", "p", "fit_p", "problem")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """One selection of an experiment: what is counted in a window, and what is expected there."""
+
+    window: str
+    efficiency: float
+    """Sideband efficiency of the selection; 1 is no selection."""
+    n: int
+    """Events in the window."""
+    counts: Floats = field(repr=False, compare=False)
+    """Events per bin, (bins,)."""
+    function: Estimate
+    transfer_factor: Estimate | None = None
+    """None without a selection: nothing fails then."""
+
+    @property
+    def label(self) -> str:
+        """Window and efficiency, for tables and pictures.
+
+        Returns
+        -------
+        str
+        """
+        return f"{self.window}, " + ("all events" if self.efficiency == 1 else f"efficiency {self.efficiency:g}")
+
+    @property
+    def estimates(self) -> dict[str, Estimate]:
+        """The background estimates by name, in the order of ``ESTIMATES``.
+
+        Returns
+        -------
+        dict
+        """
+        return {name: found for name in ESTIMATES if (found := getattr(self, name)) is not None}
+
+    @property
+    def pull(self) -> float:
+        """Difference of the two estimates over both errors in quadrature.
+
+        Both use the sideband events that pass, so they are correlated and the true pull is at least as large.
+
+        Returns
+        -------
+        float
+            NaN where an estimate has no number.
+        """
+        other = self.transfer_factor
+        if other is None:
+            return np.nan
+        return (other.b - self.function.b) / float(np.hypot(other.sigma_b, self.function.sigma_b))
+
+    def record(self) -> dict[str, Any]:
+        """The numbers as JSON can say them.
+
+        Returns
+        -------
+        dict
+        """
+        estimates = {name: estimate.record() for name, estimate in self.estimates.items()}
+        return {"window": self.window, "efficiency": self.efficiency, "n": self.n, **estimates, "pull": self.pull}
+
+
+def select(
+    scores: WindowScores,
+    mass: Floats,
+    windows: Windows,
+    efficiency: float,
+    statistics: StatisticsConfig,
+    goodness_toys: int = 0,
+) -> Selection:
+    """Select by scores, count in the window, estimate the background in both ways.
+
+    Parameters
+    ----------
+    scores
+        Of one window.
+    mass
+        GeV, (events,).
+    windows
+        Bins and fit range.
+    efficiency
+        Sideband efficiency of the selection.
+    statistics
+        Function and constraint.
+    goodness_toys
+        Toys for the goodness of the fit; without them it is that of chi-squared.
+
+    Returns
+    -------
+    Selection
+        Without events if the efficiency has no threshold.
+    """
+    refusal, window = scores.refusal(efficiency), scores.window
+    if refusal:
+        nothing = Estimate(problem=refusal)
+        return Selection(window.name, efficiency, 0, np.zeros(len(windows.edges) - 1), nothing, nothing)
+    counts = windows.histogram(mass[scores.selected(efficiency)])
+    function = by_function(counts, windows, window, statistics, goodness_toys)
+    total = windows.histogram(mass[scores.scored])
+    other = by_transfer_factor(counts, total, windows, window, statistics)
+    return Selection(window.name, efficiency, _inside(counts, windows, window), counts, function, other)
+
+
+def count_inclusive(
+    counts: Floats, windows: Windows, statistics: StatisticsConfig, goodness_toys: int = 0
+) -> list[Selection]:
+    """Every window of a spectrum without a selection.
+
+    Parameters
+    ----------
+    counts
+        Events per bin, (bins,).
+    windows
+        Bins and fit range.
+    statistics
+        Function and constraint.
+    goodness_toys
+        Toys for the goodness of the fit; without them it is that of chi-squared.
+
+    Returns
+    -------
+    list of Selection
+    """
+    return [
+        Selection(
+            window.name,
+            1.0,
+            _inside(counts, windows, window),
+            counts,
+            by_function(counts, windows, window, statistics, goodness_toys),
+        )
+        for window in windows.windows
+    ]
+
+
+def by_function(
+    counts: Floats, windows: Windows, window: Window, statistics: StatisticsConfig, goodness_toys: int = 0
+) -> Estimate:
+    """The background by a function fitted to the spectrum beside the window.
+
+    Parameters
+    ----------
+    counts
+        Events per bin, (bins,).
+    windows, window
+        Bins, and the window that is masked.
+    statistics
+        Function and constraint.
+    goodness_toys
+        Toys for the goodness of the fit; without them it is that of chi-squared.
+
+    Returns
+    -------
+    Estimate
+    """
+    try:
+        fit = fit_background(
+            (counts, np.asarray(windows.edges)),
+            statistics.function,
+            sqrt_s=statistics.sqrt_s,
+            window=(window.low, window.high),
+            toys=goodness_toys,
+        )
+    except (FitError, HistogramError) as error:
+        return Estimate(problem=str(error))
+    return replace(_judged(counts, windows, window, fit.prediction(), fit.p_value, statistics), fit=fit)
+
+
+def by_transfer_factor(
+    counts: Floats, total: Floats, windows: Windows, window: Window, statistics: StatisticsConfig
+) -> Estimate:
+    """The background as the events that fail the selection times the pass/fail transfer factor of the sidebands.
+
+    It assumes nothing about the spectrum, only that the transfer factor is smooth in mass.
+
+    Parameters
+    ----------
+    counts, total
+        Events per bin after and before the selection, (bins,).
+    windows, window
+        Bins, and the window that is masked.
+    statistics
+        The constraint.
+
+    Returns
+    -------
+    Estimate
+    """
+    try:
+        edges = np.asarray(windows.edges)
+        fit = fit_transfer_factor((counts, edges), (total, edges), window=(window.low, window.high))
+    except (FitError, HistogramError) as error:
+        return Estimate(problem=str(error))
+    return _judged(counts, windows, window, fit.prediction(), fit.p_value, statistics)
+
+
+def _inside(counts: Floats, windows: Windows, window: Window) -> int:
+    return int(counts[windows.bins_of(window)].sum())
+
+
+def _judged(
+    counts: Floats, windows: Windows, window: Window, expected: Prediction, fit_p: float, statistics: StatisticsConfig
+) -> Estimate:
+    """The count in the window against what is expected there."""
+    n = _inside(counts, windows, window)
+    z = float(counting_significance(n, expected.total, expected.sigma, statistics.constraint))
+    return Estimate(expected.total, expected.sigma, z, float(p_value(z)), fit_p)

@@ -1,0 +1,72 @@
+"""The background function of a hunt, for the report: order by F-test, envelope, spurious signal."""
+
+from typing import Any
+
+import numpy as np
+
+from jepa_coffea.bumphunt.ftest import THRESHOLD
+from jepa_coffea.hunt.state import FunctionStudy
+from jepa_coffea.report.html import ReportSection, ReportTable
+
+
+def function_section(study: FunctionStudy | None) -> ReportSection:
+    """The background function in the report.
+
+    Parameters
+    ----------
+    study
+        Of the inclusive spectrum.
+
+    Returns
+    -------
+    ReportSection
+        Order by F-test, envelope and spurious signal.
+    """
+    if study is None:
+        return ReportSection("Background function")
+    tables = []
+    if study.choices:
+        rows: list[list[Any]] = []
+        for window, choice in study.choices.items():
+            if isinstance(choice, str):
+                rows.append([window, study.function, None, None, None, study.function, choice])
+                continue
+            rows += [
+                [window, step.simpler, step.richer, step.f, step.p_value, choice.function, choice.stopped]
+                for step in choice.steps
+            ]
+        columns = ["window masked", "function", "against", "F", "p by toys", "chosen", "why"]
+        caption = (
+            f"Parameters are added while p < {THRESHOLD:g}; {study.function} is used for all selections. Every "
+            "pseudo-experiment makes this choice again."
+        )
+        tables.append(ReportTable("Order by F-test", columns, rows, caption))
+    rows = []
+    for window, envelope in study.envelopes.items():
+        if isinstance(envelope, str):
+            rows.append([window, study.function, None, None, None, envelope])
+            continue
+        for name, p, accepted, total, sigma in zip(
+            envelope.functions, envelope.p_values, envelope.accepted, envelope.totals, envelope.sigmas, strict=True
+        ):
+            shift = float(total - envelope.totals[0])
+            verdict = "accepted" if accepted else "does not describe the sidebands"
+            rows.append([window, name, float(p), f"{total:.1f} ± {sigma:.1f}", f"{shift:+.1f}", verdict])
+        rows += [[window, reason.split(":")[0], None, None, None, reason] for reason in envelope.failed]
+    caption = (
+        "What each function expects in the window, without a selection. The shift is not part of the quoted error."
+    )
+    columns = ["window", "function", "fit p", "b", "shift", "verdict"]
+    tables.append(ReportTable("Envelope of functions", columns, rows, caption))
+    rows = []
+    for window, spurious in study.spurious.items():
+        if isinstance(spurious, str):
+            rows.append([window, None, None, None, spurious])
+            continue
+        worst = int(np.abs(spurious.ratios).argmax())
+        verdict = "passed" if spurious.passed else "failed"
+        rows.append([window, spurious.truth, float(spurious.ratios[worst]), float(spurious.masses[worst]), verdict])
+    columns = ["window masked", "truth", "largest spurious / error", "at mass [GeV]", "within tolerance"]
+    caption = f"Signal that {study.function} fits into the smooth curve of another function where there is none."
+    tables.append(ReportTable("Spurious signal", columns, rows, caption))
+    return ReportSection("Background function", "Of the inclusive spectrum, no selection.", tables=tables)

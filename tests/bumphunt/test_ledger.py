@@ -1,0 +1,47 @@
+import math
+from pathlib import Path
+
+import pytest
+
+from jepa_coffea.bumphunt.ledger import Ledger
+from jepa_coffea.errors import BadFileError
+
+
+def test_keeps_results_over_runs(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "work.jsonl"
+    ledger = Ledger(path)
+    ledger.add("a", [1.5, float("nan"), float("inf")])
+    ledger.add("b", {"z": 2})
+    again = Ledger(path)
+    assert "a" in again
+    assert "c" not in again
+    assert again["b"] == {"z": 2}
+    assert again["a"][0] == 1.5
+    assert math.isnan(again["a"][1])
+    assert math.isinf(again["a"][2])
+
+
+def test_a_line_cut_short_is_done_again(tmp_path: Path) -> None:
+    path = tmp_path / "work.jsonl"
+    ledger = Ledger(path)
+    ledger.add("a", 1)
+    ledger.add("b", 2)
+    path.write_text(path.read_text()[:-4])
+    again = Ledger(path)
+    assert "a" in again
+    assert "b" not in again
+    again.add("b", 3)
+    assert Ledger(path)["b"] == 3
+
+
+def test_a_broken_line_in_the_middle_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "work.jsonl"
+    path.write_text('["a", 1]\nnonsense\n["b", 2]\n')
+    with pytest.raises(BadFileError, match="line 2"):
+        Ledger(path)
+
+
+def test_without_a_file_results_stay_in_memory() -> None:
+    ledger = Ledger(None)
+    ledger.add("a", 1)
+    assert ledger["a"] == 1

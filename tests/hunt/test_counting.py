@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+
+from jepa_coffea.bumphunt import counting_significance, fit_background
+from jepa_coffea.cwola import Folds, Windows
+from jepa_coffea.cwola.efficiency import window_scores
+from jepa_coffea.cwola.sample import make_sample
+from jepa_coffea.hunt.counting import by_function, by_transfer_factor, select
+from jepa_coffea.hunt.sections import StatisticsConfig
+from tests.cwola.toy import dijets
+
+WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=25)
+WINDOW = WINDOWS.windows[0]
+STATISTICS = StatisticsConfig(function="dijet2", goodness_toys=0)
+
+
+def test_the_count_is_judged_with_the_fits_full_covariance():
+    counts = WINDOWS.histogram(dijets(5000)[1])
+    result = by_function(counts, WINDOWS, WINDOW, STATISTICS)
+    direct = fit_background((counts, WINDOWS.edges), "dijet2", window=(2600, 3000), toys=0)
+    covariance = direct.prediction().covariance
+    assert result.sigma_b == pytest.approx(np.sqrt(covariance.sum()))
+    assert result.sigma_b > 1.5 * np.sqrt(np.trace(covariance))  # bins are correlated
+    n = int(counts[WINDOWS.bins_of(WINDOW)].sum())
+    assert result.z == pytest.approx(counting_significance(n, result.b, result.sigma_b))
+
+
+def test_a_spectrum_that_cannot_be_fitted_has_a_problem_and_no_number():
+    counts = WINDOWS.histogram(dijets(5000)[1])
+    counts[np.asarray(WINDOWS.edges)[:-1] >= 3000] = 0
+    result = by_function(counts, WINDOWS, WINDOW, STATISTICS)
+    assert result.fit is None
+    assert "no events above the window" in result.problem
+    assert np.isnan([result.b, result.sigma_b, result.z, result.p]).all()
+
+
+def selected_at(efficiency_of, seed):
+    """A selection of 20 000 events that pass at random with a probability that depends on mass; about 10 % pass."""
+    X, mass, ids, _ = dijets(20_000, seed=seed)
+    sample = make_sample(X, mass, ids)
+    passed = np.random.default_rng(seed).random(len(mass)) < efficiency_of(mass)
+    score = np.where(WINDOWS.inside(mass), passed + np.random.default_rng(seed).random(len(mass)), np.nan)
+    scores = window_scores(score, WINDOW, sample, Folds(), seed=1)
+    return select(scores, mass, WINDOWS, 0.1, STATISTICS)
+
+
+def test_two_estimates_of_a_smooth_background_agree_and_both_are_right():
+    pulls = []
+    for seed in range(8):
+        found = selected_at(lambda mass: 0.1 + (mass - 2000) / 60_000, seed)
+        other = found.transfer_factor
+        assert other.z == pytest.approx(counting_significance(found.n, other.b, other.sigma_b))
+        assert found.pull == pytest.approx(
+            (other.b - found.function.b) / np.hypot(other.sigma_b, found.function.sigma_b)
+        )
+        pulls.append([found.pull, other.z, found.function.z])
+    assert (np.abs(pulls) < 3).all()
+
+
+def test_a_transfer_factor_that_is_not_smooth_in_mass_is_seen_in_its_own_fit():
+    found = selected_at(lambda mass: 0.08 + 0.1 * ((mass > 3000) & (mass < 3400)), 0)
+    assert found.transfer_factor.fit_p < 1e-6
+
+
+def test_a_transfer_factor_without_sidebands_says_so():
+    mass = dijets(5000)[1]
+    counts = WINDOWS.histogram(mass[mass < 3000])
+    other = by_transfer_factor(counts, WINDOWS.histogram(mass), WINDOWS, WINDOW, STATISTICS)
+    assert "no events above the window" in other.problem
+    assert np.isnan([other.b, other.z]).all()
