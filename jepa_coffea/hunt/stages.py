@@ -151,7 +151,9 @@ def calibration(
             None if background is None else background.sample,
         )
         statistics = config.statistics.model_dump(mode="json")
-        key = digest("both estimates", key, input_stamp(files), config.efficiencies, statistics, bool(method.rules))
+        key = digest(
+            "features of their kind", key, input_stamp(files), config.efficiencies, statistics, bool(method.rules)
+        )
         null = null_significances(
             pseudo,
             method,

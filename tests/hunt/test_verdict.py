@@ -44,6 +44,18 @@ def test_an_extrapolated_p_value_says_that_it_is_one_and_a_null_that_is_not_gaus
     assert ("cannot explain without a signal" in text) == gaussian
 
 
+def test_a_bound_set_by_failed_fits_is_called_one_and_hides_no_bump():
+    toys = np.random.default_rng(0).normal(size=(60, 2, 1))
+    toys[:3, 0] = np.nan
+    text = describe(searched([selection(9.0, 9.0)], toys), [], [])
+    assert "the global p-value is < 0.066: none of 57 pseudo-experiments" in text
+    assert "In 3 more a fit failed" in text
+    assert "cannot explain without a signal" in text
+    text = describe(searched([selection(2.6, 2.6)], toys), [], [])
+    assert "only an upper bound" in text
+    assert "no evidence of a signal and does not exclude one" in text
+
+
 def test_a_selection_without_a_number_leaves_the_others_standing_and_is_named():
     toys = np.random.default_rng(0).normal(size=(60, 2, 2))
     found = searched([selection(1.0, 1.0, function="no fit"), selection(2.0, 2.0, window="W2")], toys)
