@@ -51,7 +51,6 @@ from jepa_coffea.hunt.null import Corrected, correct, null_of
 from jepa_coffea.hunt.pseudo import PseudoData
 from jepa_coffea.hunt.selections import ESTIMATES, Floats, Selection
 
-
 MEAN_TOLERANCE = 0.4
 """Mean Z of pseudo-experiments without signal that a correction may take away."""
 

@@ -136,6 +136,8 @@ def _notes(events: Events, scores: Sequence[WindowScores], closure: Closure) -> 
     notes = [learning(aucs)] if aucs else []
     if events.dropped:
         notes.append(f"{events.dropped} events were left out because a feature is not finite.")
+    if events.no_mass:
+        notes.append(f"{events.no_mass} events were left out because their mass is not finite.")
     if events.unweighted:
         notes.append(events.unweighted)
     if closure.left_out:

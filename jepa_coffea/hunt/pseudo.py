@@ -1,11 +1,12 @@
 """Background-only pseudo-data: masses from a smooth spectrum, features of background events carried to these masses."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from jepa_coffea.bumphunt import fit_background
+from jepa_coffea.cwola.folds import salted, uniform
 from jepa_coffea.cwola.sample import Sample
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.hunt.config import HuntError
@@ -62,6 +63,21 @@ class PseudoData:
         carried, size = self.trend.carried(_with_match(drawn), drawn.mass, mass, rng), drawn.X.shape[1]
         match = None if drawn.match is None else carried[:, size:]
         return Sample(carried[:, :size].astype(drawn.X.dtype), mass, drawn.hashes, np.ones(len(mass)), match)
+
+    def halves(self, seed: int) -> tuple["PseudoData", "PseudoData"]:
+        """Two sources that share no donor: what is trained on events of one has never seen those of the other.
+
+        Parameters
+        ----------
+        seed
+            Decides, with its identity, to which half a donor belongs.
+
+        Returns
+        -------
+        tuple of PseudoData
+        """
+        first = uniform(salted(self.donors.hashes, "donor", seed)) < 0.5
+        return replace(self, donors=self.donors.take(first)), replace(self, donors=self.donors.take(~first))
 
 
 def make_pseudo_data(

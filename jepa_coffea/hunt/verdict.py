@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from jepa_coffea.hunt.global_p import GlobalP
 from jepa_coffea.hunt.null import Corrected, Null
-from jepa_coffea.hunt.selections import FUNCTION, TRANSFER_FACTOR
+from jepa_coffea.hunt.selections import FUNCTION, SIDEBAND_EFFICIENCY
 from jepa_coffea.hunt.state import HuntResult, SelectionResult
 
 EVIDENCE = 0.00135
@@ -72,16 +72,16 @@ def disagreements(findings: Sequence[SelectionResult]) -> list[str]:
     reasons = []
     for finding in findings:
         selection = finding.selection
-        one, other = selection.function, selection.transfer_factor
+        one, other = selection.function, selection.sideband_efficiency
         if other is None or one.problem:
             continue
         if other.problem:
-            reasons.append(f"the transfer factor gives no background for {selection.label}: {other.problem}")
+            reasons.append(f"the sideband efficiency gives no background for {selection.label}: {other.problem}")
         elif abs(selection.pull) > AGREEMENT:
             reasons.append(
                 f"the background estimates of {selection.label} disagree by {abs(selection.pull):.1f} standard "
                 f"deviations: {one.b:.1f} ± {one.sigma_b:.1f} by the fitted function, {other.b:.1f} ± "
-                f"{other.sigma_b:.1f} by the pass/fail transfer factor"
+                f"{other.sigma_b:.1f} by the sideband efficiency"
             )
     return reasons
 
@@ -153,7 +153,7 @@ def _calibrated(best: SelectionResult, search: GlobalP) -> list[str]:
         f"thresholds and fit, Z in window {selection.window} at efficiency {selection.efficiency:g} has the mean "
         f"{null.mean:.2f} ± {null.mean_error:.2f} and the width {null.width:.2f} ± {null.width_error:.2f}; "
         f"corrected, Z = {corrected.z:.2f} ± {corrected.z_error:.2f} (p = {corrected.p:.2g}; by rank "
-        f"{corrected.rank_p:.2g}). {_not_gaussian(null)}{_second_opinion(best.corrected[TRANSFER_FACTOR])}"
+        f"{corrected.rank_p:.2g}). {_not_gaussian(null)}{_second_opinion(best.corrected[SIDEBAND_EFFICIENCY])}"
     )
     return [alone, search.sentence + _upper_bound(search.gross_vitells)]
 
@@ -168,8 +168,8 @@ def _not_gaussian(null: Null) -> str:
 def _second_opinion(other: Corrected | str) -> str:
     """What the other background estimate makes of the same count."""
     if isinstance(other, str):
-        return f"By the pass/fail transfer factor there is no calibrated number: {other}."
-    return f"By the pass/fail transfer factor, corrected likewise, Z = {other.z:.2f} ± {other.z_error:.2f}."
+        return f"By the sideband efficiency there is no calibrated number: {other}."
+    return f"By the sideband efficiency, corrected likewise, Z = {other.z:.2f} ± {other.z_error:.2f}."
 
 
 def _upper_bound(gross_vitells: float) -> str:

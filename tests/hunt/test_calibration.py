@@ -13,7 +13,7 @@ from jepa_coffea.hunt.calibration import calibrate, null_experiment, null_gates,
 from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.sections import StatisticsConfig
-from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, TRANSFER_FACTOR
+from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, SIDEBAND_EFFICIENCY
 from tests.cwola.toy import dijets
 from tests.hunt.make import selection
 
@@ -27,8 +27,8 @@ def test_both_estimates_are_judged_by_their_own_nulls():
     toys = rng.normal([[[0.0], [1.0]]], [[[1.0], [2.0]]], (4000, 2, 1))
     (result,) = calibrate([selection(3.0, 3.0)], toys)
     assert result[FUNCTION].z == pytest.approx(3.0, abs=0.15)
-    assert result[TRANSFER_FACTOR].z == pytest.approx(1.0, abs=0.1)
-    document = result[TRANSFER_FACTOR].record()
+    assert result[SIDEBAND_EFFICIENCY].z == pytest.approx(1.0, abs=0.1)
+    document = result[SIDEBAND_EFFICIENCY].record()
     assert document["p"] == pytest.approx(stats.norm.sf(document["z"]))
     assert document["null"]["width"] == pytest.approx(2.0, abs=0.1)
 

@@ -15,8 +15,8 @@ def test_background_estimates_that_disagree_forbid_quoting():
     assert disagreements([SelectionResult(one) for one in agreeing]) == []
     (reason,) = disagreements([SelectionResult(selection(1.2, 1.0, pull=-3.4))])
     assert "W1, efficiency 0.1 disagree by 3.4 standard deviations: 40.0 ± 2.0 by the fitted function" in reason
-    assert "29.9 ± 2.2 by the pass/fail transfer factor" in reason
-    (reason,) = disagreements([SelectionResult(selection(1.2, transfer_factor="no events above the window"))])
+    assert "29.9 ± 2.2 by the sideband efficiency" in reason
+    (reason,) = disagreements([SelectionResult(selection(1.2, sideband_efficiency="no events above the window"))])
     assert "no background for W1, efficiency 0.1: no events above the window" in reason
 
 
