@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jepa_coffea import __version__
 from jepa_coffea.bumphunt import GlobalSignificance, ShapeSearch, WindowSearch, global_significance, shape_search
 from jepa_coffea.bumphunt.ftest import FTestRule
 from jepa_coffea.bumphunt.searches import chosen_anew
@@ -14,6 +15,7 @@ from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.cwola.merits import auc
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.files import digest, find_files
+from jepa_coffea.hunt.calibration import null_gates
 from jepa_coffea.hunt.events import Events, read_events
 from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.function_study import with_function
@@ -103,7 +105,7 @@ def _hunt_events(run: Run) -> HuntResult:
     run.say(f"{len(events.sample.mass)} events in the fit range, {len(events.names)} features, {len(files)} files")
     method = Method(config.recipe(), tuple(config.efficiencies), config.statistics, rules)
     parts = (config.input, config.mass, config.features, config.classifier, config.folds)
-    key = digest(input_stamp(files), [part.model_dump(mode="json") for part in parts], config.seed)
+    key = digest(__version__, input_stamp(files), [part.model_dump(mode="json") for part in parts], config.seed)
     scores = out_of_fold_scores(run, key, events, method)
     data = run_experiment(events.sample, method, scores, inclusive=True, goodness_toys=config.statistics.goodness_toys)
     closure = all_gates(run, key, events, scores, method)
@@ -112,6 +114,7 @@ def _hunt_events(run: Run) -> HuntResult:
     if calibrated.corrected:
         pairs = zip(selections, calibrated.corrected, strict=True)
         selections = [replace(finding, corrected=corrected) for finding, corrected in pairs]
+        closure = replace(closure, gates=closure.gates + null_gates(data.selections, calibrated.corrected))
     found = HuntResult(
         run.output,
         selection_results(data.inclusive, windows, data.statistics),
@@ -133,6 +136,8 @@ def _notes(events: Events, scores: Sequence[WindowScores], closure: Closure) -> 
     notes = [learning(aucs)] if aucs else []
     if events.dropped:
         notes.append(f"{events.dropped} events were left out because a feature is not finite.")
+    if events.no_mass:
+        notes.append(f"{events.no_mass} events were left out because their mass is not finite.")
     if events.unweighted:
         notes.append(events.unweighted)
     if closure.left_out:

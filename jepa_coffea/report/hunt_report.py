@@ -77,9 +77,9 @@ def _fit_checks(finding: SelectionResult, goodness_minimum: float) -> list[Check
     meaning = selection.function.problem or "the function does not describe the spectrum beside the window"
     required = f"at least {goodness_minimum:g}"
     checks = [Check(f"{selection.label}: goodness of fit", p >= goodness_minimum, f"p = {p:.2g}", required, meaning)]
-    if selection.transfer_factor is not None:
-        pull, problem = selection.pull, selection.transfer_factor.problem
-        meaning = problem or "function and transfer factor expect different backgrounds"
+    if selection.sideband_efficiency is not None:
+        pull, problem = selection.pull, selection.sideband_efficiency.problem
+        meaning = problem or "function and sideband efficiency expect different backgrounds"
         name, required = f"{selection.label}: two background estimates", f"within {AGREEMENT:g}"
         checks.append(Check(name, abs(pull) <= AGREEMENT, f"pull {pull:.2f}", required, meaning))
     return checks
