@@ -19,7 +19,7 @@ TRAINING: dict[str, Any] = yaml.safe_load(
 
 
 def check(text: str) -> None:
-    """Raise pydantic's ValidationError unless the keys are those of a hunt, an embed or a training document, or a card."""
+    """Raise pydantic's ValidationError unless the keys are those of a document or of a card."""
     content = yaml.safe_load(text)
     assert isinstance(content, dict), "expected a mapping"
     if "embed" in content:
