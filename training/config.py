@@ -64,13 +64,16 @@ class FinetuneConfig(Part):
     """How the encoder was trained before: objective, files, steps; filled in, and kept in the exported card."""
     head_lr_factor: float = Field(default=50.0, gt=0)
     """The head learns this much faster than a pretrained encoder: ``optimiser.lr`` is the head's rate."""
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    """Factor on the rate of a pretrained encoder from one block to the one below it, which is nearer the particles."""
     scratch_lr: float = Field(default=1e-3, gt=0)
     """Rate of head and encoder alike in scratch mode, instead of ``optimiser.lr``."""
     validate_every: int = Field(default=50, gt=0)
     patience: int = Field(default=10, gt=0)
     """Validations without a lower loss after which training stops."""
-    val_jets: int = Field(default=10_000, gt=0)
-    """At most this many jets of the validation split are used."""
+    val_jets: int | None = Field(default=None, ge=0)
+    """At most this many labelled jets of the validation split decide when to stop. They are labels, too: by default
+    10 000 when all labels are trained on, and none with ``data.labels_per_class``; the steps are then fixed."""
 
 
 class RunConfig(Part):

@@ -31,17 +31,17 @@ from scipy import stats
 from sklearn.naive_bayes import GaussianNB
 
 from benchmarks.machine import ROOT, machine
+from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.cwola import Folds, Recipe, Windows
 from jepa_coffea.cwola.classifiers import gradient_boosting, logistic
 from jepa_coffea.cwola.sample import Sample, make_sample
 from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.hunt.calibration import calibrate, null_significances
-from jepa_coffea.hunt.counting import ESTIMATES, FUNCTION, TRANSFER_FACTOR
 from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.null import Corrected, Null, null_of
 from jepa_coffea.hunt.pseudo import PseudoData, make_pseudo_data
 from jepa_coffea.hunt.sections import StatisticsConfig
-from jepa_coffea.hunt.store import Ledger
+from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, TRANSFER_FACTOR
 
 Floats = npt.NDArray[np.float64]
 

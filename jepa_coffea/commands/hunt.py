@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from jepa_coffea.hunt.config import read_config
-from jepa_coffea.hunt.counting import FUNCTION
 from jepa_coffea.hunt.pipeline import run_hunt
+from jepa_coffea.hunt.selections import FUNCTION
 from jepa_coffea.hunt.state import HuntResult, Run
 from jepa_coffea.report.html import with_error
 

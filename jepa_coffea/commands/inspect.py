@@ -74,7 +74,8 @@ def _summary(path: Path, model: onnx.ModelProto, card: ModelCard) -> Table:
         "classes": ", ".join(card.class_names) or "none",
         "particles": f"at most {card.max_particles} a jet, the hardest; momenta "
         + ("divided by the jet's pT" if card.scaled_to_jet_pt else "in GeV as they are"),
-        "scale of the jets": f"{card.scale}, {'as searches in a mass want it' if card.scale == 'blind' else 'for tagging'}",
+        "scale of the jets": f"{card.scale}, "
+        + ("as searches in a mass want it" if card.scale == "blind" else "for tagging"),
         "precision": card.precision,
         "parity with PyTorch": "not measured"
         if card.parity is None

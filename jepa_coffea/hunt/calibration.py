@@ -42,13 +42,13 @@ from typing import Any
 
 import numpy as np
 
+from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.hunt.config import HuntError
-from jepa_coffea.hunt.counting import ESTIMATES, Floats, Selection
 from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.null import Corrected, correct, null_of
 from jepa_coffea.hunt.pseudo import PseudoData
-from jepa_coffea.hunt.store import Ledger
+from jepa_coffea.hunt.selections import ESTIMATES, Floats, Selection
 
 
 def toy_seed(seed: int, number: int, stream: int = 0) -> int:
@@ -125,8 +125,8 @@ def null_significances(
         NaN where there is no number.
     """
     seeds = [toy_seed(seed, number, stream) for number in range(experiments)]
-    book = Ledger(ledger)
-    missing = [s for s in seeds if str(s) not in book]
+    finished = Ledger(ledger)
+    missing = [s for s in seeds if str(s) not in finished]
     run_tasks(
         null_experiment,
         missing,
@@ -134,9 +134,9 @@ def null_significances(
         client=client,
         progress=progress,
         description="Calibration: pseudo-experiments",
-        done=lambda number, z: book.add(str(missing[number]), z),
+        done=lambda number, z: finished.add(str(missing[number]), z),
     )
-    return np.array([book[str(s)] for s in seeds], dtype=float)
+    return np.array([finished[str(s)] for s in seeds], dtype=float)
 
 
 def calibrate(selections: Sequence[Selection], toys: Floats) -> list[dict[str, Corrected | str]]:

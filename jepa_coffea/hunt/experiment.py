@@ -17,8 +17,8 @@ from jepa_coffea.cwola.recipe import Recipe
 from jepa_coffea.cwola.sample import Sample
 from jepa_coffea.cwola.trainer import train_window
 from jepa_coffea.errors import JepaCoffeaError
-from jepa_coffea.hunt.counting import ESTIMATES, Selection, count_inclusive, select
 from jepa_coffea.hunt.sections import StatisticsConfig
+from jepa_coffea.hunt.selections import ESTIMATES, Selection, count_inclusive, select
 
 Floats = npt.NDArray[np.float64]
 

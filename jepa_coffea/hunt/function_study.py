@@ -14,7 +14,7 @@ from jepa_coffea.bumphunt.ftest import FTest, FTestRule, f_test, f_test_rule
 from jepa_coffea.bumphunt.functions import ALTERNATES, DIJET_FAMILY
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.errors import FitError, HistogramError
-from jepa_coffea.hunt.counting import Floats
+from jepa_coffea.hunt.selections import Floats
 from jepa_coffea.hunt.state import FunctionStudy, Run
 
 T = TypeVar("T")

@@ -7,8 +7,8 @@ import numpy as np
 from scipy import stats
 
 from jepa_coffea.bumphunt.global_significance import LEVEL, gross_vitells
-from jepa_coffea.hunt.counting import Floats
 from jepa_coffea.hunt.null import Corrected, leave_one_out
+from jepa_coffea.hunt.selections import Floats
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.bumphunt.limits import counting_limit
 from jepa_coffea.cwola.efficiency import SelectionError, WindowScores
 from jepa_coffea.cwola.merits import sic_curve
@@ -28,11 +29,10 @@ from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.cwola.windows import WINDOW
 from jepa_coffea.hunt.calibration import toy_seed
 from jepa_coffea.hunt.config import HuntError
-from jepa_coffea.hunt.counting import Estimate, Selection
 from jepa_coffea.hunt.experiment import Method, run_experiment, train_or_say_why
 from jepa_coffea.hunt.pseudo import PseudoData
 from jepa_coffea.hunt.reference_classifiers import idealised_anomaly_detector, supervised
-from jepa_coffea.hunt.store import Ledger
+from jepa_coffea.hunt.selections import Estimate, Selection
 
 Mask = npt.NDArray[np.bool_]
 
@@ -105,8 +105,8 @@ def injection_study(
         )
         raise HuntError(msg)
     tasks = [(amount, number, toy_seed(seed, number, STREAM)) for amount in yields for number in range(seeds)]
-    book = Ledger(ledger)
-    missing = [task for task in tasks if f"{task[0]} {task[2]}" not in book]
+    finished = Ledger(ledger)
+    missing = [task for task in tasks if f"{task[0]} {task[2]}" not in finished]
     run_tasks(
         inject,
         missing,
@@ -114,9 +114,9 @@ def injection_study(
         client=client,
         progress=progress,
         description="Injection study",
-        done=lambda n, record: book.add(f"{missing[n][0]} {missing[n][2]}", record),
+        done=lambda n, record: finished.add(f"{missing[n][0]} {missing[n][2]}", record),
     )
-    return [book[f"{amount} {seed_}"] for amount, _, seed_ in tasks]
+    return [finished[f"{amount} {seed_}"] for amount, _, seed_ in tasks]
 
 
 def inject(task: tuple[int, int, int], study: Study) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from jepa_coffea.bumphunt.exports.workspace import write_workspace
 from jepa_coffea.bumphunt.records import plain
 from jepa_coffea.bumphunt.window_model import window_model
 from jepa_coffea.files import write_text
-from jepa_coffea.hunt.counting import Floats, Selection
+from jepa_coffea.hunt.selections import Floats, Selection
 from jepa_coffea.hunt.state import HuntResult, Run
 from jepa_coffea.report import versions
 

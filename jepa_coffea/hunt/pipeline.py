@@ -14,12 +14,12 @@ from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.cwola.merits import auc
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.files import digest, find_files
-from jepa_coffea.hunt.counting import Floats, count_inclusive
 from jepa_coffea.hunt.events import Events, read_events
 from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.function_study import with_function
 from jepa_coffea.hunt.histogram import read_histogram
 from jepa_coffea.hunt.output import write_provenance, write_result
+from jepa_coffea.hunt.selections import Floats, count_inclusive
 from jepa_coffea.hunt.stages import all_gates, calibration, injections, out_of_fold_scores, selection_results
 from jepa_coffea.hunt.state import HuntResult, Run
 from jepa_coffea.hunt.store import input_stamp

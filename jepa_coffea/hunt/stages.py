@@ -19,7 +19,6 @@ from jepa_coffea.errors import FitError, HistogramError, JepaCoffeaError
 from jepa_coffea.files import digest, find_files, write_text
 from jepa_coffea.hunt.calibration import calibrate, null_significances
 from jepa_coffea.hunt.config import HuntError
-from jepa_coffea.hunt.counting import FUNCTION, Selection
 from jepa_coffea.hunt.events import Events, read_events
 from jepa_coffea.hunt.experiment import Method, train_or_say_why
 from jepa_coffea.hunt.global_p import global_p
@@ -27,6 +26,7 @@ from jepa_coffea.hunt.injection import GRID, Study, injection_study
 from jepa_coffea.hunt.injection_summary import summarised
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.sections import StatisticsConfig
+from jepa_coffea.hunt.selections import FUNCTION, Selection
 from jepa_coffea.hunt.state import CalibrationResult, InjectionResult, Run, SelectionResult
 from jepa_coffea.hunt.store import input_stamp, read_scores, write_scores
 

@@ -14,10 +14,10 @@ from jepa_coffea.bumphunt.limits import Limit
 from jepa_coffea.cwola.closure import Closure
 from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.hunt.config import HuntConfig
-from jepa_coffea.hunt.counting import ESTIMATES, Floats, Selection
 from jepa_coffea.hunt.events import Events
 from jepa_coffea.hunt.global_p import GlobalP
 from jepa_coffea.hunt.null import Corrected
+from jepa_coffea.hunt.selections import ESTIMATES, Floats, Selection
 
 
 @dataclass(frozen=True)

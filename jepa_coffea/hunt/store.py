@@ -1,9 +1,8 @@
-"""What a hunt has done already, so that an interruption costs little: finished experiments, and scores."""
+"""Scores of a finished training, and the stamp of the input that they were made from."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +10,7 @@ import pyarrow.parquet as pq
 
 from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.cwola.windows import Windows
-from jepa_coffea.files import digest, replacing, write_text
-from jepa_coffea.hunt.config import HuntError
+from jepa_coffea.files import digest, replacing
 from jepa_coffea.hunt.events import Events
 
 
@@ -29,64 +27,6 @@ def input_stamp(files: Sequence[str]) -> str:
     str
     """
     return digest([(str(f), Path(f).stat().st_size, Path(f).stat().st_mtime_ns) for f in files])
-
-
-class Ledger:
-    """Results of finished experiments by key, one JSON line each; each is on disk as soon as it is added.
-
-    A line cut short by an interruption is left out and its experiment done again.
-
-    Parameters
-    ----------
-    path
-        The file; without one, results are kept in memory only.
-
-    Raises
-    ------
-    HuntError
-        If a line in the middle of the file is broken.
-    """
-
-    def __init__(self, path: Path | None) -> None:
-        self.path = path
-        self._entries: dict[str, Any] = {}
-        if path is None or not path.is_file():
-            return
-        whole = path.read_text().split("\n")
-        for number, line in enumerate(whole, 1):
-            if not line:
-                continue
-            try:
-                key, value = json.loads(line)
-            except (json.JSONDecodeError, ValueError, TypeError):
-                if number == len(whole):
-                    # The last line has no end: the interruption fell into it. Without it, appending starts a new line.
-                    write_text(path, "\n".join(whole[:-1]) + ("\n" if whole[:-1] and whole[-2] else ""))
-                    break
-                msg = f"hunt: line {number} of {path} is broken; delete the file to do its experiments again"
-                raise HuntError(msg) from None
-            self._entries[key] = value
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._entries
-
-    def __getitem__(self, key: str) -> Any:
-        return self._entries[key]
-
-    def add(self, key: str, value: Any) -> None:
-        """Keep a result.
-
-        Parameters
-        ----------
-        key
-            Of the experiment.
-        value
-            What JSON can write.
-        """
-        self._entries[key] = value
-        if self.path is not None:
-            with self.path.open("a") as file:
-                file.write(json.dumps([key, value]) + "\n")
 
 
 def write_scores(path: Path, key: str, events: Events, scores: Sequence[WindowScores]) -> None:

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from jepa_coffea.hunt.counting import FUNCTION, TRANSFER_FACTOR
 from jepa_coffea.hunt.global_p import GlobalP
 from jepa_coffea.hunt.null import Corrected, Null
+from jepa_coffea.hunt.selections import FUNCTION, TRANSFER_FACTOR
 from jepa_coffea.hunt.state import HuntResult, SelectionResult
 
 EVIDENCE = 0.00135

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from jepa_coffea.hunt.counting import ESTIMATES, FUNCTION
 from jepa_coffea.hunt.global_p import GlobalP
+from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION
 from jepa_coffea.hunt.state import HuntResult
 from jepa_coffea.plots import plot_calibration
 from jepa_coffea.report.html import ReportFigure, ReportSection, ReportTable, with_error

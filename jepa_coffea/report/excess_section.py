@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from jepa_coffea.hunt.counting import ESTIMATES, FUNCTION
+from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION
 from jepa_coffea.hunt.state import HuntResult, SelectionResult
 from jepa_coffea.hunt.verdict import AGREEMENT
 from jepa_coffea.report.html import ReportSection, ReportTable, with_error

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy import stats
 
-from jepa_coffea.hunt.counting import Estimate, Selection
+from jepa_coffea.hunt.selections import Estimate, Selection
 from tests.cwola.toy import dijets
 
 

@@ -8,12 +8,12 @@ from jepa_coffea.bumphunt.ftest import f_test_rule
 from jepa_coffea.cwola import Folds, Recipe, Window, Windows
 from jepa_coffea.cwola.classifiers import gradient_boosting, logistic
 from jepa_coffea.cwola.sample import make_sample
+from jepa_coffea.errors import BadFileError
 from jepa_coffea.hunt.calibration import calibrate, null_experiment, null_significances, toy_seed
-from jepa_coffea.hunt.config import HuntError
-from jepa_coffea.hunt.counting import ESTIMATES, FUNCTION, TRANSFER_FACTOR
 from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.sections import StatisticsConfig
+from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, TRANSFER_FACTOR
 from tests.cwola.toy import dijets
 from tests.hunt.make import selection
 
@@ -93,5 +93,5 @@ def test_a_broken_ledger_line_is_named(tmp_path):
     ledger.write_text('["1", [0.1]]\nrubbish\n["2", [0.2]]\n')
     X, mass, ids, _ = dijets(1500)
     pseudo = make_pseudo_data(make_sample(X, mass, ids), WINDOWS, METHOD.statistics)
-    with pytest.raises(HuntError, match="line 2 of"):
+    with pytest.raises(BadFileError, match="line 2 of"):
         null_significances(pseudo, METHOD, 1, seed=3, ledger=ledger)

@@ -10,7 +10,10 @@ import torch
 from benchmarks.synthetic import write_jetclass
 from training import evaluate, finetune
 from training.config import RunConfig
+from training.data.loader import make_loader
 from training.exporting.onnx_file import export_run
+from training.exporting.onnx_graph import ExportError
+from training.loop.batches import take
 from training.loop.checkpoint import checkpoint_of, load_encoder, load_objective, read_checkpoint, save_checkpoint
 from training.loop.metrics_log import read_metrics
 from training.models.preprocess import DISPLACEMENT
@@ -21,7 +24,8 @@ SHORT = ("steps=6", "precision=fp32", "log_every=1", "data.batch_size=32", "fine
 
 def classifier(pretrained: Path, output: Path, *options: str) -> Path:
     arguments = ["--encoder", str(pretrained), "--labels-per-class", "20", "--output", str(output), "--device", "cpu"]
-    assert finetune.main([*arguments, *options, "--set", *SHORT]) == 0
+    changes = () if "--set" in options else ("--set", *SHORT)
+    assert finetune.main([*arguments, *options, *changes]) == 0
     return output
 
 
@@ -50,9 +54,81 @@ def test_encoder_learns_slower_than_its_head(pretrained: Path, tmp_path: Path) -
     assert distance(run, pretrained) > 0
     newest = sorted(run.glob("checkpoint-*.pt"))[-1]
     groups = read_checkpoint(newest)["optimiser"]["param_groups"]
-    rates = {group["lr_scale"]: group["lr"] for group in groups}
-    assert rates[1 / 50] == pytest.approx(rates[1.0] / 50)
-    assert {"val_loss", "val_accuracy"} <= set(read_metrics(run)[-1])
+    rates = {round(group["lr_scale"], 6): group["lr"] for group in groups}
+    # The head; class token and blocks; the one block below them; the embedding.
+    assert list(rates) == pytest.approx([1, 1 / 20, 0.75 / 20, 0.75**2 / 20], rel=1e-4)
+    for scale, rate in rates.items():
+        assert rate == pytest.approx(rates[1.0] * scale, rel=1e-3)
+
+
+def test_labels_for_stopping_are_not_spent_unasked(pretrained: Path, tmp_path: Path) -> None:
+    few = classifier(pretrained, tmp_path / "few")
+    assert read_metrics(few)[-1]["step"] == 6
+    assert "val_loss" not in read_metrics(few)[-1]
+    assert not (few / "best.pt").exists()
+    asked = classifier(pretrained, tmp_path / "asked", "--set", *SHORT, "finetune.val_jets=40")
+    assert {"val_loss", "val_accuracy"} <= set(read_metrics(asked)[-1])
+    every = ["--encoder", str(pretrained), "--output", str(tmp_path / "all"), "--device", "cpu", "--set", *SHORT]
+    assert finetune.main(every) == 0
+    assert "val_loss" in read_metrics(tmp_path / "all")[-1]
+
+
+def test_the_head_learns_first(pretrained: Path, tmp_path: Path) -> None:
+    half = ("objective.head_first=0.5", "objective.average=0", "checkpoint_every=1", "keep_checkpoints=9", "steps=6")
+    run = classifier(pretrained, tmp_path / "a", "--set", *SHORT, *half)
+    before, after = (run / f"checkpoint-{step:09d}.pt" for step in (3, 6))
+    assert distance(before, pretrained) == 0
+    assert distance(after, pretrained) > 0
+    heads = [read_checkpoint(run / f"checkpoint-{step:09d}.pt")["objective"]["head.layers.0.weight"] for step in (1, 3)]
+    assert not torch.equal(*heads)
+    scratch = classifier(pretrained, tmp_path / "b", "--mode", "scratch", "--set", *SHORT, *half)
+    assert load_objective(scratch)[1].objective["head_first"] == 0
+
+
+def test_the_classifier_is_the_mean_of_its_last_weights(pretrained: Path, tmp_path: Path) -> None:
+    change = ("objective.average=0.5", "checkpoint_every=1", "keep_checkpoints=9", "steps=6", "objective.head_first=0")
+    run = classifier(pretrained, tmp_path / "a", "--set", *SHORT, *change)
+    steps = [read_checkpoint(run / f"checkpoint-{step:09d}.pt")["objective"] for step in range(1, 7)]
+    name = "encoder.blocks.0.qkv.weight"
+    # A step belongs to the last half when half of the training was over before it.
+    expected = torch.stack([weights[name] for weights in steps[3:]]).mean(0)
+    torch.testing.assert_close(steps[-1][f"averaged.{name}"], expected)
+    assert torch.equal(steps[1][f"averaged.{name}"], steps[1][name])
+    torch.testing.assert_close(weights(run)["blocks.0.qkv.weight"], expected)
+    objective, _ = load_objective(run)
+    assert isinstance(objective, Supervised)
+    assert torch.equal(objective.parts()[1].state_dict()["layers.0.weight"], steps[-1]["averaged.head.layers.0.weight"])
+    card = export_run(run, tmp_path / "a.onnx")
+    assert card.parity is not None
+    assert card.parity.max_relative < 1e-4
+
+
+@pytest.mark.parametrize("mode", ["finetune", "scratch"])
+def test_a_fine_tuning_goes_on_as_if_it_had_never_stopped(pretrained: Path, tmp_path: Path, mode: str) -> None:
+    recipe = ("objective.average=0.5", "objective.head_first=0.3", "checkpoint_every=3", "keep_checkpoints=9")
+    options = ("--mode", mode, "--variables", "--set", *SHORT, *recipe)
+    whole = classifier(pretrained, tmp_path / "whole", *options)
+    again = classifier(pretrained, tmp_path / "again", "--resume", str(whole / "checkpoint-000000003.pt"), *options)
+    one, other = (read_checkpoint(run / "checkpoint-000000006.pt") for run in (whole, again))
+    assert one["objective"].keys() == other["objective"].keys()
+    for name, value in one["objective"].items():
+        assert torch.equal(value, other["objective"][name]), name
+
+
+def test_variables_beside_the_embedding(pretrained: Path, tmp_path: Path) -> None:
+    run = classifier(pretrained, tmp_path / "a", "--variables", "--head", "mlp")
+    objective, config = load_objective(run)
+    assert isinstance(objective, Supervised)
+    assert objective.variables is not None
+    assert {"log_mass", "log_pt_gev", "tau21", "log_softdrop_mass"} <= set(objective.variables.names)
+    assert config.objective["variables"] is True
+    jets = take(make_loader(config.data, labels=True, seed=0), 60)
+    standard = objective.variables(jets)
+    assert standard.isfinite().all()
+    assert standard.mean(0).abs().max() < 0.6
+    assert evaluate.main([str(run), "--device", "cpu"]) == 0
+    with pytest.raises(ExportError, match="without --variables"):
+        export_run(run, tmp_path / "a.onnx")
 
 
 def test_the_card_tells_of_the_pretraining(pretrained: Path, tmp_path: Path) -> None:

@@ -196,6 +196,12 @@ def export_run(
     encoder, config = load_encoder(run)
     classifier = load_objective(run)[0] if config.objective["name"] == "supervised" else None
     assert classifier is None or isinstance(classifier, Supervised)
+    if classifier and classifier.variables:
+        msg = (
+            f"{run}: its head takes jet observables beside the embedding, which the inputs of an exported file do not "
+        )
+        msg += "have; fine-tune without --variables to export a tagger"
+        raise ExportError(msg)
     dropped = dropped_by(config.objective, config.encoder)
     if scale is not None and scale not in dropped.scales:
         msg = f"{run}: asked for scale {scale}, but it was trained for {' and '.join(dropped.scales)} only"
@@ -209,7 +215,7 @@ def export_run(
         objective=config.objective["name"],
         training_data=training_data or json.dumps(settings["data"]["files"]),
         provenance=provenance(settings, config.seed),
-        head=classifier.head if classifier else None,
+        head=classifier.parts()[1] if classifier else None,
         class_names=classifier.class_names if classifier else (),
         optional_fields=dropped.fields,
         particle_embedding=particle_embedding,

@@ -62,7 +62,14 @@ class Ranks:
             return module
         devices = [self.device] if self.device.type == "cuda" else None
         # Built from one seed or one checkpoint, and with statistics of the global batch: nothing is left to copy.
-        return DistributedDataParallel(module, device_ids=devices, init_sync=False, broadcast_buffers=False)
+        unused = bool(getattr(module, "sometimes_unused", False))
+        return DistributedDataParallel(
+            module,
+            device_ids=devices,
+            init_sync=False,
+            broadcast_buffers=False,
+            find_unused_parameters=unused,
+        )
 
     def no_sync(self, module: nn.Module) -> AbstractContextManager[Any]:
         """Context in which a backward pass keeps its gradients to this process.

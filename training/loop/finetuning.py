@@ -1,4 +1,9 @@
-"""From a pretrained encoder to classifiers: one training a seed, with early stopping on validation jets."""
+"""From a pretrained encoder to classifiers: one training a seed.
+
+With few labels the head learns first, then the encoder, the slower the nearer the particles; jets are rotated, smeared
+and lose soft particles; the weights of the last part are averaged; and the number of steps is fixed, as validation jets
+would be labels, too. The same holds from scratch, but for what only a pretrained encoder needs.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +26,21 @@ from training.loop.distributed import Ranks, process_group
 from training.loop.entry import run_folder, status_of
 from training.loop.loop import train
 from training.loop.numerics import make_deterministic, seed_everything
+from training.loop.schedules import Rate, layer_rates
 from training.loop.state import Extras, Validation
+from training.models.subjets import SubjetConfig
 from training.objectives.base import Objective
 from training.objectives.dropout import GROUPS
 from training.objectives.supervised import Supervised
 
 IN_MEMORY = 200_000
 """Up to this many labelled jets are kept in memory rather than read again each epoch."""
+
+VALIDATED = 10_000
+"""Validation jets of a training on all labels, unless the configuration says otherwise."""
+
+STANDARDISED = 20_000
+"""At most so many jets of the training say how variables spread."""
 
 
 def configure(args: argparse.Namespace, seed: int) -> RunConfig:
@@ -59,12 +72,19 @@ def configure(args: argparse.Namespace, seed: int) -> RunConfig:
     # What the encoder learned to do without its classifier must do without too.
     dropped = {name: pretrained.objective[name] for name in GROUPS if name in pretrained.objective}
     content["objective"] = dropped | content.get("objective", {}) | {"name": "supervised", "head": args.head}
+    content["objective"]["variables"] = args.variables
+    if isinstance(pretrained.encoder, SubjetConfig) and content["objective"].get("augmentations"):
+        content["objective"]["augmentations"]["drop"] = 0.0
     content["finetune"] = content.get("finetune", {}) | {"encoder": str(args.encoder), "mode": args.mode}
     if args.mode != "scratch":
         content["finetune"]["pretraining"] = _history_of(args.encoder, pretrained)
     content["seed"] = seed
     config = check(override(content, args.set), str(args.config))
-    if args.mode != "scratch":
+    if args.mode == "finetune":
+        return config
+    # Of an encoder that is kept, or knows nothing yet, there is nothing to protect from its head.
+    config = config.model_copy(update={"objective": config.objective | {"head_first": 0.0}})
+    if args.mode == "freeze":
         return config
     assert config.finetune is not None
     optimiser = config.optimiser.model_copy(update={"lr": config.finetune.scratch_lr})
@@ -111,13 +131,14 @@ def _history_of(run: str | Path, config: RunConfig) -> dict[str, Any]:
     return past
 
 
-def _training_batches(config: RunConfig, ranks: Ranks) -> tuple[Loading, tuple[str, ...]]:
-    """Labelled batches of this process, and the class names; a small set is read once and kept in memory."""
+def _training_batches(config: RunConfig, ranks: Ranks) -> tuple[Loading, dict[str, tuple[str, ...]]]:
+    """Labelled batches of this process, and the names of the data; a small set is read once and kept in memory."""
     loader = make_loader(config.data, rank=ranks.rank, world_size=ranks.world_size, seed=config.seed, labels=True)
+    names = {"class_names": loader.class_names, "observable_names": loader.observable_names}
     if loader.jets_per_epoch > IN_MEMORY or ranks.world_size > 1:
-        return loader, loader.class_names
+        return loader, names
     jets = take(loader, loader.jets_per_epoch)
-    return InMemory(jets.to(ranks.device), config.data.batch_size, seed=config.seed), loader.class_names
+    return InMemory(jets.to(ranks.device), config.data.batch_size, seed=config.seed), names
 
 
 def _validation_jets(config: RunConfig, count: int) -> Batch:
@@ -126,10 +147,15 @@ def _validation_jets(config: RunConfig, count: int) -> Batch:
     return take(make_loader(mixed, split="val", labels=True), count)
 
 
-def _early_stopping(config: RunConfig, device: torch.device) -> Validation:
-    """Cross-entropy and accuracy on validation jets."""
+def _early_stopping(config: RunConfig, device: torch.device) -> Validation | None:
+    """Cross-entropy and accuracy on validation jets; None for a training of fixed length."""
     assert config.finetune is not None
-    jets = _validation_jets(config, config.finetune.val_jets).to(device)
+    count = config.finetune.val_jets
+    if count is None:
+        count = VALIDATED if config.data.labels_per_class is None else 0
+    if not count:
+        return None
+    jets = _validation_jets(config, count).to(device)
 
     def measure(objective: Objective) -> dict[str, float]:
         assert isinstance(objective, Supervised)
@@ -144,22 +170,40 @@ def _early_stopping(config: RunConfig, device: torch.device) -> Validation:
     return Validation(measure=measure, every=config.finetune.validate_every, patience=config.finetune.patience)
 
 
+def _some(batches: Loading, jets: int) -> Batch:
+    """Jets of a training, without moving on in it."""
+    if isinstance(batches, InMemory):
+        return batches.jets
+    state = batches.state_dict()
+    some = take(batches, jets)
+    batches.load_state_dict(state)
+    return some
+
+
+def _rates(objective: Supervised, config: RunConfig) -> dict[str, Rate]:
+    """How the parameters of a pretrained encoder learn beside those of its head."""
+    assert config.finetune is not None
+    top = 1 / config.finetune.head_lr_factor
+    return layer_rates(objective.encoder, top, config.finetune.layer_decay, objective.config.head_first, "encoder.")
+
+
 def _finetune_one(args: argparse.Namespace, config: RunConfig, folder: Path, ranks: Ranks) -> int:
     """Train the classifier of one seed into ``folder``; gives the exit status."""
     with Console(stderr=True, quiet=not ranks.first).status("reading labelled jets"):
-        batches, classes = _training_batches(config, ranks)
-    config = config.model_copy(update={"class_names": classes})
+        batches, names = _training_batches(config, ranks)
+    config = config.model_copy(update=names)
     seed_everything(config.seed)
     objective = new_objective(config)
-    encoder = objective.exported()
+    assert isinstance(objective, Supervised)
     if args.mode != "scratch":
-        encoder.load_state_dict(load_encoder(args.encoder)[0].state_dict())
-    encoder.requires_grad_(args.mode != "freeze")
+        objective.encoder.load_state_dict(load_encoder(args.encoder)[0].state_dict())
+    objective.encoder.requires_grad_(args.mode != "freeze")
+    if objective.variables:
+        objective.variables.to(ranks.device).fit(_some(batches, STANDARDISED).to(ranks.device))
     assert config.finetune is not None
     extras = Extras(
         validation=_early_stopping(config, ranks.device),
-        slow=tuple(encoder.parameters()) if args.mode == "finetune" else (),
-        slow_scale=1 / config.finetune.head_lr_factor,
+        rates=_rates(objective, config) if args.mode == "finetune" else {},
         max_minutes=args.max_minutes,
     )
     if config.deterministic:

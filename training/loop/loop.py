@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from training.config import RunConfig
+from training.config import RunConfig, write_config
 from training.data.batch import Batch
 from training.loop.batches import Loading, Stream
 from training.loop.checkpoint import BEST, Checkpoints, save_checkpoint
@@ -91,6 +91,9 @@ def train(
     progress = 1.0 if ended else progress_of(state.step, config.steps, state.elapsed, limit)
     before, started, interrupted = state.elapsed, time.perf_counter(), False
 
+    if ranks.first:
+        write_config(config, folder / "config.yaml")
+
     with ExitStack() as stack:
         log = stack.enter_context(MetricsLog(folder, state.step)) if ranks.first else None
         bar = stack.enter_context(Bar(config.name, console or Console(quiet=not ranks.first)))
@@ -146,7 +149,7 @@ def _begin(
     objective.to(ranks.device).train()
     state = State(
         objective=objective,
-        optimiser=make_optimiser(objective, config.optimiser, slow=extras.slow, slow_scale=extras.slow_scale),
+        optimiser=make_optimiser(objective, config.optimiser, extras.rates),
         stream=Stream(loader, ranks.device),
         validation=extras.validation,
     )

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from itertools import product
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from training.config import OptimiserConfig
+
+
+class Rate(NamedTuple):
+    """How a parameter learns, compared with others."""
+
+    scale: float = 1.0
+    """Factor on the learning rate."""
+    start: float = 0.0
+    """Part of the training after which it learns at all; its rate then rises as in the warm-up."""
 
 
 def cosine(progress: float, start: float, end: float) -> float:
@@ -84,8 +93,8 @@ def progress_of(step: int, steps: int, elapsed: float = 0.0, limit: float | None
 def set_rates(optimiser: Optimizer, config: OptimiserConfig, progress: float) -> dict[str, float]:
     """Give an optimiser the learning rate and the weight decay of this moment.
 
-    A group's ``lr_scale`` multiplies its rate (a pretrained encoder learns slower than a new head); a group without
-    weight decay (``decayed`` False) stays without.
+    A group's ``lr_scale`` multiplies its rate (a pretrained encoder learns slower than a new head), which is 0 until
+    ``start``; a group without weight decay (``decayed`` False) stays without.
 
     Parameters
     ----------
@@ -113,7 +122,9 @@ def set_rates(optimiser: Optimizer, config: OptimiserConfig, progress: float) ->
     final = config.weight_decay if config.weight_decay_final is None else config.weight_decay_final
     decay = cosine(progress, config.weight_decay, final)
     for group in optimiser.param_groups:
-        group["lr"] = lr * group["lr_scale"]
+        start = group.get("start", 0.0)  # of checkpoints written before there was one
+        joined = min(max(progress - start, 0) / max(config.warmup, 1e-9), 1.0) if start else 1.0
+        group["lr"] = lr * group["lr_scale"] * joined
         group["weight_decay"] = decay if group["decayed"] else 0.0
     return {"lr": lr, "weight_decay": decay}
 
@@ -137,10 +148,45 @@ def decays(name: str, parameter: Tensor) -> bool:
     return not name.endswith("bias") and sum(size > 1 for size in parameter.shape) > 1
 
 
+def layer_rates(encoder: nn.Module, top: float, decay: float, start: float, prefix: str) -> dict[str, Rate]:
+    """Rates of a pretrained encoder: the nearer a block is to the particles, the slower it learns.
+
+    Layer-wise decay as in BEiT (arXiv 2106.08254). What comes before the blocks counts as one below the first, what
+    comes after them as one above the last.
+
+    Parameters
+    ----------
+    encoder
+        With ``blocks``.
+    top
+        Factor on the rate of what follows the last block.
+    decay
+        Factor from one block to the one below it.
+    start
+        Part of the training after which the encoder learns.
+    prefix
+        Of the names.
+
+    Returns
+    -------
+    dict
+        Rates by name of the parameter.
+    """
+    blocks = len({name.split(".")[1] for name, _ in encoder.named_parameters() if name.startswith("blocks.")})
+
+    def _below(name: str) -> int:
+        first, *rest = name.split(".")
+        if first == "blocks":
+            return blocks - int(rest[0])
+        return 0 if first.startswith("class_") or first.endswith("norm") else blocks + 1
+
+    return {f"{prefix}{name}": Rate(top * decay ** _below(name), start) for name, _ in encoder.named_parameters()}
+
+
 def make_optimiser(
-    module: nn.Module, config: OptimiserConfig, *, slow: Iterable[nn.Parameter] = (), slow_scale: float = 1.0
+    module: nn.Module, config: OptimiserConfig, rates: Mapping[str, Rate] | None = None
 ) -> torch.optim.AdamW:
-    """AdamW in up to four groups: with and without weight decay, and those again with another rate.
+    """AdamW in groups of one rate, each with and without weight decay.
 
     Parameters with ``requires_grad=False`` (an EMA target, a frozen encoder) are left out.
 
@@ -150,10 +196,8 @@ def make_optimiser(
         What is trained.
     config
         Rate, weight decay and betas.
-    slow
-        Parameters of ``module`` that learn at ``slow_scale`` times the rate.
-    slow_scale
-        Factor on the rate of ``slow``.
+    rates
+        Of parameters that do not learn as ``config`` says, by name.
 
     Returns
     -------
@@ -164,14 +208,16 @@ def make_optimiser(
     ValueError
         If no parameter is to be trained.
     """
-    slow_ids = {id(parameter) for parameter in slow}
-    trained = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
-    groups = []
-    for is_slow, decayed in product((False, True), (True, False)):
-        params = [p for name, p in trained if (id(p) in slow_ids) == is_slow and decays(name, p) == decayed]
-        if params:
-            groups.append({"params": params, "lr_scale": slow_scale if is_slow else 1.0, "decayed": decayed})
-    if not groups:
+    found: dict[tuple[Rate, bool], list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            key = (rates or {}).get(name, Rate()), decays(name, parameter)
+            found.setdefault(key, []).append(parameter)
+    if not found:
         msg = f"{type(module).__name__} has no parameter to train: every one has requires_grad=False"
         raise ValueError(msg)
+    groups = [
+        {"params": parameters, "lr_scale": rate.scale, "start": rate.start, "decayed": decayed}
+        for (rate, decayed), parameters in sorted(found.items(), key=lambda item: (-item[0][0].scale, not item[0][1]))
+    ]
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)

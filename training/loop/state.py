@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from jepa_coffea.errors import BadFileError, JepaCoffeaError
 from training.config import RunConfig
@@ -17,6 +17,7 @@ from training.loop.batches import Stream
 from training.loop.checkpoint import (
     CheckpointError,
     Checkpoints,
+    config_of,
     read_checkpoint,
     require_same,
     restore,
@@ -24,6 +25,7 @@ from training.loop.checkpoint import (
 )
 from training.loop.distributed import Ranks
 from training.loop.numerics import random_state, seed_everything, set_random_state
+from training.loop.schedules import Rate
 from training.objectives.base import Objective
 
 T = TypeVar("T")
@@ -167,9 +169,8 @@ class Extras:
     probe: Callable[[Objective], dict[str, float]] | None = None
     """Called by the first process every ``config.probe_every`` steps."""
     validation: Validation | None = None
-    slow: tuple[nn.Parameter, ...] = ()
-    """Parameters that learn at ``slow_scale`` times the rate."""
-    slow_scale: float = 1.0
+    rates: Mapping[str, Rate] = field(default_factory=dict)
+    """Of parameters of the objective that learn slower or later than others, by name."""
     max_minutes: float | None = None
     """Wall-clock length of the training, resumed parts together; the schedules then end with it."""
     stop_on_collapse: bool = False
@@ -246,7 +247,8 @@ class State:
         def _stored(name: str, kind: type[T]) -> T:
             return value_of(saved, name, kind, path)
 
-        require_same(_stored("config", dict), config, path)
+        # Checked, so that fields that configurations have since gained have their defaults.
+        require_same(config_of(saved, path).model_dump(mode="json"), config, path)
         restore(self.objective, _stored("objective", dict), path)
         try:
             self.optimiser.load_state_dict(_stored("optimiser", dict))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor, nn
 
 from training.models.attention import ClassBlock, padding_bias
@@ -14,17 +15,18 @@ HeadName = Literal["linear", "mlp", "class_attention"]
 
 
 class Head(nn.Module):
-    """Logits from the jet embedding: one linear layer, or an MLP with one hidden layer."""
+    """Logits from the jet embedding, and variables beside it: one linear layer, or an MLP with one hidden layer."""
 
-    def __init__(self, width: int, classes: int, *, hidden: bool) -> None:
+    def __init__(self, width: int, classes: int, *, hidden: bool, variables: int = 0) -> None:
         super().__init__()
+        width += variables
         layers = [nn.Linear(width, width), nn.GELU()] if hidden else []
         self.layers = nn.Sequential(*layers, nn.Linear(width, classes))
         initialise(self)
 
-    def forward(self, encoded: Encoded) -> Tensor:
-        """Logits [B, class]."""
-        return self.layers(encoded.jet)
+    def forward(self, encoded: Encoded, variables: Tensor | None = None) -> Tensor:
+        """Logits [B, class]; ``variables`` [B, variable], standardised."""
+        return self.layers(_beside(encoded.jet, variables))
 
 
 class ClassAttentionHead(nn.Module):
@@ -33,23 +35,27 @@ class ClassAttentionHead(nn.Module):
     It starts from the encoder's class token, and may find in the particles what pretraining left out of that.
     """
 
-    def __init__(self, dim: int, classes: int, heads: int) -> None:
+    def __init__(self, dim: int, classes: int, heads: int, *, variables: int = 0) -> None:
         super().__init__()
         self.dim = dim
         self.block = ClassBlock(dim, heads)
         self.norm = nn.LayerNorm(dim)
-        self.layer = nn.Linear(dim, classes)
+        self.layer = nn.Linear(dim + variables, classes)
         initialise(self)
 
-    def forward(self, encoded: Encoded) -> Tensor:
-        """Logits [B, class]."""
+    def forward(self, encoded: Encoded, variables: Tensor | None = None) -> Tensor:
+        """Logits [B, class]; ``variables`` [B, variable], standardised."""
         bias = padding_bias(encoded.mask)
         token = encoded.jet[:, : self.dim].to(encoded.tokens.dtype)
-        return self.layer(self.norm(self.block(token, encoded.tokens, bias)))
+        return self.layer(_beside(self.norm(self.block(token, encoded.tokens, bias)), variables))
 
 
-def build_head(name: HeadName, encoder: AnyEncoderConfig, classes: int) -> nn.Module:
-    """The head called ``name`` for embeddings of the encoder described by ``encoder``.
+def _beside(jet: Tensor, variables: Tensor | None) -> Tensor:
+    return jet if variables is None else torch.cat([jet, variables.to(jet.dtype)], dim=-1)
+
+
+def build_head(name: HeadName, encoder: AnyEncoderConfig, classes: int, variables: int = 0) -> nn.Module:
+    """The head called ``name`` for embeddings of the encoder described by ``encoder``, and ``variables`` beside them.
 
     Raises
     ------
@@ -57,8 +63,8 @@ def build_head(name: HeadName, encoder: AnyEncoderConfig, classes: int) -> nn.Mo
         For an unknown name.
     """
     if name == "class_attention":
-        return ClassAttentionHead(encoder.dim, classes, encoder.heads)
+        return ClassAttentionHead(encoder.dim, classes, encoder.heads, variables=variables)
     if name in get_args(HeadName):
-        return Head(encoder.embedding_dim, classes, hidden=name == "mlp")
+        return Head(encoder.embedding_dim, classes, hidden=name == "mlp", variables=variables)
     msg = f"head: unknown {name!r}; known: {', '.join(get_args(HeadName))}"
     raise ValueError(msg)

@@ -61,7 +61,8 @@ def build_objective(
             raise ObjectiveError(msg)
         return JJEPA(SubjetEncoder(encoder), JJEPAConfig.model_validate(options), seed=seed)
     if name == "supervised":
-        return Supervised(build_encoder(encoder), SupervisedConfig.model_validate(options), class_names)
+        supervised = SupervisedConfig.model_validate(options)
+        return Supervised(build_encoder(encoder), supervised, class_names, observable_names)
     msg = f"objective: unknown {name!r}; known: {', '.join(OBJECTIVES)}"
     raise ObjectiveError(msg)
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
+
+from training.data.batch import Batch
 
 PARTICLE_NUMBERS = 2
 """Random numbers that a particle needs."""
@@ -21,6 +25,17 @@ class AugmentationConfig(BaseModel):
     """Rotate all particles about the jet axis by one random angle, and reflect every other jet."""
     smear: float = Field(default=0.05, ge=0, lt=1)
     """Relative width of a Gaussian factor on each particle's momentum."""
+
+
+class WholeJetConfig(AugmentationConfig):
+    """How strongly whole jets are changed; views of P-JEPA hide particles anyway."""
+
+    drop: float = Field(default=0.0, ge=0, lt=1)
+    """Probability that a very soft particle is left out; half of it at 1 % of the jet's pT."""
+
+
+HALF = 0.01
+"""Share of the jet's pT at which a particle is left out half as often as a very soft one."""
 
 
 def visible_sum(particles: Tensor, mask: Tensor) -> Tensor:
@@ -68,3 +83,33 @@ def augment(particles: Tensor, jets: Tensor, config: AugmentationConfig, each: T
     energy = (pt.square() + pz.square() + mass2).sqrt()
     momenta = torch.stack([pt * cos, pt * sin, pz, energy], dim=-1)
     return torch.cat([momenta, particles[..., 4:].float()], dim=-1)
+
+
+@torch.no_grad()
+def augmented(batch: Batch, config: WholeJetConfig) -> Batch:
+    """A batch of jets changed at random, each time anew; torch's generator draws.
+
+    Parameters
+    ----------
+    batch
+        Jets; their axes, energies, labels and observables stay.
+    config
+        How strongly.
+
+    Returns
+    -------
+    Batch
+        Particles that are left are in their old order, padding follows. A jet never loses its hardest particle.
+    """
+    (b, n), device = batch.mask.shape, batch.mask.device
+    each, common = torch.rand(b, n, PARTICLE_NUMBERS + 1, device=device), torch.rand(b, JET_NUMBERS, device=device)
+    particles = augment(batch.particles, batch.jets, config, each, common) * batch.mask.unsqueeze(-1)
+    if not config.drop:
+        return replace(batch, particles=particles)
+    pt = (batch.particles[..., 0].square() + batch.particles[..., 1].square()).sqrt()
+    jet_pt = (batch.jets[:, :1].square() + batch.jets[:, 1:2].square()).sqrt().clamp(min=1e-6)
+    left_out = each[..., -1] < config.drop / (1 + pt / (HALF * jet_pt))
+    kept = batch.mask & (~left_out | (pt >= pt.amax(1, keepdim=True)))
+    order = (~kept).to(torch.int8).argsort(dim=1, stable=True)
+    particles = (particles * kept.unsqueeze(-1)).gather(1, order.unsqueeze(-1).expand_as(particles))
+    return replace(batch, particles=particles, mask=kept.gather(1, order))

@@ -35,6 +35,9 @@ class Objective(nn.Module, ABC):
     scales: tuple[Scale, ...] = ()
     """Whether the exported encoder may be blind to the scale of the jets, see it, or either; empty: as it is built."""
 
+    sometimes_unused: bool = False
+    """Whether some losses leave out parameters that are trained at other times."""
+
     @abstractmethod
     def forward(self, batch: Batch, progress: float = 0.0) -> dict[str, Tensor]:
         """The losses of a batch.

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.data.batch import Batch
-from training.models.encoder import Encoded, Encoder
+from training.models.encoder import Encoder
 from training.models.encoders import AnyEncoder
 from training.models.flops import encoder_macs
 from training.models.heads import HeadName, build_head
 from training.models.slices import slices
+from training.objectives.augmentations import WholeJetConfig, augmented
 from training.objectives.base import Objective, ObjectiveError
 from training.objectives.dropout import DropoutConfig, FieldDropout, scales_of
 from training.objectives.ranks import global_mean
+from training.objectives.variables import Variables
 
 
 class SupervisedConfig(DropoutConfig):
@@ -27,12 +30,28 @@ class SupervisedConfig(DropoutConfig):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     drop_scale: float = Field(default=0.0, ge=0, le=1)
     """As in every objective, but tagging wants the scale: by default it is always seen."""
+    augmentations: WholeJetConfig | None = None
+    """Label-free changes of the jets in training; none by default."""
+    head_first: float = Field(default=0.0, ge=0, lt=1)
+    """Part of the training in which the head learns alone: it then does not spoil a pretrained encoder with the
+    gradients of a head that knows nothing yet (arXiv 2202.10054)."""
+    average: float = Field(default=0.0, ge=0, le=1)
+    """Part of the training, at its end, over which the weights are averaged (arXiv 1803.05407); the average is what is
+    validated, tested and exported. 0: the last weights."""
+    variables: bool = False
+    """Give the head jet observables beside the embedding: all that can be computed, and those stored with the jets."""
 
 
 class Supervised(Objective):
     """Cross-entropy of any number of classes."""
 
-    def __init__(self, encoder: AnyEncoder, config: SupervisedConfig, class_names: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        encoder: AnyEncoder,
+        config: SupervisedConfig,
+        class_names: tuple[str, ...],
+        observables: tuple[str, ...] = (),
+    ) -> None:
         super().__init__()
         if len(class_names) < 2:
             msg = f"supervised: needs at least two classes, the data have {list(class_names)}"
@@ -41,36 +60,53 @@ class Supervised(Objective):
         size = encoder.config
         self.drop = FieldDropout(config, size.fields)
         self.optional_fields = self.drop.optional_fields
-        self.head = build_head(config.head, size, len(class_names))
+        if config.augmentations and config.augmentations.drop and not isinstance(encoder, Encoder):
+            msg = "augmentations.drop: subjets would be left without particles; set it to 0 for an encoder of subjets"
+            raise ObjectiveError(msg)
+        self.variables = Variables(observables, size.fields) if config.variables else None
+        self.head = build_head(config.head, size, len(class_names), len(self.variables.names) if self.variables else 0)
         self.scales = scales_of(config, size)
         encoder.scale = self.scales[0]
+        self.sometimes_unused = config.head_first > 0
+        if config.average:
+            average = {"encoder": copy.deepcopy(encoder), "head": copy.deepcopy(self.head)}
+            self.averaged = nn.ModuleDict(average).requires_grad_(requires_grad=False)
+            self.register_buffer("averaged_steps", torch.zeros(()))
+            self.averaged_steps: Tensor
+
+    def parts(self) -> tuple[AnyEncoder, nn.Module]:
+        """Encoder and head that are judged and exported: the averaged ones where weights are averaged."""
+        if not self.config.average:
+            return self.encoder, self.head
+        encoder, head = self.averaged["encoder"], self.averaged["head"]
+        assert isinstance(encoder, type(self.encoder))
+        return encoder, head
 
     def logits(self, batch: Batch, shown: Tensor | None = None) -> Tensor:
         """Logits f32 [B, class]; ``shown`` bool [B], which jets show their scale, by default as the encoder does."""
-        if self.whole(batch.mask):
-            return self.head(self.encoded(batch.particles, batch.mask, batch.jets, shown)).float()
-        parts = slices(batch.mask)
-        logits = [
-            self.head(
-                self.encoded(
-                    batch.particles[rows, :n],
-                    batch.mask[rows, :n],
-                    batch.jets[rows],
-                    None if shown is None else shown[rows],
-                )
-            )
-            for rows, n in parts
-        ]
-        order = torch.cat([rows for rows, _ in parts]).argsort()
+        variables = None if self.variables is None else self.variables(batch)
+        return self.logits_of(batch, variables, shown, learns=True)
+
+    def logits_of(self, batch: Batch, variables: Tensor | None, shown: Tensor | None, *, learns: bool) -> Tensor:
+        """The same with given ``variables``; an encoder that does not learn gets no gradient."""
+        encoder, head = (self.encoder, self.head) if self.training else self.parts()
+        whole = self.whole(batch.mask)
+        pieces = [(slice(None), batch.mask.shape[1])] if whole else slices(batch.mask)
+        logits = []
+        for rows, n in pieces:
+            inputs = batch.particles[rows, :n], batch.mask[rows, :n], batch.jets[rows]
+            with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
+                if shown is not None and isinstance(encoder, Encoder):
+                    encoded = encoder(*inputs, seen=shown[rows])
+                else:
+                    encoded = encoder(*inputs)
+            logits.append(head(encoded) if variables is None else head(encoded, variables[rows]))
+        if whole:
+            return logits[0].float()
+        order = torch.cat([rows for rows, _ in pieces]).argsort()
         return torch.cat(logits).index_select(0, order).float()
 
-    def encoded(self, particles: Tensor, mask: Tensor, jets: Tensor, shown: Tensor | None) -> Encoded:
-        """What the encoder makes of jets."""
-        if shown is None or not isinstance(self.encoder, Encoder):
-            return self.encoder(particles, mask, jets)
-        return self.encoder(particles, mask, jets, seen=shown)
-
-    def forward(self, batch: Batch, progress: float = 0.0) -> dict[str, Tensor]:  # noqa: ARG002
+    def forward(self, batch: Batch, progress: float = 0.0) -> dict[str, Tensor]:
         """Cross-entropy and accuracy."""
         if batch.labels is None:
             msg = "supervised: the batch has no labels; use data with labels or an objective without"
@@ -78,11 +114,19 @@ class Supervised(Objective):
         shown = None
         if self.training and len(self.scales) > 1:
             shown = self.drop.shown(torch.rand(len(batch), device=batch.mask.device))
-        logits = self.logits(self.without_dropped(batch), shown)
+        variables = None if self.variables is None else self.variables(batch)
+        learns = progress >= self.config.head_first
+        logits = self.logits_of(self.without_dropped(self.changed(batch)), variables, shown, learns=learns)
         error = F.cross_entropy(logits, batch.labels, label_smoothing=self.config.label_smoothing, reduction="none")
         every = torch.ones_like(error)
         accuracy = global_mean((logits.argmax(1) == batch.labels).float(), every)
         return {"loss": global_mean(error, every), "accuracy": accuracy}
+
+    def changed(self, batch: Batch) -> Batch:
+        """In training, the batch as the augmentations make it."""
+        if not self.training or self.config.augmentations is None:
+            return batch
+        return augmented(batch, self.config.augmentations)
 
     def without_dropped(self, batch: Batch) -> Batch:
         """In training, the batch without the fields that its jets have to do without this time."""
@@ -91,13 +135,26 @@ class Supervised(Objective):
         kept = self.drop.kept(torch.rand(len(batch), 2, device=batch.mask.device))
         return replace(batch, particles=self.drop(batch.particles, kept))
 
+    @torch.no_grad()
+    def after_step(self, progress: float) -> dict[str, float]:
+        """Take the new weights into the average; before its part of the training they are the average."""
+        if self.config.average:
+            if progress >= 1 - self.config.average:
+                self.averaged_steps += 1
+            share = 1 / self.averaged_steps.clamp(min=1)
+            encoder, head = self.parts()
+            for average, now in ((encoder, self.encoder), (head, self.head)):
+                for old, new in zip(average.parameters(), now.parameters(), strict=True):
+                    old.lerp_(new, share)
+        return {}
+
     def whole(self, mask: Tensor) -> bool:
         """Subjets come in batches without padding."""
         return super().whole(mask) or not isinstance(self.encoder, Encoder)
 
     def exported(self) -> AnyEncoder:
-        """The encoder in training."""
-        return self.encoder
+        """The encoder in training, or the average of it."""
+        return self.parts()[0]
 
     def flops(self, batch: Batch) -> float:
         """Forward and twice that backward."""

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-import numpy as np
 from rich.console import Console
 
 from jepa_coffea.files import write_text
@@ -18,6 +17,7 @@ from training.studies.results import (
     OBJECTIVES,
     device_name,
     draw,
+    mean_and_spread,
     pretraining_of,
     reached,
     table,
@@ -98,7 +98,8 @@ def finetune(study: Study) -> None:
         folder = study.output / "classifiers" / f"{name}-{mode}"
         start = ["--encoder", study.output / name, "--mode", mode, "--output", folder, "--resume", "auto", *limit]
         labels = ["--data", *study.data, "--labels-per-class", study.labels, "--seeds", *study.seeds]
-        own = ["name=classifier", *_held_out(study), *study.finetune_settings]
+        # The encoder is chosen on labelled validation jets; where to stop may use them as well.
+        own = ["name=classifier", "finetune.val_jets=10000", *_held_out(study), *study.finetune_settings]
         return Job("finetune", (folder,), (*start, *labels, "--set", *own, *settings))
 
     if _given_steps(study.finetune_settings):
@@ -137,8 +138,8 @@ def _judge(study: Study) -> dict[str, Any]:
         "validation_accuracy": validation,
         "test": {
             plan: {
-                "accuracy": [float(np.mean([r["accuracy"] for r in rs])), float(np.std([r["accuracy"] for r in rs]))],
-                "auc": [float(np.mean([r["auc"] for r in rs])), float(np.std([r["auc"] for r in rs]))],
+                "accuracy": list(mean_and_spread([r["accuracy"] for r in rs])),
+                "auc": list(mean_and_spread([r["auc"] for r in rs])),
                 "rejection": {name: [r["rejection"][name]["rejection"] for r in rs] for name in rs[0]["rejection"]},
             }
             for plan, rs in tests.items()

@@ -34,13 +34,15 @@ class StudyError(JepaCoffeaError, RuntimeError):
 
 @dataclass(frozen=True)
 class Job:
-    """One call of a script in ``training/``."""
+    """One call of a script of the project."""
 
     script: str
-    """``pretrain``, ``finetune`` or ``evaluate``."""
+    """Its name, as in ``finetune``."""
     folders: tuple[Path, ...]
     """What it fills."""
     arguments: tuple[object, ...]
+    room: str = "training"
+    """Folder of the script."""
 
     @property
     def words(self) -> list[str]:
@@ -54,31 +56,15 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study:
-    """What all steps of a study need to know."""
+class Runner:
+    """Runs scripts in processes of their own, several at a time."""
 
-    data: list[str]
-    """Globs of labelled jets."""
-    test: list[str]
-    """Globs of test jets; none for a part of ``data``."""
     output: Path
-    """Folder of the study."""
-    config: str
-    """Configuration file of the pretrainings."""
-    minutes: float
-    """Length of the whole study."""
-    labels: int
-    """Labelled jets of each class."""
-    seeds: list[int]
-    """Of the fine-tunings."""
+    """Folder of what they make; their logs go there, too."""
     jobs: int
-    """Trainings at a time."""
+    """Scripts at a time."""
     device: str
     """``auto``, ``cpu`` or ``cuda``."""
-    settings: list[str]
-    """Changes to the configuration of the pretrainings, as ``field=value``."""
-    finetune_settings: list[str]
-    """Changes to that of the fine-tunings."""
 
     @property
     def on_cpu(self) -> bool:
@@ -100,39 +86,6 @@ class Study:
         """
         return int(os.environ.get("OMP_NUM_THREADS") or max(1, (os.cpu_count() or 1) // self.jobs))
 
-    def minutes_each(self, share: float, trainings: int) -> float:
-        """Minutes of one of several trainings that are alike.
-
-        Parameters
-        ----------
-        share
-            Part of the study that they may take together.
-        trainings
-            How many they are.
-
-        Returns
-        -------
-        float
-        """
-        return share * self.minutes / -(-trainings // self.jobs)
-
-    def classifier(self, plan: str, seed: int) -> Path:
-        """Run folder of one fine-tuning.
-
-        Parameters
-        ----------
-        plan
-            Encoder and mode, as in ``both-freeze``.
-        seed
-            Of the fine-tuning.
-
-        Returns
-        -------
-        Path
-        """
-        folder = self.output / "classifiers" / plan
-        return folder / f"seed{seed}" if len(self.seeds) > 1 else folder
-
     def run(self, job: Job, failed: Event) -> None:
         """Run a script, with its output in a log beside the results, and keep how it ended.
 
@@ -150,7 +103,7 @@ class Study:
         """
         if failed.is_set():
             return
-        command = [sys.executable, str(ROOT / "training" / f"{job.script}.py"), *job.words, "--device", self.device]
+        command = [sys.executable, str(ROOT / job.room / f"{job.script}.py"), *job.words, "--device", self.device]
         log = self.output / "logs" / f"{job.script}-{time.time_ns()}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -191,6 +144,61 @@ class Study:
             running = [pool.submit(self.run, job, failed) for job in left]
         for done in running:
             done.result()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study(Runner):
+    """What all steps of a study need to know."""
+
+    data: list[str]
+    """Globs of labelled jets."""
+    test: list[str]
+    """Globs of test jets; none for a part of ``data``."""
+    config: str
+    """Configuration file of the pretrainings."""
+    minutes: float
+    """Length of the whole study."""
+    labels: int
+    """Labelled jets of each class."""
+    seeds: list[int]
+    """Of the fine-tunings."""
+    settings: list[str]
+    """Changes to the configuration of the pretrainings, as ``field=value``."""
+    finetune_settings: list[str]
+    """Changes to that of the fine-tunings."""
+
+    def minutes_each(self, share: float, trainings: int) -> float:
+        """Minutes of one of several trainings that are alike.
+
+        Parameters
+        ----------
+        share
+            Part of the study that they may take together.
+        trainings
+            How many they are.
+
+        Returns
+        -------
+        float
+        """
+        return share * self.minutes / -(-trainings // self.jobs)
+
+    def classifier(self, plan: str, seed: int) -> Path:
+        """Run folder of one fine-tuning.
+
+        Parameters
+        ----------
+        plan
+            Encoder and mode, as in ``both-freeze``.
+        seed
+            Of the fine-tuning.
+
+        Returns
+        -------
+        Path
+        """
+        folder = self.output / "classifiers" / plan
+        return folder / f"seed{seed}" if len(self.seeds) > 1 else folder
 
 
 _RUNNING: set[int] = set()

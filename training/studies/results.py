@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,23 @@ def validation_accuracy(study: Study, plan: str) -> tuple[float, float]:
     for seed in study.seeds:
         lines = [line for line in read_metrics(study.classifier(plan, seed)) if "val_loss" in line]
         best.append(min(lines, key=lambda line: line["val_loss"])["val_accuracy"])
-    return float(np.mean(best)), float(np.std(best))
+    return mean_and_spread(best)
+
+
+def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
+    """Mean of several results and their standard deviation, that of the population they are from (n - 1).
+
+    Parameters
+    ----------
+    values
+        One a draw.
+
+    Returns
+    -------
+    tuple of float
+        The deviation of one value is given as 0: it says nothing.
+    """
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
 def rows(result: Mapping[str, Any]) -> list[tuple[str, str, list[float], list[float]]]:

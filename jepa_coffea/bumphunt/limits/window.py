@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from jepa_coffea.bumphunt.limits.cls import check_level
-from jepa_coffea.bumphunt.limits.counting import counting_limit
+from jepa_coffea.bumphunt.limits.counting_limit import counting_limit
 from jepa_coffea.bumphunt.limits.limit import Limit, make_limit
-from jepa_coffea.bumphunt.limits.profile import BackgroundPart, SignalPart, profile_limits, shape_nuisances
+from jepa_coffea.bumphunt.limits.problem import BackgroundPart, SignalPart, make_problem, shape_nuisances
+from jepa_coffea.bumphunt.limits.profile import profile_limits
 from jepa_coffea.bumphunt.newton import Array, Rows
 from jepa_coffea.bumphunt.significance import Constraint
 from jepa_coffea.bumphunt.window_model import WindowModel
@@ -69,7 +70,7 @@ def cls_limit(
     shifts = np.array(list(model.signal_shifts.values())).reshape(1, -1, len(model.signal))
     shapes = shape_nuisances(*(np.maximum(model.signal + sign * shifts, 0.0) for sign in (1, -1)))
     signal = SignalPart(model.signal[None], np.array(list(model.signal_rates.values())), shapes)
-    strength, band = profile_limits(background, signal, model.observed, 1 - level, [model.name])
+    strength, band = profile_limits(make_problem(background, signal, model.observed, [model.name]), 1 - level)
     return make_limit(level, float(strength[0]), band[0], events, luminosity, efficiency, "asymptotic")
 
 

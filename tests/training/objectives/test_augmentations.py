@@ -2,8 +2,9 @@
 
 import torch
 
+from training.data.batch import Batch
 from training.models.synthetic import synthetic_jets
-from training.objectives.augmentations import AugmentationConfig, augment, visible_sum
+from training.objectives.augmentations import AugmentationConfig, WholeJetConfig, augment, augmented, visible_sum
 
 
 def angles(particles: torch.Tensor, jets: torch.Tensor) -> torch.Tensor:
@@ -55,3 +56,26 @@ def test_padding_stays_finite_and_uncounted() -> None:
     after = augment(particles, jets, AugmentationConfig(), torch.rand(2, 6, 2), torch.rand(2, 2))
     assert after.isfinite().all()
     torch.testing.assert_close(visible_sum(particles, mask)[1], particles[1, :2, :4].sum(0))
+
+
+def test_soft_particles_are_left_out() -> None:
+    counts = [30] * 400
+    particles, mask, jets = synthetic_jets(counts, seed=1)
+    batch = Batch(particles=particles, mask=mask, jets=jets, labels=torch.arange(400))
+    torch.manual_seed(0)
+    after = augmented(batch, WholeJetConfig(rotate=False, smear=0.0, drop=0.4))
+    left = after.mask.sum(1)
+    # Real particles come first, in their old order, and are those of before.
+    assert torch.equal(after.mask, torch.arange(after.mask.shape[1]) < left.unsqueeze(1))
+    assert (after.particles[~after.mask] == 0).all()
+    pt = after.particles[..., :2].norm(dim=-1)
+    assert (pt[:, 1:][after.mask[:, 1:]] <= pt[:, :-1][after.mask[:, 1:]] * 1.0001).all()
+    torch.testing.assert_close(pt[:, 0], particles[:, 0, :2].norm(dim=-1))
+    share = particles[..., :2].norm(dim=-1) / jets[:, :2].norm(dim=-1, keepdim=True)
+    expected = (0.4 / (1 + share / 0.01))[:, 1:][mask[:, 1:]]
+    lost = mask.sum() - after.mask.sum()
+    assert abs(float(lost - expected.sum())) < 4 * float((expected * (1 - expected)).sum().sqrt())
+    assert torch.equal(after.labels, batch.labels)
+    torch.manual_seed(0)
+    again = augmented(batch, WholeJetConfig(rotate=False, smear=0.0, drop=0.4))
+    assert torch.equal(again.particles, after.particles)

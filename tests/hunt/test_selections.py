@@ -5,8 +5,8 @@ from jepa_coffea.bumphunt import counting_significance, fit_background
 from jepa_coffea.cwola import Folds, Windows
 from jepa_coffea.cwola.efficiency import window_scores
 from jepa_coffea.cwola.sample import make_sample
-from jepa_coffea.hunt.counting import by_function, by_transfer_factor, select
 from jepa_coffea.hunt.sections import StatisticsConfig
+from jepa_coffea.hunt.selections import by_function, by_transfer_factor, select
 from tests.cwola.toy import dijets
 
 WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=25)

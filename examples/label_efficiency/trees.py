@@ -1,0 +1,208 @@
+"""Tuned boosting and its like on jet variables, alone and beside embeddings: what any encoder has to beat.
+
+The candidates are compared by cross-validation on the labelled jets themselves, so that no further label is spent.
+``run.py`` calls this; by hand: ``python examples/label_efficiency/trees.py --help``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from examples.label_efficiency.points import Point, name_of
+from jepa_coffea.files import write_text
+from training.config import RunConfig
+from training.data.batch import Batch
+from training.data.loader import make_loader
+from training.loop.batches import labels_of, take
+from training.loop.checkpoint import load_encoder
+from training.loop.entry import add_device_option, explained
+from training.loop.metrics import Floats, Ints, classification_metrics
+from training.loop.probe import embed
+from training.objectives.variables import Variables
+
+MOST = 200_000
+"""At most so many labelled jets are kept in memory and trained on."""
+TUNED_ON = 10_000
+"""At most so many of them decide between the candidates."""
+FOLDS = 5
+
+
+def candidates(seed: int) -> dict[str, Any]:
+    """Classifiers that compete, from strongly to weakly regularised.
+
+    Parameters
+    ----------
+    seed
+        Of those that draw.
+
+    Returns
+    -------
+    dict
+        Unfitted scikit-learn classifiers by name.
+    """
+
+    def _boosting(**options: Any) -> HistGradientBoostingClassifier:
+        return HistGradientBoostingClassifier(early_stopping=False, random_state=seed, **options)
+
+    def _extra(leaf: int) -> Any:
+        trees = ExtraTreesClassifier(400, min_samples_leaf=leaf, max_features=0.3, random_state=seed)
+        return make_pipeline(SimpleImputer(keep_empty_features=True), trees)
+
+    linear = [
+        make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler(), LogisticRegression(C=c, max_iter=500))
+        for c in (0.01, 0.1)
+    ]
+    return {
+        "boosting, 4 leaves": _boosting(max_iter=100, learning_rate=0.05, max_leaf_nodes=4, l2_regularization=1.0),
+        "boosting, 8 leaves": _boosting(max_iter=100, learning_rate=0.05, max_leaf_nodes=8, min_samples_leaf=10),
+        "boosting, 31 leaves": _boosting(max_iter=200, learning_rate=0.05),
+        "extra trees": _extra(1),
+        "extra trees, 5 jets a leaf": _extra(5),
+        "logistic regression, C = 0.01": linear[0],
+        "logistic regression, C = 0.1": linear[1],
+    }
+
+
+def tuned(X: Floats, y: Ints, seed: int) -> tuple[Any, dict[str, float]]:
+    """The candidate with the lowest cross-entropy in cross-validation, fitted to all jets.
+
+    Parameters
+    ----------
+    X, y
+        Features [jet, feature], of which NaN are missing, and labels [jet].
+    seed
+        Of the folds and of the candidates.
+
+    Returns
+    -------
+    tuple
+        The classifier, and the cross-entropy of every candidate by name.
+    """
+    some = np.random.default_rng(seed).permutation(len(y))[:TUNED_ON]
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    every = candidates(seed)
+    losses = {
+        name: float(
+            log_loss(y[some], cross_val_predict(clone(one), X[some], y[some], cv=folds, method="predict_proba"))
+        )
+        for name, one in every.items()
+    }
+    return every[min(losses, key=lambda name: losses[name])].fit(X, y), losses
+
+
+class Features:
+    """Variables of jets, and embeddings beside them where there is an encoder."""
+
+    def __init__(self, config: RunConfig, run: Path | None, observables: tuple[str, ...], device: torch.device) -> None:
+        self.variables = Variables(observables, config.encoder.fields)
+        self.encoder = load_encoder(run)[0].to(device) if run else None
+        self.device = device
+
+    def __call__(self, jets: Batch) -> Floats:
+        """Features of jets.
+
+        Parameters
+        ----------
+        jets
+            Any number.
+
+        Returns
+        -------
+        ndarray
+            float32 [jet, feature], NaN where there is none.
+        """
+        chunks = torch.arange(len(jets)).split(1024)
+        rows = [self.variables.raw(_rows(jets, chunk)).numpy() for chunk in chunks]
+        values: Floats = np.concatenate(rows)
+        return values if self.encoder is None else np.hstack([values, embed(self.encoder, jets, self.device)])
+
+
+def _rows(jets: Batch, index: torch.Tensor) -> Batch:
+    observables = None if jets.observables is None else jets.observables[index]
+    return Batch(particles=jets.particles[index], mask=jets.mask[index], jets=jets.jets[index], observables=observables)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Options of the command line.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+    """
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument(
+        "--run", type=Path, required=True, metavar="RUN", help="its configuration says how jets are read"
+    )
+    options.add_argument("--embedding", action="store_true", help="give the embedding of its encoder beside variables")
+    options.add_argument("--curve", required=True, metavar="NAME")
+    options.add_argument("--pretraining", type=int, default=0, metavar="I", help="number of the pretraining")
+    options.add_argument("--data", nargs="+", required=True, metavar="GLOB")
+    options.add_argument("--test", nargs="*", default=[], metavar="GLOB", help="test jets; a part of --data if absent")
+    options.add_argument("--labels", nargs="+", required=True, metavar="N", help="labelled jets a class, or all")
+    options.add_argument("--draws", type=int, required=True)
+    options.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the study")
+    add_device_option(options)
+    return options
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Fit and judge what the command line says; points that are there already are left as they are.
+
+    Parameters
+    ----------
+    argv
+        Words of the command line; those of the process if None.
+
+    Returns
+    -------
+    int
+        0, or 2 for what the user has to mend.
+    """
+    return explained(lambda: _main(parser().parse_args(argv)))
+
+
+def _main(args: argparse.Namespace) -> int:
+    config = load_encoder(args.run)[1]
+    update = {"files": args.data, "val_files": None, "test_files": args.test or None, "bucketed": False}
+    data = config.data.model_copy(update=update)
+    device = torch.device("cuda" if args.device != "cpu" and torch.cuda.is_available() else "cpu")
+    loader = make_loader(data, split="test", labels=True)
+    features = Features(config, args.run if args.embedding else None, loader.observable_names, device)
+    test = take(loader, loader.jets_per_epoch)
+    X_test, y_test = features(test), labels_of(test).numpy()
+    for labels in args.labels:
+        for draw in range(args.draws):
+            count = None if labels == "all" else int(labels)
+            folder = Point(args.curve, count, draw, args.pretraining).folder(args.output)
+            if (folder / "evaluation.json").is_file() or (count is None and draw):
+                continue
+            subset = data.model_copy(update={"labels_per_class": count, "subset_seed": draw})
+            jets = make_loader(subset, labels=True, seed=draw)
+            train = take(jets, min(jets.jets_per_epoch, MOST))
+            classifier, losses = tuned(features(train), labels_of(train).numpy(), draw)
+            probabilities = classifier.predict_proba(X_test)
+            found = classification_metrics(probabilities, y_test, loader.class_names)
+            found |= {"candidates": losses, "trained_on": len(train)}
+            folder.mkdir(parents=True, exist_ok=True)
+            write_text(folder / "evaluation.json", json.dumps(found, indent=1) + "\n")
+            print(f"{args.curve}, {name_of(count)} labels a class, draw {draw}: accuracy {found['accuracy']:.4f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
