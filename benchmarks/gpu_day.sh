@@ -51,7 +51,7 @@ TRAINING="$TRAINING $([ $REHEARSE = 1 ] && echo --no-compile)"
 
 [ -n "${ONLY:-}" ] || rm -rf "$WORK/logs" "$WORK/gpu" "$WORK/runs" "$WORK/jets" "$WORK/site"
 mkdir -p "$WORK/logs" "$WORK/gpu" "$WORK/runs" "$RESULTS"
-: > "$RESULTS/steps.txt"
+[ -n "${ONLY:-}" ] || : > "$RESULTS/steps.txt"
 CARD=$(nvidia-smi --query-gpu=name --format=csv,noheader 2> /dev/null | head -1 | tr -c 'A-Za-z0-9\n' '-')
 CARD=${CARD:-no-GPU}
 export PYTHONUNBUFFERED=1 TF_CPP_MIN_LOG_LEVEL=3 REHEARSE
@@ -114,7 +114,7 @@ step correctness 85 "$PYTHON" -m pytest -m gpu tests/gpu -v -p no:cacheprovider 
 step inference 80 "$PYTHON" -m benchmarks.gpu.inference --output "$WORK/gpu/$CARD-inference.json" $INFERENCE
 step training 60 "$PYTHON" -m benchmarks.training --output "$WORK/gpu/$CARD-training.json" $TRAINING
 [ -z "${SIMULATION:-}" ] || wait "$SIMULATION"
-note simulation 0 "$(find "$WORK/jets" -name '*.root' 2> /dev/null | wc -l) files of $JETS_A_FILE jets"
+! wanted simulation || note simulation 0 "$(find "$WORK/jets" -name '*.root' 2> /dev/null | wc -l) files of $JETS_A_FILE jets"
 
 embed_events() {
     step dask 90 "$PYTHON" -m benchmarks.gpu.dask_embedding "$WORK/qcd.root" --model jepa_coffea/models/pjepa-mini.onnx \
@@ -142,7 +142,9 @@ for entry in $PRETRAIN; do
     else
         bring_back "$run/$name.onnx" "$name.onnx"
     fi
-    bring_back "$(find "$run" -name 'checkpoint-*.pt' 2> /dev/null | sort | tail -n 1)" "$name.pt"
+    newest=$(find "$run" -name 'checkpoint-*.pt' 2> /dev/null | sort | tail -n 1)
+    step "weights-$name" 30 "$PYTHON" -m benchmarks.gpu.weights "$newest" "$run/weights.pt"
+    bring_back "$run/weights.pt" "$name.pt"
     step "probe-$name" 60 "$PYTHON" training/evaluate.py "$run" --probe --device $DEVICE $PROBE --output "$WORK/gpu/probe-$name"
 done
 [ -z "$EMBEDDING" ] || wait "$EMBEDDING"

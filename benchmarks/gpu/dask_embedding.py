@@ -74,8 +74,8 @@ def faults(found: dict[str, Any], provider: str) -> list[str]:
     for process, metrics in found["metrics"].items():
         if metrics["loads"] > 1:
             wrong.append(f"{process}: the model was loaded {metrics['loads']} times")
-        if metrics.get("provider", provider) != provider:
-            wrong.append(f"{process}: ran on {metrics['provider']}")
+        if set(metrics["provider"]) != {provider}:
+            wrong.append(f"{process}: ran on {', '.join(metrics['provider'])}")
     return wrong
 
 
