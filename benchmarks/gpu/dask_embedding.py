@@ -74,8 +74,10 @@ def faults(found: dict[str, Any], provider: str) -> list[str]:
     for process, metrics in found["metrics"].items():
         if metrics["loads"] > 1:
             wrong.append(f"{process}: the model was loaded {metrics['loads']} times")
-        if set(metrics["provider"]) != {provider}:
+        if set(metrics["provider"]) - {provider}:
             wrong.append(f"{process}: ran on {', '.join(metrics['provider'])}")
+    if not any(provider in metrics["provider"] for metrics in found["metrics"].values()):
+        wrong.append(f"nothing ran on {provider}")
     return wrong
 
 
