@@ -91,7 +91,8 @@ class Supervised(Objective):
         """The same with given ``variables``; an encoder that does not learn gets no gradient."""
         encoder, head = (self.encoder, self.head) if self.training else self.parts()
         whole = self.whole(batch.mask)
-        pieces = [(slice(None), batch.mask.shape[1])] if whole else slices(batch.mask)
+        parts = [] if whole else slices(batch.mask)
+        pieces = [(slice(None), batch.mask.shape[1])] if whole else parts
         logits = []
         for rows, n in pieces:
             inputs = batch.particles[rows, :n], batch.mask[rows, :n], batch.jets[rows]
@@ -103,7 +104,7 @@ class Supervised(Objective):
             logits.append(head(encoded) if variables is None else head(encoded, variables[rows]))
         if whole:
             return logits[0].float()
-        order = torch.cat([rows for rows, _ in pieces]).argsort()
+        order = torch.cat([part.rows for part in parts]).argsort()
         return torch.cat(logits).index_select(0, order).float()
 
     def forward(self, batch: Batch, progress: float = 0.0) -> dict[str, Tensor]:
