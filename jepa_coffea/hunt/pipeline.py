@@ -10,11 +10,13 @@ from jepa_coffea import __version__
 from jepa_coffea.bumphunt import GlobalSignificance, ShapeSearch, WindowSearch, global_significance, shape_search
 from jepa_coffea.bumphunt.ftest import FTestRule
 from jepa_coffea.bumphunt.searches import chosen_anew
+from jepa_coffea.clusters.watch import watching
 from jepa_coffea.cwola.closure import Closure
 from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.cwola.merits import auc
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.files import digest, find_files
+from jepa_coffea.folders import working_in
 from jepa_coffea.hunt.calibration import null_gates
 from jepa_coffea.hunt.events import Events, read_events
 from jepa_coffea.hunt.experiment import Method, run_experiment
@@ -47,12 +49,12 @@ def run_hunt(run: Run) -> HuntResult:
     JepaCoffeaError
         If the input cannot be used.
     """
-    run.output.mkdir(parents=True, exist_ok=True)
-    write_provenance(run)
-    histogram = run.config.input.histogram
-    result = _hunt_events(run) if histogram is None else _hunt_histogram(run, histogram)
-    write_result(run, result)
-    write_hunt_report(run, result)
+    with working_in(run.output, "hunt"), watching(run.client):
+        write_provenance(run)
+        histogram = run.config.input.histogram
+        result = _hunt_events(run) if histogram is None else _hunt_histogram(run, histogram)
+        write_result(run, result)
+        write_hunt_report(run, result)
     return result
 
 

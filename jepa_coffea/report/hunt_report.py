@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from jepa_coffea.cwola.gates import Gate
-from jepa_coffea.hunt.output import fresh_folder
+from jepa_coffea.folders import fresh_folder
 from jepa_coffea.hunt.state import HuntResult, Run, SelectionResult
 from jepa_coffea.hunt.verdict import AGREEMENT
 from jepa_coffea.plots import save
@@ -42,7 +42,7 @@ def write_hunt_report(run: Run, result: HuntResult) -> None:
         )
         if section.tables or section.figures
     ]
-    plots = fresh_folder(run.output / "plots")
+    plots = fresh_folder(run.output / "plots", "plots")
     sections = [replace(section, figures=[_saved(figure, plots) for figure in section.figures]) for section in sections]
     configuration = (run.output / "config.yaml").read_text()
     created = datetime.now(UTC).isoformat(timespec="seconds")
