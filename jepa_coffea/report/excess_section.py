@@ -78,8 +78,8 @@ def _estimates(findings: Sequence[SelectionResult]) -> list[ReportTable]:
     columns += ["corr. Z, function", "corr. Z, sideband efficiency", "transfer factor fit p", "pull", "verdict"]
     caption = (
         "Function: fitted to the selected spectrum beside the window. Sideband efficiency: the window's events that "
-        "fail the selection times the pass/fail ratio, fitted in the sidebands and interpolated into the window. They are "
-        f"to agree within {AGREEMENT:g} standard deviations. Corrected: each against its own distribution in the "
+        "fail the selection times the pass/fail ratio, fitted in the sidebands and interpolated into the window. They "
+        f"must agree within {AGREEMENT:g} standard deviations. Corrected: each against its own distribution in the "
         "pseudo-experiments; Z without it is as counted and may be too large."
     )
     return [ReportTable("Two background estimates", columns, rows, caption)] if rows else []
