@@ -75,7 +75,7 @@ def _embed(arguments: argparse.Namespace, console: Console) -> bool:
     from jepa_coffea.embedding.embedder import JEPAEmbedder
 
     embedder = JEPAEmbedder(arguments.model, provider=arguments.provider, device_id=arguments.device_id)
-    events = _open_events(arguments.events, arguments.most)
+    events = open_events(arguments.events, arguments.most)
     try:
         embedding = embedder.columns(events, collection=arguments.collection)["embedding"]
     except LayoutError as error:
@@ -105,8 +105,20 @@ def _embed(arguments: argparse.Namespace, console: Console) -> bool:
     return len(good) > 0 or counted["jets"] == counted["empty"]
 
 
-def _open_events(path: Path, most: int) -> Any:
+def open_events(path: Path, most: int) -> Any:
     """The first entries of a file, with columns read when they are used.
+
+    Parameters
+    ----------
+    path
+        ROOT or parquet file of events or jets.
+    most
+        How many entries at most.
+
+    Returns
+    -------
+    awkward.Array
+        Without a schema: branches as they are called in the file.
 
     Raises
     ------

@@ -23,8 +23,9 @@ import numpy.typing as npt
 
 from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.bumphunt.limits import counting_limit
-from jepa_coffea.cwola.efficiency import SelectionError, WindowScores
+from jepa_coffea.cwola.efficiency import SelectionError, WindowScores, without_scores
 from jepa_coffea.cwola.merits import sic_curve
+from jepa_coffea.cwola.recipe import Recipe
 from jepa_coffea.cwola.sample import Sample
 from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.cwola.windows import WINDOW
@@ -156,7 +157,7 @@ def inject(task: tuple[int, int, int], study: Study) -> dict[str, Any]:
     signal = study.signal.take(np.arange(half, 2 * half)).columns(features)
     scores = {
         "cwola": train_or_say_why(own, recipe)[0],
-        "cwola_observables": train_or_say_why(observables, raw)[0],
+        "cwola_observables": _control(observables, raw),
         "supervised": supervised(own, signal, reserve.columns(features), recipe),
         "iad": idealised_anomaly_detector(own, reserve.columns(features), recipe),
     }
@@ -173,6 +174,14 @@ def inject(task: tuple[int, int, int], study: Study) -> dict[str, Any]:
         record[name] = _judged(experiment.selections[0], int(np.count_nonzero(truth & passed & inside)))
         record[name]["sic"] = sic_on_grid(of_method, truth & inside, ~truth & inside)
     return record
+
+
+def _control(observables: Sample, recipe: Recipe) -> WindowScores:
+    """The hunt's classifiers on the observables, where there are any."""
+    if observables.X.shape[1]:
+        return train_or_say_why(observables, recipe)[0]
+    window = recipe.windows.windows[0]
+    return without_scores(window, observables, recipe.folds, "the events have no jet masses and tau ratios")
 
 
 def sic_on_grid(scores: WindowScores, signal: Mask, background: Mask) -> list[float]:

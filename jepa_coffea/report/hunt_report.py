@@ -7,7 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from jepa_coffea.cwola.gates import Gate
+<<<<<<< HEAD
 from jepa_coffea.folders import fresh_folder
+=======
+from jepa_coffea.hunt.headline import headline
+from jepa_coffea.hunt.output import fresh_folder
+>>>>>>> stats
 from jepa_coffea.hunt.state import HuntResult, Run, SelectionResult
 from jepa_coffea.hunt.verdict import AGREEMENT
 from jepa_coffea.plots import save
@@ -47,12 +52,12 @@ def write_hunt_report(run: Run, result: HuntResult) -> None:
     configuration = (run.output / "config.yaml").read_text()
     created = datetime.now(UTC).isoformat(timespec="seconds")
     checks = [
-        check
-        for finding in result.selections or result.inclusive
-        for check in _fit_checks(finding, run.config.statistics.goodness_minimum)
+        check for finding in result.everything for check in _fit_checks(finding, run.config.statistics.goodness_minimum)
     ]
     checks += [_gate_check(gate) for gate in result.closure.gates]
-    report = Report("Bump hunt", result.paragraph, checks, sections, configuration, created=created)
+    report = Report(
+        "Bump hunt", result.paragraph, checks, sections, configuration, created=created, headline=headline(result)
+    )
     write_report(run.output / "report.html", report)
 
 

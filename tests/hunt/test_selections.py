@@ -25,6 +25,16 @@ def test_the_count_is_judged_with_the_fits_full_covariance():
     assert result.z == pytest.approx(counting_significance(n, result.b, result.sigma_b))
 
 
+def test_the_choice_of_the_function_is_part_of_the_error_and_of_the_significance():
+    counts = WINDOWS.histogram(dijets(5000)[1])
+    without = by_function(counts, WINDOWS, WINDOW, STATISTICS)
+    result = by_function(counts, WINDOWS, WINDOW, STATISTICS, function_error=0.1)
+    assert result.function_error == pytest.approx(0.1 * without.b)
+    assert result.sigma_b == pytest.approx(np.hypot(without.sigma_b, 0.1 * without.b))
+    n = int(counts[WINDOWS.bins_of(WINDOW)].sum())
+    assert result.z == pytest.approx(counting_significance(n, result.b, result.sigma_b))
+
+
 def test_a_spectrum_that_cannot_be_fitted_has_a_problem_and_no_number():
     counts = WINDOWS.histogram(dijets(5000)[1])
     counts[np.asarray(WINDOWS.edges)[:-1] >= 3000] = 0
