@@ -1,11 +1,6 @@
 """What a hunt leaves in its folder besides scores, pseudo-experiments and the report."""
 
 import json
-<<<<<<< HEAD
-from collections.abc import Sequence
-=======
-import shutil
->>>>>>> stats
 from pathlib import Path
 from typing import Literal
 
@@ -20,13 +15,9 @@ from jepa_coffea.bumphunt.exports.tables import CountingResult, significance_tab
 from jepa_coffea.bumphunt.exports.workspace import write_workspace
 from jepa_coffea.bumphunt.records import plain
 from jepa_coffea.files import write_text
-<<<<<<< HEAD
 from jepa_coffea.folders import fresh_folder
-from jepa_coffea.hunt.selections import Floats, Selection
-=======
 from jepa_coffea.hunt.headline import headline
 from jepa_coffea.hunt.selections import FUNCTION, Floats, Selection
->>>>>>> stats
 from jepa_coffea.hunt.state import HuntResult, Run
 from jepa_coffea.report import versions
 
@@ -79,32 +70,7 @@ def write_result(run: Run, result: HuntResult) -> None:
     write_exports(run.output / "exports", result, np.asarray(edges), run.config.statistics.constraint)
 
 
-<<<<<<< HEAD
-def write_exports(
-    folder: Path, selections: Sequence[Selection], edges: Floats, constraint: Literal["poisson", "gaussian"]
-) -> None:
-=======
-def fresh_folder(folder: Path) -> Path:
-    """Make a folder, empty: what an earlier run of another document left there would be taken for this one's.
-
-    Parameters
-    ----------
-    folder
-        Its path.
-
-    Returns
-    -------
-    Path
-        The same.
-    """
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    return folder
-
-
 def write_exports(folder: Path, result: HuntResult, edges: Floats, constraint: Literal["poisson", "gaussian"]) -> None:
->>>>>>> stats
     """Write pyhf JSON, ROOT and datacard, HEPData YAML for every spectrum with a fit, and all spectra as histograms.
 
     Background and errors are those of the result's estimate, with the error of the choice of the function, and moved
@@ -114,27 +80,16 @@ def write_exports(folder: Path, result: HuntResult, edges: Floats, constraint: L
     Parameters
     ----------
     folder
-<<<<<<< HEAD
-        Emptied first, if it was made here.
-    selections
-        Of the data.
-=======
         Emptied first.
     result
         What the hunt found.
->>>>>>> stats
     edges
         Of the bins, GeV, (bins + 1,).
     constraint
         Of the background.
     """
-<<<<<<< HEAD
     fresh_folder(folder, "exports")
-    tables = []
-=======
-    fresh_folder(folder)
     tables, results = [], []
->>>>>>> stats
     histograms = {}
     for finding in result.everything:
         selection = finding.selection

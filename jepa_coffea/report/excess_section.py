@@ -94,15 +94,9 @@ def _estimates(findings: Sequence[SelectionResult]) -> list[ReportTable]:
     columns += ["corr. Z, function", "corr. Z, sideband efficiency", "transfer factor fit p", "pull", "verdict"]
     caption = (
         "Function: fitted to the selected spectrum beside the window. Sideband efficiency: the window's events that "
-<<<<<<< HEAD
-        "fail the selection times the pass/fail ratio, fitted in the sidebands and interpolated into the window. They "
-        f"must agree within {AGREEMENT:g} standard deviations. Corrected: each against its own distribution in the "
-        "pseudo-experiments; Z without it is as counted and may be too large."
-=======
         "fail the selection times the pass/fail ratio, fitted in the sidebands and interpolated into the window. "
-        f"They are to agree within {AGREEMENT:g} standard deviations. Corrected: each against its own distribution in "
+        f"They must agree within {AGREEMENT:g} standard deviations. Corrected: each against its own distribution in "
         "the pseudo-experiments; Z without it is as counted and may be too large."
->>>>>>> stats
     )
     return [ReportTable("Two background estimates", columns, rows, caption)] if rows else []
 

@@ -7,12 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from jepa_coffea.cwola.gates import Gate
-<<<<<<< HEAD
 from jepa_coffea.folders import fresh_folder
-=======
 from jepa_coffea.hunt.headline import headline
-from jepa_coffea.hunt.output import fresh_folder
->>>>>>> stats
 from jepa_coffea.hunt.state import HuntResult, Run, SelectionResult
 from jepa_coffea.hunt.verdict import AGREEMENT
 from jepa_coffea.plots import save
