@@ -75,7 +75,7 @@ def _embed(arguments: argparse.Namespace, console: Console) -> bool:
     from jepa_coffea.embedding.embedder import JEPAEmbedder
 
     embedder = JEPAEmbedder(arguments.model, provider=arguments.provider, device_id=arguments.device_id)
-    events = open_events(arguments.events, arguments.most)
+    events = _open_events(arguments.events, arguments.most)
     try:
         embedding = embedder.columns(events, collection=arguments.collection)["embedding"]
     except LayoutError as error:
@@ -105,7 +105,7 @@ def _embed(arguments: argparse.Namespace, console: Console) -> bool:
     return len(good) > 0 or counted["jets"] == counted["empty"]
 
 
-def open_events(path: Path, most: int) -> Any:
+def _open_events(path: Path, most: int) -> Any:
     """The first entries of a file, with columns read when they are used.
 
     Raises

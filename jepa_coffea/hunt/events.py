@@ -41,6 +41,8 @@ class Events:
     """Hashes of the encoders that made the embeddings."""
     dropped: int = 0
     """Events in the fit range that were left out because a feature is not finite."""
+    no_mass: int = 0
+    """Events that were left out because their mass is not finite."""
     unweighted: str = ""
     """What to say of events that were left out to make counts of weights."""
 
@@ -87,8 +89,8 @@ def read_events(globs: Sequence[str], config: HuntConfig, what: str = "embedded 
     BadFileError
         If there are no files.
     HuntError
-        If a column is missing, embeddings are of different encoders or sizes, events have different weights, or more
-        than one event in a hundred has features that are not finite.
+        If a column is missing, an event is there more than once, embeddings are of different encoders or sizes, events
+        have different weights, or more than one event in a hundred has features that are not finite.
     """
     windows = config.mass.build()
     parts = [_read_file(Path(file), config, windows) for file in find_files(globs, what)]
@@ -109,24 +111,42 @@ def read_events(globs: Sequence[str], config: HuntConfig, what: str = "embedded 
             "in a hundred is no accident: look at the selection and the embeddings of these files"
         )
         raise HuntError(msg)
+    identity = np.concatenate([part.identity for part in parts])
+    _check_unique(identity, sample.hashes, what)
     kept, note = hit_or_miss(sample, what, allowed=config.input.unweight, seed=config.seed)
     truth = [part.truth for part in parts if part.truth is not None]
     everything = Events(
         replace(sample, weights=np.ones(len(sample.mass))),
-        np.concatenate([part.identity for part in parts]),
+        identity,
         np.concatenate(truth) if len(truth) == len(parts) else None,
         parts[0].names,
         np.concatenate([part.observables for part in parts]),
         models,
         dropped,
+        sum(part.no_mass for part in parts),
         note,
     )
     return everything.take(kept)
 
 
+def _check_unique(identity: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64], what: str) -> None:
+    """Raise if events are there more than once: counts are then no Poisson counts, and every Z is too large."""
+    order = np.argsort(hashes, kind="stable")
+    again = order[1:][np.diff(hashes[order]) == 0]
+    if len(again):
+        run, block, event = identity[again.min()]
+        msg = (
+            f"hunt: {len(again)} of {len(hashes)} {what} are there before with the same run, luminosityBlock and event "
+            f"(for example {run}, {block}, {event}); an event counts once. Are datasets overlapping, or files given "
+            "twice? Simulated samples need numbers of their own"
+        )
+        raise HuntError(msg)
+
+
 def _read_file(file: Path, config: HuntConfig, windows: Windows) -> Events:
     table = pq.read_table(file, partitioning=None)
     mass = column(table, config.mass.column, file).astype(float)
+    no_mass = int(np.count_nonzero(~np.isfinite(mass)))
     inside = windows.inside(mass)
     table, mass = table.filter(pa.array(inside)), mass[inside]
     identity = np.stack([column(table, name, file).astype(np.int64) for name in ("run", "luminosityBlock", "event")], 1)
@@ -142,7 +162,7 @@ def _read_file(file: Path, config: HuntConfig, windows: Windows) -> Events:
     models = (str(metadata["model_hash"]),) if "model_hash" in metadata else ()
     weights = column(table, "weight", file).astype(float)
     sample = Sample(X, mass, event_hash(*identity.T), weights, match)
-    return Events(sample, identity, truth, names, observables, models, int((~good).sum())).take(good)
+    return Events(sample, identity, truth, names, observables, models, int((~good).sum()), no_mass).take(good)
 
 
 def column(table: pa.Table, name: str, file: Path) -> Floats:

@@ -9,7 +9,8 @@ In each experiment the same events are judged by
 * ``iad``: the idealised anomaly detector, trained on the window's events against pure background of the window, the
   best without labels.
 
-All take their thresholds from the sidebands of the same data, and are counted by the experiment's one door.
+The background that the last two are given is made of other events than that of the data. All take their thresholds from
+the sidebands of the same data, and are counted by the experiment's one door.
 """
 
 from collections.abc import Sequence
@@ -142,12 +143,13 @@ def inject(task: tuple[int, int, int], study: Study) -> dict[str, Any]:
     half = len(study.signal.mass) // 2
     # The same split for every task: first half injected, second half for the supervised classifier.
     start = (number * amount) % max(half - amount + 1, 1)
-    background = study.pseudo.draw(seed)
+    own_half, other_half = study.pseudo.halves(seed)
+    background = own_half.draw(seed)
     data = background.joined(study.signal.take(np.arange(start, start + amount)))
     truth = np.arange(len(data.mass)) >= len(background.mass)
-    reserve = study.pseudo.draw(seed ^ 1)
+    reserve = other_half.draw(seed ^ 1)
     for other in range(2, RESERVES + 1):
-        reserve = reserve.joined(study.pseudo.draw(seed ^ other))
+        reserve = reserve.joined(other_half.draw(seed ^ other))
     method, features = _one_window(study, seed), slice(0, study.features)
     recipe, own = method.recipe, data.columns(features)
     observables, raw = data.columns(slice(study.features, None)), replace(recipe, reduction=None)

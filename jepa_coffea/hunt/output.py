@@ -1,7 +1,6 @@
 """What a hunt leaves in its folder besides scores, pseudo-experiments and the report."""
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -17,6 +16,7 @@ from jepa_coffea.bumphunt.exports.workspace import write_workspace
 from jepa_coffea.bumphunt.records import plain
 from jepa_coffea.bumphunt.window_model import window_model
 from jepa_coffea.files import write_text
+from jepa_coffea.folders import fresh_folder
 from jepa_coffea.hunt.selections import Floats, Selection
 from jepa_coffea.hunt.state import HuntResult, Run
 from jepa_coffea.report import versions
@@ -28,9 +28,10 @@ def write_provenance(run: Run) -> None:
     Parameters
     ----------
     run
-        The hunt; ``config.yaml`` and ``versions.json`` go to its folder.
+        The hunt; ``config.yaml`` and ``versions.json`` go to its folder. The folder is called ``.`` in it, so that a
+        copy of it stands for itself.
     """
-    document = run.config.model_dump(mode="json")
+    document = run.config.model_dump(mode="json") | {"output": "."}
     write_text(run.output / "config.yaml", yaml.safe_dump(document, sort_keys=False))
     write_text(run.output / "versions.json", json.dumps(versions(), indent=1))
 
@@ -67,25 +68,6 @@ def write_result(run: Run, result: HuntResult) -> None:
     write_exports(run.output / "exports", everything, np.asarray(edges), run.config.statistics.constraint)
 
 
-def fresh_folder(folder: Path) -> Path:
-    """Make a folder, empty: what an earlier run of another document left there would be taken for this one's.
-
-    Parameters
-    ----------
-    folder
-        Its path.
-
-    Returns
-    -------
-    Path
-        The same.
-    """
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    return folder
-
-
 def write_exports(
     folder: Path, selections: Sequence[Selection], edges: Floats, constraint: Literal["poisson", "gaussian"]
 ) -> None:
@@ -96,7 +78,7 @@ def write_exports(
     Parameters
     ----------
     folder
-        Emptied first.
+        Emptied first, if it was made here.
     selections
         Of the data.
     edges
@@ -104,7 +86,7 @@ def write_exports(
     constraint
         Of the background.
     """
-    fresh_folder(folder)
+    fresh_folder(folder, "exports")
     tables = []
     histograms = {}
     for selection in selections:

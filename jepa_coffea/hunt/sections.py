@@ -4,12 +4,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from jepa_coffea.bumphunt.functions import FUNCTIONS
 from jepa_coffea.cwola.classifiers import CLASSIFIERS
 from jepa_coffea.cwola.features import Whitening
 from jepa_coffea.cwola.folds import Folds
 from jepa_coffea.cwola.recipe import Recipe
 from jepa_coffea.cwola.windows import CMS_ALPHA, CMS_BETA, Window, Windows
-from jepa_coffea.documents import LocalPath, Location, Section
+from jepa_coffea.documents import LocalPath, Location, Section, did_you_mean
+
+MINIMUM_EXPERIMENTS = 20
+"""Fewer pseudo-experiments measure no width."""
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -120,10 +124,17 @@ class ClassifierConfig(Section):
 
     @model_validator(mode="after")
     def _known(self) -> "ClassifierConfig":
-        unknown = set(self.candidates) - set(CLASSIFIERS)
+        unknown = sorted(set(self.candidates) - set(CLASSIFIERS))
         if unknown or not self.candidates:
-            msg = f"classifier.candidates: expected some of {sorted(CLASSIFIERS)}, got {sorted(self.candidates)}"
+            hint = f"; {did_you_mean(unknown[0], CLASSIFIERS)}" if unknown else ""
+            msg = f"classifier.candidates: expected some of {sorted(CLASSIFIERS)}, got {sorted(self.candidates)}{hint}"
             raise ValueError(msg)
+        for name, options in self.candidates.items():
+            final = CLASSIFIERS[name]()
+            known = (final[-1] if hasattr(final, "steps") else final).get_params(deep=False)
+            for option in set(options) - set(known):
+                msg = f"classifier.candidates.{name}: no such option {option!r}; {did_you_mean(option, known)}"
+                raise ValueError(msg)
         return self
 
 
@@ -150,13 +161,31 @@ class StatisticsConfig(Section):
     goodness_minimum: Fraction = 0.01
     """A background fit with a smaller p-value is not to be quoted."""
 
+    @model_validator(mode="after")
+    def _known(self) -> "StatisticsConfig":
+        if self.function != "auto" and self.function not in FUNCTIONS:
+            msg = f"function: no such function {self.function!r}; {did_you_mean(self.function, [*FUNCTIONS, 'auto'])}"
+            raise ValueError(msg)
+        return self
+
 
 class CalibrationConfig(Section):
     """Pseudo-experiments without signal that redo the whole analysis."""
 
     experiments: Annotated[int, Field(ge=0)] = 100
+    """0 for none; fewer than 20 measure no width."""
     background: list[Location] = []
     """Globs of embedded background events to take features from; by default the sidebands of the data."""
+
+    @model_validator(mode="after")
+    def _enough(self) -> "CalibrationConfig":
+        if 0 < self.experiments < MINIMUM_EXPERIMENTS:
+            msg = (
+                f"experiments: {self.experiments} pseudo-experiments measure no width of Z; expected 0 or at least "
+                f"{MINIMUM_EXPERIMENTS}"
+            )
+            raise ValueError(msg)
+        return self
 
 
 class InjectionConfig(Section):

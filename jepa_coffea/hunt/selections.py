@@ -15,10 +15,11 @@ from jepa_coffea.hunt.sections import StatisticsConfig
 
 Floats = npt.NDArray[np.float64]
 
-FUNCTION, TRANSFER_FACTOR = "function", "transfer_factor"
-ESTIMATES = (FUNCTION, TRANSFER_FACTOR)
-"""The background estimates of a selection: a function fitted to the selected spectrum beside the window, and the events
-that fail the selection times the pass/fail transfer factor of the sidebands. Arrays of experiments have this order."""
+FUNCTION, SIDEBAND_EFFICIENCY = "function", "sideband_efficiency"
+ESTIMATES = (FUNCTION, SIDEBAND_EFFICIENCY)
+"""The background estimates of a selection: a function fitted to the selected spectrum beside the window, and the
+sideband efficiency, that is the events that fail the selection times the pass/fail transfer factor of the sidebands.
+Arrays of experiments have this order."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Selection:
     counts: Floats = field(repr=False, compare=False)
     """Events per bin, (bins,)."""
     function: Estimate
-    transfer_factor: Estimate | None = None
+    sideband_efficiency: Estimate | None = None
     """None without a selection: nothing fails then."""
 
     @property
@@ -97,7 +98,7 @@ class Selection:
         float
             NaN where an estimate has no number.
         """
-        other = self.transfer_factor
+        other = self.sideband_efficiency
         if other is None:
             return np.nan
         return (other.b - self.function.b) / float(np.hypot(other.sigma_b, self.function.sigma_b))
@@ -150,7 +151,7 @@ def select(
     counts = windows.histogram(mass[scores.selected(efficiency)])
     function = by_function(counts, windows, window, statistics, goodness_toys)
     total = windows.histogram(mass[scores.scored])
-    other = by_transfer_factor(counts, total, windows, window, statistics)
+    other = by_sideband_efficiency(counts, total, windows, window, statistics)
     return Selection(window.name, efficiency, _inside(counts, windows, window), counts, function, other)
 
 
@@ -219,7 +220,7 @@ def by_function(
     return replace(_judged(counts, windows, window, fit.prediction(), fit.p_value, statistics), fit=fit)
 
 
-def by_transfer_factor(
+def by_sideband_efficiency(
     counts: Floats, total: Floats, windows: Windows, window: Window, statistics: StatisticsConfig
 ) -> Estimate:
     """The background as the events that fail the selection times the pass/fail transfer factor of the sidebands.

@@ -151,7 +151,9 @@ def calibration(
             None if background is None else background.sample,
         )
         statistics = config.statistics.model_dump(mode="json")
-        key = digest("both estimates", key, input_stamp(files), config.efficiencies, statistics, bool(method.rules))
+        key = digest(
+            "features of their kind", key, input_stamp(files), config.efficiencies, statistics, bool(method.rules)
+        )
         null = null_significances(
             pseudo,
             method,
@@ -194,7 +196,9 @@ def injections(run: Run, key: str, events: Events, method: Method) -> InjectionR
         return InjectionResult()
     try:
         study, files = _study(run, events, method)
-        key = digest("limits", key, input_stamp(files), study.efficiency, config.statistics.model_dump(mode="json"))
+        key = digest(
+            "halves of the donors", key, input_stamp(files), study.efficiency, config.statistics.model_dump(mode="json")
+        )
         records = injection_study(
             study,
             config.injection.yields,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from jepa_coffea.hunt.global_p import GlobalP
 from jepa_coffea.hunt.null import Corrected, Null
-from jepa_coffea.hunt.selections import FUNCTION, TRANSFER_FACTOR
+from jepa_coffea.hunt.selections import FUNCTION, SIDEBAND_EFFICIENCY
 from jepa_coffea.hunt.state import HuntResult, SelectionResult
 
 EVIDENCE = 0.00135
@@ -72,16 +72,16 @@ def disagreements(findings: Sequence[SelectionResult]) -> list[str]:
     reasons = []
     for finding in findings:
         selection = finding.selection
-        one, other = selection.function, selection.transfer_factor
+        one, other = selection.function, selection.sideband_efficiency
         if other is None or one.problem:
             continue
         if other.problem:
-            reasons.append(f"the transfer factor gives no background for {selection.label}: {other.problem}")
+            reasons.append(f"the sideband efficiency gives no background for {selection.label}: {other.problem}")
         elif abs(selection.pull) > AGREEMENT:
             reasons.append(
                 f"the background estimates of {selection.label} disagree by {abs(selection.pull):.1f} standard "
                 f"deviations: {one.b:.1f} ± {one.sigma_b:.1f} by the fitted function, {other.b:.1f} ± "
-                f"{other.sigma_b:.1f} by the pass/fail transfer factor"
+                f"{other.sigma_b:.1f} by the sideband efficiency"
             )
     return reasons
 
@@ -119,11 +119,10 @@ def describe(found: HuntResult, notes: Sequence[str], reasons: Sequence[str]) ->
     if search is not None and best is not None:
         sentences += _calibrated(best, search)
     elif refitted is not None:
-        reached = f"{refitted.exceeding} of {refitted.toys} toys, refitted, reach as far"
         sentences.append(
             f"Over all windows and the {refitted.hypotheses - len(trials)} masses of the scan the largest local "
-            f"significance is {refitted.local_z:.2f} ({refitted.search}, {refitted.hypothesis} GeV) and the global "
-            f"p-value {refitted.p:.2g} ({reached}).{_upper_bound(refitted.gross_vitells_p)}"
+            f"significance is {refitted.local_z:.2f} ({refitted.search}, {refitted.hypothesis} GeV). "
+            f"{refitted.sentence}" + ("" if refitted.is_bound else _upper_bound(refitted.gross_vitells_p))
         )
     elif found.selections:
         sentences.append(
@@ -149,23 +148,14 @@ def _calibrated(best: SelectionResult, search: GlobalP) -> list[str]:
     selection, corrected = best.selection, best.calibrated(FUNCTION)
     assert corrected is not None
     null = corrected.null
-    reached = (
-        f" ({search.exceeding} of {search.experiments} pseudo-experiments reach as far)."
-        if search.exceeding
-        else f" at most: none of them reaches as far ({search.bound:.2g} by Bonferroni, extrapolated)."
-    )
     alone = (
         f"In {search.experiments} pseudo-experiments without signal, each with its own folds, training, "
         f"thresholds and fit, Z in window {selection.window} at efficiency {selection.efficiency:g} has the mean "
         f"{null.mean:.2f} ± {null.mean_error:.2f} and the width {null.width:.2f} ± {null.width_error:.2f}; "
         f"corrected, Z = {corrected.z:.2f} ± {corrected.z_error:.2f} (p = {corrected.p:.2g}; by rank "
-        f"{corrected.rank_p:.2g}). {_not_gaussian(null)}{_second_opinion(best.corrected[TRANSFER_FACTOR])}"
+        f"{corrected.rank_p:.2g}). {_not_gaussian(null)}{_second_opinion(best.corrected[SIDEBAND_EFFICIENCY])}"
     )
-    among_all = (
-        f"Over all {search.trials} windows and efficiencies the global p-value is {search.p:.2g}{reached}"
-        f"{_upper_bound(search.gross_vitells)}"
-    )
-    return [alone, among_all]
+    return [alone, search.sentence + _upper_bound(search.gross_vitells)]
 
 
 def _not_gaussian(null: Null) -> str:
@@ -178,8 +168,8 @@ def _not_gaussian(null: Null) -> str:
 def _second_opinion(other: Corrected | str) -> str:
     """What the other background estimate makes of the same count."""
     if isinstance(other, str):
-        return f"By the pass/fail transfer factor there is no calibrated number: {other}."
-    return f"By the pass/fail transfer factor, corrected likewise, Z = {other.z:.2f} ± {other.z_error:.2f}."
+        return f"By the sideband efficiency there is no calibrated number: {other}."
+    return f"By the sideband efficiency, corrected likewise, Z = {other.z:.2f} ± {other.z_error:.2f}."
 
 
 def _upper_bound(gross_vitells: float) -> str:
@@ -202,18 +192,28 @@ def _verdict(found: HuntResult, best: SelectionResult | None, reasons: Sequence[
     if search is not None and best is not None:
         p, corrected = search.p, best.calibrated(FUNCTION)
         gaussian = corrected is not None and corrected.null.gaussian_p >= NOT_GAUSSIAN
-        if not search.exceeding and gaussian and search.bound < min(EVIDENCE, p):
+        if search.is_bound and gaussian and search.bound < min(EVIDENCE, p):
             p = search.bound
             extrapolated = (
                 f" Its p-value supposes that the null is Gaussian beyond the {search.experiments} pseudo-experiments; "
                 f"{math.ceil(1 / EVIDENCE)} of them would count three standard deviations."
             )
     elif refitted is not None:
-        p = refitted.p
+        p, bound = refitted.p, refitted.gross_vitells_p
+        if refitted.is_bound and bound < min(EVIDENCE, p):
+            p = bound
+            extrapolated = " Its p-value is the upper bound of Gross and Vitells, which no toy contradicts."
     if p < EVIDENCE:
         return (
             "All checks are passed: an excess that this analysis cannot explain without a signal. Look at it by other "
             f"means before believing in a particle.{extrapolated}"
+        )
+    if search.is_bound if search is not None else refitted is not None and refitted.is_bound:
+        done = "pseudo-experiments" if search is not None else "toys"
+        return (
+            f"All checks are passed: the p-value may be believed, but it is only an upper bound. With so few {done} it "
+            f"can be no evidence of a signal and does not exclude one; {math.ceil(1 / EVIDENCE)} of them would count "
+            "three standard deviations."
         )
     return "All checks are passed: the p-value may be believed. It is no evidence of a signal."
 

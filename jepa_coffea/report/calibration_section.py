@@ -8,7 +8,7 @@ from jepa_coffea.hunt.state import HuntResult
 from jepa_coffea.plots import plot_calibration
 from jepa_coffea.report.html import ReportFigure, ReportSection, ReportTable, with_error
 
-NAMES = {"function": "function", "transfer_factor": "transfer factor"}
+NAMES = {"function": "function", "sideband_efficiency": "sideband efficiency"}
 
 
 def calibration_section(result: HuntResult) -> ReportSection:

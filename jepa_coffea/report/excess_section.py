@@ -57,7 +57,7 @@ def _estimates(findings: Sequence[SelectionResult]) -> list[ReportTable]:
     rows = []
     for finding in findings:
         s = finding.selection
-        one, other = s.function, s.transfer_factor
+        one, other = s.function, s.sideband_efficiency
         if other is None:
             continue
         rows.append(
@@ -74,12 +74,12 @@ def _estimates(findings: Sequence[SelectionResult]) -> list[ReportTable]:
                 other.problem or ("agree" if abs(s.pull) <= AGREEMENT else "disagree"),
             ]
         )
-    columns = ["window", "eff.", "b, function", "b, transfer factor", "Z, function", "Z, transfer factor"]
-    columns += ["corr. Z, function", "corr. Z, transfer factor", "transfer factor fit p", "pull", "verdict"]
+    columns = ["window", "eff.", "b, function", "b, sideband efficiency", "Z, function", "Z, sideband efficiency"]
+    columns += ["corr. Z, function", "corr. Z, sideband efficiency", "transfer factor fit p", "pull", "verdict"]
     caption = (
-        "Function: fitted to the selected spectrum beside the window. Transfer factor: the window's events that fail "
-        "the selection times the pass/fail ratio, fitted in the sidebands and interpolated into the window. They are "
-        f"to agree within {AGREEMENT:g} standard deviations. Corrected: each against its own distribution in the "
+        "Function: fitted to the selected spectrum beside the window. Sideband efficiency: the window's events that "
+        "fail the selection times the pass/fail ratio, fitted in the sidebands and interpolated into the window. They "
+        f"must agree within {AGREEMENT:g} standard deviations. Corrected: each against its own distribution in the "
         "pseudo-experiments; Z without it is as counted and may be too large."
     )
     return [ReportTable("Two background estimates", columns, rows, caption)] if rows else []

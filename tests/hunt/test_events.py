@@ -72,6 +72,21 @@ def test_few_events_without_features_are_counted_and_many_are_an_error(tmp_path)
         read(tmp_path, use="observables", observables=["mass"])
 
 
+def test_an_event_counts_once_and_one_without_a_mass_is_counted_as_such(tmp_path):
+    path = write_events(tmp_path / "a.parquet", 300)
+    pq.write_table(pq.read_table(path).slice(0, 120), tmp_path / "b.parquet")
+    numbers = pq.read_table(path).slice(0, 1).select(["run", "luminosityBlock", "event"]).to_pylist()[0].values()
+    with pytest.raises(HuntError, match="120 of 420 embedded events are there before") as wrong:
+        read(tmp_path)
+    assert f"for example {', '.join(map(str, numbers))})" in str(wrong.value)
+    (tmp_path / "b.parquet").unlink()
+    mass = pq.read_table(path)["mjj"].to_numpy().copy()
+    mass[::10] = np.nan
+    write_events(path, 300, mjj=mass)
+    events = read(tmp_path)
+    assert (events.no_mass, len(events.sample.mass)) == (30, 270)
+
+
 def test_inputs_that_no_hunt_can_use(tmp_path):
     with pytest.raises(BadFileError, match="embedded events: nothing matches"):
         read(tmp_path)

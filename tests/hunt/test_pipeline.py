@@ -60,12 +60,12 @@ def test_a_bump_is_found_and_the_folder_tells_everything(folder, found):
     record = document["selections"][0]
     assert record["function"]["z"] == pytest.approx(one.function.z)
     assert document["may_be_quoted"] == (not found.reasons)
-    other = record["transfer_factor"]
+    other = record["sideband_efficiency"]
     assert other["b"] == pytest.approx(one.function.b, abs=3 * one.function.sigma_b)
     assert other["z"] > everything.function.z + 1
-    assert record["corrected"]["transfer_factor"]["null"]["experiments"] == 20
+    assert record["corrected"]["sideband_efficiency"]["null"]["experiments"] == 20
     assert record["corrected"]["function"]["z"] == found.selections[0].corrected["function"].z
-    assert found.selections[0].corrected["transfer_factor"].z > 1
+    assert found.selections[0].corrected["sideband_efficiency"].z > 1
     assert yaml.safe_load((out / "config.yaml").read_text())["seed"] == 1
     assert "numpy" in json.loads((out / "versions.json").read_text())
     table = pq.read_table(out / "scores.parquet")
