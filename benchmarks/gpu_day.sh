@@ -33,7 +33,7 @@ if [ $REHEARSE = 1 ]; then
     SIMULATED=1500 JETS=40 JETS_A_FILE=20 EVENTS=60
     SETTINGS="steps=20 data.batch_size=32 keep_in_memory=true log_every=5 monitor_every=10 checkpoint_every=20"
     PROBE="--labels-per-class 4 --jets 40"
-    DASK="--copies 2 --chunksize 40"
+    DASK="--chunksize 20"
     PRETRAIN=${PRETRAIN##* }
 else
     TOTAL=570 PATIENCE=1 DEVICE=cuda PROVIDER=cuda
@@ -41,17 +41,17 @@ else
     TRAINING="--sizes published mini small --batch 1024 --seconds 2"
     COMPILED="$TRAINING --compile --only compiled --limit 60"
     TRAINING="$TRAINING --no-compile --limit 35"
-    SIMULATED=200 JETS=1000000 JETS_A_FILE=2000 EVENTS=4000
+    SIMULATED=200 JETS=1000000 JETS_A_FILE=2000 EVENTS=8000
     # Compiling for every padded length would take longer than the training.
     SETTINGS="data.batch_size=1024 data.workers=8 keep_in_memory=true compile=false log_every=50 monitor_every=500 checkpoint_every=1000"
     PROBE="--labels-per-class 500 --jets 10000"
-    DASK="--copies 8 --chunksize 10000"
+    DASK="--chunksize 1000"
 fi
 TRAINING="$TRAINING $([ $REHEARSE = 1 ] && echo --no-compile)"
 
 [ -n "${ONLY:-}" ] || rm -rf "$WORK/logs" "$WORK/gpu" "$WORK/runs" "$WORK/jets" "$WORK/site"
 mkdir -p "$WORK/logs" "$WORK/gpu" "$WORK/runs" "$RESULTS"
-: > "$RESULTS/steps.txt"
+[ -n "${ONLY:-}" ] || : > "$RESULTS/steps.txt"
 CARD=$(nvidia-smi --query-gpu=name --format=csv,noheader 2> /dev/null | head -1 | tr -c 'A-Za-z0-9\n' '-')
 CARD=${CARD:-no-GPU}
 export PYTHONUNBUFFERED=1 TF_CPP_MIN_LOG_LEVEL=3 REHEARSE
@@ -110,11 +110,11 @@ simulate() {
 }
 if wanted simulation; then simulate & SIMULATION=$!; fi
 
-step correctness 85 "$PYTHON" -m pytest -m gpu tests/gpu -v -p no:cacheprovider --durations 5
+step correctness 85 "$PYTHON" -m pytest -m gpu tests/gpu -v -p no:cacheprovider --durations 5 --tb short --show-capture no
 step inference 80 "$PYTHON" -m benchmarks.gpu.inference --output "$WORK/gpu/$CARD-inference.json" $INFERENCE
 step training 60 "$PYTHON" -m benchmarks.training --output "$WORK/gpu/$CARD-training.json" $TRAINING
 [ -z "${SIMULATION:-}" ] || wait "$SIMULATION"
-note simulation 0 "$(find "$WORK/jets" -name '*.root' 2> /dev/null | wc -l) files of $JETS_A_FILE jets"
+! wanted simulation || note simulation 0 "$(find "$WORK/jets" -name '*.root' 2> /dev/null | wc -l) files of $JETS_A_FILE jets"
 
 embed_events() {
     step dask 90 "$PYTHON" -m benchmarks.gpu.dask_embedding "$WORK/qcd.root" --model jepa_coffea/models/pjepa-mini.onnx \
@@ -142,7 +142,9 @@ for entry in $PRETRAIN; do
     else
         bring_back "$run/$name.onnx" "$name.onnx"
     fi
-    bring_back "$(find "$run" -name 'checkpoint-*.pt' 2> /dev/null | sort | tail -n 1)" "$name.pt"
+    newest=$(find "$run" -name 'checkpoint-*.pt' 2> /dev/null | sort | tail -n 1)
+    step "weights-$name" 30 "$PYTHON" -m benchmarks.gpu.weights "$newest" "$run/weights.pt"
+    bring_back "$run/weights.pt" "$name.pt"
     step "probe-$name" 60 "$PYTHON" training/evaluate.py "$run" --probe --device $DEVICE $PROBE --output "$WORK/gpu/probe-$name"
 done
 [ -z "$EMBEDDING" ] || wait "$EMBEDDING"

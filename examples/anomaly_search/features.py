@@ -171,7 +171,7 @@ def _read(file: Path, windows: Windows, mass: str) -> tuple[Sample, Columns]:
     X = np.concatenate(blocks, axis=1).astype(np.float32)
     identity = [column(table, name, file).astype(np.int64) for name in ("run", "luminosityBlock", "event")]
     sample = Sample(X, column(table, mass, file).astype(float), event_hash(*identity), np.ones(len(X)))
-    good = np.isfinite(X).all(axis=1)
+    good = np.flatnonzero(np.isfinite(X).all(axis=1))
     return sample.take(good), Columns(*(block.shape[1] for block in blocks))
 
 

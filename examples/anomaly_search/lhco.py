@@ -28,6 +28,7 @@ from examples.simulation.events import dijet_mass
 from examples.simulation.observables import substructure
 from jepa_coffea.constituents.record import FIELDS, KINEMATICS
 from jepa_coffea.encoder import OnnxEncoder
+from jepa_coffea.encoder.model_files import resolve
 from jepa_coffea.encoder.outputs import softmax
 from jepa_coffea.files import replacing
 from training.loop.entry import explained
@@ -61,7 +62,7 @@ def rows_of(path: Path, chunk: int) -> Iterator[tuple[int, Floats]]:
     SearchError
         If the file is not one of the R&D data.
     """
-    import tables  # here: nothing else of the project needs it
+    import tables  # type: ignore[import-untyped]  # here: nothing else of the project needs it
 
     with tables.open_file(str(path)) as file:
         if NODE not in file or file.get_node(NODE).shape[1] != 3 * PARTICLES + 1:
@@ -185,7 +186,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _main(args: argparse.Namespace) -> int:
-    encoder = OnnxEncoder(args.model)
+    encoder = OnnxEncoder(resolve(args.model))
     unknown = [f for f in encoder.card.fields if f in FIELDS and f not in (*KINEMATICS, *encoder.card.optional_fields)]
     if unknown:
         msg = f"{args.model}: needs {', '.join(unknown)}, which these events do not have; take an encoder that was "

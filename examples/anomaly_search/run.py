@@ -129,7 +129,7 @@ def setting_of(args: argparse.Namespace) -> tuple[Setting, Columns]:
             raise SearchError(msg)
         signals[name] = shuffled(sample, args.seed + number)
     statistics = StatisticsConfig(function=args.function)
-    folds = Folds(*args.folds, seed=args.seed)
+    folds = Folds(args.folds[0], args.folds[1], args.seed)
     recipe = Recipe(
         windows, {"gradient_boosting": CLASSIFIERS["gradient_boosting"]()}, folds, args.members, seed=args.seed
     )

@@ -194,8 +194,9 @@ def experiment(task: Task, setting: Setting) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``z`` and ``inclusive`` (by estimate, not calibrated), events of ``signal`` and ``background`` selected in the
-        window by truth, and with signal the ``sic`` on the grid of background efficiencies.
+        ``z`` and ``inclusive`` (by estimate, not calibrated), ``problems`` of those that are not there, events of
+        ``signal`` and ``background`` selected in the window by truth, and with signal the ``sic`` on the grid of
+        background efficiencies.
     """
     kind, name, choice, signal, amount, number = task
     stream = {"null": NULL, "tune": TUNED, "inject": INJECTED}[kind]
@@ -234,6 +235,7 @@ def _record(
         passed = scores.selected(efficiency)
     record: dict[str, Any] = {
         "z": {name: estimate.z for name, estimate in found.selections[0].estimates.items()},
+        "problems": [estimate.problem for estimate in found.selections[0].estimates.values() if estimate.problem],
         "inclusive": {name: estimate.z for name, estimate in found.inclusive[0].estimates.items()},
         "signal": int(np.count_nonzero(truth & passed & inside)),
         "background": int(np.count_nonzero(~truth & passed & inside)),

@@ -12,7 +12,6 @@ from rich.table import Table
 from jepa_coffea.clusters.registry import ClusterConfig
 from jepa_coffea.hunt.config import read_config
 from jepa_coffea.hunt.pipeline import run_hunt
-from jepa_coffea.hunt.selections import FUNCTION
 from jepa_coffea.hunt.state import HuntResult, Run
 from jepa_coffea.report.html import with_error
 
@@ -87,8 +86,8 @@ def _table(result: HuntResult) -> Table:
     for name in ("window", "eff.", "observed", "expected", "Z", "p", "corrected Z", "p"):
         table.add_column(name, justify="left" if name == "window" else "right", no_wrap=True)
     for finding in result.everything:
-        selection, estimate = finding.selection, finding.selection.function
-        corrected = finding.calibrated(FUNCTION)
+        selection, estimate = finding.selection, finding.selection.by(result.background)
+        corrected = finding.calibrated(result.background)
         table.add_row(
             selection.window,
             "all" if selection.efficiency == 1 else f"{selection.efficiency:g}",

@@ -35,7 +35,7 @@ def test_events_are_embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     write(tmp_path / "events.h5", 30)
     words = [str(tmp_path / "events.h5"), "--model", "pjepa-mini", "--output", str(tmp_path / "out"), "--chunk", "20"]
     assert lhco.main(words) == 2  # particles without identity: this encoder never learned to do without
-    whole = lhco.OnnxEncoder("pjepa-mini", provider="cpu")
+    whole = lhco.OnnxEncoder(lhco.resolve("pjepa-mini"), provider="cpu")
     card = whole.card.model_copy(update={"optional_fields": whole.card.fields[4:]})
     monkeypatch.setattr(whole, "card", card)
     monkeypatch.setattr(lhco, "OnnxEncoder", lambda _: whole)

@@ -94,7 +94,7 @@ def losses(folder: Path) -> dict[int, float]:
     return {line["step"]: line["loss"] for line in read_metrics(folder) if "loss" in line}
 
 
-def test_journal_has_what_is_promised(tmp_path: Path) -> None:
+def test_metrics_log_has_what_is_promised(tmp_path: Path) -> None:
     assert run(tmp_path / "a") == Outcome(20, None)
     lines = read_metrics(tmp_path / "a")
     assert [line["step"] for line in lines] == list(range(1, 21))
