@@ -127,7 +127,7 @@ class FeatureConfig(Section):
             Some of embedding, scores, observables, columns.
         """
         if isinstance(self.use, str):
-            used = ["embedding", "observables"] if self.use == "both" else [self.use]
+            used: list[str] = ["embedding", "observables"] if self.use == "both" else [self.use]
         else:
             used = list(self.use)
         return tuple(kind for kind in get_args(FeatureKind) if kind in used)

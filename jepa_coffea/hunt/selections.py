@@ -254,10 +254,10 @@ def by_function(
         )
     except (FitError, HistogramError) as error:
         return Estimate(problem=str(error))
-    error = function_error * fit.prediction().total
-    expected = fit.prediction().widened(error) if error > 0 else fit.prediction()
+    uncertainty = function_error * fit.prediction().total
+    expected = fit.prediction().widened(uncertainty) if uncertainty > 0 else fit.prediction()
     judged = _judged(counts, windows, window, expected, fit.p_value, statistics)
-    return replace(judged, fit=fit, function_error=error)
+    return replace(judged, fit=fit, function_error=uncertainty)
 
 
 def by_sideband_efficiency(

@@ -104,8 +104,8 @@ def test_seeds_of_experiments_and_streams_differ():
 
 def test_a_broken_ledger_line_is_named(tmp_path):
     ledger = tmp_path / "toys.jsonl"
-    ledger.write_text('["1", [0.1]]\nrubbish\n["2", [0.2]]\n')
+    ledger.write_text('rubbish\n["2", [0.2]]\n')
     X, mass, ids, _ = dijets(1500)
     pseudo = make_pseudo_data(make_sample(X, mass, ids), WINDOWS, METHOD.statistics)
-    with pytest.raises(BadFileError, match="line 2 of"):
+    with pytest.raises(BadFileError, match="line 1 of"):
         null_significances(pseudo, METHOD, 1, seed=3, ledger=ledger)
