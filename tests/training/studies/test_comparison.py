@@ -106,6 +106,7 @@ def test_validation_takes_the_lowest_loss(study: Study) -> None:
         run = study.classifier("both-freeze", seed)
         run.mkdir(parents=True)
         lines = [{"val_loss": 2.0, "val_accuracy": 0.9}, {"val_loss": 1.0, "val_accuracy": accuracy}, {"loss": 0.1}]
+        lines = [{"step": step, **line} for step, line in enumerate(lines)]
         (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert validation_accuracy(study, "both-freeze") == pytest.approx((0.7, 0.1))
 
