@@ -41,7 +41,7 @@ from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.null import Corrected, Null, null_of
 from jepa_coffea.hunt.pseudo import PseudoData, make_pseudo_data
 from jepa_coffea.hunt.sections import StatisticsConfig
-from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, TRANSFER_FACTOR
+from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, SIDEBAND_EFFICIENCY
 
 Floats = npt.NDArray[np.float64]
 
@@ -283,9 +283,9 @@ def coverage(experiments: int, client: Client | None) -> dict[str, Any]:
             description="Validation: new data",
         )
         one, other = (
-            judged(z[:, i, 0], np.array(fresh)[:, i]) for i in map(ESTIMATES.index, (FUNCTION, TRANSFER_FACTOR))
+            judged(z[:, i, 0], np.array(fresh)[:, i]) for i in map(ESTIMATES.index, (FUNCTION, SIDEBAND_EFFICIENCY))
         )
-        result[order] = {**one, "seconds": seconds, TRANSFER_FACTOR: without_lists(other)}
+        result[order] = {**one, "seconds": seconds, SIDEBAND_EFFICIENCY: without_lists(other)}
         raw, corrected, rank = (result[order][name] for name in ("raw", "corrected", "rank"))
         print(
             f"{order:8} {len(z)} experiments in {seconds:.0f} s, {len(fresh)} to check\n"

@@ -200,7 +200,7 @@ def tree_jobs(plan: Plan, output: Path) -> Iterator[Job]:
     Job
     """
     first = next(iter(plan.encoders.values()))[0]
-    wanted = [(TREES, first, 0, [])]
+    wanted: list[tuple[str, Path, int, list[str]]] = [(TREES, first, 0, [])]
     for name, runs in plan.encoders.items():
         wanted += [(f"{TREES}-{name}", run, number, ["--embedding"]) for number, run in enumerate(runs)]
     for curve, run, number, options in wanted:

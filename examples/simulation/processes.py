@@ -74,6 +74,39 @@ EVENT_PROCESSES = {
         settings=("Top:gg2ttbar = on", "Top:qqbar2ttbar = on"),
         pt_hat_min=300.0,
     ),
+    "graviton": EventProcess(
+        code=5,
+        title="Randall-Sundrum graviton (3 TeV) -> ZZ -> 4 quarks",
+        settings=(
+            "ExtraDimensionsG*:all = on",
+            "5100039:m0 = 3000.",
+            "5100039:mWidth = 30.",
+            "5100039:mMin = 2400.",
+            "5100039:mMax = 3600.",
+            "5100039:doForceWidth = on",
+            "5100039:oneChannel = 1 1.0 100 23 23",
+            *_HADRONIC_Z,
+        ),
+        pt_hat_min=None,
+        signal=True,
+    ),
+    "zprime": EventProcess(
+        code=6,
+        title="Z' (3 TeV) -> top pairs, all hadronic",
+        settings=(
+            "NewGaugeBoson:ffbar2gmZZprime = on",
+            "Zprime:gmZmode = 3",
+            "32:m0 = 3000.",
+            "32:mWidth = 30.",
+            "32:mMin = 2400.",
+            "32:mMax = 3600.",
+            "32:doForceWidth = on",
+            "32:oneChannel = 1 1.0 100 6 -6",
+            *_ALL_HADRONIC_W,
+        ),
+        pt_hat_min=None,
+        signal=True,
+    ),
 }
 
 

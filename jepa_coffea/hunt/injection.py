@@ -9,7 +9,8 @@ In each experiment the same events are judged by
 * ``iad``: the idealised anomaly detector, trained on the window's events against pure background of the window, the
   best without labels.
 
-All take their thresholds from the sidebands of the same data, and are counted by the experiment's one door.
+The background that the last two are given is made of other events than that of the data. All take their thresholds from
+the sidebands of the same data, and are counted by the experiment's one door.
 """
 
 from collections.abc import Sequence
@@ -22,8 +23,9 @@ import numpy.typing as npt
 
 from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.bumphunt.limits import counting_limit
-from jepa_coffea.cwola.efficiency import SelectionError, WindowScores
+from jepa_coffea.cwola.efficiency import SelectionError, WindowScores, without_scores
 from jepa_coffea.cwola.merits import sic_curve
+from jepa_coffea.cwola.recipe import Recipe
 from jepa_coffea.cwola.sample import Sample
 from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.cwola.windows import WINDOW
@@ -142,19 +144,20 @@ def inject(task: tuple[int, int, int], study: Study) -> dict[str, Any]:
     half = len(study.signal.mass) // 2
     # The same split for every task: first half injected, second half for the supervised classifier.
     start = (number * amount) % max(half - amount + 1, 1)
-    background = study.pseudo.draw(seed)
+    own_half, other_half = study.pseudo.halves(seed)
+    background = own_half.draw(seed)
     data = background.joined(study.signal.take(np.arange(start, start + amount)))
     truth = np.arange(len(data.mass)) >= len(background.mass)
-    reserve = study.pseudo.draw(seed ^ 1)
+    reserve = other_half.draw(seed ^ 1)
     for other in range(2, RESERVES + 1):
-        reserve = reserve.joined(study.pseudo.draw(seed ^ other))
+        reserve = reserve.joined(other_half.draw(seed ^ other))
     method, features = _one_window(study, seed), slice(0, study.features)
     recipe, own = method.recipe, data.columns(features)
     observables, raw = data.columns(slice(study.features, None)), replace(recipe, reduction=None)
     signal = study.signal.take(np.arange(half, 2 * half)).columns(features)
     scores = {
         "cwola": train_or_say_why(own, recipe)[0],
-        "cwola_observables": train_or_say_why(observables, raw)[0],
+        "cwola_observables": _control(observables, raw),
         "supervised": supervised(own, signal, reserve.columns(features), recipe),
         "iad": idealised_anomaly_detector(own, reserve.columns(features), recipe),
     }
@@ -171,6 +174,14 @@ def inject(task: tuple[int, int, int], study: Study) -> dict[str, Any]:
         record[name] = _judged(experiment.selections[0], int(np.count_nonzero(truth & passed & inside)))
         record[name]["sic"] = sic_on_grid(of_method, truth & inside, ~truth & inside)
     return record
+
+
+def _control(observables: Sample, recipe: Recipe) -> WindowScores:
+    """The hunt's classifiers on the observables, where there are any."""
+    if observables.X.shape[1]:
+        return train_or_say_why(observables, recipe)[0]
+    window = recipe.windows.windows[0]
+    return without_scores(window, observables, recipe.folds, "the events have no jet masses and tau ratios")
 
 
 def sic_on_grid(scores: WindowScores, signal: Mask, background: Mask) -> list[float]:

@@ -6,14 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
+from jepa_coffea import __version__
 from jepa_coffea.bumphunt import GlobalSignificance, ShapeSearch, WindowSearch, global_significance, shape_search
 from jepa_coffea.bumphunt.ftest import FTestRule
 from jepa_coffea.bumphunt.searches import chosen_anew
+from jepa_coffea.clusters.watch import watching
 from jepa_coffea.cwola.closure import Closure
 from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.cwola.merits import auc
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.files import digest, find_files
+from jepa_coffea.folders import working_in
+from jepa_coffea.hunt.calibration import null_gates
 from jepa_coffea.hunt.events import Events, read_events
 from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.function_study import with_function
@@ -45,12 +49,12 @@ def run_hunt(run: Run) -> HuntResult:
     JepaCoffeaError
         If the input cannot be used.
     """
-    run.output.mkdir(parents=True, exist_ok=True)
-    write_provenance(run)
-    histogram = run.config.input.histogram
-    result = _hunt_events(run) if histogram is None else _hunt_histogram(run, histogram)
-    write_result(run, result)
-    write_hunt_report(run, result)
+    with working_in(run.output, "hunt"), watching(run.client):
+        write_provenance(run)
+        histogram = run.config.input.histogram
+        result = _hunt_events(run) if histogram is None else _hunt_histogram(run, histogram)
+        write_result(run, result)
+        write_hunt_report(run, result)
     return result
 
 
@@ -60,7 +64,7 @@ def _hunt_histogram(run: Run, histogram: Path) -> HuntResult:
     counts = read_histogram(histogram, windows)
     run, functions, rules = with_function(run, counts, windows)
     statistics = run.config.statistics
-    selections = count_inclusive(counts, windows, statistics, statistics.goodness_toys)
+    selections = count_inclusive(counts, windows, statistics, statistics.goodness_toys, functions.errors)
     found = HuntResult(run.output, selection_results(selections, windows, statistics), functions=functions)
     if statistics.global_toys and not any(selection.function.problem for selection in selections):
         found = replace(found, refitted=_refitted(run, counts, windows, rules))
@@ -101,17 +105,17 @@ def _hunt_events(run: Run) -> HuntResult:
     if events.dropped:
         run.say(f"[yellow]{events.dropped} events without finite features left out[/]")
     run.say(f"{len(events.sample.mass)} events in the fit range, {len(events.names)} features, {len(files)} files")
-    method = Method(config.recipe(), tuple(config.efficiencies), config.statistics, rules)
+    method = Method(config.recipe(), tuple(config.efficiencies), config.statistics, rules, functions.errors)
     parts = (config.input, config.mass, config.features, config.classifier, config.folds)
-    key = digest(input_stamp(files), [part.model_dump(mode="json") for part in parts], config.seed)
+    key = digest(__version__, input_stamp(files), [part.model_dump(mode="json") for part in parts], config.seed)
     scores = out_of_fold_scores(run, key, events, method)
     data = run_experiment(events.sample, method, scores, inclusive=True, goodness_toys=config.statistics.goodness_toys)
     closure = all_gates(run, key, events, scores, method)
     calibrated = calibration(run, key, events, method, data.selections)
-    selections = selection_results(data.selections, windows, data.statistics)
+    background = calibrated.background
+    selections = selection_results(data.selections, windows, data.statistics, background, calibrated.corrected)
     if calibrated.corrected:
-        pairs = zip(selections, calibrated.corrected, strict=True)
-        selections = [replace(finding, corrected=corrected) for finding, corrected in pairs]
+        closure = replace(closure, gates=closure.gates + null_gates(data.selections, calibrated.corrected))
     found = HuntResult(
         run.output,
         selection_results(data.inclusive, windows, data.statistics),
@@ -122,6 +126,7 @@ def _hunt_events(run: Run) -> HuntResult:
         scores=scores,
         events=events,
         functions=functions,
+        background=background,
     )
     reasons = reasons_against(found, config.statistics.goodness_minimum) + disagreements(selections)
     return replace(found, reasons=reasons, paragraph=describe(found, _notes(events, scores, closure), reasons))
@@ -133,6 +138,8 @@ def _notes(events: Events, scores: Sequence[WindowScores], closure: Closure) -> 
     notes = [learning(aucs)] if aucs else []
     if events.dropped:
         notes.append(f"{events.dropped} events were left out because a feature is not finite.")
+    if events.no_mass:
+        notes.append(f"{events.no_mass} events were left out because their mass is not finite.")
     if events.unweighted:
         notes.append(events.unweighted)
     if closure.left_out:

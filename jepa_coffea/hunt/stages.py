@@ -1,15 +1,14 @@
 """The stages of a hunt in events, each of which keeps what it has done in the output folder."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from jepa_coffea.bumphunt import BackgroundFit, Scan, scan
+from jepa_coffea.bumphunt import Scan, scan
 from jepa_coffea.bumphunt.limits import Limit, cls_limit
 from jepa_coffea.bumphunt.records import plain
-from jepa_coffea.bumphunt.window_model import window_model
 from jepa_coffea.cwola.closure import Closure, closure_gates
 from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.cwola.gates import Gate
@@ -24,6 +23,8 @@ from jepa_coffea.hunt.experiment import Method, train_or_say_why
 from jepa_coffea.hunt.global_p import global_p
 from jepa_coffea.hunt.injection import GRID, Study, injection_study
 from jepa_coffea.hunt.injection_summary import summarised
+from jepa_coffea.hunt.null import Corrected
+from jepa_coffea.hunt.preference import preferred
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.sections import StatisticsConfig
 from jepa_coffea.hunt.selections import FUNCTION, Selection
@@ -32,7 +33,11 @@ from jepa_coffea.hunt.store import input_stamp, read_scores, write_scores
 
 
 def selection_results(
-    selections: Sequence[Selection], windows: Windows, statistics: StatisticsConfig
+    selections: Sequence[Selection],
+    windows: Windows,
+    statistics: StatisticsConfig,
+    background: str = FUNCTION,
+    corrected: Sequence[Mapping[str, Corrected | str]] = (),
 ) -> list[SelectionResult]:
     """Selections with their limits and their scans in mass.
 
@@ -44,6 +49,10 @@ def selection_results(
         Bins and fit range.
     statistics
         The background function.
+    background
+        The estimate by which limits are set.
+    corrected
+        Of each selection, by estimate; nothing without a calibration.
 
     Returns
     -------
@@ -51,11 +60,12 @@ def selection_results(
     """
     scans: dict[bytes, Scan | None] = {}
     found = []
-    for selection in selections:
+    for selection, of_selection in zip(selections, corrected or [{}] * len(selections), strict=True):
         spectrum = selection.counts.tobytes()  # without a selection all windows have one spectrum
         if spectrum not in scans:
             scans[spectrum] = _local_scan(selection, windows, statistics)
-        found.append(SelectionResult(selection, scan=scans[spectrum], limit=_upper_limit(selection.function.fit)))
+        one = SelectionResult(selection, of_selection, scans[spectrum])
+        found.append(replace(one, limit=_upper_limit(one, background)))
     return found
 
 
@@ -141,7 +151,7 @@ def calibration(
     """
     config = run.config
     if not config.calibration.experiments or all(selection.function.problem for selection in selections):
-        return CalibrationResult()
+        return CalibrationResult(background=config.statistics.background or FUNCTION)
     try:
         background, files = _background_events(run)
         pseudo = make_pseudo_data(
@@ -150,8 +160,16 @@ def calibration(
             config.statistics,
             None if background is None else background.sample,
         )
-        statistics = config.statistics.model_dump(mode="json")
-        key = digest("both estimates", key, input_stamp(files), config.efficiencies, statistics, bool(method.rules))
+        statistics = config.statistics.model_dump(mode="json", exclude={"background"})
+        key = digest(
+            "features of their kind",
+            key,
+            input_stamp(files),
+            config.efficiencies,
+            statistics,
+            bool(method.rules),
+            sorted(method.function_errors.items()),
+        )
         null = null_significances(
             pseudo,
             method,
@@ -161,14 +179,15 @@ def calibration(
             **run.execution,
         )
     except JepaCoffeaError as error:
-        return CalibrationResult(problem=str(error))
+        return CalibrationResult(background=config.statistics.background or FUNCTION, problem=str(error))
     corrected = calibrate(selections, null)
+    estimate = preferred(selections, corrected, config.statistics)
     middle = {window.name: (window.low + window.high) / 2 for window in method.recipe.windows.windows}
-    result = CalibrationResult(corrected, None, null)
-    toys = result.toys(FUNCTION)
+    result = CalibrationResult(corrected, None, null, estimate)
+    toys = result.toys(estimate)
     assert toys is not None
     search = global_p(
-        [one[FUNCTION] for one in corrected],
+        [one[estimate] for one in corrected],
         toys,
         [selection.efficiency for selection in selections],
         [middle[selection.window] for selection in selections],
@@ -194,7 +213,9 @@ def injections(run: Run, key: str, events: Events, method: Method) -> InjectionR
         return InjectionResult()
     try:
         study, files = _study(run, events, method)
-        key = digest("limits", key, input_stamp(files), study.efficiency, config.statistics.model_dump(mode="json"))
+        key = digest(
+            "halves of the donors", key, input_stamp(files), study.efficiency, config.statistics.model_dump(mode="json")
+        )
         records = injection_study(
             study,
             config.injection.yields,
@@ -226,10 +247,11 @@ def _local_scan(selection: Selection, windows: Windows, statistics: StatisticsCo
         return None
 
 
-def _upper_limit(fit: BackgroundFit | None) -> Limit | None:
+def _upper_limit(finding: SelectionResult, background: str) -> Limit | None:
     """95 % CLs limit on the signal events counted in the window; None without a fit, or where it is not found."""
     try:
-        return None if fit is None else cls_limit(window_model(fit))
+        model = finding.model(background)
+        return None if model is None else cls_limit(model)
     except (FitError, HistogramError):
         return None
 

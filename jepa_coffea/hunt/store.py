@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.cwola.windows import Windows
+from jepa_coffea.errors import BadFileError
 from jepa_coffea.files import digest, replacing
 from jepa_coffea.hunt.events import Events
 
@@ -51,10 +52,11 @@ def write_scores(path: Path, key: str, events: Events, scores: Sequence[WindowSc
         columns[f"score_{of_window.window.name}"] = of_window.score
         columns[f"fraction_{of_window.window.name}"] = of_window.fraction
     choice = [{"chosen": s.chosen, "argos": s.argos, "problem": s.problem} for s in scores]
-    metadata = {b"jepa_coffea_hunt": json.dumps({"key": key, "models": events.models, "choice": choice}).encode()}
+    stored = {"key": key, "models": events.models, "choice": choice}
+    metadata = {b"jepa_coffea_hunt": json.dumps(stored | {"seal": digest(stored, [*columns])}).encode()}
     table = pa.table({name: pa.array(values) for name, values in columns.items()}).replace_schema_metadata(metadata)
     with replacing(path) as temporary:
-        pq.write_table(table, temporary)
+        pq.write_table(table, temporary, write_page_checksum=True)
 
 
 def read_scores(path: Path, key: str, events: Events, windows: Windows) -> list[WindowScores] | None:
@@ -75,12 +77,25 @@ def read_scores(path: Path, key: str, events: Events, windows: Windows) -> list[
     -------
     list of WindowScores or None
         None if there are none, or they were made from something else.
+
+    Raises
+    ------
+    BadFileError
+        If the file is damaged.
     """
     if not path.is_file():
         return None
-    table = pq.read_table(path)
-    stored = json.loads((table.schema.metadata or {}).get(b"jepa_coffea_hunt", b"{}"))
-    if stored.get("key") != key:
+    try:
+        table = pq.read_table(path, page_checksum_verification=True)
+        stored = json.loads((table.schema.metadata or {}).get(b"jepa_coffea_hunt", b"{}"))
+    except (OSError, ValueError, pa.ArrowException) as error:
+        msg = f"{path} is damaged ({error}); delete it to train again"
+        raise BadFileError(msg) from None
+    seal = stored.pop("seal", "")
+    if seal != digest(stored, table.column_names):
+        msg = f"{path} is damaged: what it says of itself changed since it was written; delete it to train again"
+        raise BadFileError(msg)
+    if stored["key"] != key:
         return None
     return [
         WindowScores(

@@ -6,7 +6,7 @@ from jepa_coffea.cwola import Folds, Windows
 from jepa_coffea.cwola.efficiency import window_scores
 from jepa_coffea.cwola.sample import make_sample
 from jepa_coffea.hunt.sections import StatisticsConfig
-from jepa_coffea.hunt.selections import by_function, by_transfer_factor, select
+from jepa_coffea.hunt.selections import by_function, by_sideband_efficiency, select
 from tests.cwola.toy import dijets
 
 WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=25)
@@ -21,6 +21,16 @@ def test_the_count_is_judged_with_the_fits_full_covariance():
     covariance = direct.prediction().covariance
     assert result.sigma_b == pytest.approx(np.sqrt(covariance.sum()))
     assert result.sigma_b > 1.5 * np.sqrt(np.trace(covariance))  # bins are correlated
+    n = int(counts[WINDOWS.bins_of(WINDOW)].sum())
+    assert result.z == pytest.approx(counting_significance(n, result.b, result.sigma_b))
+
+
+def test_the_choice_of_the_function_is_part_of_the_error_and_of_the_significance():
+    counts = WINDOWS.histogram(dijets(5000)[1])
+    without = by_function(counts, WINDOWS, WINDOW, STATISTICS)
+    result = by_function(counts, WINDOWS, WINDOW, STATISTICS, function_error=0.1)
+    assert result.function_error == pytest.approx(0.1 * without.b)
+    assert result.sigma_b == pytest.approx(np.hypot(without.sigma_b, 0.1 * without.b))
     n = int(counts[WINDOWS.bins_of(WINDOW)].sum())
     assert result.z == pytest.approx(counting_significance(n, result.b, result.sigma_b))
 
@@ -48,7 +58,7 @@ def test_two_estimates_of_a_smooth_background_agree_and_both_are_right():
     pulls = []
     for seed in range(8):
         found = selected_at(lambda mass: 0.1 + (mass - 2000) / 60_000, seed)
-        other = found.transfer_factor
+        other = found.sideband_efficiency
         assert other.z == pytest.approx(counting_significance(found.n, other.b, other.sigma_b))
         assert found.pull == pytest.approx(
             (other.b - found.function.b) / np.hypot(other.sigma_b, found.function.sigma_b)
@@ -59,12 +69,12 @@ def test_two_estimates_of_a_smooth_background_agree_and_both_are_right():
 
 def test_a_transfer_factor_that_is_not_smooth_in_mass_is_seen_in_its_own_fit():
     found = selected_at(lambda mass: 0.08 + 0.1 * ((mass > 3000) & (mass < 3400)), 0)
-    assert found.transfer_factor.fit_p < 1e-6
+    assert found.sideband_efficiency.fit_p < 1e-6
 
 
 def test_a_transfer_factor_without_sidebands_says_so():
     mass = dijets(5000)[1]
     counts = WINDOWS.histogram(mass[mass < 3000])
-    other = by_transfer_factor(counts, WINDOWS.histogram(mass), WINDOWS, WINDOW, STATISTICS)
+    other = by_sideband_efficiency(counts, WINDOWS.histogram(mass), WINDOWS, WINDOW, STATISTICS)
     assert "no events above the window" in other.problem
     assert np.isnan([other.b, other.z]).all()

@@ -90,22 +90,22 @@ class Supervised(Objective):
     def logits_of(self, batch: Batch, variables: Tensor | None, shown: Tensor | None, *, learns: bool) -> Tensor:
         """The same with given ``variables``; an encoder that does not learn gets no gradient."""
         encoder, head = (self.encoder, self.head) if self.training else self.parts()
-        whole = self.whole(batch.mask)
-        parts = [] if whole else slices(batch.mask)
-        pieces = [(slice(None), batch.mask.shape[1])] if whole else parts
-        logits = []
-        for rows, n in pieces:
+
+        def _of(rows: Tensor | slice, n: int) -> Tensor:
             inputs = batch.particles[rows, :n], batch.mask[rows, :n], batch.jets[rows]
             with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
                 if shown is not None and isinstance(encoder, Encoder):
                     encoded = encoder(*inputs, seen=shown[rows])
                 else:
                     encoded = encoder(*inputs)
-            logits.append(head(encoded) if variables is None else head(encoded, variables[rows]))
-        if whole:
-            return logits[0].float()
-        order = torch.cat([part.rows for part in parts]).argsort()
-        return torch.cat(logits).index_select(0, order).float()
+            logits: Tensor = head(encoded) if variables is None else head(encoded, variables[rows])
+            return logits
+
+        if self.whole(batch.mask):
+            return _of(slice(None), batch.mask.shape[1]).float()
+        pieces = slices(batch.mask)
+        order = torch.cat([rows for rows, _ in pieces]).argsort()
+        return torch.cat([_of(rows, n) for rows, n in pieces]).index_select(0, order).float()
 
     def forward(self, batch: Batch, progress: float = 0.0) -> dict[str, Tensor]:
         """Cross-entropy and accuracy."""

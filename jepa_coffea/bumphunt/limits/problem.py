@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -254,21 +255,40 @@ class Problem:
         prior = np.concatenate([self.background.prior, np.ones(self.signal.nuisances), [0.0]])
         return last_error(np.matmul(slope.transpose(0, 2, 1), slope / mu[..., None]) + np.diag(prior))
 
+    @property
     def best(self) -> Array:
-        """Fitted strength.
+        """[hypothesis]: fitted strength, not negative.
 
         Returns
         -------
         Array
-            [hypothesis].
         """
-        return self._free(self._every).values[:, -1]
+        return self._least[1]
 
-    def _free(self, of: Rows) -> Minimum:
-        prior = np.concatenate([self.background.prior, np.ones(self.signal.nuisances), [0.0]])
-        start, centre = self._start(of, 1)
-        model = WithSignal(self.background.model, self.signal, of, None)
-        return minimise(model, self.counts[of], start, prior=prior, centre=centre, free=start.shape[1] - 1)
+    @cached_property
+    def _least(self) -> tuple[Array, Array]:
+        """[hypothesis] each: smallest deviance at a strength that is not negative, and that strength.
+
+        The strength is fitted where the likelihood rises with it. A negative one is not needed, and may have no minimum
+        where bins hold no events.
+        """
+        none = self.at_strengths(np.zeros((len(self.counts), 1)))
+        start = np.append(none.values, np.zeros((len(self.counts), 1)), axis=1)
+        model = WithSignal(self.background.model, self.signal, self._every, None)
+        mu, slope = model.mean_and_slope(start, self._every)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            score = ((self.counts / mu - 1) * slope[..., -1]).sum(axis=1)
+        least, best = none.deviance.copy(), np.zeros(len(self.counts))
+        rows = np.flatnonzero(score > 0)
+        if len(rows):
+            prior = np.concatenate([self.background.prior, np.ones(self.signal.nuisances), [0.0]])
+            centre = self._start(rows, 1)[1]
+            model = WithSignal(self.background.model, self.signal, rows, None)
+            fit = minimise(model, self.counts[rows], start[rows], prior=prior, centre=centre, free=start.shape[1] - 1)
+            better = fit.deviance < least[rows]
+            best[rows] = np.where(better, np.maximum(fit.values[:, -1], 0.0), 0.0)
+            least[rows] = np.where(better, fit.deviance, least[rows])
+        return least, best
 
     def _start(self, of: Rows, more: int) -> tuple[Array, Array]:
         width = len(self.background.prior) + self.signal.nuisances + more
@@ -310,17 +330,8 @@ class Problem:
             [hypothesis, point]; NaN where a fit failed.
         """
         points = strengths.shape[1]
-        prior = np.concatenate([self.background.prior, np.ones(self.signal.nuisances)])
         fixed = self.at_strengths(strengths)
-        free = self._free(self._every)
-        # A negative strength may have no minimum where bins hold no events; q-tilde compares with 0 there.
-        usable = free.converged & (free.values[:, -1] > 0)
-        rest = np.flatnonzero(~usable)
-        start, centre = self._start(rest, 0)
-        zero = WithSignal(self.background.model, self.signal, rest, np.zeros(len(rest)))
-        least = free.deviance.copy()
-        least[rest] = minimise(zero, self.counts[rest], start, prior=prior, centre=centre).deviance
-        best = np.where(usable, free.values[:, -1], 0.0)
+        least, best = self._least
         q = np.maximum(fixed.deviance.reshape(-1, points) - least[:, None], 0.0)
         root = np.where(best[:, None] >= strengths, 0.0, np.sqrt(q))
         # A strength at which the fit failed is left out of the curve; it is smooth between the others.

@@ -43,7 +43,7 @@ def profile_limits(problem: Problem, alpha: float) -> tuple[Array, Array]:
     """
     null = problem.without_signal()
     asimov = problem.at_null(null)
-    error, best = asimov.error(), problem.best()
+    error, best = asimov.error(), problem.best
     steps = np.linspace(0.3, 4.6, POINTS)
     grid = error[:, None] * steps + np.maximum(best, 0.0)[:, None] * np.linspace(0, 1, POINTS)
     curves = problem.log_cls(asimov, grid)

@@ -90,8 +90,10 @@ def _smooth_crossing(grid: Array, curve: Array, target: float) -> float | None:
     used = np.isfinite(curve) & (curve > target + np.log(0.2))
     if np.count_nonzero(used) < 3:
         return None
-    fine = np.geomspace(grid[0], grid[-1], 400)
-    smooth = np.minimum.accumulate(np.polynomial.Polynomial.fit(grid[used], curve[used], 2)(fine))
+    # Not far beyond the last strength that toys reached.
+    fine = np.geomspace(grid[0], min(1.6 * grid[used][-1], grid[-1]), 400)
+    degree = 2 if np.count_nonzero(used) > 4 else 1
+    smooth = np.minimum.accumulate(np.polynomial.Polynomial.fit(grid[used], curve[used], degree)(fine))
     return crossing(fine, smooth, target) if smooth[0] > target >= smooth[-1] else None
 
 
