@@ -178,7 +178,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _main(args: argparse.Namespace) -> int:
     config = load_encoder(args.run)[1]
-    update = {"files": args.data, "val_files": None, "test_files": args.test or None, "bucketed": False}
+    update = {"files": tuple(args.data), "val_files": None, "test_files": tuple(args.test) or None, "bucketed": False}
     data = config.data.model_copy(update=update)
     device = torch.device("cuda" if args.device != "cpu" and torch.cuda.is_available() else "cpu")
     loader = make_loader(data, split="test", labels=True)
