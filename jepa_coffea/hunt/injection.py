@@ -99,13 +99,7 @@ def injection_study(
     HuntError
         If there is too little signal for the yields.
     """
-    available = len(study.signal.mass) // 2
-    if max(yields, default=0) > available:
-        msg = (
-            f"injection: {max(yields)} signal events asked for, {available} available (half of "
-            f"{len(study.signal.mass)}; the other half trains the supervised classifier)"
-        )
-        raise HuntError(msg)
+    check_signal(len(study.signal.mass), yields)
     tasks = [(amount, number, toy_seed(seed, number, STREAM)) for amount in yields for number in range(seeds)]
     finished = Ledger(ledger)
     missing = [task for task in tasks if f"{task[0]} {task[2]}" not in finished]
@@ -119,6 +113,29 @@ def injection_study(
         done=lambda n, record: finished.add(f"{missing[n][0]} {missing[n][2]}", record),
     )
     return [finished[f"{amount} {seed_}"] for amount, _, seed_ in tasks]
+
+
+def check_signal(events: int, yields: Sequence[int]) -> None:
+    """Check that there is enough signal for the yields.
+
+    Parameters
+    ----------
+    events
+        Signal events that there are.
+    yields
+        As for :func:`injection_study`.
+
+    Raises
+    ------
+    HuntError
+        If there is not.
+    """
+    if max(yields, default=0) > events // 2:
+        msg = (
+            f"injection: {max(yields)} signal events asked for, {events // 2} available (half of {events}; the other "
+            "half trains the supervised classifier)"
+        )
+        raise HuntError(msg)
 
 
 def inject(task: tuple[int, int, int], study: Study) -> dict[str, Any]:

@@ -12,19 +12,26 @@ from jepa_coffea.bumphunt.ftest import FTestRule
 from jepa_coffea.bumphunt.searches import chosen_anew
 from jepa_coffea.clusters.watch import watching
 from jepa_coffea.cwola.closure import Closure
-from jepa_coffea.cwola.efficiency import WindowScores
+from jepa_coffea.cwola.efficiency import SelectionError, WindowScores, check_efficiency
 from jepa_coffea.cwola.merits import auc
-from jepa_coffea.cwola.windows import Windows
+from jepa_coffea.cwola.windows import Windows, in_sideband
 from jepa_coffea.files import digest, find_files
 from jepa_coffea.folders import working_in
 from jepa_coffea.hunt.calibration import null_gates
-from jepa_coffea.hunt.events import Events, read_events
+from jepa_coffea.hunt.events import Events
 from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.function_study import with_function
 from jepa_coffea.hunt.histogram import read_histogram
 from jepa_coffea.hunt.output import write_provenance, write_result
 from jepa_coffea.hunt.selections import Floats, count_inclusive
-from jepa_coffea.hunt.stages import all_gates, calibration, injections, out_of_fold_scores, selection_results
+from jepa_coffea.hunt.stages import (
+    all_gates,
+    calibration,
+    injections,
+    out_of_fold_scores,
+    read_inputs,
+    selection_results,
+)
 from jepa_coffea.hunt.state import HuntResult, Run
 from jepa_coffea.hunt.store import input_stamp
 from jepa_coffea.hunt.verdict import describe, disagreements, learning, reasons_against
@@ -98,7 +105,8 @@ def _refitted(run: Run, counts: Floats, windows: Windows, rules: Sequence[FTestR
 def _hunt_events(run: Run) -> HuntResult:
     """Classifiers, selections, fits, gates, calibration, injections."""
     files = find_files(run.config.input.events, "embedded events")
-    events = read_events(run.config.input.events, run.config)
+    inputs = read_inputs(run)
+    events = inputs.events
     windows = run.config.mass.build()
     run, functions, rules = with_function(run, windows.histogram(events.sample.mass), windows)
     config = run.config
@@ -108,10 +116,12 @@ def _hunt_events(run: Run) -> HuntResult:
     method = Method(config.recipe(), tuple(config.efficiencies), config.statistics, rules, functions.errors)
     parts = (config.input, config.mass, config.features, config.classifier, config.folds)
     key = digest(__version__, input_stamp(files), [part.model_dump(mode="json") for part in parts], config.seed)
+    for sentence in too_tight(events, method):
+        run.say(f"[yellow]{sentence}[/]")
     scores = out_of_fold_scores(run, key, events, method)
     data = run_experiment(events.sample, method, scores, inclusive=True, goodness_toys=config.statistics.goodness_toys)
     closure = all_gates(run, key, events, scores, method)
-    calibrated = calibration(run, key, events, method, data.selections)
+    calibrated = calibration(run, key, inputs, method, data.selections)
     background = calibrated.background
     selections = selection_results(data.selections, windows, data.statistics, background, calibrated.corrected)
     if calibrated.corrected:
@@ -122,7 +132,7 @@ def _hunt_events(run: Run) -> HuntResult:
         selections,
         calibrated,
         closure=closure,
-        injection=injections(run, key, events, method),
+        injection=injections(run, key, inputs, method),
         scores=scores,
         events=events,
         functions=functions,
@@ -130,6 +140,34 @@ def _hunt_events(run: Run) -> HuntResult:
     )
     reasons = reasons_against(found, config.statistics.goodness_minimum) + disagreements(selections)
     return replace(found, reasons=reasons, paragraph=describe(found, _notes(events, scores, closure), reasons))
+
+
+def too_tight(events: Events, method: Method) -> list[str]:
+    """Efficiencies that the events cannot define a threshold for, said before the work.
+
+    Parameters
+    ----------
+    events
+        To hunt in.
+    method
+        Windows, folds and efficiencies.
+
+    Returns
+    -------
+    list of str
+        A sentence for each window and efficiency.
+    """
+    recipe, sentences = method.recipe, []
+    outer = recipe.folds.outer_of(events.sample.hashes)
+    for window in recipe.windows.windows:
+        side = in_sideband(window.region(events.sample.mass))
+        fewest = min(int(np.count_nonzero(side & (outer == fold))) for fold in recipe.folds.tested())
+        for efficiency in method.efficiencies:
+            try:
+                check_efficiency(efficiency, fewest)
+            except SelectionError as error:
+                sentences.append(f"Window {window.name} will have no number: {error}")
+    return sentences
 
 
 def _notes(events: Events, scores: Sequence[WindowScores], closure: Closure) -> list[str]:

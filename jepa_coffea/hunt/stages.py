@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from jepa_coffea.hunt.config import HuntError
 from jepa_coffea.hunt.events import Events, read_events
 from jepa_coffea.hunt.experiment import Method, train_or_say_why
 from jepa_coffea.hunt.global_p import global_p
-from jepa_coffea.hunt.injection import GRID, Study, injection_study
+from jepa_coffea.hunt.injection import GRID, Study, check_signal, injection_study
 from jepa_coffea.hunt.injection_summary import summarised
 from jepa_coffea.hunt.null import Corrected
 from jepa_coffea.hunt.preference import preferred
@@ -30,6 +30,23 @@ from jepa_coffea.hunt.sections import StatisticsConfig
 from jepa_coffea.hunt.selections import FUNCTION, Selection
 from jepa_coffea.hunt.state import CalibrationResult, InjectionResult, Run, SelectionResult
 from jepa_coffea.hunt.store import input_stamp, read_scores, write_scores
+
+FAILURES = (JepaCoffeaError, ValueError, ArithmeticError, RuntimeError)
+"""What a stage may fail with and be left out, named in the result, so that all that was found before is written."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All events that a hunt is given."""
+
+    events: Events
+    """To hunt in."""
+    background: Events | None
+    """Generated ones to make pseudo-data of."""
+    background_files: list[str]
+    signal: Events | None
+    """To inject; None where nothing is injected."""
+    signal_files: list[str]
 
 
 def selection_results(
@@ -125,15 +142,65 @@ def all_gates(run: Run, key: str, events: Events, scores: Sequence[WindowScores]
         if of_window.problem:
             continue
         run.say(f"Closure gates of window {of_window.window.name}")
-        one = closure_gates(events.sample, method.recipe, of_window, method.efficiencies, **run.execution)
+        try:
+            one = closure_gates(events.sample, method.recipe, of_window, method.efficiencies, **run.execution)
+        except FAILURES as error:
+            what = f"could not be made: {error}"
+            one = Closure([Gate("closure gates", of_window.window.name, False, np.nan, np.nan, np.nan, what)], [])
         closure = Closure(closure.gates + one.gates, closure.left_out + one.left_out)
     document = {"key": key, "gates": [gate.record() for gate in closure.gates], "left_out": closure.left_out}
     write_text(path, json.dumps(plain(document), indent=1))
     return closure
 
 
+def read_inputs(run: Run) -> Inputs:
+    """Read all events that the document names, and check that they go together, before anything is trained.
+
+    Parameters
+    ----------
+    run
+        The hunt.
+
+    Returns
+    -------
+    Inputs
+
+    Raises
+    ------
+    JepaCoffeaError
+        If there are no such files or columns, files have other features than the input, or there are fewer signal
+        events than are to be injected.
+    """
+    config = run.config
+    events = read_events(config.input.events, config)
+    others: dict[str, Events | None] = {"background events": None, "signal events": None}
+    globs = {"background events": config.calibration.background, "signal events": config.injection.signal}
+    files: dict[str, list[str]] = {}
+    for what, given in globs.items():
+        files[what] = find_files(given, what) if given else []
+        if not given or (what == "signal events" and not config.injection.yields):
+            continue
+        found = read_events(given, config, what)
+        if found.names != events.names or found.models != events.models:
+            msg = (
+                f"hunt: {what} have {len(found.names)} features of models {found.models}, the input "
+                f"{len(events.names)} of {events.models}; embed them with the same encoder"
+            )
+            raise HuntError(msg)
+        others[what] = found
+    signal = others["signal events"]
+    if config.injection.yields and signal is None:
+        if events.truth is None or not events.truth.any():
+            msg = "injection: no input event is marked truth_signal; give injection.signal, files of signal events"
+            raise HuntError(msg)
+        signal = events.take(events.truth)
+    if signal is not None:
+        check_signal(len(signal.sample.mass), config.injection.yields)
+    return Inputs(events, others["background events"], files["background events"], signal, files["signal events"])
+
+
 def calibration(
-    run: Run, key: str, events: Events, method: Method, selections: Sequence[Selection]
+    run: Run, key: str, inputs: Inputs, method: Method, selections: Sequence[Selection]
 ) -> CalibrationResult:
     """Pseudo-experiments without signal, as many as the document wants; those done before are kept.
 
@@ -153,18 +220,13 @@ def calibration(
     if not config.calibration.experiments or all(selection.function.problem for selection in selections):
         return CalibrationResult(background=config.statistics.background or FUNCTION)
     try:
-        background, files = _background_events(run)
-        pseudo = make_pseudo_data(
-            events.sample,
-            method.recipe.windows,
-            config.statistics,
-            None if background is None else background.sample,
-        )
+        background = None if inputs.background is None else inputs.background.sample
+        pseudo = make_pseudo_data(inputs.events.sample, method.recipe.windows, config.statistics, background)
         statistics = config.statistics.model_dump(mode="json", exclude={"background"})
         key = digest(
             "features of their kind",
             key,
-            input_stamp(files),
+            input_stamp(inputs.background_files),
             config.efficiencies,
             statistics,
             bool(method.rules),
@@ -178,7 +240,7 @@ def calibration(
             ledger=run.output / f"calibration-{key}.jsonl",
             **run.execution,
         )
-    except JepaCoffeaError as error:
+    except FAILURES as error:
         return CalibrationResult(background=config.statistics.background or FUNCTION, problem=str(error))
     corrected = calibrate(selections, null)
     estimate = preferred(selections, corrected, config.statistics)
@@ -195,7 +257,7 @@ def calibration(
     return replace(result, search=search)
 
 
-def injections(run: Run, key: str, events: Events, method: Method) -> InjectionResult:
+def injections(run: Run, key: str, inputs: Inputs, method: Method) -> InjectionResult:
     """The injection study of the document, summarised.
 
     Parameters
@@ -212,9 +274,13 @@ def injections(run: Run, key: str, events: Events, method: Method) -> InjectionR
     if not config.injection.yields:
         return InjectionResult()
     try:
-        study, files = _study(run, events, method)
+        study = _study(run, inputs, method)
         key = digest(
-            "halves of the donors", key, input_stamp(files), study.efficiency, config.statistics.model_dump(mode="json")
+            "halves of the donors",
+            key,
+            input_stamp(inputs.signal_files),
+            study.efficiency,
+            config.statistics.model_dump(mode="json"),
         )
         records = injection_study(
             study,
@@ -224,7 +290,7 @@ def injections(run: Run, key: str, events: Events, method: Method) -> InjectionR
             ledger=run.output / f"injection-{key}.jsonl",
             **run.execution,
         )
-    except JepaCoffeaError as error:
+    except FAILURES as error:
         return InjectionResult(problem=str(error))
     summary = summarised(records)
     document = {
@@ -256,24 +322,15 @@ def _upper_limit(finding: SelectionResult, background: str) -> Limit | None:
         return None
 
 
-def _background_events(run: Run) -> tuple[Events | None, list[str]]:
-    """Generated background events to make pseudo-data of, if the document names any, and their files."""
-    globs = run.config.calibration.background
-    if not globs:
-        return None, []
-    return read_events(globs, run.config, "background events"), find_files(globs, "background events")
-
-
-def _study(run: Run, events: Events, method: Method) -> tuple[Study, list[str]]:
-    """What the injections share, and the files of their signal."""
-    config, windows = run.config, method.recipe.windows
-    signal_events, files = _signal_to_inject(run, events)
-    signal = _wide(signal_events)
+def _study(run: Run, inputs: Inputs, method: Method) -> Study:
+    """What the injections share."""
+    config, windows, events, background = run.config, method.recipe.windows, inputs.events, inputs.background
+    assert inputs.signal is not None
+    signal = _wide(inputs.signal)
     order = np.random.default_rng(config.seed).permutation(len(signal.mass))
     inside = [np.count_nonzero(w.region(signal.mass) == WINDOW) for w in windows.windows]
-    background, _ = _background_events(run)
     pure = events if events.truth is None else events.take(~events.truth)
-    study = Study(
+    return Study(
         make_pseudo_data(_wide(pure), windows, config.statistics, None if background is None else _wide(background)),
         signal.take(order),
         len(events.names),
@@ -281,25 +338,6 @@ def _study(run: Run, events: Events, method: Method) -> tuple[Study, list[str]]:
         int(np.argmax(inside)),
         config.injection.efficiency or min(config.efficiencies),
     )
-    return study, files
-
-
-def _signal_to_inject(run: Run, events: Events) -> tuple[Events, list[str]]:
-    """Signal events of the files that the document names, or those marked in the input."""
-    globs = run.config.injection.signal
-    if not globs:
-        if events.truth is None or not events.truth.any():
-            msg = "injection: no input event is marked truth_signal; give injection.signal, files of signal events"
-            raise HuntError(msg)
-        return events.take(events.truth), []
-    signal = read_events(globs, run.config, "signal events")
-    if signal.names != events.names or signal.models != events.models:
-        msg = (
-            f"injection: signal events have {len(signal.names)} features of models {signal.models}, the input "
-            f"{len(events.names)} of {events.models}; embed them with the same encoder"
-        )
-        raise HuntError(msg)
-    return signal, find_files(globs, "signal events")
 
 
 def _wide(events: Events) -> Sample:

@@ -181,6 +181,31 @@ def test_a_hunt_in_too_few_events_ends_with_a_report(tmp_path):
     assert json.loads((tmp_path / "out" / "results.json").read_text())["may_be_quoted"] is False
 
 
+def test_what_the_document_names_is_checked_before_anything_is_trained(folder, monkeypatch, capsys):
+    monkeypatch.setattr("jepa_coffea.hunt.pipeline.out_of_fold_scores", None)
+    signal = {"yields": [61], "seeds": 1}
+    write(folder, "much.yaml", output="much", injection=signal)
+    assert main(["hunt", str(folder / "much.yaml")]) == 2
+    assert "61 signal events asked for, 60 available" in " ".join(capsys.readouterr().err.split())
+    write(folder, "lost.yaml", output="lost", calibration={"experiments": 20, "background": ["nothing.parquet"]})
+    assert main(["hunt", str(folder / "lost.yaml")]) == 2
+    assert "background events: nothing matches" in " ".join(capsys.readouterr().err.split())
+    assert not (folder / "much" / "results.json").exists()
+
+
+def test_a_stage_that_fails_leaves_the_rest_and_is_named(folder, monkeypatch):
+    def fails(*_, **__):
+        raise ArithmeticError("singular")
+
+    monkeypatch.setattr("jepa_coffea.hunt.stages.closure_gates", fails)
+    monkeypatch.setattr("jepa_coffea.hunt.stages.null_significances", fails)
+    result = hunt(write(folder, "failing.yaml", output="failing"), progress=False)
+    assert "there are no pseudo-experiments: singular" in result.paragraph
+    assert "'closure gates' of window W1 failed (could not be made: singular)" in result.paragraph
+    assert (folder / "failing" / "report.html").is_file()
+    assert json.loads((folder / "failing" / "results.json").read_text())["selections"][0]["function"]["z"]
+
+
 def test_the_command_says_what_is_wrong_with_the_input(folder, capsys):
     (folder / "wrong.yaml").write_text("output: x\ninput: {events: [nothing.parquet]}")
     assert main(["hunt", str(folder / "wrong.yaml")]) == 2
