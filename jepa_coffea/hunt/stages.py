@@ -206,7 +206,7 @@ def calibration(
 
     Parameters
     ----------
-    run, key, events, method
+    run, key, inputs, method
         As for :func:`out_of_fold_scores`.
     selections
         Of the data.
@@ -262,7 +262,7 @@ def injections(run: Run, key: str, inputs: Inputs, method: Method) -> InjectionR
 
     Parameters
     ----------
-    run, key, events, method
+    run, key, inputs, method
         As for :func:`out_of_fold_scores`.
 
     Returns
