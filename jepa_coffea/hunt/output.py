@@ -11,7 +11,7 @@ import yaml
 from jepa_coffea.bumphunt.exports.combine import write_combine
 from jepa_coffea.bumphunt.exports.hepdata import write_hepdata
 from jepa_coffea.bumphunt.exports.histograms import write_hists
-from jepa_coffea.bumphunt.exports.tables import CountingResult, significance_table, spectrum_table
+from jepa_coffea.bumphunt.exports.tables import CountingResult, limit_table, significance_table, spectrum_table
 from jepa_coffea.bumphunt.exports.workspace import write_workspace
 from jepa_coffea.bumphunt.records import plain
 from jepa_coffea.files import write_text
@@ -56,6 +56,7 @@ def write_result(run: Run, result: HuntResult) -> None:
         "selections": [finding.record() for finding in result.selections],
         "global": result.calibration.search or result.refitted,
         "functions": result.functions,
+        "mass_limits": result.mass_limits,
         "gates": [gate.record() for gate in result.closure.gates],
     }
     write_text(run.output / "results.json", json.dumps(plain(document), indent=1, allow_nan=False))
@@ -110,6 +111,11 @@ def write_exports(folder: Path, result: HuntResult, edges: Floats, constraint: L
             tables.append(spectrum_table(name, selection.label, fit, finding.z_calibration(FUNCTION)))
     write_hists(folder / "histograms.json", histograms)
     write_hists(folder / "histograms.root", histograms)
+    tables += [
+        limit_table(curve, f"limits, {width}", f"All events, no selection; signal: Gaussian, {width}.")
+        for width, curve in result.mass_limits.items()
+        if not isinstance(curve, str)
+    ]
     if results:
         tables.append(significance_table(results))
     write_hepdata(folder / "hepdata", tables)

@@ -1,6 +1,6 @@
 """The hunt from its document to its folder: each stage writes its file, and a finished stage is not done again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from jepa_coffea import __version__
 from jepa_coffea.bumphunt import GlobalSignificance, ShapeSearch, WindowSearch, global_significance, shape_search
 from jepa_coffea.bumphunt.ftest import FTestRule
 from jepa_coffea.bumphunt.searches import chosen_anew
+from jepa_coffea.bumphunt.spectrum import Spectrum
 from jepa_coffea.clusters.watch import watching
 from jepa_coffea.cwola.closure import Closure
 from jepa_coffea.cwola.efficiency import SelectionError, WindowScores, check_efficiency
@@ -22,7 +23,9 @@ from jepa_coffea.hunt.events import Events
 from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.function_study import with_function
 from jepa_coffea.hunt.histogram import read_histogram
+from jepa_coffea.hunt.mass_limits import inclusive_limits
 from jepa_coffea.hunt.output import write_provenance, write_result
+from jepa_coffea.hunt.sections import StatisticsConfig
 from jepa_coffea.hunt.selections import Floats, count_inclusive
 from jepa_coffea.hunt.stages import (
     all_gates,
@@ -60,6 +63,14 @@ def run_hunt(run: Run) -> HuntResult:
         write_provenance(run)
         histogram = run.config.input.histogram
         result = _hunt_events(run) if histogram is None else _hunt_histogram(run, histogram)
+        if result.inclusive:
+            spectrum, statistics = result.inclusive[0].selection.counts, run.config.statistics
+            if result.functions is not None:  # the order that was chosen
+                statistics = statistics.model_copy(update={"function": result.functions.function})
+            limits = inclusive_limits(
+                spectrum, run.config.mass.build(), statistics, run.config.signal, run.config.luminosity
+            )
+            result = replace(result, mass_limits=limits)
         write_result(run, result)
         write_hunt_report(run, result)
     return result
@@ -74,24 +85,51 @@ def _hunt_histogram(run: Run, histogram: Path) -> HuntResult:
     selections = count_inclusive(counts, windows, statistics, statistics.goodness_toys, functions.errors)
     found = HuntResult(run.output, selection_results(selections, windows, statistics), functions=functions)
     if statistics.global_toys and not any(selection.function.problem for selection in selections):
-        found = replace(found, refitted=_refitted(run, counts, windows, rules))
+        found = replace(found, refitted=_refitted(run, counts, windows, rules, functions.errors))
     reasons = reasons_against(found, statistics.goodness_minimum)
     return replace(found, reasons=reasons, paragraph=describe(found, [], reasons))
 
 
-def _refitted(run: Run, counts: Floats, windows: Windows, rules: Sequence[FTestRule]) -> GlobalSignificance:
+def window_search(
+    spectrum: Spectrum, windows: Windows, statistics: StatisticsConfig, errors: Mapping[str, float]
+) -> WindowSearch:
+    """The windows as toys judge them: with the constraint and the errors of the function that the data are judged with.
+
+    Parameters
+    ----------
+    spectrum
+        Of the data.
+    windows
+        Where to count.
+    statistics
+        Function and constraint.
+    errors
+        Name of a window to the share of its background by which the choice of the function may be wrong.
+
+    Returns
+    -------
+    WindowSearch
+    """
+    return WindowSearch(
+        "windows",
+        spectrum,
+        statistics.function,
+        statistics.sqrt_s,
+        tuple((window.low, window.high) for window in windows.windows),
+        statistics.constraint,
+        tuple(errors.get(window.name, 0.0) for window in windows.windows),
+    )
+
+
+def _refitted(
+    run: Run, counts: Floats, windows: Windows, rules: Sequence[FTestRule], errors: Mapping[str, float]
+) -> GlobalSignificance:
     """The global significance of all windows and a mass scan of one spectrum."""
     statistics = run.config.statistics
     masses: ShapeSearch = shape_search(
         (counts, np.asarray(windows.edges)), function=statistics.function, sqrt_s=statistics.sqrt_s, name="mass scan"
     )
-    in_windows = WindowSearch(
-        "windows",
-        masses.spectrum,
-        statistics.function,
-        statistics.sqrt_s,
-        tuple((window.low, window.high) for window in windows.windows),
-    )
+    in_windows = window_search(masses.spectrum, windows, statistics, errors)
     searches = [chosen_anew(search, rules) if rules else search for search in (in_windows, masses)]
     return global_significance(
         [searches],

@@ -17,6 +17,7 @@ MINIMUM_EXPERIMENTS = 20
 
 FeatureKind = Literal["embedding", "scores", "observables", "columns"]
 Fraction = Annotated[float, Field(gt=0, le=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -227,6 +228,27 @@ class CalibrationConfig(Section):
             )
             raise ValueError(msg)
         return self
+
+
+class SignalUncertainties(Section):
+    """Relative uncertainties of the signal; 0 leaves one out."""
+
+    luminosity: Share = 0.0
+    efficiency: Share = 0.0
+    scale: Share = 0.0
+    """Of the mass: the peak moves by this share."""
+    resolution: Share = 0.0
+    """Of the width of the peak."""
+
+
+class SignalConfig(Section):
+    """The resonance that limits against mass are set on, in all events without a selection by classifiers."""
+
+    efficiency: Fraction = 1.0
+    """Acceptance and efficiency of everything before the hunt, for limits on a cross-section."""
+    widths: Annotated[list[Fraction], Field(min_length=1)] = [0.05]
+    """Gaussian standard deviation over mass; each gives a curve."""
+    uncertainties: SignalUncertainties = SignalUncertainties()
 
 
 class InjectionConfig(Section):

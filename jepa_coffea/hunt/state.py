@@ -11,7 +11,7 @@ from jepa_coffea.bumphunt import GlobalSignificance, Scan
 from jepa_coffea.bumphunt.calibrated import ZCalibration
 from jepa_coffea.bumphunt.ftest import FTest
 from jepa_coffea.bumphunt.function_uncertainty import FunctionUncertainty, SpuriousYields
-from jepa_coffea.bumphunt.limits import Limit
+from jepa_coffea.bumphunt.limits import Limit, LimitCurve
 from jepa_coffea.bumphunt.window_model import WindowModel, window_model
 from jepa_coffea.cwola.closure import Closure
 from jepa_coffea.cwola.efficiency import WindowScores
@@ -222,6 +222,8 @@ class HuntResult:
     closure: Closure = field(default_factory=lambda: Closure([], []))
     """Closure gates."""
     injection: InjectionResult = InjectionResult()
+    mass_limits: Mapping[str, LimitCurve | str] = field(default_factory=dict)
+    """Limits against mass without a selection by width of the signal, or why there are none."""
     scores: Sequence[WindowScores] = ()
     events: Events | None = None
     functions: FunctionStudy | None = None

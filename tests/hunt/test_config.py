@@ -38,6 +38,8 @@ def test_windows_of_every_kind(tmp_path):
         ({"efficiencies": [1.5]}, "less than or equal to 1"),
         ({"folds": {"outer": 1}}, "folds.outer"),
         ({"classifier": {"candidates": {"oracle": {}}}}, "expected some of .*logistic"),
+        ({"luminosity": 137}, "say of which signal in the section signal"),
+        ({"signal": {"uncertainties": {"scale": 1.5}}}, "less than 1"),
         ({"features": {"use": ["scores"]}}, "scores are used and none is named"),
         ({"features": {"columns": ["met"]}}, "named and not used; put 'columns' into features.use"),
         ({"features": {"use": []}}, "expected some of embedding, scores"),

@@ -2,11 +2,13 @@ import numpy as np
 import pytest
 
 from jepa_coffea.bumphunt import counting_significance, fit_background
+from jepa_coffea.bumphunt.spectrum import as_spectrum
 from jepa_coffea.cwola import Folds, Windows
 from jepa_coffea.cwola.efficiency import window_scores
 from jepa_coffea.cwola.sample import make_sample
+from jepa_coffea.hunt.pipeline import window_search
 from jepa_coffea.hunt.sections import StatisticsConfig
-from jepa_coffea.hunt.selections import by_function, by_sideband_efficiency, select
+from jepa_coffea.hunt.selections import by_function, by_sideband_efficiency, count_inclusive, select
 from tests.cwola.toy import dijets
 
 WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=25)
@@ -78,3 +80,14 @@ def test_a_transfer_factor_without_sidebands_says_so():
     other = by_sideband_efficiency(counts, WINDOWS.histogram(mass), WINDOWS, WINDOW, STATISTICS)
     assert "no events above the window" in other.problem
     assert np.isnan([other.b, other.z]).all()
+
+
+def test_toys_judge_windows_as_the_data_are_judged():
+    counts = WINDOWS.histogram(dijets(5000, signal=60)[1])
+    statistics = StatisticsConfig(function="dijet2", goodness_toys=0, constraint="gaussian")
+    errors = {WINDOW.name: 0.05}
+    (one,) = count_inclusive(counts, WINDOWS, statistics, function_errors=errors)
+    search = window_search(as_spectrum((counts, np.asarray(WINDOWS.edges))), WINDOWS, statistics, errors)
+    assert search.local_z(counts[None])[0] == pytest.approx([one.function.z], abs=1e-3)
+    (other,) = count_inclusive(counts, WINDOWS, STATISTICS, function_errors=errors)
+    assert abs(other.function.z - one.function.z) > 0.01
