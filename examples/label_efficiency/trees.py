@@ -195,7 +195,9 @@ def _main(args: argparse.Namespace) -> int:
             jets = make_loader(subset, labels=True, seed=draw)
             train = take(jets, min(jets.jets_per_epoch, MOST))
             classifier, losses = tuned(features(train), labels_of(train).numpy(), draw)
-            probabilities = classifier.predict_proba(X_test)
+            # Data need not have all classes; those that they lack have no column.
+            probabilities = np.zeros((len(X_test), len(loader.class_names)))
+            probabilities[:, classifier.classes_] = classifier.predict_proba(X_test)
             found = classification_metrics(probabilities, y_test, loader.class_names)
             found |= {"candidates": losses, "trained_on": len(train)}
             folder.mkdir(parents=True, exist_ok=True)
