@@ -127,10 +127,9 @@ class FeatureConfig(Section):
         tuple of str
             Some of embedding, scores, observables, columns.
         """
-        if isinstance(self.use, str):
-            used = ["embedding", "observables"] if self.use == "both" else [self.use]
-        else:
-            used = list(self.use)
+        used: list[str] = [self.use] if isinstance(self.use, str) else list(self.use)
+        if self.use == "both":
+            used = ["embedding", "observables"]
         return tuple(kind for kind in get_args(FeatureKind) if kind in used)
 
     @model_validator(mode="after")
@@ -168,7 +167,7 @@ class ClassifierConfig(Section):
             msg = f"classifier.candidates: expected some of {sorted(CLASSIFIERS)}, got {sorted(self.candidates)}{hint}"
             raise ValueError(msg)
         for name, options in self.candidates.items():
-            final = CLASSIFIERS[name]()
+            final: Any = CLASSIFIERS[name]()
             known = (final[-1] if hasattr(final, "steps") else final).get_params(deep=False)
             for option in set(options) - set(known):
                 msg = f"classifier.candidates.{name}: no such option {option!r}; {did_you_mean(option, known)}"
