@@ -127,10 +127,9 @@ class FeatureConfig(Section):
         tuple of str
             Some of embedding, scores, observables, columns.
         """
-        if isinstance(self.use, str):
-            used: list[str] = ["embedding", "observables"] if self.use == "both" else [self.use]
-        else:
-            used = list(self.use)
+        used: list[str] = [self.use] if isinstance(self.use, str) else list(self.use)
+        if self.use == "both":
+            used = ["embedding", "observables"]
         return tuple(kind for kind in get_args(FeatureKind) if kind in used)
 
     @model_validator(mode="after")

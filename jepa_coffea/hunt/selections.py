@@ -254,10 +254,10 @@ def by_function(
         )
     except (FitError, HistogramError) as error:
         return Estimate(problem=str(error))
-    uncertainty = function_error * fit.prediction().total
-    expected = fit.prediction().widened(uncertainty) if uncertainty > 0 else fit.prediction()
+    events = function_error * fit.prediction().total
+    expected = fit.prediction().widened(events) if events > 0 else fit.prediction()
     judged = _judged(counts, windows, window, expected, fit.p_value, statistics)
-    return replace(judged, fit=fit, function_error=uncertainty)
+    return replace(judged, fit=fit, function_error=events)
 
 
 def by_sideband_efficiency(
