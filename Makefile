@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := cpu,hunt,jobqueue,train,simulation,docs,dev
 
-.PHONY: demo test docs test-slurm test-gpu-wheel test-dask-awkward lint gpu-wheels gpu-rehearsal clean
+.PHONY: demo test faults docs test-slurm test-gpu-wheel test-dask-awkward lint gpu-wheels gpu-rehearsal clean
 
 # The environment is rebuilt when the versions it is made of change.
 $(VENV)/.ready: constraints.txt pyproject.toml
@@ -27,10 +27,15 @@ docs: $(VENV)/.ready
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
+# Cuts, flips and kills of every file that a run reads or writes, many of each; `make test` does a few.
+faults: $(VENV)/.ready
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.faults.table 500 --output benchmarks/results/faults.json
+
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/numpydoc lint $$(git ls-files 'jepa_coffea/*.py' 'processors/*.py')
 
 # The GPU package excludes the CPU package, so that it needs an environment of its own.
 .venv-gpu/.ready: constraints.txt

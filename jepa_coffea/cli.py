@@ -20,6 +20,7 @@ COMMANDS = {
     "models": ("list the models that are shipped, and what each reaches", "jepa_coffea.commands.models"),
     "report": ("write the report of a finished hunt again", "jepa_coffea.commands.report"),
     "validate": ("replay a model's reference jets, and embed the jets of a file", "jepa_coffea.commands.validate"),
+    "wrap": ("make an encoder file of another project's ONNX model", "jepa_coffea.commands.wrap"),
 }
 """Name to help and module; the module has ``configure(parser)`` and ``run(arguments) -> exit status``."""
 

@@ -191,7 +191,7 @@ def sealed_line(text: str) -> str:
     str
         The line for the file, without its end.
     """
-    return f"{hashlib.sha256(text.encode()).hexdigest()[:16]} {text}"
+    return f"{hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:16]} {text}"
 
 
 def unsealed_line(line: str, where: str) -> str:

@@ -16,13 +16,13 @@ ROOT = Path(__file__).parent.parent
 JEPA_COFFEA = [sys.executable, "-m", "jepa_coffea.cli"]
 
 
-def command(*words: str | Path, folder: Path) -> str:
+def command(*words: str | Path, folder: Path, accepted: tuple[int, ...] = (0,)) -> str:
     """What a command printed; an assertion with all of it when it fails."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
     done = subprocess.run(
         [str(word) for word in words], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode in accepted, done.stdout + done.stderr
     return done.stdout
 
 
@@ -86,9 +86,10 @@ def test_events_to_a_p_value(folder: Path) -> None:
     rows = pq.read_table(folder / "embedded")
     assert "700" in printed
     assert rows.num_rows == 700
-    assert rows["jet1_embedding"].type.list_size == 16
+    assert rows["jet1_embedding"].type.list_size == 32  # class token and pT-weighted mean, 16 each
     assert {"jet1_score_QCD", "jet2_score_Tbqq", "mjj", "event"} <= set(rows.column_names)
-    command(*JEPA_COFFEA, "hunt", "hunt.yaml", folder=folder)
+    # Status 1: the hunt is done, and its gates find 700 events too few to quote.
+    command(*JEPA_COFFEA, "hunt", "hunt.yaml", folder=folder, accepted=(0, 1))
     found = json.loads((folder / "hunt" / "results.json").read_text())
     text = json.dumps(found)
     assert (folder / "hunt" / "summary.txt").read_text().strip()
@@ -111,4 +112,5 @@ def test_the_processor_of_the_readme(folder: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
     source = next(block for block in blocks if "class MyProcessor" in block)
     (folder / "mine.py").write_text(source.replace('"events.root"', '"events/qcd.root"'))
-    assert "'norm': Hist(" in command(sys.executable, "mine.py", folder=folder)
+    printed = command(sys.executable, "mine.py", folder=folder)
+    assert int(re.findall(r"^(\d+) jets$", printed, flags=re.MULTILINE)[0]) > 1000  # 700 events, two hard jets in most

@@ -5,12 +5,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import awkward as ak
 import pytest
+import uproot
 
 from jepa_coffea.cli import COMMANDS, main
+from jepa_coffea.constituents import constituents_of
 from tests.encoder.test_self_test import reference
 from tests.encoder.tiny import write_tiny
 from tests.processors.synthetic import write_events
+from tests.support.event_files import MINIATURES, event_files
 
 
 @pytest.fixture
@@ -60,12 +64,16 @@ def test_validate_finds_a_difference(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "DIFFERS" in capsys.readouterr().out
 
 
-def test_validate_with_events(model: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["validate", str(model), str(shared_data / "pfnano.root"), "--provider", "cpu", "--most", "5"]) == 0
+@pytest.mark.parametrize("path", event_files("pfnano.root"))
+def test_validate_with_events(model: Path, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", str(model), str(path), "--provider", "cpu", "--most", "5"]) == 0
+    with uproot.open(path) as file:
+        events = file["Events"].arrays(filter_name="/(FatJet|FatJetPFCands|PFCands)_.*/", entry_stop=5)
+    counts = ak.flatten(ak.num(constituents_of(events), axis=2))
     rows = {line.strip("│ ").split("│")[0].strip(): line for line in capsys.readouterr().out.splitlines()}
     assert rows["entries"].split("│")[2].strip() == "5"
-    assert rows["jets"].split("│")[2].strip() == "11"
-    assert rows["particles"].split("│")[2].strip() == str(43 + 51 + 31 + 42 + 41 + 58 + 27 + 29 + 45 + 25 + 72)
+    assert rows["jets"].split("│")[2].strip() == str(len(counts))
+    assert rows["particles"].split("│")[2].strip() == str(ak.sum(counts))
 
 
 @pytest.mark.parametrize(
@@ -74,17 +82,15 @@ def test_validate_with_events(model: Path, shared_data: Path, capsys: pytest.Cap
         (["inspect", "no.onnx"], "no.onnx: no such model file"),
         (["inspect", "unheard-of"], "neither a file nor a shipped model"),
         (["validate", "{model}", "no.root", "--provider", "cpu"], "no.root: cannot be read as events"),
-        (["validate", "{model}", "{data}/bad_delphes.root", "--provider", "cpu"], "bad_delphes.root: "),
+        (["validate", "{model}", "{data}/cms_dijets.csv", "--provider", "cpu"], "cms_dijets.csv: "),
         (
-            ["validate", "{model}", "{data}/nano_tt_v12.root", "--provider", "cpu"],
-            "nano_tt_v12.root: these events have",
+            ["validate", "{model}", "{data}/nano_v12.root", "--provider", "cpu"],
+            "nano_v12.root: these events have",
         ),
     ],
 )
-def test_errors(
-    words: list[str], match: str, model: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main([word.format(model=model, data=shared_data) for word in words]) == 2
+def test_errors(words: list[str], match: str, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([word.format(model=model, data=MINIATURES) for word in words]) == 2
     assert match in capsys.readouterr().err
 
 

@@ -11,7 +11,7 @@ from jepa_coffea.constituents import layout, layouts
 from tests.processors.synthetic import write_events
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("constituents", "embedding", "encoder", "processing")
+ROOMS = ("clusters", "constituents", "cwola", "embedding", "encoder", "hunt", "plots", "processing", "report")
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for room in ROOMS

@@ -68,7 +68,7 @@ ROOMS = {
 LOOSE = {"__init__.py", "cli.py", "documents.py", "errors.py", "files.py", "folders.py"}
 
 # A sub-command has the name of its room; ``__init__`` is in every room; a module of commands shows what another does.
-COMMAND_NAMES = {"embed", "hunt", "inspect", "models", "report", "validate", "doctor"}
+COMMAND_NAMES = {"embed", "hunt", "inspect", "models", "report", "validate", "doctor", "wrap"}
 
 
 def imported(path: Path) -> set[str]:

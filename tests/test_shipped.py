@@ -14,6 +14,7 @@ from jepa_coffea.encoder.model_files import shipped
 from jepa_coffea.encoder.onnx import OnnxEncoder
 from jepa_coffea.encoder.self_test import validate
 from tests.encoder.tiny import random_jets
+from tests.support.event_files import event_files
 from training.loop.checkpoint import load_encoder
 from training.models.synthetic import synthetic_jets
 
@@ -68,10 +69,11 @@ def test_the_checkout_has_its_weights(name: str) -> None:
     assert config.name == name
 
 
+@pytest.mark.parametrize("path", event_files("nano_v15.root"))
 @pytest.mark.parametrize("name", sorted(shipped()))
-def test_it_works_on_nanoaod(name: str, shared_data: Path) -> None:
+def test_it_works_on_nanoaod(name: str, path: Path) -> None:
     """NanoAOD has no impact parameters; the encoder must have learned to do without."""
-    file = {str(shared_data / "nano_tt_v15.root"): "Events"}
+    file = {str(path): "Events"}
     events = NanoEventsFactory.from_root(file, schemaclass=NanoAODSchema, mode="virtual").events()
     jets = JEPAEmbedder(name, provider="cpu")(events)
     embedding = ak.to_numpy(ak.flatten(jets.jepa_embedding, axis=1))

@@ -7,16 +7,10 @@ smaller, faster file. An exported fp32 file in place of the run folder is conver
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-import tempfile
 from pathlib import Path
 
-from rich.console import Console
-
-from jepa_coffea.encoder.card import ModelCard
-from training.exporting.onnx_file import export_run
-from training.exporting.precision import reduce_precision
+from training.exporting.command import export
 from training.loop.entry import explained
 
 
@@ -54,39 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     int
         0, or 2 for what the user has to mend.
     """
-    return explained(lambda: _export(parser().parse_args(argv)))
-
-
-def _export(args: argparse.Namespace) -> int:
-    results = json.loads(args.results.read_text()) if args.results else None
-    about = {
-        "name": args.name,
-        "training_data": args.training_data,
-        "particle_embedding": args.particle_embedding,
-        "scale": args.scale,
-    }
-    console = Console()
-    with console.status(f"exporting {args.run}, checking the file against the encoder"):
-        if args.precision == "fp32":
-            card = export_run(args.run, args.output, results=results, **about)
-        elif args.run.suffix == ".onnx":
-            card = reduce_precision(args.run, args.output, args.precision)
-        else:
-            with tempfile.TemporaryDirectory() as folder:
-                full = Path(folder) / "fp32.onnx"
-                export_run(args.run, full, results=results, **about)
-                card = reduce_precision(full, args.output, args.precision)
-    console.print(_summary(card, args.output), highlight=False, markup=False, soft_wrap=True)
-    return 0
-
-
-def _summary(card: ModelCard, path: Path) -> str:
-    """A line about the file at ``path``."""
-    check = card.parity or card.drift
-    assert check is not None
-    distance = f"within {check.max_relative:.1e} of {'PyTorch' if card.parity else 'fp32'}"
-    size = path.stat().st_size / 1e6
-    return f"{path}: {card.name}, {card.precision}, {card.embedding_dim} numbers a jet, {size:.1f} MB, {distance}"
+    return explained(lambda: export(parser().parse_args(argv)))
 
 
 if __name__ == "__main__":

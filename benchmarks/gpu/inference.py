@@ -115,7 +115,7 @@ def torch_speed(size: str, arrays: Arrays, device: str, seconds: float, *, compi
     encoder, batches = encoder_of(size).to(device), torch_batches(arrays, device)
     half = torch.float16 if device == "cuda" else torch.bfloat16
     if compiled:
-        compile_regions(encoder)
+        compile_regions(encoder, "inductor" if device == "cuda" else "aot_eager")  # a rehearsal has no time for C++
 
     def run() -> int:
         with torch.no_grad(), torch.autocast(device, half):

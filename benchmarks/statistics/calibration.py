@@ -31,17 +31,17 @@ from scipy import stats
 from sklearn.naive_bayes import GaussianNB
 
 from benchmarks.machine import ROOT, machine
+from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.cwola import Folds, Recipe, Windows
 from jepa_coffea.cwola.classifiers import gradient_boosting, logistic
 from jepa_coffea.cwola.sample import Sample, make_sample
 from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.hunt.calibration import calibrate, null_significances
-from jepa_coffea.hunt.counting import ESTIMATES, FUNCTION, TRANSFER_FACTOR
 from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.null import Corrected, Null, null_of
 from jepa_coffea.hunt.pseudo import PseudoData, make_pseudo_data
 from jepa_coffea.hunt.sections import StatisticsConfig
-from jepa_coffea.hunt.store import Ledger
+from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, SIDEBAND_EFFICIENCY
 
 Floats = npt.NDArray[np.float64]
 
@@ -283,9 +283,9 @@ def coverage(experiments: int, client: Client | None) -> dict[str, Any]:
             description="Validation: new data",
         )
         one, other = (
-            judged(z[:, i, 0], np.array(fresh)[:, i]) for i in map(ESTIMATES.index, (FUNCTION, TRANSFER_FACTOR))
+            judged(z[:, i, 0], np.array(fresh)[:, i]) for i in map(ESTIMATES.index, (FUNCTION, SIDEBAND_EFFICIENCY))
         )
-        result[order] = {**one, "seconds": seconds, TRANSFER_FACTOR: without_lists(other)}
+        result[order] = {**one, "seconds": seconds, SIDEBAND_EFFICIENCY: without_lists(other)}
         raw, corrected, rank = (result[order][name] for name in ("raw", "corrected", "rank"))
         print(
             f"{order:8} {len(z)} experiments in {seconds:.0f} s, {len(fresh)} to check\n"

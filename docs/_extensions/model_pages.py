@@ -18,13 +18,11 @@ def pages(root: Path) -> dict[str, str]:  # noqa: ARG001  all of it is in the fi
 
 def overview(cards: dict[str, ModelCard], size: dict[str, int]) -> list[str]:
     """One row a model."""
-    rows = ["| name | objective | numbers a jet | classes | momenta | MB |", "|---|---|---|---|---|---|"]
+    rows = ["| name | objective | numbers a jet | classes | scale of the jet | MB |", "|---|---|---|---|---|---|"]
     for name, card in cards.items():
         classes = ", ".join(card.class_names) or "none"
-        momenta = "relative to the jet's pT" if card.scaled_to_jet_pt else "in GeV"
-        rows.append(
-            f"| `{name}` | {card.objective} | {card.embedding_dim} | {classes} | {momenta} | {size[name] / 1e6:.1f} |"
-        )
+        cells = (f"`{name}`", card.objective, card.embedding_dim, classes, card.scale, f"{size[name] / 1e6:.1f}")
+        rows.append(f"| {' | '.join(map(str, cells))} |")
     return rows
 
 

@@ -28,17 +28,32 @@ class Prediction(Record):
 
     @property
     def total(self) -> float:
-        """Events in all bins."""
+        """Events in all bins.
+
+        Returns
+        -------
+        float
+        """
         return float(self.yields.sum())
 
     @property
     def sigma(self) -> float:
-        """Uncertainty of ``total`` with all correlations."""
+        """Uncertainty of ``total`` with all correlations.
+
+        Returns
+        -------
+        float
+        """
         return float(np.sqrt(self.covariance.sum()))
 
     @property
     def errors(self) -> Array:
-        """[bin]: uncertainty of each yield."""
+        """[bin]: uncertainty of each yield.
+
+        Returns
+        -------
+        Array
+        """
         return np.sqrt(np.diagonal(self.covariance))
 
     def widened(self, function_error: float) -> Prediction:
@@ -109,17 +124,32 @@ class BackgroundFit(Record):
 
     @property
     def parameter_covariance(self) -> Array:
-        """[parameter, parameter]: of ``parameters``."""
+        """[parameter, parameter]: of ``parameters``.
+
+        Returns
+        -------
+        Array
+        """
         return np.asarray(self.transform @ self.covariance @ self.transform.T)
 
     @property
     def spectrum(self) -> Spectrum:
-        """What was observed."""
+        """What was observed.
+
+        Returns
+        -------
+        Spectrum
+        """
         return Spectrum(self.counts, self.edges)
 
     @property
     def model(self) -> BackgroundModel:
-        """The fit as a likelihood model on its own bins, phi = 0 being the fit."""
+        """The fit as a likelihood model on its own bins, phi = 0 being the fit.
+
+        Returns
+        -------
+        BackgroundModel
+        """
         return BackgroundModel.build(
             get_function(self.function), self.sqrt_s, self.edges, self.parameters, self.transform
         )

@@ -39,7 +39,12 @@ class ZCalibration(Record):
 
     @property
     def sentence(self) -> str:
-        """What an export says of it."""
+        """What an export says of it.
+
+        Returns
+        -------
+        str
+        """
         return (
             f"Calibrated with {self.experiments} background-only pseudo-experiments that redo the whole analysis: Z as "
             f"counted has mean {self.mean:.3f} and width {self.width:.3f} there. The background is moved and its "

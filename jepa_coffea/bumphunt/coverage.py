@@ -33,7 +33,12 @@ class Coverage(Record):
 
     @property
     def pulls(self) -> Array:
-        """[threshold]: positive where small p-values come too often."""
+        """[threshold]: positive where small p-values come too often.
+
+        Returns
+        -------
+        Array
+        """
         return np.asarray((self.shares - self.thresholds) / self.errors)
 
 

@@ -42,7 +42,12 @@ class Envelope(Record):
 
     @property
     def sigma(self) -> float:
-        """Fit uncertainty of the nominal function and the systematic, in quadrature."""
+        """Fit uncertainty of the nominal function and the systematic, in quadrature.
+
+        Returns
+        -------
+        float
+        """
         return float(np.hypot(self.sigmas[0], self.systematic))
 
 
@@ -126,12 +131,22 @@ class SpuriousSignal(Record):
 
     @property
     def ratios(self) -> Array:
-        """[mass]: spurious signal over its statistical error."""
+        """[mass]: spurious signal over its statistical error.
+
+        Returns
+        -------
+        Array
+        """
         return np.asarray(self.spurious / self.errors)
 
     @property
     def passed(self) -> bool:
-        """Whether every ratio is within the tolerance."""
+        """Whether every ratio is within the tolerance.
+
+        Returns
+        -------
+        bool
+        """
         return bool(np.abs(self.ratios).max() < self.tolerance)
 
 

@@ -63,7 +63,12 @@ class FTestRule:
 
     @property
     def functions(self) -> tuple[str, ...]:
-        """Names of the functions."""
+        """Names of the functions.
+
+        Returns
+        -------
+        tuple of str
+        """
         return tuple(fit.function for fit in self.fits)
 
     def choose(self, counts: Array) -> npt.NDArray[np.int64]:

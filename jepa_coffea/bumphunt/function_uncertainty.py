@@ -42,7 +42,12 @@ class FunctionUncertainty(Record):
 
     @property
     def relative(self) -> float:
-        """``error`` over the predicted background; for selections that keep the shape of the spectrum."""
+        """``error`` over the predicted background; for selections that keep the shape of the spectrum.
+
+        Returns
+        -------
+        float
+        """
         return self.error / self.total
 
 
@@ -144,12 +149,22 @@ class SpuriousYields(Record):
 
     @property
     def ratios(self) -> Array:
-        """[mass]: largest spurious signal over the statistical error."""
+        """[mass]: largest spurious signal over the statistical error.
+
+        Returns
+        -------
+        Array
+        """
         return self.events / self.errors
 
     @property
     def passed(self) -> bool:
-        """Whether the spurious signal is small enough to be left out: every ratio within the tolerance."""
+        """Whether the spurious signal is small enough to be left out: every ratio within the tolerance.
+
+        Returns
+        -------
+        bool
+        """
         return bool(self.ratios.max() < self.tolerance)
 
 

@@ -42,12 +42,22 @@ class Function:
 
     @property
     def n_parameters(self) -> int:
-        """Shape parameters and the normalisation."""
+        """Shape parameters and the normalisation.
+
+        Returns
+        -------
+        int
+        """
         return 1 + len(self.terms)
 
     @property
     def minimum_events(self) -> float:
-        """Expected events beside the window below which fits fail too often; more parameters need more."""
+        """Expected events beside the window below which fits fail too often; more parameters need more.
+
+        Returns
+        -------
+        float
+        """
         return MINIMUM_EVENTS.get(len(self.terms), MINIMUM_EVENTS[max(MINIMUM_EVENTS)])
 
     def design(self, x: Array) -> Array:

@@ -52,8 +52,26 @@ class GlobalSignificance(Record):
     """[toy]: largest local significance of each toy; NaN for a failed one."""
 
     @property
+    def strongest_p(self) -> float:
+        """The smallest upper bound on the global p-value that there is: a verdict's number.
+
+        Returns
+        -------
+        float
+            ``p``; where no toy reached the data, Gross and Vitells' bound if it is smaller.
+        """
+        if self.is_bound and np.isfinite(self.gross_vitells_p):
+            return min(self.p, self.gross_vitells_p)
+        return self.p
+
+    @property
     def sentence(self) -> str:
-        """The global p-value in words, with the bound and the failed toys named."""
+        """The global p-value in words, with the bound and the failed toys named.
+
+        Returns
+        -------
+        str
+        """
         good = self.toys - self.failed
         if self.is_bound:
             text = (

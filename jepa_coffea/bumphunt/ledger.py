@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from jepa_coffea.errors import BadFileError
-from jepa_coffea.files import write_text
+from jepa_coffea.files import sealed_line, unsealed_line, write_text
 
 
 class Ledger:
-    """Results by key, one JSON line each, appended as they come; in memory only when there is no file.
+    """Results by key, one JSON line with its hash each, appended as they come; in memory only when there is no file.
 
     A line cut short by an interruption is left out and its work done again. Whoever names the file puts everything
     into the name that would change the results, the package's version included: see :func:`jepa_coffea.files.digest`.
@@ -24,7 +24,7 @@ class Ledger:
     Raises
     ------
     BadFileError
-        If a line other than the last is broken.
+        If a line is damaged, other than by an interruption of the last.
 
     Examples
     --------
@@ -39,20 +39,23 @@ class Ledger:
         self._entries: dict[str, Any] = {}
         if path is None or not path.is_file():
             return
-        whole = path.read_text(encoding="utf-8").split("\n")
+        # Bytes that are no text stay what they are, for the hash to find.
+        whole = path.read_bytes().decode("utf-8", "surrogateescape").split("\n")
         for number, line in enumerate(whole, 1):
             if not line:
                 continue
             try:
-                key, value = json.loads(line)
-            except (ValueError, TypeError):
+                key, value = json.loads(unsealed_line(line, f"line {number} of {path}"))
+            except (ValueError, TypeError) as error:
                 if number == len(whole):
                     # The last line has no end: the interruption fell into it. Without it, appending starts a new line.
                     write_text(path, "\n".join(whole[:-1]) + ("\n" if whole[:-1] and whole[-2] else ""))
-                    break
-                msg = f"line {number} of {path} is broken; delete the file to do its work again"
+                    return
+                msg = f"{error}; delete the file to do its work again"
                 raise BadFileError(msg) from None
             self._entries[key] = value
+        if whole[-1]:  # the interruption fell between the line and its end
+            write_text(path, "\n".join([*whole, ""]))
 
     def __contains__(self, key: str) -> bool:
         return key in self._entries
@@ -74,4 +77,4 @@ class Ledger:
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps([key, value]) + "\n")
+                file.write(sealed_line(json.dumps([key, value])) + "\n")

@@ -49,12 +49,22 @@ class TransferFactorFit(Record):
 
     @property
     def efficiency(self) -> Array:
-        """[bin]: fitted share of events that pass."""
+        """[bin]: fitted share of events that pass.
+
+        Returns
+        -------
+        Array
+        """
         return self.transfer_factor / (1 + self.transfer_factor)
 
     @property
     def spectrum(self) -> Spectrum:
-        """The events that pass."""
+        """The events that pass.
+
+        Returns
+        -------
+        Spectrum
+        """
         return Spectrum(self.counts, self.edges)
 
     def prediction(self, edges: npt.ArrayLike | None = None) -> Prediction:

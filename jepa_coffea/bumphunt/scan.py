@@ -40,7 +40,12 @@ class Scan(Record):
 
     @property
     def best(self) -> int:
-        """Index of the hypothesis with the largest excess."""
+        """Index of the hypothesis with the largest excess.
+
+        Returns
+        -------
+        int
+        """
         return int(np.argmax(self.z))
 
 

@@ -92,7 +92,12 @@ class ShapeSearch(_Search):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The masses."""
+        """The masses.
+
+        Returns
+        -------
+        tuple of str
+        """
         return tuple(f"m = {mass:.4g}" for mass in self.masses)
 
     @cached_property
@@ -194,7 +199,12 @@ class WindowSearch(_Search):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The windows."""
+        """The windows.
+
+        Returns
+        -------
+        tuple of str
+        """
         return tuple(f"{low:g} to {high:g}" for low, high in self.windows)
 
     @cached_property
@@ -250,7 +260,12 @@ class ChosenSearch:
 
     @property
     def ordered(self) -> bool:
-        """As the search itself."""
+        """As the search itself.
+
+        Returns
+        -------
+        bool
+        """
         return self._chosen.ordered
 
     @cached_property
@@ -260,22 +275,42 @@ class ChosenSearch:
 
     @property
     def name(self) -> str:
-        """What was searched."""
+        """What was searched.
+
+        Returns
+        -------
+        str
+        """
         return self._chosen.name + ", function chosen in each spectrum"
 
     @property
     def spectrum(self) -> Spectrum:
-        """The data."""
+        """The data.
+
+        Returns
+        -------
+        Spectrum
+        """
         return self._chosen.spectrum
 
     @property
     def null(self) -> BackgroundFit:
-        """With the function that the data choose."""
+        """With the function that the data choose.
+
+        Returns
+        -------
+        BackgroundFit
+        """
         return self._chosen.null
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """One for each hypothesis."""
+        """One for each hypothesis.
+
+        Returns
+        -------
+        tuple of str
+        """
         return self._chosen.labels
 
     def local_z(self, counts: Array) -> Array:

@@ -120,7 +120,12 @@ class SignalTemplate:
 
     @property
     def relative_width(self) -> float:
-        """Standard deviation over mass."""
+        """Standard deviation over mass.
+
+        Returns
+        -------
+        float
+        """
         centres = (self.edges[1:] + self.edges[:-1]) / 2
         mean = np.average(centres, weights=self.counts)
         return float(np.sqrt(np.average((centres - mean) ** 2, weights=self.counts)) / self.mass)

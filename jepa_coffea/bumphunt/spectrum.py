@@ -44,12 +44,22 @@ class Spectrum:
 
     @property
     def centres(self) -> Array:
-        """[bin], GeV."""
+        """[bin], GeV.
+
+        Returns
+        -------
+        Array
+        """
         return (self.edges[:-1] + self.edges[1:]) / 2
 
     @property
     def widths(self) -> Array:
-        """[bin], GeV."""
+        """[bin], GeV.
+
+        Returns
+        -------
+        Array
+        """
         return np.diff(self.edges)
 
     def inside(self, interval: Interval) -> npt.NDArray[np.bool_]:

@@ -57,17 +57,32 @@ class WindowModel(Record):
 
     @property
     def up(self) -> Array:
-        """[nuisance, bin]: background with that nuisance at +1."""
+        """[nuisance, bin]: background with that nuisance at +1.
+
+        Returns
+        -------
+        Array
+        """
         return np.maximum(self.background + self.shifts, FLOOR)
 
     @property
     def down(self) -> Array:
-        """[nuisance, bin]: background with that nuisance at -1; cut at ``FLOOR``."""
+        """[nuisance, bin]: background with that nuisance at -1; cut at ``FLOOR``.
+
+        Returns
+        -------
+        Array
+        """
         return np.maximum(self.background - self.shifts, FLOOR)
 
     @property
     def sigma(self) -> Array:
-        """[bin]: uncertainty of the background from all nuisances."""
+        """[bin]: uncertainty of the background from all nuisances.
+
+        Returns
+        -------
+        Array
+        """
         return np.asarray(np.sqrt((self.shifts**2).sum(axis=0)))
 
 

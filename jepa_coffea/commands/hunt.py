@@ -9,8 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from jepa_coffea.clusters.registry import ClusterConfig
 from jepa_coffea.hunt.config import read_config
-from jepa_coffea.hunt.counting import FUNCTION
 from jepa_coffea.hunt.pipeline import run_hunt
 from jepa_coffea.hunt.state import HuntResult, Run
 from jepa_coffea.report.html import with_error
@@ -45,7 +45,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if result.reasons else 0
 
 
-def hunt(document: str | Path, *, progress: bool = True, console: Console | None = None) -> HuntResult:
+def hunt(
+    document: str | Path, *, progress: bool = True, console: Console | None = None, here: bool = False
+) -> HuntResult:
     """Run the hunt of a YAML document, print what was found and where it is.
 
     Parameters
@@ -56,6 +58,8 @@ def hunt(document: str | Path, *, progress: bool = True, console: Console | None
         Show progress bars.
     console
         Where to print; standard output by default.
+    here
+        Compute in this process, on whatever cluster the document says.
 
     Returns
     -------
@@ -68,11 +72,11 @@ def hunt(document: str | Path, *, progress: bool = True, console: Console | None
     """
     config = read_config(document)
     console = console or Console()
-    with config.cluster.connect() as client:
+    with (ClusterConfig() if here else config.cluster).connect() as client:
         result = run_hunt(Run(config, client, console, progress))
     console.print(_table(result))
     console.print(result.paragraph, style="bold" if not result.reasons else "bold red", highlight=False)
-    console.print(f"Everything is in {result.output}", highlight=False)
+    console.print(f"Everything is in {result.output}", highlight=False, markup=False)
     return result
 
 
@@ -82,8 +86,8 @@ def _table(result: HuntResult) -> Table:
     for name in ("window", "eff.", "observed", "expected", "Z", "p", "corrected Z", "p"):
         table.add_column(name, justify="left" if name == "window" else "right", no_wrap=True)
     for finding in result.everything:
-        selection, estimate = finding.selection, finding.selection.function
-        corrected = finding.calibrated(FUNCTION)
+        selection, estimate = finding.selection, finding.selection.by(result.background)
+        corrected = finding.calibrated(result.background)
         table.add_row(
             selection.window,
             "all" if selection.efficiency == 1 else f"{selection.efficiency:g}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from jepa_coffea.commands.hunt import run as hunt
+from jepa_coffea.commands.hunt import hunt
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +23,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do the hunt of the folder's own ``config.yaml``: finished trainings and pseudo-experiments are read, not redone.
 
+    Everything happens in this process; a cluster that the document names is not started.
+
     Parameters
     ----------
     arguments
@@ -33,5 +35,5 @@ def run(arguments: argparse.Namespace) -> int:
     int
         As of ``jepa-coffea hunt``.
     """
-    arguments.document = str(Path(arguments.folder) / "config.yaml")
-    return hunt(arguments)
+    result = hunt(Path(arguments.folder) / "config.yaml", progress=not arguments.quiet, here=True)
+    return 1 if result.reasons else 0

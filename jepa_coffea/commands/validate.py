@@ -108,6 +108,18 @@ def _embed(arguments: argparse.Namespace, console: Console) -> bool:
 def open_events(path: Path, most: int) -> Any:
     """The first entries of a file, with columns read when they are used.
 
+    Parameters
+    ----------
+    path
+        ROOT or parquet file of events or jets.
+    most
+        How many entries at most.
+
+    Returns
+    -------
+    awkward.Array
+        Without a schema: branches as they are called in the file.
+
     Raises
     ------
     LayoutError

@@ -12,6 +12,7 @@ from jepa_coffea.cwola.gates import (
     ENOUGH,
     SIGMAS,
     Gate,
+    bent_count,
     count_gate,
     flat_efficiency,
     interpolated_count,
@@ -121,5 +122,8 @@ def _fake_window_gate(fake: _Fake | str, name: str, window: str, efficiency: flo
     if isinstance(fake, str) or reason:
         return Gate(name, window, False, np.nan, np.nan, SIGMAS, f"could not be made: {reason}")
     passed, scores = fake.scores.selected(efficiency), fake.scores
-    count = interpolated_count(passed, np.where(scores.scored, scores.region, OUTSIDE), fake.mass)
-    return count_gate(name, window, count, "classifiers trained for a window where there is nothing find nothing")
+    region = np.where(scores.scored, scores.region, OUTSIDE)
+    count, smooth = interpolated_count(passed, region, fake.mass), bent_count(passed, region, fake.mass)
+    return count_gate(
+        name, window, count, "classifiers trained for a window where there is nothing find nothing", smooth
+    )

@@ -52,7 +52,7 @@ class CWoLa:
     folds: Folds = field(default_factory=Folds)
     """This and the following up to ``best_at``: see :class:`~jepa_coffea.cwola.recipe.Recipe`."""
     members: int = Recipe.members
-    attribute_fraction: float = Recipe.attribute_fraction
+    attribute_fraction: float | None = Recipe.attribute_fraction
     reduction: Any = Recipe.reduction
     seed: int = Recipe.seed
     best_at: float | None = Recipe.best_at

@@ -144,8 +144,9 @@ def train(
     if recipe.reduction is not None:
         reduction = clone(recipe.reduction).fit(X[~positive])
         X = reduction.transform(X)
-    if recipe.attribute_fraction < 1:
-        kept = max(1, round(recipe.attribute_fraction * X.shape[1]))
+    share = recipe.share(X.shape[1])
+    if share < 1:
+        kept = max(1, round(share * X.shape[1]))
         columns = np.sort(rng.choice(X.shape[1], kept, replace=False))
         X = X[:, columns]
     classifier = seeded(recipe.candidates[estimator], int(rng.integers(2**31)))

@@ -22,6 +22,7 @@ _SALTS = {
     "inner": 0x5EEDED1A5E0DDBA1,
     "tie": 0x71EB4EA4E471EB4E,
     "unweight": 0x2B7E151628AED2A6,
+    "donor": 0x6A09E667F3BCC908,
 }
 
 
@@ -114,7 +115,7 @@ def as_hashes(ids: npt.ArrayLike) -> UInt64:
     raise FoldError(msg)
 
 
-def salted(hashes: UInt64, purpose: Literal["outer", "inner", "tie", "unweight"], seed: int) -> UInt64:
+def salted(hashes: UInt64, purpose: Literal["outer", "inner", "tie", "unweight", "donor"], seed: int) -> UInt64:
     """Hashes of an independent family for each purpose and seed.
 
     Parameters

@@ -9,6 +9,9 @@ from jepa_coffea.cwola.efficiency import check_efficiency
 from jepa_coffea.cwola.folds import Folds
 from jepa_coffea.cwola.windows import Windows
 
+FEW = 10
+"""Features of which every member sees all."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -25,8 +28,10 @@ class Recipe:
     """The nested folds."""
     members: int = 10
     """Classifiers to average, each with its own seed."""
-    attribute_fraction: float = 0.5
-    """Share of the features that each member sees, drawn at random (attribute bagging); 1 for few features."""
+    attribute_fraction: float | None = None
+    """Share of the features that each member sees, drawn at random (attribute bagging). By default it follows the
+    number of features: all of up to ``FEW``, and half of more but at least ``FEW``. Few features want all of them: with
+    half of ten a search lost half of its significance."""
     reduction: Any = None
     """A label-free scikit-learn transformer, fitted on the sidebands of the training folds."""
     seed: int = 1
@@ -38,7 +43,7 @@ class Recipe:
     def __post_init__(self) -> None:
         for estimator in self.candidates.values():
             check_estimator(estimator)
-        if not self.candidates or self.members < 1 or not 0 < self.attribute_fraction <= 1:
+        if not self.candidates or self.members < 1 or not 0 < self.share(FEW) <= 1:
             msg = (
                 "CWoLa: expected an estimator, at least one member and an attribute fraction in (0, 1], got "
                 f"{len(self.candidates)}, {self.members} and {self.attribute_fraction}"
@@ -46,3 +51,19 @@ class Recipe:
             raise ClassifierError(msg)
         if self.best_at is not None:
             check_efficiency(self.best_at)
+
+    def share(self, features: int) -> float:
+        """Share of the features that each member sees.
+
+        Parameters
+        ----------
+        features
+            How many there are, after the reduction.
+
+        Returns
+        -------
+        float
+        """
+        if self.attribute_fraction is not None:
+            return self.attribute_fraction
+        return min(1.0, max(0.5, FEW / features))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from string import ascii_uppercase
 from typing import Any
 
 import numpy as np
@@ -246,10 +247,13 @@ class Windows:
         Raises
         ------
         WindowError
-            If a set has fewer than four edges.
+            If a set has fewer than four edges, or there are more sets than letters.
         """
         windows = []
-        for letter, edges in zip("ABCDEFGH", sets or (CMS_ALPHA, CMS_BETA), strict=False):
+        if len(sets) > len(ascii_uppercase):
+            msg = f"Windows: expected at most {len(ascii_uppercase)} sets of edges, got {len(sets)}"
+            raise WindowError(msg)
+        for letter, edges in zip(ascii_uppercase, sets or (CMS_ALPHA, CMS_BETA), strict=False):
             if len(edges) < 4:
                 msg = f"Windows: expected at least 4 edges in a set (two sidebands and a window), got {list(edges)}"
                 raise WindowError(msg)
@@ -297,7 +301,8 @@ class Windows:
         -------
         array of float, (bins,)
         """
-        return np.histogram(np.asarray(mass, dtype=float), bins=np.asarray(self.edges))[0].astype(float)
+        values = np.asarray(mass, dtype=float)  # the last edge is outside, as for windows and sidebands
+        return np.histogram(values[self.inside(values)], bins=np.asarray(self.edges))[0].astype(float)
 
     def bins_of(self, window: Window) -> npt.NDArray[np.bool_]:
         """Which bins lie in a window.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from jepa_coffea.constituents.record import LayoutError
 from jepa_coffea.embedding.arrays import JetArrays, arrays_of
 from jepa_coffea.embedding.signature import (
     Interface,
+    WeaverFiles,
     card_interface,
     empty_outputs,
     fields_to_read,
@@ -29,11 +31,12 @@ from jepa_coffea.encoder.card import ModelError
 from jepa_coffea.encoder.metrics import Metrics
 from jepa_coffea.encoder.model_files import locate, resolve
 from jepa_coffea.encoder.onnx import OnnxEncoder
+from jepa_coffea.encoder.outputs import Kind
 from jepa_coffea.encoder.providers import Provider
 from jepa_coffea.encoder.ragged_encoder import RaggedEncoder
 from jepa_coffea.encoder.session import file_hash
 from jepa_coffea.encoder.weaver import WeaverEncoder
-from jepa_coffea.encoder.weaver_inputs import parse_preprocess
+from jepa_coffea.encoder.weaver_inputs import parse_preprocess, renamed
 
 _opening = threading.Lock()
 
@@ -93,7 +96,7 @@ class JEPAEmbedder:
         prefix: str = "jepa",
         layout: str | Layout | None = None,
     ) -> None:
-        self._weaver: str | None = None
+        self._weaver: WeaverFiles | None = None
         self._set(
             model,
             provider=provider,
@@ -117,10 +120,19 @@ class JEPAEmbedder:
         self._interface()
 
     @classmethod
-    def from_weaver(cls, model: str | Path, preprocess: str | Path, **options: Any) -> JEPAEmbedder:
+    def from_weaver(
+        cls,
+        model: str | Path,
+        preprocess: str | Path,
+        *,
+        outputs: Mapping[str, Kind] | None = None,
+        rename: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> JEPAEmbedder:
         """An embedder for a model that weaver-core exported to ONNX, such as ParT, ParticleNet or Sophon.
 
-        Its classes become ``<prefix>_score_<class>``, a second output ``<prefix>_embedding``.
+        Its classes become ``<prefix>_score_<class>``, an embedding ``<prefix>_embedding``, a regression
+        ``<prefix>_<output>``.
 
         Parameters
         ----------
@@ -129,6 +141,13 @@ class JEPAEmbedder:
         preprocess
             The preprocess.json that weaver wrote beside it. weaver does not write down how it padded: an input that
             was wrapped needs ``"pad_mode": "wrap"`` added to its entry.
+        outputs
+            What the outputs are, by their names in the graph: ``scores`` (probabilities), ``logits``, ``regression`` or
+            ``embedding``; others are left alone. Needed unless every output is made by a softmax, or called
+            ``embedding`` or ``logits``.
+        rename
+            Names of variables in preprocess.json to those of JetClass with the same meaning and units (GeV, mm):
+            ``{"pfcand_pt_log": "part_pt_log"}``.
         **options
             As for :class:`JEPAEmbedder`.
 
@@ -142,7 +161,10 @@ class JEPAEmbedder:
             If a file is missing or broken, they do not belong together, or a variable is not known.
         """
         embedder = cls.__new__(cls)
-        embedder._weaver = _read_text(preprocess)
+        text = _read_text(preprocess)
+        if rename:
+            text = renamed(text, rename, str(preprocess))
+        embedder._weaver = WeaverFiles(text, None if outputs is None else tuple(outputs.items()))
         embedder._set(model, **options)
         return embedder
 
@@ -264,7 +286,8 @@ class JEPAEmbedder:
         Returns
         -------
         dict of numpy.ndarray
-            ``embedding`` [jet, dim], and ``score_<class>`` [jet] for each class of the model; float32.
+            ``embedding`` [jet, dim], ``score_<class>`` [jet] for each class of the model, and regressions by their
+            name; float32.
 
         Raises
         ------
@@ -299,7 +322,9 @@ class JEPAEmbedder:
         path = locate(self.path, self.digest)
         if self._weaver is None:
             return OnnxEncoder(path, digest=self.digest, **self._options)
-        return WeaverEncoder(path, parse_preprocess(self._weaver, str(path)), digest=self.digest, **self._options)
+        preprocess = parse_preprocess(self._weaver.preprocess, str(path))
+        stated = None if self._weaver.outputs is None else dict(self._weaver.outputs)
+        return WeaverEncoder(path, preprocess, stated, digest=self.digest, **self._options)
 
     def _interface(self) -> Interface:
         if self._weaver is None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 from jepa_coffea.constituents.layout import Layout
 from jepa_coffea.constituents.record import FIELDS, SUBJET, LayoutError
 from jepa_coffea.encoder.card import load_model, read_card
-from jepa_coffea.encoder.outputs import softmax
-from jepa_coffea.encoder.weaver import outputs, slots
+from jepa_coffea.encoder.outputs import Kind, outputs_of, softmax
+from jepa_coffea.encoder.weaver import slots
 from jepa_coffea.encoder.weaver_inputs import parse_preprocess
 
 
@@ -29,6 +30,17 @@ class Interface:
     class_names: tuple[str, ...]
     scale: str | None = None
     """``blind`` to the scale of the jets, or ``seen``; None of a file without a card."""
+    regressions: tuple[tuple[str, int], ...] = ()
+    """Names of other outputs, and their width."""
+
+
+class WeaverFiles(NamedTuple):
+    """What a weaver export needs besides its ONNX file."""
+
+    preprocess: str
+    """Content of its preprocess.json."""
+    outputs: tuple[tuple[str, Kind], ...] | None
+    """What its outputs are, where its user says so."""
 
 
 @lru_cache(maxsize=32)
@@ -51,8 +63,8 @@ def card_interface(path: Path, digest: str) -> Interface:  # noqa: ARG001  the h
 
 
 @lru_cache(maxsize=32)
-def weaver_interface(path: Path, digest: str, text: str) -> Interface:  # noqa: ARG001
-    """Of a weaver export with that preprocess.json.
+def weaver_interface(path: Path, digest: str, files: WeaverFiles) -> Interface:  # noqa: ARG001
+    """Of a weaver export.
 
     Parameters
     ----------
@@ -60,20 +72,27 @@ def weaver_interface(path: Path, digest: str, text: str) -> Interface:  # noqa: 
         The ONNX file.
     digest
         Its SHA-256.
-    text
-        Content of its preprocess.json.
+    files
+        What belongs to it.
 
     Returns
     -------
     Interface
     """
-    preprocess = parse_preprocess(text, str(path))
+    preprocess = parse_preprocess(files.preprocess, str(path))
     proto = load_model(path)
-    names, widths = outputs(proto, preprocess, str(path))
     slots(proto, preprocess, str(path))
+    stated = None if files.outputs is None else dict(files.outputs)
+    found = {output.key: output for output in outputs_of(proto, stated, len(preprocess.class_names), str(path))}
     absent = tuple(name for name in FIELDS if name not in preprocess.fields)
-    dim = widths[names["embedding"]] if "embedding" in names else None
-    return Interface(path.stem, FIELDS, absent, dim, preprocess.class_names)
+    return Interface(
+        path.stem,
+        FIELDS,
+        absent,
+        found["embedding"].width if "embedding" in found else None,
+        preprocess.class_names if "scores" in found else (),
+        regressions=tuple((name, output.width) for name, output in found.items() if output.kind == "regression"),
+    )
 
 
 def empty_outputs(interface: Interface) -> dict[str, NDArray[np.float32]]:
@@ -90,11 +109,12 @@ def empty_outputs(interface: Interface) -> dict[str, NDArray[np.float32]]:
         ``embedding`` [0, dim] and ``scores`` [0, class].
     """
     widths = {"embedding": interface.embedding_dim or 0, "scores": len(interface.class_names)}
+    widths |= dict(interface.regressions)
     return {name: np.zeros((0, width), dtype=np.float32) for name, width in widths.items()}
 
 
 def named(outputs: Mapping[str, NDArray[np.float32]], interface: Interface) -> dict[str, NDArray[np.float32]]:
-    """Outputs of a model as columns: ``embedding`` [jet, dim], and ``score_<class>`` [jet] for each of its classes.
+    """Outputs of a model as columns: ``embedding`` [jet, dim], ``score_<class>`` [jet], and regressions by their name.
 
     Parameters
     ----------
@@ -111,6 +131,8 @@ def named(outputs: Mapping[str, NDArray[np.float32]], interface: Interface) -> d
     if interface.class_names:
         scores = outputs["scores"] if "scores" in outputs else softmax(outputs["logits"])
         columns |= {f"score_{name}": scores[:, i] for i, name in enumerate(interface.class_names)}
+    for name, width in interface.regressions:
+        columns[name] = outputs[name][:, 0] if width == 1 else outputs[name]
     return columns
 
 

@@ -84,7 +84,9 @@ class MicroBatch:
         return MicroBatch(self.jets[:middle], self.length), MicroBatch(self.jets[middle:], self.length)
 
 
-def plan(counts: NDArray[np.int64], budget: Budget, longest: int, shortest: int = 1) -> list[MicroBatch]:
+def plan(
+    counts: NDArray[np.int64], budget: Budget, longest: int, shortest: int = 1, most: int | None = None
+) -> list[MicroBatch]:
     """Every jet with particles into exactly one micro-batch, the longest jets first.
 
     Jets are sorted by multiplicity, so that neighbours pad one another little. A batch ends when the budget is used
@@ -99,6 +101,8 @@ def plan(counts: NDArray[np.int64], budget: Budget, longest: int, shortest: int 
         What a micro-batch may hold.
     longest, shortest
         Bounds of the padded length.
+    most
+        Jets that a micro-batch may hold in any case.
 
     Returns
     -------
@@ -111,7 +115,7 @@ def plan(counts: NDArray[np.int64], budget: Budget, longest: int, shortest: int 
     start = 0
     while start < len(order):
         length = int(lengths[start])
-        number = np.arange(1, min(budget.jets(length), len(order) - start) + 1)
+        number = np.arange(1, min(budget.jets(length), most or len(order), len(order) - start) + 1)
         wasted = number * length - (slots[start + number] - slots[start])
         stop = start + int(np.count_nonzero(wasted <= WASTE * budget.tokens))
         batches.append(MicroBatch(order[start:stop], length))

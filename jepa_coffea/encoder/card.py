@@ -115,7 +115,12 @@ class ModelCard(_Part):
 
     @property
     def scale(self) -> Literal["blind", "seen"]:
-        """Whether the embedding is blind to the scale of the jets, as searches in a mass want it, or sees it."""
+        """Whether the embedding is blind to the scale of the jets, as searches in a mass want it, or sees it.
+
+        Returns
+        -------
+        str
+        """
         return "blind" if self.scaled_to_jet_pt else "seen"
 
     @model_validator(mode="after")
@@ -123,6 +128,10 @@ class ModelCard(_Part):
         unknown = [name for name in self.fields if name not in (*FIELDS, SUBJET)]
         if unknown:
             msg = f"fields: unknown {unknown}; a card may name {[*FIELDS, SUBJET]}"
+            raise ValueError(msg)
+        twice = sorted({name for name in self.class_names if self.class_names.count(name) > 1})
+        if twice:
+            msg = f"class_names: {twice} more than once; columns of scores need names of their own"
             raise ValueError(msg)
         stray = [name for name in self.optional_fields if name not in self.fields]
         if stray:

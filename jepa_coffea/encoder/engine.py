@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jepa_coffea.encoder.batching import Budget, MicroBatch, gather_index, plan
 from jepa_coffea.encoder.bindings import Binding, Inputs, Outputs, binding_for
+from jepa_coffea.encoder.card import ModelError
+from jepa_coffea.encoder.declared import AGAIN
 from jepa_coffea.encoder.metrics import Metrics
 from jepa_coffea.encoder.providers import ProviderError
 from jepa_coffea.encoder.session import OpenModel
@@ -96,7 +99,7 @@ class Results:
                 index, mask = self.jets.index(batch)
                 self.values[name][index[mask]] = values[mask]
             else:
-                self.values[name][batch.jets] = values
+                self.values[name][batch.jets] = values.reshape(len(batch.jets), -1)
 
 
 @dataclass
@@ -112,6 +115,10 @@ class Work:
     """Takes what the model gives for the jets of a micro-batch."""
     outputs: tuple[str, ...]
     """Names of the outputs to fetch."""
+    types: Mapping[str, Any]
+    """NumPy types of the inputs."""
+    fixed: int | None
+    """The number of jets that the model takes at once, where its axes fix it."""
     metrics: Metrics
     lock: threading.Lock
     """Held while the numbers above change; other calls may add to the same."""
@@ -138,7 +145,7 @@ class Work:
         try:
             self._whole(batch, binding, shrink=shrink)
         except Exception as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             self._too_large(batch, error)
         else:
@@ -150,11 +157,13 @@ class Work:
     def _whole(self, batch: MicroBatch, binding: Binding, *, shrink: bool) -> None:
         """Run a micro-batch at once."""
         inputs = self.feed(batch, binding)
-        if self.model.options.cuda_graphs:
-            inputs = filled_up(inputs, BUDGETS[self.model.options.provider].jets(batch.length))
+        if self.fixed or self.model.options.cuda_graphs:
+            inputs = filled_up(inputs, self.fixed or BUDGETS[self.model.options.provider].jets(batch.length))
+        inputs = {name: array.astype(self.types[name], copy=False) for name, array in inputs.items()}
         start = time.perf_counter()
         outputs = binding.run(inputs, self.outputs, shrink=shrink)
         seconds = time.perf_counter() - start
+        require_rows(outputs, len(next(iter(inputs.values()))), "the model")
         self.store(batch, {name: values[: len(batch.jets)] for name, values in outputs.items()})
         filled = int(self.counts[batch.jets].sum())
         with self.lock:
@@ -198,7 +207,7 @@ def run(work: Work, *, longest: int, shortest: int, threads: int | None) -> None
         If the device has no memory for a single jet.
     """
     options = work.model.options
-    batches = plan(work.counts, BUDGETS[options.provider], longest, shortest)
+    batches = plan(work.counts, BUDGETS[options.provider], longest, shortest, work.fixed)
     # The arena keeps the most it ever needed: the last batch of a call gives it back.
     last = None if options.cuda_graphs or not batches else batches[-1]
     # Captured graphs own their memory, so that two must not run at once.
@@ -214,6 +223,29 @@ def run(work: Work, *, longest: int, shortest: int, threads: int | None) -> None
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def require_rows(outputs: Outputs, rows: int, where: str) -> None:
+    """Raise unless a model gives one row a jet.
+
+    Parameters
+    ----------
+    outputs
+        Name to values.
+    rows
+        Jets that went in.
+    where
+        Name of the file, for errors.
+
+    Raises
+    ------
+    ModelError
+        If an output has another number of rows.
+    """
+    wrong = {name: values.shape for name, values in outputs.items() if values.shape[:1] != (rows,)}
+    if wrong:
+        msg = f"{where}: {rows} jets went in, and outputs of shape {wrong} came out; {AGAIN}"
+        raise ModelError(msg)
 
 
 def filled_up(inputs: Inputs, jets: int) -> Inputs:
@@ -235,8 +267,18 @@ def filled_up(inputs: Inputs, jets: int) -> Inputs:
     }
 
 
-def _out_of_memory(error: Exception) -> bool:
-    """Whether ONNX Runtime or CUDA says that memory ran out; they have no error type for it."""
+def out_of_memory(error: Exception) -> bool:
+    """Whether ONNX Runtime or CUDA says that memory ran out; they have no error type for it.
+
+    Parameters
+    ----------
+    error
+        What they raised.
+
+    Returns
+    -------
+    bool
+    """
     phrases = (
         "failed to allocate memory",
         "out of memory",

@@ -63,7 +63,10 @@ class OnnxEncoder(RaggedEncoder):
             raise ModelError(msg)
         self.fields, self.longest = self.card.fields, self.card.max_particles
         self.per_particle = (PARTICLE,) if particle_embedding else ()
-        self.widths = _contract(self.model, self.card, str(path), *self.per_particle)
+        self.widths, slots = _contract(self.model, self.card, str(path), *self.per_particle)
+        if slots is not None:
+            self.longest = self.shortest = slots
+        self._prove()
 
     def feed(self, batch: MicroBatch, binding: Binding, jets: Jets) -> Inputs:
         """Particles, mask and jets of a micro-batch.
@@ -83,11 +86,12 @@ class OnnxEncoder(RaggedEncoder):
         """
         index, mask = jets.index(batch)
         buffer = binding.buffer("particles", index.size * jets.particles.shape[1])
-        return {"particles": pad(jets.particles, index, mask, buffer), "mask": mask, "jets": jets.axes[batch.jets]}
+        inputs = {"particles": pad(jets.particles, index, mask, buffer), "mask": mask, "jets": jets.axes[batch.jets]}
+        return {name: inputs[name] for name in self.types}
 
 
-def _contract(model: OpenModel, card: ModelCard, where: str, *others: str) -> dict[str, int]:
-    """The outputs to fetch and their widths, after checking that the graph is what its card says.
+def _contract(model: OpenModel, card: ModelCard, where: str, *others: str) -> tuple[dict[str, int], int | None]:
+    """The outputs to fetch and their widths, and a fixed number of slots, after checking the graph against its card.
 
     ``others`` are outputs as wide as the embedding that are wanted as well.
 
@@ -96,26 +100,33 @@ def _contract(model: OpenModel, card: ModelCard, where: str, *others: str) -> di
     ModelError
         If an input or output is missing, or of another type or size than the card says.
     """
-    expected = {
-        "particles": ("tensor(float)", len(card.fields)),
-        "mask": ("tensor(bool)", None),
-        "jets": ("tensor(float)", 4),
-    }
+    numbers = ("tensor(float)", "tensor(float16)")
+    inputs = {"particles": (numbers, len(card.fields)), "mask": (("tensor(bool)",), None), "jets": (numbers, 4)}
     widths = dict.fromkeys(("embedding", *others), card.embedding_dim)
     if card.class_names:
         widths["logits"] = len(card.class_names)
-    found = model.inputs
-    if set(found) != set(expected):
-        msg = f"{where}: expected inputs {sorted(expected)}, found {sorted(found)}; not an encoder of this project"
+    found, made = model.inputs, model.outputs
+    # An exporter drops an input that the network does not use; without the mask it would take padding for particles.
+    if not {"particles", "mask"} <= set(found) <= set(inputs):
+        msg = (
+            f"{where}: expected inputs {sorted(inputs)} (without 'jets' if they are not used), found {sorted(found)}; "
+            "not an encoder of this project. `jepa-coffea wrap` makes one of another encoder"
+        )
         raise ModelError(msg)
-    outputs = model.outputs
-    for name, (kind, width) in (expected | {name: ("tensor(float)", width) for name, width in widths.items()}).items():
-        if name not in found | outputs:
-            msg = f"{where}: its card promises the output {name!r}, found {sorted(outputs)}"
-            raise ModelError(msg)
-        got_kind, shape = (found | outputs)[name]
+    lacking = sorted(set(widths) - set(made))
+    if lacking:
+        msg = f"{where}: its card promises the output {lacking[0]!r}, found {sorted(made)}"
+        raise ModelError(msg)
+    for name, (kinds, width) in (inputs | {name: (numbers, width) for name, width in widths.items()}).items():
+        if name not in found | made:
+            continue
+        kind, shape = (found | made)[name]
         last = shape[-1] if shape else None
-        if got_kind != kind or (width is not None and isinstance(last, int) and last != width):
-            msg = f"{where}: {name!r}: expected {kind} with last axis {width}, found {got_kind} {shape}"
+        if kind not in kinds or (width is not None and isinstance(last, int) and last != width):
+            msg = f"{where}: {name!r}: expected {kinds[0]} with last axis {width}, found {kind} {shape}"
             raise ModelError(msg)
-    return widths
+    slots = {found[name][1][1] for name in ("particles", "mask") if isinstance(found[name][1][1], int)}
+    if len(slots) > 1:
+        msg = f"{where}: its particles and its mask have different fixed numbers of slots, {sorted(slots)}"
+        raise ModelError(msg)
+    return widths, next(iter(slots), None)

@@ -12,9 +12,12 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jepa_coffea.constituents.record import KINEMATICS
 from jepa_coffea.encoder.batching import MicroBatch, keep_hardest
-from jepa_coffea.encoder.bindings import Binding, Inputs
-from jepa_coffea.encoder.engine import Jets, Results, Work, run
+from jepa_coffea.encoder.bindings import Binding, Inputs, binding_for
+from jepa_coffea.encoder.card import ModelError
+from jepa_coffea.encoder.declared import AGAIN, fixed_batch, input_types
+from jepa_coffea.encoder.engine import Jets, Results, Work, filled_up, out_of_memory, require_rows, run
 from jepa_coffea.encoder.metrics import Metrics
 from jepa_coffea.encoder.providers import Provider, choose
 from jepa_coffea.encoder.session import Options, file_hash, open_model
@@ -79,6 +82,8 @@ class RaggedEncoder(ABC):
         self.digest = digest or file_hash(path)
         self.threads = threads
         self.model, loaded = open_model(path, self.digest, options)
+        self.types = input_types(self.model, str(path))
+        self.fixed = fixed_batch(self.model, str(path))
         self._counted, self._lock = Metrics(loads=int(loaded)), threading.Lock()
 
     @abstractmethod
@@ -169,6 +174,8 @@ class RaggedEncoder(ABC):
             feed=lambda batch, binding: self.feed(batch, binding, chunk),
             store=results.store,
             outputs=tuple(self.widths),
+            types=self.types,
+            fixed=self.fixed,
             metrics=self._counted,
             lock=self._lock,
         )
@@ -186,6 +193,33 @@ class RaggedEncoder(ABC):
                 seconds=time.perf_counter() - begin,
             )
         return results.values
+
+    def _prove(self) -> None:
+        """Run two small jets once for each model of a process, as a graph may be frozen inside whatever it declares."""
+        if self.model.proven or self.model.options.cuda_graphs:
+            return
+        counts = np.array([2, 1])
+        particles = np.zeros((3, len(self.fields)), np.float32)
+        particles[:, [self.fields.index(name) for name in KINEMATICS if name in self.fields]] = 1
+        axes = np.array([[2, 2, 2, 4], [1, 1, 1, 2]], np.float32)
+        jets = Jets(particles, np.cumsum(counts) - counts, counts, axes)
+        batch = MicroBatch(np.arange(2)[: self.fixed], max(2, self.shortest))
+        binding = binding_for(self.model)
+        inputs = self.feed(batch, binding, jets)
+        if self.fixed:
+            inputs = filled_up(inputs, self.fixed)
+        inputs = {name: array.astype(self.types[name], copy=False) for name, array in inputs.items()}
+        try:
+            outputs = binding.run(inputs, tuple(self.widths), shrink=False)
+        except Exception as error:
+            if out_of_memory(error):
+                raise
+            why = " ".join(str(error).split())
+            msg = f"{self.path}: does not run with {len(batch.jets)} jets ({why}); was it frozen? {AGAIN}"
+            raise ModelError(msg) from None
+        require_rows(outputs, self.fixed or 2, str(self.path))
+        self.model.idle.append(binding)
+        self.model.proven = True
 
     def _hardness(self, flat: NDArray[np.float32]) -> NDArray[np.float32]:
         """Transverse momenta of particles, and what decides among equal ones, whatever their order: pz, then px."""

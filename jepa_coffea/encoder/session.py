@@ -35,6 +35,8 @@ class OpenModel:
     """Pairs of the smallest micro-batch that the device had no memory for."""
     idle: list[Any] = field(default_factory=list)
     """Bindings, with their buffers, that no thread uses now."""
+    proven: bool = False
+    """Whether two jets gave two rows."""
     pid: int = field(default_factory=os.getpid)
     """The process that opened it; a child must not use it."""
 
@@ -199,6 +201,17 @@ def session_options() -> Any:
     return settings
 
 
+def _newer(error: Exception) -> str:
+    """What to do about a file that is newer than ONNX Runtime."""
+    if not any(word in str(error) for word in ("IR version", "opset", "Opset")):
+        return ""
+    return (
+        " The file was written for a newer ONNX Runtime: upgrade onnxruntime (or onnxruntime-gpu), or export it again "
+        "with opset_version=20; onnx.version_converter.convert_version lowers the opset of a file, and the field "
+        "ir_version of the model can be set to 10"
+    )
+
+
 def _load(path: str | Path, digest: str, options: Options) -> OpenModel:
     verify(path, digest)
     proto = load_model(path)
@@ -215,7 +228,7 @@ def _load(path: str | Path, digest: str, options: Options) -> OpenModel:
     try:
         session = ort.InferenceSession(str(path), settings, providers=providers, enable_fallback=0)
     except Exception as error:  # noqa: BLE001  the bindings raise a dozen types without a common base
-        hint = "" if options.provider == "cpu" else f" {mend()}"
+        hint = _newer(error) or ("" if options.provider == "cpu" else f" {mend()}")
         msg = f"{path}: ONNX Runtime {ort.__version__} cannot open it on {options.provider} ({error}).{hint}"
         raise ModelError(msg) from None
     confirm(session, options.provider)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Unpack
 
@@ -14,7 +15,7 @@ from jepa_coffea.encoder.batching import MicroBatch
 from jepa_coffea.encoder.bindings import Binding, Inputs
 from jepa_coffea.encoder.card import ModelError, load_model
 from jepa_coffea.encoder.engine import Jets
-from jepa_coffea.encoder.outputs import softmax
+from jepa_coffea.encoder.outputs import Kind, axes, outputs_of, softmax
 from jepa_coffea.encoder.ragged_encoder import Placement, RaggedEncoder
 from jepa_coffea.encoder.weaver_inputs import Particles, Preprocess
 
@@ -25,46 +26,55 @@ SHORTEST = 32
 class WeaverEncoder(RaggedEncoder):
     """A weaver export, opened on a provider; called like :class:`jepa_coffea.encoder.OnnxEncoder`.
 
-    ``fields`` are all canonical ones; the outputs are ``scores`` (class probabilities), and ``embedding`` for a model
-    with a second output.
+    ``fields`` are all canonical ones; the results are ``scores`` (class probabilities), ``embedding``, and regressions
+    by the name of their output, whichever the model has.
 
     Parameters
     ----------
     path
-        ONNX file with inputs [jet, variable, slot] and the class scores as first output.
+        ONNX file with inputs [jet, variable, slot].
     preprocess
         What its preprocess.json says.
+    outputs
+        Name of an output to what it is; see :func:`jepa_coffea.encoder.outputs.outputs_of`.
     **placement
         As for :class:`jepa_coffea.encoder.OnnxEncoder`.
 
     Raises
     ------
     ModelError
-        If the file is no such model, or preprocess.json does not belong to it.
+        If the file is no such model, preprocess.json does not belong to it, or an output does not say what it is.
     ProviderError
         If ONNX Runtime or the provider is missing or does not work.
     """
 
     fields = FIELDS
 
-    def __init__(self, path: str | Path, preprocess: Preprocess, **placement: Unpack[Placement]) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        preprocess: Preprocess,
+        outputs: Mapping[str, Kind] | None = None,
+        **placement: Unpack[Placement],
+    ) -> None:
         super().__init__(path, **placement)
         self.preprocess = preprocess
         proto = load_model(path)
-        self.names, self.widths = outputs(proto, preprocess, str(path))
-        self.groups = {name: preprocess.groups[name] for name in inputs_of(proto)}
-        self.probabilities = _ends_in_softmax(proto)
         fixed = slots(proto, preprocess, str(path))
+        self.outputs = outputs_of(proto, outputs, len(preprocess.class_names), str(path))
+        self.widths = {output.name: output.width for output in self.outputs}
+        self.groups = {name: preprocess.groups[name] for name in inputs_of(proto)}
         self.longest = preprocess.length if fixed is None else fixed
         self.shortest = self.longest if fixed or preprocess.wraps else min(SHORTEST, self.longest)
+        self._prove()
 
     def __call__(self, particles: object, counts: object, jets: object) -> dict[str, NDArray[np.float32]]:
-        """See :meth:`RaggedEncoder.__call__`; the outputs are ``scores`` and, where there is one, ``embedding``."""
+        """See :meth:`RaggedEncoder.__call__`; the results are described above."""
         found = super().__call__(particles, counts, jets)  # type: ignore[arg-type]
-        out = {ours: found[theirs] for ours, theirs in self.names.items()}
-        if not self.probabilities:
-            out["scores"] = softmax(out["scores"])
-        return out
+        return {
+            output.key: softmax(found[output.name]) if output.kind == "logits" else found[output.name]
+            for output in self.outputs
+        }
 
     def feed(self, batch: MicroBatch, binding: Binding, jets: Jets) -> Inputs:
         """Every input group of a micro-batch.
@@ -104,49 +114,8 @@ class WeaverEncoder(RaggedEncoder):
         return inputs
 
 
-def outputs(proto: onnx.ModelProto, preprocess: Preprocess, where: str) -> tuple[dict[str, str], dict[str, int]]:
-    """Our names of the outputs to those of the graph, and these to their widths.
-
-    Parameters
-    ----------
-    proto
-        The loaded file.
-    preprocess
-        What its preprocess.json says.
-    where
-        Name of the file, for errors.
-
-    Returns
-    -------
-    tuple of dict
-        ``scores``, and ``embedding`` where there is one, to names of the graph's outputs; these to their widths.
-
-    Raises
-    ------
-    ModelError
-        If inputs or outputs are not those that preprocess.json names.
-    """
-    strangers = [name for name in inputs_of(proto) if name not in preprocess.groups]
-    if strangers or not inputs_of(proto):
-        msg = f"{where}: preprocess.json describes the inputs {[*preprocess.groups]}, the model has {inputs_of(proto)}"
-        raise ModelError(msg)
-    first, *others = proto.graph.output
-    names, widths = {"scores": first.name}, {first.name: len(preprocess.class_names)}
-    declared = _axes(first)
-    if len(declared) != 2 or declared[1] not in (None, len(preprocess.class_names)):
-        msg = f"{where}: expected {len(preprocess.class_names)} class scores a jet, found {first.name!r} {declared}"
-        raise ModelError(msg)
-    for other in others[:1]:
-        width = _axes(other)[-1] if len(_axes(other)) == 2 else None
-        if width is None:
-            msg = f"{where}: expected a second output [jet, dim] of fixed width, found {other.name!r} {_axes(other)}"
-            raise ModelError(msg)
-        names["embedding"], widths[other.name] = other.name, width
-    return names, widths
-
-
 def slots(proto: onnx.ModelProto, preprocess: Preprocess, where: str) -> int | None:
-    """The fixed number of particle slots of a model, or None.
+    """The fixed number of particle slots of a model.
 
     Parameters
     ----------
@@ -160,23 +129,33 @@ def slots(proto: onnx.ModelProto, preprocess: Preprocess, where: str) -> int | N
     Returns
     -------
     int or None
+        None for a dynamic axis.
 
     Raises
     ------
     ModelError
-        If an input has another number of variables than preprocess.json says.
+        If inputs are not those that preprocess.json describes.
     """
-    fixed = None
+    names = inputs_of(proto)
+    strangers = [name for name in names if name not in preprocess.groups]
+    if strangers or not names:
+        msg = f"{where}: preprocess.json describes the inputs {[*preprocess.groups]}, the model has {names}"
+        raise ModelError(msg)
+    fixed = {}
     for node in proto.graph.input:
-        if node.name not in preprocess.groups:
+        if node.name not in names:
             continue
-        shape = _axes(node)
+        shape = axes(node)
         expected = len(preprocess.groups[node.name].var_names)
         if len(shape) != 3 or shape[1] not in (None, expected):
             msg = f"{where}: input {node.name!r}: expected [jet, {expected}, slot], found {shape}"
             raise ModelError(msg)
-        fixed = shape[2] or fixed
-    return fixed
+        fixed[node.name] = shape[2]
+    lengths = {length for length in fixed.values() if length is not None}
+    if len(lengths) > 1:
+        msg = f"{where}: its inputs have different fixed numbers of slots, {fixed}; expected one for all particles"
+        raise ModelError(msg)
+    return next(iter(lengths), None)
 
 
 def inputs_of(proto: onnx.ModelProto) -> list[str]:
@@ -193,17 +172,3 @@ def inputs_of(proto: onnx.ModelProto) -> list[str]:
     """
     weights = {tensor.name for tensor in proto.graph.initializer}
     return [node.name for node in proto.graph.input if node.name not in weights]
-
-
-def _axes(node: onnx.ValueInfoProto) -> list[int | None]:
-    """Lengths of the axes, None for dynamic ones."""
-    return [axis.dim_value if axis.HasField("dim_value") else None for axis in node.type.tensor_type.shape.dim]
-
-
-def _ends_in_softmax(proto: onnx.ModelProto) -> bool:
-    """Whether the first output is made by a softmax: weaver's networks have one when exported for inference."""
-    made = {name: node for node in proto.graph.node for name in node.output}
-    node = made.get(proto.graph.output[0].name)
-    while node is not None and node.op_type in ("Identity", "Cast"):
-        node = made.get(node.input[0])
-    return node is not None and node.op_type == "Softmax"

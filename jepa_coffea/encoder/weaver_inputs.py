@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -146,7 +148,7 @@ class Group(_Section):
     def _described(self) -> Group:
         unknown = [name for name in self.var_names if name not in VARIABLES]
         if unknown:
-            msg = f"unknown variables {unknown}; known are {[*VARIABLES]}"
+            msg = f"unknown variables {unknown}; known are {[*VARIABLES]}; rename= maps others to them"
             raise ValueError(msg)
         bare = [name for name in self.var_names if name not in self.var_infos]
         if bare:
@@ -194,6 +196,14 @@ class Preprocess(_Section):
     input_names: Annotated[tuple[str, ...], Field(min_length=1)]
     groups: dict[str, Group]
 
+    @model_validator(mode="after")
+    def _classes_once(self) -> Preprocess:
+        twice = sorted({name for name in self.class_names if self.class_names.count(name) > 1})
+        if twice:
+            msg = f"output_names: {twice} more than once (without label_); columns of scores need names of their own"
+            raise ValueError(msg)
+        return self
+
     @property
     def fields(self) -> tuple[str, ...]:
         """Canonical fields that the variables need.
@@ -237,6 +247,49 @@ class Preprocess(_Section):
         return any(group.pad_mode == "wrap" for group in self.groups.values())
 
 
+def renamed(text: str, rename: Mapping[str, str], where: str) -> str:
+    """A preprocess.json with other names of its variables.
+
+    Parameters
+    ----------
+    text
+        JSON.
+    rename
+        Name of a variable in it (``pfcand_pt_log``) to the known one of the same meaning and unit (``part_pt_log``).
+    where
+        Name of the file, for errors.
+
+    Returns
+    -------
+    str
+        JSON.
+
+    Raises
+    ------
+    ModelError
+        If a name does not occur, two variables of an input get one name, or the text is no preprocess.json.
+    """
+    try:
+        content = json.loads(text)
+        groups = [content[name] for name in content["input_names"]]
+        met = {name for group in groups for name in group["var_names"]}
+        for group in groups:
+            names = [rename.get(name, name) for name in group["var_names"]]
+            if len(set(names)) < len(names):
+                msg = f"{where}: rename={dict(rename)} gives two variables one name: {names}"
+                raise ModelError(msg)
+            group["var_infos"] = {rename.get(name, name): info for name, info in group["var_infos"].items()}
+            group["var_names"] = names
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        msg = f"{where}: not a preprocess.json that can be used ({error})"
+        raise ModelError(msg) from None
+    absent = sorted(set(rename) - met)
+    if absent:
+        msg = f"{where}: rename= names {absent}, which its inputs do not have; those are {sorted(met)}"
+        raise ModelError(msg)
+    return json.dumps(content)
+
+
 def parse_preprocess(text: str, where: str) -> Preprocess:
     """The content of a preprocess.json; ``where`` names the file in errors.
 
@@ -256,8 +309,6 @@ def parse_preprocess(text: str, where: str) -> Preprocess:
     ModelError
         If it is none, or needs variables that are not known here.
     """
-    import json
-
     try:
         content = json.loads(text)
         groups = {name: content[name] for name in content["input_names"]}

@@ -36,19 +36,23 @@ each fold. ``forward`` therefore gives 1 only up to such effects of small counts
 covers; that is why the correction is measured, for either order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jepa_coffea.bumphunt.ledger import Ledger
+from jepa_coffea.cwola.gates import SIGMAS, Gate
 from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.hunt.config import HuntError
-from jepa_coffea.hunt.counting import ESTIMATES, Floats, Selection
 from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.null import Corrected, correct, null_of
 from jepa_coffea.hunt.pseudo import PseudoData
-from jepa_coffea.hunt.store import Ledger
+from jepa_coffea.hunt.selections import ESTIMATES, Floats, Selection
+
+MEAN_TOLERANCE = 0.4
+"""Mean Z of pseudo-experiments without signal that a correction may take away."""
 
 
 def toy_seed(seed: int, number: int, stream: int = 0) -> int:
@@ -125,8 +129,8 @@ def null_significances(
         NaN where there is no number.
     """
     seeds = [toy_seed(seed, number, stream) for number in range(experiments)]
-    book = Ledger(ledger)
-    missing = [s for s in seeds if str(s) not in book]
+    finished = Ledger(ledger)
+    missing = [s for s in seeds if str(s) not in finished]
     run_tasks(
         null_experiment,
         missing,
@@ -134,9 +138,9 @@ def null_significances(
         client=client,
         progress=progress,
         description="Calibration: pseudo-experiments",
-        done=lambda number, z: book.add(str(missing[number]), z),
+        done=lambda number, z: finished.add(str(missing[number]), z),
     )
-    return np.array([book[str(s)] for s in seeds], dtype=float)
+    return np.array([finished[str(s)] for s in seeds], dtype=float)
 
 
 def calibrate(selections: Sequence[Selection], toys: Floats) -> list[dict[str, Corrected | str]]:
@@ -158,6 +162,48 @@ def calibrate(selections: Sequence[Selection], toys: Floats) -> list[dict[str, C
         {name: _corrected(selection, name, toys[:, i, number]) for i, name in enumerate(ESTIMATES)}
         for number, selection in enumerate(selections)
     ]
+
+
+def null_gates(selections: Sequence[Selection], corrected: Sequence[Mapping[str, Corrected | str]]) -> list[Gate]:
+    """Whether Z is 0 on average where there is no signal: what is found in pseudo-data must be nothing.
+
+    A correction for a mean that is far from 0 is as uncertain as the reason for it, which is then a difference between
+    window and sidebands of the pseudo-data, or a background estimate that is wrong.
+
+    Parameters
+    ----------
+    selections
+        Of the data.
+    corrected
+        From :func:`calibrate`.
+
+    Returns
+    -------
+    list of Gate
+        One for each selection and estimate that is calibrated; failed where the mean is off by more than three errors
+        and more than ``MEAN_TOLERANCE``.
+    """
+    gates = []
+    for selection, of_selection in zip(selections, corrected, strict=True):
+        for name, one in of_selection.items():
+            if not isinstance(one, Corrected):
+                continue
+            null, estimate = one.null, name.replace("_", " ")
+            threshold = max(MEAN_TOLERANCE, SIGMAS * null.mean_error)
+            gates.append(
+                Gate(
+                    f"mean Z without signal by the {estimate} at {selection.efficiency:g}",
+                    selection.window,
+                    abs(null.mean) <= threshold,
+                    null.mean,
+                    null.mean_error,
+                    threshold,
+                    "0 where pseudo-experiments without signal give no excess; else the classifiers tell the window of "
+                    "pseudo-data from its sidebands, or the background estimate is biased, and no correction for it "
+                    "can be trusted",
+                )
+            )
+    return gates
 
 
 def _corrected(selection: Selection, name: str, toys: Floats) -> Corrected | str:

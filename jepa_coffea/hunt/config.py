@@ -20,6 +20,8 @@ from jepa_coffea.hunt.sections import (
     InjectionConfig,
     InputConfig,
     MassConfig,
+    Positive,
+    SignalConfig,
     StatisticsConfig,
 )
 
@@ -42,6 +44,10 @@ class HuntConfig(Section):
     statistics: StatisticsConfig = StatisticsConfig()
     calibration: CalibrationConfig = CalibrationConfig()
     injection: InjectionConfig = InjectionConfig()
+    luminosity: Positive | None = None
+    """In 1/fb, for limits in fb."""
+    signal: SignalConfig | None = None
+    """For limits against mass; none are set without it."""
     seed: Annotated[int, Field(ge=0)] = Recipe.seed
     cluster: ClusterConfig = ClusterConfig()
     """Where to compute; as in the section ``embed``."""
@@ -51,6 +57,11 @@ class HuntConfig(Section):
     @model_validator(mode="after")
     def _consistent(self) -> "HuntConfig":
         self.mass.build()
+        if self.luminosity is not None and self.signal is None:
+            msg = (
+                "luminosity: it is for limits in fb; say of which signal in the section signal, e.g. {efficiency: 0.4}"
+            )
+            raise ValueError(msg)
         if not self.efficiencies or len(set(self.efficiencies)) < len(self.efficiencies):
             msg = f"efficiencies: expected at least one and none twice, got {self.efficiencies}"
             raise ValueError(msg)

@@ -1,5 +1,6 @@
 """Embedded events from parquet: their identities, masses, and the features that a classifier sees."""
 
+import difflib
 import json
 import re
 from collections.abc import Sequence
@@ -36,11 +37,14 @@ class Events:
     names: tuple[str, ...]
     """The features."""
     observables: Floats
-    """(events, 6): masses and tau ratios of both jets, heavier first: what a search without embeddings would take."""
+    """(events, 6): masses and tau ratios of both jets, heavier first: what a search without embeddings would take;
+    (events, 0) where the table has none."""
     models: tuple[str, ...]
     """Hashes of the encoders that made the embeddings."""
     dropped: int = 0
     """Events in the fit range that were left out because a feature is not finite."""
+    no_mass: int = 0
+    """Events that were left out because their mass is not finite."""
     unweighted: str = ""
     """What to say of events that were left out to make counts of weights."""
 
@@ -87,8 +91,8 @@ def read_events(globs: Sequence[str], config: HuntConfig, what: str = "embedded 
     BadFileError
         If there are no files.
     HuntError
-        If a column is missing, embeddings are of different encoders or sizes, events have different weights, or more
-        than one event in a hundred has features that are not finite.
+        If a column is missing, an event is there more than once, embeddings are of different encoders or sizes, events
+        have different weights, or more than one event in a hundred has features that are not finite.
     """
     windows = config.mass.build()
     parts = [_read_file(Path(file), config, windows) for file in find_files(globs, what)]
@@ -109,29 +113,61 @@ def read_events(globs: Sequence[str], config: HuntConfig, what: str = "embedded 
             "in a hundred is no accident: look at the selection and the embeddings of these files"
         )
         raise HuntError(msg)
+    identity = np.concatenate([part.identity for part in parts])
+    _check_unique(identity, sample.hashes, what)
     kept, note = hit_or_miss(sample, what, allowed=config.input.unweight, seed=config.seed)
     truth = [part.truth for part in parts if part.truth is not None]
     everything = Events(
         replace(sample, weights=np.ones(len(sample.mass))),
-        np.concatenate([part.identity for part in parts]),
+        identity,
         np.concatenate(truth) if len(truth) == len(parts) else None,
         parts[0].names,
         np.concatenate([part.observables for part in parts]),
         models,
         dropped,
+        sum(part.no_mass for part in parts),
         note,
     )
     return everything.take(kept)
 
 
+def _refuse_other_units(mass: npt.NDArray[np.float64], windows: Windows, file: Path) -> None:
+    """Raise where no mass is in the fit range, but all would be if they were TeV or MeV and not GeV."""
+    for unit, factor in (("TeV", 1e3), ("MeV", 1e-3)):
+        share = float(np.mean(windows.inside(mass * factor)))
+        if share > 0.5:
+            msg = (
+                f"hunt: no mass of {file} is in the fit range {windows.fit_range[0]:g} to {windows.fit_range[1]:g} GeV "
+                f"and {share:.0%} would be if they were in {unit}; write them in GeV"
+            )
+            raise HuntError(msg)
+
+
+def _check_unique(identity: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64], what: str) -> None:
+    """Raise if events are there more than once: counts are then no Poisson counts, and every Z is too large."""
+    order = np.argsort(hashes, kind="stable")
+    again = order[1:][np.diff(hashes[order]) == 0]
+    if len(again):
+        run, block, event = identity[again.min()]
+        msg = (
+            f"hunt: {len(again)} of {len(hashes)} {what} are there before with the same run, luminosityBlock and event "
+            f"(for example {run}, {block}, {event}); an event counts once. Are datasets overlapping, or files given "
+            "twice? Simulated samples need numbers of their own"
+        )
+        raise HuntError(msg)
+
+
 def _read_file(file: Path, config: HuntConfig, windows: Windows) -> Events:
     table = pq.read_table(file, partitioning=None)
     mass = column(table, config.mass.column, file).astype(float)
+    no_mass = int(np.count_nonzero(~np.isfinite(mass)))
     inside = windows.inside(mass)
+    if len(mass) > no_mass and not inside.any():
+        _refuse_other_units(mass[np.isfinite(mass)], windows, file)
     table, mass = table.filter(pa.array(inside)), mass[inside]
     identity = np.stack([column(table, name, file).astype(np.int64) for name in ("run", "luminosityBlock", "event")], 1)
     X, names = feature_matrix(table, config.features, file)
-    observables = np.concatenate([per_jet(table, name, file) for name in ("mass", "tau21", "tau32")], axis=1)
+    observables = _control(table, file)
     match = None
     if config.features.match:
         match = np.stack([column(table, name, file).astype(float) for name in config.features.match], 1)
@@ -140,9 +176,19 @@ def _read_file(file: Path, config: HuntConfig, windows: Windows) -> Events:
     truth = column(table, "truth_signal", file).astype(bool) if "truth_signal" in table.column_names else None
     metadata = json.loads((table.schema.metadata or {}).get(b"jepa_coffea", b"{}"))
     models = (str(metadata["model_hash"]),) if "model_hash" in metadata else ()
-    weights = column(table, "weight", file).astype(float)
+    weights = np.ones(len(mass))
+    if "weight" in table.column_names:
+        weights = column(table, "weight", file).astype(float)
     sample = Sample(X, mass, event_hash(*identity.T), weights, match)
-    return Events(sample, identity, truth, names, observables, models, int((~good).sum())).take(good)
+    return Events(sample, identity, truth, names, observables, models, int((~good).sum()), no_mass).take(good)
+
+
+def _control(table: pa.Table, file: Path) -> npt.NDArray[np.float64]:
+    """Masses and tau ratios of both jets, (events, 6), or nothing of each event where the table is not of two jets."""
+    needed = {f"{jet}_{name}" for jet in ("jet1", "jet2") for name in ("mass", "tau1", "tau2", "tau3")}
+    if not needed <= set(table.column_names):
+        return np.zeros((len(table), 0))
+    return np.concatenate([per_jet(table, name, file) for name in ("mass", "tau21", "tau32")], axis=1)
 
 
 def column(table: pa.Table, name: str, file: Path) -> Floats:
@@ -167,7 +213,9 @@ def column(table: pa.Table, name: str, file: Path) -> Floats:
         If there is no such column, or it has missing values.
     """
     if name not in table.column_names:
-        msg = f"hunt: {file} has no column {name!r}; it has {', '.join(table.column_names)}"
+        close = difflib.get_close_matches(name, table.column_names, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        msg = f"hunt: {file} has no column {name!r}{hint}; it has {', '.join(table.column_names)}"
         raise HuntError(msg)
     values = table.column(name).combine_chunks()
     if values.null_count:
@@ -217,10 +265,16 @@ def _of_jet(table: pa.Table, jet: str, name: str, file: Path) -> Floats:
     return read(name)
 
 
+def _log_odds(share: Floats) -> npt.NDArray[np.float64]:
+    """log(p / (1 - p)) of probabilities, which half precision may round to 0 or 1."""
+    p = share.astype(float).clip(1e-7, 1 - 1e-7)
+    return np.log(p / (1 - p))
+
+
 def feature_matrix(
     table: pa.Table, features: FeatureConfig, file: Path
 ) -> tuple[npt.NDArray[np.float32], tuple[str, ...]]:
-    """The features of a table: symmetrised embeddings, observables of both jets, or both.
+    """The features of a table: symmetrised embeddings and scores, observables of both jets, columns of the event.
 
     Parameters
     ----------
@@ -239,20 +293,27 @@ def feature_matrix(
     Raises
     ------
     HuntError
-        If there are none.
+        If a column is missing.
     """
     blocks: list[Floats] = []
     names: list[str] = []
-    if features.use != "observables":
+    if "embedding" in features.kinds:
         embeddings = symmetrised(column(table, "jet1_embedding", file), column(table, "jet2_embedding", file))
         blocks.append(embeddings)
         half = embeddings.shape[1] // 2
         names += [f"embedding_mean_{i}" for i in range(half)] + [f"embedding_difference_{i}" for i in range(half)]
-    if features.use != "embedding":
+    if "scores" in features.kinds:
+        first, second = (
+            np.stack([_log_odds(column(table, f"{jet}_score_{name}", file)) for name in features.scores], axis=1)
+            for jet in ("jet1", "jet2")
+        )
+        blocks.append(symmetrised(first, second))
+        names += [f"score_{what}_{name}" for what in ("mean", "difference") for name in features.scores]
+    if "observables" in features.kinds:
         for name in features.observables:
             blocks.append(per_jet(table, name, file))
             names += [f"heavier_{name}", f"lighter_{name}"]
-    if not blocks:
-        msg = "hunt: features.use is 'observables' but features.observables is empty"
-        raise HuntError(msg)
+    if "columns" in features.kinds:
+        blocks.append(np.stack([column(table, name, file).astype(float) for name in features.columns], axis=1))
+        names += features.columns
     return np.concatenate(blocks, axis=1).astype(np.float32), tuple(names)

@@ -4,8 +4,8 @@ A calibration is worth something only if nothing is treated differently. So the 
 without signal and every injection call :func:`run_experiment`, and nothing else trains, selects, counts or estimates.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,8 @@ from jepa_coffea.cwola.recipe import Recipe
 from jepa_coffea.cwola.sample import Sample
 from jepa_coffea.cwola.trainer import train_window
 from jepa_coffea.errors import JepaCoffeaError
-from jepa_coffea.hunt.counting import ESTIMATES, Selection, count_inclusive, select
 from jepa_coffea.hunt.sections import StatisticsConfig
+from jepa_coffea.hunt.selections import ESTIMATES, Selection, count_inclusive, select
 
 Floats = npt.NDArray[np.float64]
 
@@ -33,6 +33,8 @@ class Method:
     rules: tuple[FTestRule, ...] = ()
     """How the order of the background function is chosen, one for each window masked; empty for a named function. Every
     experiment chooses on its own inclusive spectrum."""
+    function_errors: Mapping[str, float] = field(default_factory=dict)
+    """Name of a window to the share of its background by which the choice of the function may be wrong."""
 
     def seeded(self, seed: int) -> "Method":
         """The same method with other folds and other random states.
@@ -129,12 +131,21 @@ def run_experiment(
     statistics = method.background(everything)
     if scores is None:
         scores = train_or_say_why(sample, method.recipe, client=client, progress=progress)
+    errors = method.function_errors
     selections = [
-        select(of_window, sample.mass, windows, efficiency, statistics, goodness_toys)
+        select(
+            of_window,
+            sample.mass,
+            windows,
+            efficiency,
+            statistics,
+            goodness_toys,
+            errors.get(of_window.window.name, 0.0),
+        )
         for of_window in scores
         for efficiency in method.efficiencies
     ]
-    without = count_inclusive(everything, windows, statistics, goodness_toys) if inclusive else ()
+    without = count_inclusive(everything, windows, statistics, goodness_toys, errors) if inclusive else ()
     return Experiment(statistics, tuple(scores), tuple(without), tuple(selections))
 
 

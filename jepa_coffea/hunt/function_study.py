@@ -1,4 +1,4 @@
-"""The background function: its order by F-test, the envelope of other functions, the spurious signal.
+"""The background function: its order by F-test, what other functions make of it, the spurious signal.
 
 An order that is chosen on the data, beside the windows, is chosen again in every pseudo-experiment by the same rule.
 """
@@ -9,12 +9,17 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from jepa_coffea.bumphunt.envelope import function_envelope, spurious_signal
 from jepa_coffea.bumphunt.ftest import FTest, FTestRule, f_test, f_test_rule
+from jepa_coffea.bumphunt.function_uncertainty import (
+    FunctionUncertainty,
+    SpuriousYields,
+    function_uncertainty,
+    spurious_yields,
+)
 from jepa_coffea.bumphunt.functions import ALTERNATES, DIJET_FAMILY
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.errors import FitError, HistogramError
-from jepa_coffea.hunt.counting import Floats
+from jepa_coffea.hunt.selections import Floats
 from jepa_coffea.hunt.state import FunctionStudy, Run
 
 T = TypeVar("T")
@@ -58,14 +63,16 @@ def with_function(run: Run, counts: Floats, windows: Windows) -> tuple[Run, Func
             update={"function": max(chosen, key=DIJET_FAMILY.index, default=DIJET_FAMILY[0])}
         )
         run = replace(run, config=run.config.model_copy(update={"statistics": statistics}))
-    envelopes, spurious = {}, {}
+    uncertainties: dict[str, FunctionUncertainty | str] = {}
+    spurious: dict[str, SpuriousYields | str] = {}
     others = [name for name in ALTERNATES if name != statistics.function]
     for window in windows.windows:
         shared: dict[str, Any] = {"window": (window.low, window.high), "sqrt_s": statistics.sqrt_s}
         toys = statistics.goodness_toys
-        envelopes[window.name] = _attempt(function_envelope, data, statistics.function, others, toys=toys, **shared)
-        spurious[window.name] = _attempt(spurious_signal, data, statistics.function, others[0], **shared)
-    return run, FunctionStudy(statistics.function, choices, envelopes, spurious), tuple(rules)
+        shared |= {"toys": toys, "seed": run.config.seed}
+        uncertainties[window.name] = _attempt(function_uncertainty, data, statistics.function, others, **shared)
+        spurious[window.name] = _attempt(spurious_yields, data, statistics.function, others, **shared)
+    return run, FunctionStudy(statistics.function, choices, uncertainties, spurious), tuple(rules)
 
 
 def _attempt(study: Callable[..., T], *args: Any, **options: Any) -> T | str:

@@ -7,8 +7,8 @@ import numpy as np
 from scipy import stats
 
 from jepa_coffea.bumphunt.global_significance import LEVEL, gross_vitells
-from jepa_coffea.hunt.counting import Floats
 from jepa_coffea.hunt.null import Corrected, leave_one_out
+from jepa_coffea.hunt.selections import Floats
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,9 @@ class GlobalP:
     p: float
     """Rank among the pseudo-experiments' largest corrected Z."""
     exceeding: int
-    """Pseudo-experiments with at least as large a one; 0 makes ``p`` an upper bound."""
+    """Pseudo-experiments with at least as large a one, the failed ones included."""
+    failed: int
+    """Pseudo-experiments without a fit of some trial: they could have been anything, and count as exceeding."""
     experiments: int
     """Pseudo-experiments in all."""
     trials: int
@@ -31,6 +33,37 @@ class GlobalP:
     """Bonferroni: number of trials times the smallest corrected local p."""
     gross_vitells: float
     """Cross-check by upcrossings along the windows, see :func:`upcrossings`; NaN for one window, or without excess."""
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether no pseudo-experiment that worked reaches as far, which makes ``p`` an upper bound.
+
+        Returns
+        -------
+        bool
+        """
+        return self.exceeding == self.failed
+
+    @property
+    def sentence(self) -> str:
+        """The global p-value in words, with the bound and the failed experiments named.
+
+        Returns
+        -------
+        str
+        """
+        among, good = f"Over all {self.trials} windows and efficiencies", self.experiments - self.failed
+        if self.is_bound:
+            text = (
+                f"{among} the global p-value is < {self.p:.2g}: none of {good} pseudo-experiments reaches as far "
+                f"({self.bound:.2g} by Bonferroni, extrapolated)."
+            )
+        else:
+            reached = self.exceeding - self.failed
+            text = f"{among} the global p-value is {self.p:.2g} ({reached} of {good} pseudo-experiments reach as far)."
+        if self.failed:
+            text += f" In {self.failed} more a fit failed; each is counted as one that reaches as far."
+        return text
 
 
 def global_p(
@@ -70,6 +103,7 @@ def global_p(
         trials[best],
         (1 + exceeding) / (1 + len(toys)),
         exceeding,
+        int(np.count_nonzero(np.isinf(judged).any(axis=1))),
         len(toys),
         len(trials),
         float(min(1.0, len(z) * stats.norm.sf(z[best]))),

@@ -9,7 +9,8 @@ In each experiment the same events are judged by
 * ``iad``: the idealised anomaly detector, trained on the window's events against pure background of the window, the
   best without labels.
 
-All take their thresholds from the sidebands of the same data, and are counted by the experiment's one door.
+The background that the last two are given is made of other events than that of the data. All take their thresholds from
+the sidebands of the same data, and are counted by the experiment's one door.
 """
 
 from collections.abc import Sequence
@@ -20,19 +21,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.bumphunt.limits import counting_limit
-from jepa_coffea.cwola.efficiency import SelectionError, WindowScores
+from jepa_coffea.cwola.efficiency import SelectionError, WindowScores, without_scores
 from jepa_coffea.cwola.merits import sic_curve
+from jepa_coffea.cwola.recipe import Recipe
 from jepa_coffea.cwola.sample import Sample
 from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.cwola.windows import WINDOW
 from jepa_coffea.hunt.calibration import toy_seed
 from jepa_coffea.hunt.config import HuntError
-from jepa_coffea.hunt.counting import Estimate, Selection
 from jepa_coffea.hunt.experiment import Method, run_experiment, train_or_say_why
 from jepa_coffea.hunt.pseudo import PseudoData
 from jepa_coffea.hunt.reference_classifiers import idealised_anomaly_detector, supervised
-from jepa_coffea.hunt.store import Ledger
+from jepa_coffea.hunt.selections import Estimate, Selection
 
 Mask = npt.NDArray[np.bool_]
 
@@ -97,16 +99,10 @@ def injection_study(
     HuntError
         If there is too little signal for the yields.
     """
-    available = len(study.signal.mass) // 2
-    if max(yields, default=0) > available:
-        msg = (
-            f"injection: {max(yields)} signal events asked for, {available} available (half of "
-            f"{len(study.signal.mass)}; the other half trains the supervised classifier)"
-        )
-        raise HuntError(msg)
+    check_signal(len(study.signal.mass), yields)
     tasks = [(amount, number, toy_seed(seed, number, STREAM)) for amount in yields for number in range(seeds)]
-    book = Ledger(ledger)
-    missing = [task for task in tasks if f"{task[0]} {task[2]}" not in book]
+    finished = Ledger(ledger)
+    missing = [task for task in tasks if f"{task[0]} {task[2]}" not in finished]
     run_tasks(
         inject,
         missing,
@@ -114,9 +110,32 @@ def injection_study(
         client=client,
         progress=progress,
         description="Injection study",
-        done=lambda n, record: book.add(f"{missing[n][0]} {missing[n][2]}", record),
+        done=lambda n, record: finished.add(f"{missing[n][0]} {missing[n][2]}", record),
     )
-    return [book[f"{amount} {seed_}"] for amount, _, seed_ in tasks]
+    return [finished[f"{amount} {seed_}"] for amount, _, seed_ in tasks]
+
+
+def check_signal(events: int, yields: Sequence[int]) -> None:
+    """Check that there is enough signal for the yields.
+
+    Parameters
+    ----------
+    events
+        Signal events that there are.
+    yields
+        As for :func:`injection_study`.
+
+    Raises
+    ------
+    HuntError
+        If there is not.
+    """
+    if max(yields, default=0) > events // 2:
+        msg = (
+            f"injection: {max(yields)} signal events asked for, {events // 2} available (half of {events}; the other "
+            "half trains the supervised classifier)"
+        )
+        raise HuntError(msg)
 
 
 def inject(task: tuple[int, int, int], study: Study) -> dict[str, Any]:
@@ -142,19 +161,20 @@ def inject(task: tuple[int, int, int], study: Study) -> dict[str, Any]:
     half = len(study.signal.mass) // 2
     # The same split for every task: first half injected, second half for the supervised classifier.
     start = (number * amount) % max(half - amount + 1, 1)
-    background = study.pseudo.draw(seed)
+    own_half, other_half = study.pseudo.halves(seed)
+    background = own_half.draw(seed)
     data = background.joined(study.signal.take(np.arange(start, start + amount)))
     truth = np.arange(len(data.mass)) >= len(background.mass)
-    reserve = study.pseudo.draw(seed ^ 1)
+    reserve = other_half.draw(seed ^ 1)
     for other in range(2, RESERVES + 1):
-        reserve = reserve.joined(study.pseudo.draw(seed ^ other))
+        reserve = reserve.joined(other_half.draw(seed ^ other))
     method, features = _one_window(study, seed), slice(0, study.features)
     recipe, own = method.recipe, data.columns(features)
     observables, raw = data.columns(slice(study.features, None)), replace(recipe, reduction=None)
     signal = study.signal.take(np.arange(half, 2 * half)).columns(features)
     scores = {
         "cwola": train_or_say_why(own, recipe)[0],
-        "cwola_observables": train_or_say_why(observables, raw)[0],
+        "cwola_observables": _control(observables, raw),
         "supervised": supervised(own, signal, reserve.columns(features), recipe),
         "iad": idealised_anomaly_detector(own, reserve.columns(features), recipe),
     }
@@ -171,6 +191,14 @@ def inject(task: tuple[int, int, int], study: Study) -> dict[str, Any]:
         record[name] = _judged(experiment.selections[0], int(np.count_nonzero(truth & passed & inside)))
         record[name]["sic"] = sic_on_grid(of_method, truth & inside, ~truth & inside)
     return record
+
+
+def _control(observables: Sample, recipe: Recipe) -> WindowScores:
+    """The hunt's classifiers on the observables, where there are any."""
+    if observables.X.shape[1]:
+        return train_or_say_why(observables, recipe)[0]
+    window = recipe.windows.windows[0]
+    return without_scores(window, observables, recipe.folds, "the events have no jet masses and tau ratios")
 
 
 def sic_on_grid(scores: WindowScores, signal: Mask, background: Mask) -> list[float]:

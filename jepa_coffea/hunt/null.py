@@ -8,11 +8,9 @@ import numpy.typing as npt
 from scipy import special, stats
 
 from jepa_coffea.hunt.config import HuntError
+from jepa_coffea.hunt.sections import MINIMUM_EXPERIMENTS
 
 Floats = npt.NDArray[np.float64]
-
-MINIMUM_EXPERIMENTS = 20
-"""Fewer pseudo-experiments measure no width."""
 
 
 def gaussian_units(t: Floats, degrees: int) -> Floats:

@@ -1,8 +1,6 @@
 """What a hunt leaves in its folder besides scores, pseudo-experiments and the report."""
 
 import json
-import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,13 +9,15 @@ import numpy as np
 import yaml
 
 from jepa_coffea.bumphunt.exports.combine import write_combine
-from jepa_coffea.bumphunt.exports.hepdata import HEPDataColumn, HEPDataTable, write_hepdata
+from jepa_coffea.bumphunt.exports.hepdata import write_hepdata
 from jepa_coffea.bumphunt.exports.histograms import write_hists
+from jepa_coffea.bumphunt.exports.tables import CountingResult, limit_table, significance_table, spectrum_table
 from jepa_coffea.bumphunt.exports.workspace import write_workspace
 from jepa_coffea.bumphunt.records import plain
-from jepa_coffea.bumphunt.window_model import window_model
 from jepa_coffea.files import write_text
-from jepa_coffea.hunt.counting import Floats, Selection
+from jepa_coffea.folders import fresh_folder
+from jepa_coffea.hunt.headline import headline
+from jepa_coffea.hunt.selections import FUNCTION, Floats, Selection
 from jepa_coffea.hunt.state import HuntResult, Run
 from jepa_coffea.report import versions
 
@@ -28,9 +28,10 @@ def write_provenance(run: Run) -> None:
     Parameters
     ----------
     run
-        The hunt; ``config.yaml`` and ``versions.json`` go to its folder.
+        The hunt; ``config.yaml`` and ``versions.json`` go to its folder. The folder is called ``.`` in it, so that a
+        copy of it stands for itself.
     """
-    document = run.config.model_dump(mode="json")
+    document = run.config.model_dump(mode="json") | {"output": "."}
     write_text(run.output / "config.yaml", yaml.safe_dump(document, sort_keys=False))
     write_text(run.output / "versions.json", json.dumps(versions(), indent=1))
 
@@ -48,11 +49,14 @@ def write_result(run: Run, result: HuntResult) -> None:
     document = {
         "may_be_quoted": not result.reasons,
         "reasons_against": result.reasons,
+        "background": result.background,
+        "headline": dict(headline(result)),
         "models": result.events.models if result.events else [],
         "inclusive": [finding.record() for finding in result.inclusive],
         "selections": [finding.record() for finding in result.selections],
         "global": result.calibration.search or result.refitted,
         "functions": result.functions,
+        "mass_limits": result.mass_limits,
         "gates": [gate.record() for gate in result.closure.gates],
     }
     write_text(run.output / "results.json", json.dumps(plain(document), indent=1, allow_nan=False))
@@ -64,73 +68,56 @@ def write_result(run: Run, result: HuntResult) -> None:
     text = json.dumps(plain({"edges": edges, "spectra": spectra}), indent=1, allow_nan=False)
     write_text(run.output / "spectra.json", text)
     write_text(run.output / "summary.txt", result.paragraph + "\n")
-    write_exports(run.output / "exports", everything, np.asarray(edges), run.config.statistics.constraint)
+    write_exports(run.output / "exports", result, np.asarray(edges), run.config.statistics.constraint)
 
 
-def fresh_folder(folder: Path) -> Path:
-    """Make a folder, empty: what an earlier run of another document left there would be taken for this one's.
-
-    Parameters
-    ----------
-    folder
-        Its path.
-
-    Returns
-    -------
-    Path
-        The same.
-    """
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    return folder
-
-
-def write_exports(
-    folder: Path, selections: Sequence[Selection], edges: Floats, constraint: Literal["poisson", "gaussian"]
-) -> None:
+def write_exports(folder: Path, result: HuntResult, edges: Floats, constraint: Literal["poisson", "gaussian"]) -> None:
     """Write pyhf JSON, ROOT and datacard, HEPData YAML for every spectrum with a fit, and all spectra as histograms.
 
-    The pyhf significance of ``NAME.json`` is the Z of that selection as counted, before calibration.
+    Background and errors are those of the result's estimate, with the error of the choice of the function, and moved
+    and widened by the calibration: the significance that others find is the corrected one in the Gaussian limit. Each
+    file says so, or that there is no calibration.
 
     Parameters
     ----------
     folder
         Emptied first.
-    selections
-        Of the data.
+    result
+        What the hunt found.
     edges
         Of the bins, GeV, (bins + 1,).
     constraint
         Of the background.
     """
-    fresh_folder(folder)
-    tables = []
+    fresh_folder(folder, "exports")
+    tables, results = [], []
     histograms = {}
-    for selection in selections:
-        name, fit = _name(selection), selection.function.fit
+    for finding in result.everything:
+        selection = finding.selection
+        name, fit, estimate = _name(selection), selection.function.fit, selection.by(result.background)
         histogram = hist.Hist(hist.axis.Variable(edges, name="mass", label="mass [GeV]"), storage=hist.storage.Double())
         histogram[...] = selection.counts
         histograms[name] = histogram
-        if fit is None:
-            continue
-        model = window_model(fit, name=name)
-        write_workspace(folder / f"{name}.json", model, constraint)
-        write_combine(folder, model)
-        prediction = fit.prediction(edges)
-        tables.append(
-            HEPDataTable(
-                name,
-                f"Observed events and fitted background, {selection.label}; the window is not part of the fit",
-                [HEPDataColumn("mass", np.stack([edges[:-1], edges[1:]], axis=1), "GeV")],
-                [
-                    HEPDataColumn("observed", selection.counts),
-                    HEPDataColumn("background", prediction.yields, errors={"fit": prediction.errors}),
-                ],
+        model = finding.model(result.background, name)
+        if model is not None:
+            write_workspace(folder / f"{name}.json", model, constraint)
+            write_combine(folder, model)
+        calibration = finding.z_calibration(result.background)
+        if not estimate.problem:
+            results.append(
+                CountingResult(selection.label, selection.n, estimate.b, estimate.sigma_b, estimate.z, calibration)
             )
-        )
+        if fit is not None:
+            tables.append(spectrum_table(name, selection.label, fit, finding.z_calibration(FUNCTION)))
     write_hists(folder / "histograms.json", histograms)
     write_hists(folder / "histograms.root", histograms)
+    tables += [
+        limit_table(curve, f"limits, {width}", f"All events, no selection; signal: Gaussian, {width}.")
+        for width, curve in result.mass_limits.items()
+        if not isinstance(curve, str)
+    ]
+    if results:
+        tables.append(significance_table(results))
     write_hepdata(folder / "hepdata", tables)
 
 

@@ -1,26 +1,40 @@
 """The hunt from its document to its folder: each stage writes its file, and a finished stage is not done again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from jepa_coffea import __version__
 from jepa_coffea.bumphunt import GlobalSignificance, ShapeSearch, WindowSearch, global_significance, shape_search
 from jepa_coffea.bumphunt.ftest import FTestRule
 from jepa_coffea.bumphunt.searches import chosen_anew
+from jepa_coffea.bumphunt.spectrum import Spectrum
+from jepa_coffea.clusters.watch import watching
 from jepa_coffea.cwola.closure import Closure
-from jepa_coffea.cwola.efficiency import WindowScores
+from jepa_coffea.cwola.efficiency import SelectionError, WindowScores, check_efficiency
 from jepa_coffea.cwola.merits import auc
-from jepa_coffea.cwola.windows import Windows
+from jepa_coffea.cwola.windows import Windows, in_sideband
 from jepa_coffea.files import digest, find_files
-from jepa_coffea.hunt.counting import Floats, count_inclusive
-from jepa_coffea.hunt.events import Events, read_events
+from jepa_coffea.folders import working_in
+from jepa_coffea.hunt.calibration import null_gates
+from jepa_coffea.hunt.events import Events
 from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.function_study import with_function
 from jepa_coffea.hunt.histogram import read_histogram
+from jepa_coffea.hunt.mass_limits import inclusive_limits
 from jepa_coffea.hunt.output import write_provenance, write_result
-from jepa_coffea.hunt.stages import all_gates, calibration, injections, out_of_fold_scores, selection_results
+from jepa_coffea.hunt.sections import StatisticsConfig
+from jepa_coffea.hunt.selections import Floats, count_inclusive
+from jepa_coffea.hunt.stages import (
+    all_gates,
+    calibration,
+    injections,
+    out_of_fold_scores,
+    read_inputs,
+    selection_results,
+)
 from jepa_coffea.hunt.state import HuntResult, Run
 from jepa_coffea.hunt.store import input_stamp
 from jepa_coffea.hunt.verdict import describe, disagreements, learning, reasons_against
@@ -45,12 +59,20 @@ def run_hunt(run: Run) -> HuntResult:
     JepaCoffeaError
         If the input cannot be used.
     """
-    run.output.mkdir(parents=True, exist_ok=True)
-    write_provenance(run)
-    histogram = run.config.input.histogram
-    result = _hunt_events(run) if histogram is None else _hunt_histogram(run, histogram)
-    write_result(run, result)
-    write_hunt_report(run, result)
+    with working_in(run.output, "hunt"), watching(run.client):
+        write_provenance(run)
+        histogram = run.config.input.histogram
+        result = _hunt_events(run) if histogram is None else _hunt_histogram(run, histogram)
+        if result.inclusive:
+            spectrum, statistics = result.inclusive[0].selection.counts, run.config.statistics
+            if result.functions is not None:  # the order that was chosen
+                statistics = statistics.model_copy(update={"function": result.functions.function})
+            limits = inclusive_limits(
+                spectrum, run.config.mass.build(), statistics, run.config.signal, run.config.luminosity
+            )
+            result = replace(result, mass_limits=limits)
+        write_result(run, result)
+        write_hunt_report(run, result)
     return result
 
 
@@ -60,27 +82,54 @@ def _hunt_histogram(run: Run, histogram: Path) -> HuntResult:
     counts = read_histogram(histogram, windows)
     run, functions, rules = with_function(run, counts, windows)
     statistics = run.config.statistics
-    selections = count_inclusive(counts, windows, statistics, statistics.goodness_toys)
+    selections = count_inclusive(counts, windows, statistics, statistics.goodness_toys, functions.errors)
     found = HuntResult(run.output, selection_results(selections, windows, statistics), functions=functions)
     if statistics.global_toys and not any(selection.function.problem for selection in selections):
-        found = replace(found, refitted=_refitted(run, counts, windows, rules))
+        found = replace(found, refitted=_refitted(run, counts, windows, rules, functions.errors))
     reasons = reasons_against(found, statistics.goodness_minimum)
     return replace(found, reasons=reasons, paragraph=describe(found, [], reasons))
 
 
-def _refitted(run: Run, counts: Floats, windows: Windows, rules: Sequence[FTestRule]) -> GlobalSignificance:
+def window_search(
+    spectrum: Spectrum, windows: Windows, statistics: StatisticsConfig, errors: Mapping[str, float]
+) -> WindowSearch:
+    """The windows as toys judge them: with the constraint and the errors of the function that the data are judged with.
+
+    Parameters
+    ----------
+    spectrum
+        Of the data.
+    windows
+        Where to count.
+    statistics
+        Function and constraint.
+    errors
+        Name of a window to the share of its background by which the choice of the function may be wrong.
+
+    Returns
+    -------
+    WindowSearch
+    """
+    return WindowSearch(
+        "windows",
+        spectrum,
+        statistics.function,
+        statistics.sqrt_s,
+        tuple((window.low, window.high) for window in windows.windows),
+        statistics.constraint,
+        tuple(errors.get(window.name, 0.0) for window in windows.windows),
+    )
+
+
+def _refitted(
+    run: Run, counts: Floats, windows: Windows, rules: Sequence[FTestRule], errors: Mapping[str, float]
+) -> GlobalSignificance:
     """The global significance of all windows and a mass scan of one spectrum."""
     statistics = run.config.statistics
     masses: ShapeSearch = shape_search(
         (counts, np.asarray(windows.edges)), function=statistics.function, sqrt_s=statistics.sqrt_s, name="mass scan"
     )
-    in_windows = WindowSearch(
-        "windows",
-        masses.spectrum,
-        statistics.function,
-        statistics.sqrt_s,
-        tuple((window.low, window.high) for window in windows.windows),
-    )
+    in_windows = window_search(masses.spectrum, windows, statistics, errors)
     searches = [chosen_anew(search, rules) if rules else search for search in (in_windows, masses)]
     return global_significance(
         [searches],
@@ -94,37 +143,69 @@ def _refitted(run: Run, counts: Floats, windows: Windows, rules: Sequence[FTestR
 def _hunt_events(run: Run) -> HuntResult:
     """Classifiers, selections, fits, gates, calibration, injections."""
     files = find_files(run.config.input.events, "embedded events")
-    events = read_events(run.config.input.events, run.config)
+    inputs = read_inputs(run)
+    events = inputs.events
     windows = run.config.mass.build()
     run, functions, rules = with_function(run, windows.histogram(events.sample.mass), windows)
     config = run.config
     if events.dropped:
         run.say(f"[yellow]{events.dropped} events without finite features left out[/]")
     run.say(f"{len(events.sample.mass)} events in the fit range, {len(events.names)} features, {len(files)} files")
-    method = Method(config.recipe(), tuple(config.efficiencies), config.statistics, rules)
+    method = Method(config.recipe(), tuple(config.efficiencies), config.statistics, rules, functions.errors)
     parts = (config.input, config.mass, config.features, config.classifier, config.folds)
-    key = digest(input_stamp(files), [part.model_dump(mode="json") for part in parts], config.seed)
+    key = digest(__version__, input_stamp(files), [part.model_dump(mode="json") for part in parts], config.seed)
+    for sentence in too_tight(events, method):
+        run.say(f"[yellow]{sentence}[/]")
     scores = out_of_fold_scores(run, key, events, method)
     data = run_experiment(events.sample, method, scores, inclusive=True, goodness_toys=config.statistics.goodness_toys)
     closure = all_gates(run, key, events, scores, method)
-    calibrated = calibration(run, key, events, method, data.selections)
-    selections = selection_results(data.selections, windows, data.statistics)
+    calibrated = calibration(run, key, inputs, method, data.selections)
+    background = calibrated.background
+    selections = selection_results(data.selections, windows, data.statistics, background, calibrated.corrected)
     if calibrated.corrected:
-        pairs = zip(selections, calibrated.corrected, strict=True)
-        selections = [replace(finding, corrected=corrected) for finding, corrected in pairs]
+        closure = replace(closure, gates=closure.gates + null_gates(data.selections, calibrated.corrected))
     found = HuntResult(
         run.output,
         selection_results(data.inclusive, windows, data.statistics),
         selections,
         calibrated,
         closure=closure,
-        injection=injections(run, key, events, method),
+        injection=injections(run, key, inputs, method),
         scores=scores,
         events=events,
         functions=functions,
+        background=background,
     )
     reasons = reasons_against(found, config.statistics.goodness_minimum) + disagreements(selections)
     return replace(found, reasons=reasons, paragraph=describe(found, _notes(events, scores, closure), reasons))
+
+
+def too_tight(events: Events, method: Method) -> list[str]:
+    """Efficiencies that the events cannot define a threshold for, said before the work.
+
+    Parameters
+    ----------
+    events
+        To hunt in.
+    method
+        Windows, folds and efficiencies.
+
+    Returns
+    -------
+    list of str
+        A sentence for each window and efficiency.
+    """
+    recipe, sentences = method.recipe, []
+    outer = recipe.folds.outer_of(events.sample.hashes)
+    for window in recipe.windows.windows:
+        side = in_sideband(window.region(events.sample.mass))
+        fewest = min(int(np.count_nonzero(side & (outer == fold))) for fold in recipe.folds.tested())
+        for efficiency in method.efficiencies:
+            try:
+                check_efficiency(efficiency, fewest)
+            except SelectionError as error:
+                sentences.append(f"Window {window.name} will have no number: {error}")
+    return sentences
 
 
 def _notes(events: Events, scores: Sequence[WindowScores], closure: Closure) -> list[str]:
@@ -133,6 +214,8 @@ def _notes(events: Events, scores: Sequence[WindowScores], closure: Closure) -> 
     notes = [learning(aucs)] if aucs else []
     if events.dropped:
         notes.append(f"{events.dropped} events were left out because a feature is not finite.")
+    if events.no_mass:
+        notes.append(f"{events.no_mass} events were left out because their mass is not finite.")
     if events.unweighted:
         notes.append(events.unweighted)
     if closure.left_out:

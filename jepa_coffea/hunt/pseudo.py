@@ -1,14 +1,16 @@
 """Background-only pseudo-data: masses from a smooth spectrum, features of background events carried to these masses."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from jepa_coffea.bumphunt import fit_background
+from jepa_coffea.cwola.folds import salted, uniform
 from jepa_coffea.cwola.sample import Sample
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.hunt.config import HuntError
+from jepa_coffea.hunt.mass_trend import MassTrend, mass_trend
 from jepa_coffea.hunt.sections import StatisticsConfig
 
 Floats = npt.NDArray[np.float64]
@@ -23,7 +25,8 @@ class PseudoData:
 
     An experiment has Poisson counts in every bin of a smooth spectrum. Each of its events takes the features of a
     background event drawn at random, whatever its mass, and moves them along the trend of each feature with the mass
-    from there to here (a residual bootstrap).
+    from there to here (a residual bootstrap), so that each remains what it is: integers stay integers, bounded features
+    within their bounds, special values special (:mod:`jepa_coffea.hunt.mass_trend`).
 
     Drawing donors near the mass of the event would keep the trend as well, but then the window and the sidebands
     draw from different donors, whose finite number is a difference between them that repeats in every fold; it widens
@@ -37,8 +40,8 @@ class PseudoData:
     """Background events per bin, (bins,)."""
     edges: Floats
     """Bin edges, GeV, (bins + 1,)."""
-    trend: Floats
-    """Of each feature and then each matched variable, (2, variables): coefficients of log(mass) and log(mass)^2."""
+    trend: MassTrend
+    """Of each feature and then each matched variable."""
 
     def draw(self, seed: int) -> Sample:
         """The events of one pseudo-experiment.
@@ -57,11 +60,24 @@ class PseudoData:
         bins = np.repeat(np.arange(len(counts)), counts)
         mass = self.edges[bins] + rng.random(len(bins)) * np.diff(self.edges)[bins]
         drawn = self.donors.take(rng.integers(len(self.donors.mass), size=len(mass)))
-        shift = (_powers(mass) - _powers(drawn.mass)) @ self.trend
-        size = drawn.X.shape[1]
-        X = (drawn.X + shift[:, :size]).astype(drawn.X.dtype)
-        match = None if drawn.match is None else drawn.match + shift[:, size:]
-        return Sample(X, mass, drawn.hashes, np.ones(len(mass)), match)
+        carried, size = self.trend.carried(_with_match(drawn), drawn.mass, mass, rng), drawn.X.shape[1]
+        match = None if drawn.match is None else carried[:, size:]
+        return Sample(carried[:, :size].astype(drawn.X.dtype), mass, drawn.hashes, np.ones(len(mass)), match)
+
+    def halves(self, seed: int) -> tuple["PseudoData", "PseudoData"]:
+        """Two sources that share no donor: what is trained on events of one has never seen those of the other.
+
+        Parameters
+        ----------
+        seed
+            Decides, with its identity, to which half a donor belongs.
+
+        Returns
+        -------
+        tuple of PseudoData
+        """
+        first = uniform(salted(self.donors.hashes, "donor", seed)) < 0.5
+        return replace(self, donors=self.donors.take(first)), replace(self, donors=self.donors.take(~first))
 
 
 def make_pseudo_data(
@@ -108,55 +124,11 @@ def make_pseudo_data(
     if len(donors.mass) < MINIMUM_DONORS:
         msg = f"hunt: {len(donors.mass)} events to take features of pseudo-data from, expected {MINIMUM_DONORS} or more"
         raise HuntError(msg)
-    groups = [donors.X] if donors.match is None else [donors.X, donors.match]
-    trend = np.concatenate([trend_of(group.astype(float), donors.mass) for group in groups], axis=1)
+    trend = mass_trend(_with_match(donors), donors.mass)
     return PseudoData(donors, np.asarray(fit.expected), edges, trend)
 
 
-def trend_of(variables: Floats, mass: Floats) -> Floats:
-    """The trend of variables with the mass, without its noise.
-
-    A window differs from the sidebands around it by the curvature of the trends, not by their slope. Fitted curvatures
-    are never zero, also where the true ones are: used as they come, a classifier finds them in every experiment, and
-    selects an excess in the window over the sideband efficiency that the data do not have. (In a thousand searches with
-    4 features, ``python -m benchmarks.statistics.calibration searches``, that estimate's corrected Z was -0.38 +- 0.03
-    on average, and is -0.14 +- 0.03 with what follows.) In units of their errors their sum of squares is on average
-    larger than the true one by their number, and the positive-part factor that takes this away is applied to all that
-    are within three errors of zero (as James and Stein do, Proc. 4th Berkeley Symp. 1 (1961) 361, for the least squared
-    error).
-
-    Parameters
-    ----------
-    variables
-        (events, variables).
-    mass
-        GeV, (events,).
-
-    Returns
-    -------
-    array of float, (2, variables)
-        See :attr:`PseudoData.trend`.
-    """
-    log, square = _powers(mass).T
-    linear = np.stack([np.ones_like(log), log], axis=1)
-    straight = np.linalg.lstsq(linear, variables, rcond=None)[0]
-    bent = np.linalg.lstsq(np.column_stack([linear, square]), variables, rcond=None)[0]
-    residuals = variables - linear @ bent[:2] - np.outer(square, bent[2])
-    across = square - linear @ np.linalg.lstsq(linear, square, rcond=None)[0]
-    spread = np.sqrt((residuals**2).sum(axis=0) / (len(mass) - 3))
-    varies = spread > 1e-9 * np.abs(variables).max(axis=0)
-    pulls = np.divide(bent[2] * np.linalg.norm(across), spread, out=np.zeros_like(spread), where=varies)
-    weak = varies & (np.abs(pulls) < 3)
-    kept = np.ones(len(spread))
-    if weak.any():
-        values, vectors = np.linalg.eigh(np.atleast_2d(np.corrcoef(residuals[:, weak], rowvar=False)))
-        known = values > 1e-6
-        size = ((pulls[weak] @ vectors[:, known]) ** 2 / values[known]).sum()
-        kept[weak] = np.sqrt(max(0.0, 1 - np.count_nonzero(known) / size))
-    return np.stack([(1 - kept) * straight[1] + kept * bent[1], kept * bent[2]])
-
-
-def _powers(mass: Floats) -> Floats:
-    """log(mass / TeV) and its square, (events, 2)."""
-    log = np.log(mass / 1000.0)
-    return np.stack([log, log**2], axis=1)
+def _with_match(sample: Sample) -> Floats:
+    """Features and behind them the matched variables, (events, variables)."""
+    groups = [sample.X] if sample.match is None else [sample.X, sample.match]
+    return np.concatenate([group.astype(float) for group in groups], axis=1)

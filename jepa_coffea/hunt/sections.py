@@ -1,17 +1,23 @@
 """The sections of a hunt document, each checked by itself."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from jepa_coffea.bumphunt.functions import FUNCTIONS
 from jepa_coffea.cwola.classifiers import CLASSIFIERS
 from jepa_coffea.cwola.features import Whitening
 from jepa_coffea.cwola.folds import Folds
 from jepa_coffea.cwola.recipe import Recipe
 from jepa_coffea.cwola.windows import CMS_ALPHA, CMS_BETA, Window, Windows
-from jepa_coffea.documents import LocalPath, Location, Section
+from jepa_coffea.documents import LocalPath, Location, Section, did_you_mean
 
+MINIMUM_EXPERIMENTS = 20
+"""Fewer pseudo-experiments measure no width."""
+
+FeatureKind = Literal["embedding", "scores", "observables", "columns"]
 Fraction = Annotated[float, Field(gt=0, le=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -81,7 +87,14 @@ class MassConfig(Section):
 class FeatureConfig(Section):
     """What the classifiers see of an event."""
 
-    use: Literal["embedding", "observables", "both"] = "embedding"
+    use: Literal["embedding", "observables", "both"] | list[FeatureKind] = "embedding"
+    """One or several of ``embedding``, ``scores``, ``observables`` and ``columns``; ``both`` is embedding and
+    observables."""
+    scores: list[str] = []
+    """Classes of a tagger, of the columns ``jet1_score_<class>`` and ``jet2_score_<class>``: the log-odds of each, its
+    mean and difference over the two jets."""
+    columns: list[str] = []
+    """Columns of the event, taken as they are; a table with these alone needs no jets."""
     observables: list[str] = ["log_mass_over_pt", "n_constituents", "tau21", "tau32", "tau43"]
     """Per jet, the heavier first: a column without jet1_/jet2_ before it, ``log_mass_over_pt`` or a ratio ``tauNM``."""
     components: int | None = 12
@@ -100,10 +113,39 @@ class FeatureConfig(Section):
         Whitening or None
             None where there is nothing to reduce.
         """
-        if self.components is None or self.use == "observables":
+        if self.components is None or "embedding" not in self.kinds:
             return None
-        passed = 2 * len(self.observables) if self.use == "both" else 0
-        return Whitening(self.components, self.novelty, passed)
+        sizes = {"scores": 2 * len(self.scores), "observables": 2 * len(self.observables), "columns": len(self.columns)}
+        return Whitening(self.components, self.novelty, sum(sizes.get(kind, 0) for kind in self.kinds))
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What is used, in the order of the features.
+
+        Returns
+        -------
+        tuple of str
+            Some of embedding, scores, observables, columns.
+        """
+        if isinstance(self.use, str):
+            used: list[str] = ["embedding", "observables"] if self.use == "both" else [self.use]
+        else:
+            used = list(self.use)
+        return tuple(kind for kind in get_args(FeatureKind) if kind in used)
+
+    @model_validator(mode="after")
+    def _named(self) -> "FeatureConfig":
+        if not self.kinds:
+            msg = "use: expected some of embedding, scores, observables, columns, got none"
+            raise ValueError(msg)
+        for kind in ("scores", "observables", "columns"):
+            if kind in self.kinds and not getattr(self, kind):
+                msg = f"use: {kind} are used and none is named; list them in features.{kind}"
+                raise ValueError(msg)
+            if kind not in self.kinds and kind != "observables" and getattr(self, kind):
+                msg = f"{kind}: {getattr(self, kind)} are named and not used; put {kind!r} into features.use"
+                raise ValueError(msg)
+        return self
 
 
 class ClassifierConfig(Section):
@@ -115,15 +157,22 @@ class ClassifierConfig(Section):
     best_at: Fraction | None = Recipe.best_at
     """In place of averaging all members: keep in each inner fold the one with the largest window efficiency at this
     sideband efficiency, and average these."""
-    attribute_fraction: Fraction = Recipe.attribute_fraction
-    """Share of the features that each member sees."""
+    attribute_fraction: Fraction | None = Recipe.attribute_fraction
+    """Share of the features that each member sees; by default all of up to ten, and half of more but at least ten."""
 
     @model_validator(mode="after")
     def _known(self) -> "ClassifierConfig":
-        unknown = set(self.candidates) - set(CLASSIFIERS)
+        unknown = sorted(set(self.candidates) - set(CLASSIFIERS))
         if unknown or not self.candidates:
-            msg = f"classifier.candidates: expected some of {sorted(CLASSIFIERS)}, got {sorted(self.candidates)}"
+            hint = f"; {did_you_mean(unknown[0], CLASSIFIERS)}" if unknown else ""
+            msg = f"classifier.candidates: expected some of {sorted(CLASSIFIERS)}, got {sorted(self.candidates)}{hint}"
             raise ValueError(msg)
+        for name, options in self.candidates.items():
+            final: Any = CLASSIFIERS[name]()
+            known = (final[-1] if hasattr(final, "steps") else final).get_params(deep=False)
+            for option in set(options) - set(known):
+                msg = f"classifier.candidates.{name}: no such option {option!r}; {did_you_mean(option, known)}"
+                raise ValueError(msg)
         return self
 
 
@@ -138,6 +187,10 @@ class FoldConfig(Section):
 class StatisticsConfig(Section):
     """How the background under the window is estimated and the excess judged."""
 
+    background: Literal["function", "sideband_efficiency"] | None = None
+    """The estimate of the result: a ``function`` fitted to the selected spectrum, or ``sideband_efficiency``, the
+    events that fail the selection times the pass/fail ratio of the sidebands. By default the one with the larger
+    expected significance in the pseudo-experiments, which does not look at the window; the other is the cross-check."""
     function: str = "dijet3"
     """A name of jepa_coffea.bumphunt.functions, or ``auto``: the dijet function of the order that an F-test chooses."""
     sqrt_s: Positive = 13000.0
@@ -150,13 +203,52 @@ class StatisticsConfig(Section):
     goodness_minimum: Fraction = 0.01
     """A background fit with a smaller p-value is not to be quoted."""
 
+    @model_validator(mode="after")
+    def _known(self) -> "StatisticsConfig":
+        if self.function != "auto" and self.function not in FUNCTIONS:
+            msg = f"function: no such function {self.function!r}; {did_you_mean(self.function, [*FUNCTIONS, 'auto'])}"
+            raise ValueError(msg)
+        return self
+
 
 class CalibrationConfig(Section):
     """Pseudo-experiments without signal that redo the whole analysis."""
 
     experiments: Annotated[int, Field(ge=0)] = 100
+    """0 for none; fewer than 20 measure no width."""
     background: list[Location] = []
     """Globs of embedded background events to take features from; by default the sidebands of the data."""
+
+    @model_validator(mode="after")
+    def _enough(self) -> "CalibrationConfig":
+        if 0 < self.experiments < MINIMUM_EXPERIMENTS:
+            msg = (
+                f"experiments: {self.experiments} pseudo-experiments measure no width of Z; expected 0 or at least "
+                f"{MINIMUM_EXPERIMENTS}"
+            )
+            raise ValueError(msg)
+        return self
+
+
+class SignalUncertainties(Section):
+    """Relative uncertainties of the signal; 0 leaves one out."""
+
+    luminosity: Share = 0.0
+    efficiency: Share = 0.0
+    scale: Share = 0.0
+    """Of the mass: the peak moves by this share."""
+    resolution: Share = 0.0
+    """Of the width of the peak."""
+
+
+class SignalConfig(Section):
+    """The resonance that limits against mass are set on, in all events without a selection by classifiers."""
+
+    efficiency: Fraction = 1.0
+    """Acceptance and efficiency of everything before the hunt, for limits on a cross-section."""
+    widths: Annotated[list[Fraction], Field(min_length=1)] = [0.05]
+    """Gaussian standard deviation over mass; each gives a curve."""
+    uncertainties: SignalUncertainties = SignalUncertainties()
 
 
 class InjectionConfig(Section):

@@ -1,15 +1,14 @@
 """The stages of a hunt in events, each of which keeps what it has done in the output folder."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jepa_coffea.bumphunt import BackgroundFit, Scan, scan
+from jepa_coffea.bumphunt import Scan, scan
 from jepa_coffea.bumphunt.limits import Limit, cls_limit
 from jepa_coffea.bumphunt.records import plain
-from jepa_coffea.bumphunt.window_model import window_model
 from jepa_coffea.cwola.closure import Closure, closure_gates
 from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.cwola.gates import Gate
@@ -19,20 +18,43 @@ from jepa_coffea.errors import FitError, HistogramError, JepaCoffeaError
 from jepa_coffea.files import digest, find_files, write_text
 from jepa_coffea.hunt.calibration import calibrate, null_significances
 from jepa_coffea.hunt.config import HuntError
-from jepa_coffea.hunt.counting import FUNCTION, Selection
 from jepa_coffea.hunt.events import Events, read_events
 from jepa_coffea.hunt.experiment import Method, train_or_say_why
 from jepa_coffea.hunt.global_p import global_p
-from jepa_coffea.hunt.injection import GRID, Study, injection_study
+from jepa_coffea.hunt.injection import GRID, Study, check_signal, injection_study
 from jepa_coffea.hunt.injection_summary import summarised
+from jepa_coffea.hunt.null import Corrected
+from jepa_coffea.hunt.preference import preferred
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.sections import StatisticsConfig
+from jepa_coffea.hunt.selections import FUNCTION, Selection
 from jepa_coffea.hunt.state import CalibrationResult, InjectionResult, Run, SelectionResult
 from jepa_coffea.hunt.store import input_stamp, read_scores, write_scores
 
+FAILURES = (JepaCoffeaError, ValueError, ArithmeticError, RuntimeError)
+"""What a stage may fail with and be left out, named in the result, so that all that was found before is written."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All events that a hunt is given."""
+
+    events: Events
+    """To hunt in."""
+    background: Events | None
+    """Generated ones to make pseudo-data of."""
+    background_files: list[str]
+    signal: Events | None
+    """To inject; None where nothing is injected."""
+    signal_files: list[str]
+
 
 def selection_results(
-    selections: Sequence[Selection], windows: Windows, statistics: StatisticsConfig
+    selections: Sequence[Selection],
+    windows: Windows,
+    statistics: StatisticsConfig,
+    background: str = FUNCTION,
+    corrected: Sequence[Mapping[str, Corrected | str]] = (),
 ) -> list[SelectionResult]:
     """Selections with their limits and their scans in mass.
 
@@ -44,6 +66,10 @@ def selection_results(
         Bins and fit range.
     statistics
         The background function.
+    background
+        The estimate by which limits are set.
+    corrected
+        Of each selection, by estimate; nothing without a calibration.
 
     Returns
     -------
@@ -51,11 +77,12 @@ def selection_results(
     """
     scans: dict[bytes, Scan | None] = {}
     found = []
-    for selection in selections:
+    for selection, of_selection in zip(selections, corrected or [{}] * len(selections), strict=True):
         spectrum = selection.counts.tobytes()  # without a selection all windows have one spectrum
         if spectrum not in scans:
             scans[spectrum] = _local_scan(selection, windows, statistics)
-        found.append(SelectionResult(selection, scan=scans[spectrum], limit=_upper_limit(selection.function.fit)))
+        one = SelectionResult(selection, of_selection, scans[spectrum])
+        found.append(replace(one, limit=_upper_limit(one, background)))
     return found
 
 
@@ -115,21 +142,71 @@ def all_gates(run: Run, key: str, events: Events, scores: Sequence[WindowScores]
         if of_window.problem:
             continue
         run.say(f"Closure gates of window {of_window.window.name}")
-        one = closure_gates(events.sample, method.recipe, of_window, method.efficiencies, **run.execution)
+        try:
+            one = closure_gates(events.sample, method.recipe, of_window, method.efficiencies, **run.execution)
+        except FAILURES as error:
+            what = f"could not be made: {error}"
+            one = Closure([Gate("closure gates", of_window.window.name, False, np.nan, np.nan, np.nan, what)], [])
         closure = Closure(closure.gates + one.gates, closure.left_out + one.left_out)
     document = {"key": key, "gates": [gate.record() for gate in closure.gates], "left_out": closure.left_out}
     write_text(path, json.dumps(plain(document), indent=1))
     return closure
 
 
+def read_inputs(run: Run) -> Inputs:
+    """Read all events that the document names, and check that they go together, before anything is trained.
+
+    Parameters
+    ----------
+    run
+        The hunt.
+
+    Returns
+    -------
+    Inputs
+
+    Raises
+    ------
+    JepaCoffeaError
+        If there are no such files or columns, files have other features than the input, or there are fewer signal
+        events than are to be injected.
+    """
+    config = run.config
+    events = read_events(config.input.events, config)
+    others: dict[str, Events | None] = {"background events": None, "signal events": None}
+    globs = {"background events": config.calibration.background, "signal events": config.injection.signal}
+    files: dict[str, list[str]] = {}
+    for what, given in globs.items():
+        files[what] = find_files(given, what) if given else []
+        if not given or (what == "signal events" and not config.injection.yields):
+            continue
+        found = read_events(given, config, what)
+        if found.names != events.names or found.models != events.models:
+            msg = (
+                f"hunt: {what} have {len(found.names)} features of models {found.models}, the input "
+                f"{len(events.names)} of {events.models}; embed them with the same encoder"
+            )
+            raise HuntError(msg)
+        others[what] = found
+    signal = others["signal events"]
+    if config.injection.yields and signal is None:
+        if events.truth is None or not events.truth.any():
+            msg = "injection: no input event is marked truth_signal; give injection.signal, files of signal events"
+            raise HuntError(msg)
+        signal = events.take(events.truth)
+    if signal is not None:
+        check_signal(len(signal.sample.mass), config.injection.yields)
+    return Inputs(events, others["background events"], files["background events"], signal, files["signal events"])
+
+
 def calibration(
-    run: Run, key: str, events: Events, method: Method, selections: Sequence[Selection]
+    run: Run, key: str, inputs: Inputs, method: Method, selections: Sequence[Selection]
 ) -> CalibrationResult:
     """Pseudo-experiments without signal, as many as the document wants; those done before are kept.
 
     Parameters
     ----------
-    run, key, events, method
+    run, key, inputs, method
         As for :func:`out_of_fold_scores`.
     selections
         Of the data.
@@ -141,17 +218,20 @@ def calibration(
     """
     config = run.config
     if not config.calibration.experiments or all(selection.function.problem for selection in selections):
-        return CalibrationResult()
+        return CalibrationResult(background=config.statistics.background or FUNCTION)
     try:
-        background, files = _background_events(run)
-        pseudo = make_pseudo_data(
-            events.sample,
-            method.recipe.windows,
-            config.statistics,
-            None if background is None else background.sample,
+        background = None if inputs.background is None else inputs.background.sample
+        pseudo = make_pseudo_data(inputs.events.sample, method.recipe.windows, config.statistics, background)
+        statistics = config.statistics.model_dump(mode="json", exclude={"background"})
+        key = digest(
+            "features of their kind",
+            key,
+            input_stamp(inputs.background_files),
+            config.efficiencies,
+            statistics,
+            bool(method.rules),
+            sorted(method.function_errors.items()),
         )
-        statistics = config.statistics.model_dump(mode="json")
-        key = digest("both estimates", key, input_stamp(files), config.efficiencies, statistics, bool(method.rules))
         null = null_significances(
             pseudo,
             method,
@@ -160,15 +240,16 @@ def calibration(
             ledger=run.output / f"calibration-{key}.jsonl",
             **run.execution,
         )
-    except JepaCoffeaError as error:
-        return CalibrationResult(problem=str(error))
+    except FAILURES as error:
+        return CalibrationResult(background=config.statistics.background or FUNCTION, problem=str(error))
     corrected = calibrate(selections, null)
+    estimate = preferred(selections, corrected, config.statistics)
     middle = {window.name: (window.low + window.high) / 2 for window in method.recipe.windows.windows}
-    result = CalibrationResult(corrected, None, null)
-    toys = result.toys(FUNCTION)
+    result = CalibrationResult(corrected, None, null, estimate)
+    toys = result.toys(estimate)
     assert toys is not None
     search = global_p(
-        [one[FUNCTION] for one in corrected],
+        [one[estimate] for one in corrected],
         toys,
         [selection.efficiency for selection in selections],
         [middle[selection.window] for selection in selections],
@@ -176,12 +257,12 @@ def calibration(
     return replace(result, search=search)
 
 
-def injections(run: Run, key: str, events: Events, method: Method) -> InjectionResult:
+def injections(run: Run, key: str, inputs: Inputs, method: Method) -> InjectionResult:
     """The injection study of the document, summarised.
 
     Parameters
     ----------
-    run, key, events, method
+    run, key, inputs, method
         As for :func:`out_of_fold_scores`.
 
     Returns
@@ -193,8 +274,14 @@ def injections(run: Run, key: str, events: Events, method: Method) -> InjectionR
     if not config.injection.yields:
         return InjectionResult()
     try:
-        study, files = _study(run, events, method)
-        key = digest("limits", key, input_stamp(files), study.efficiency, config.statistics.model_dump(mode="json"))
+        study = _study(run, inputs, method)
+        key = digest(
+            "halves of the donors",
+            key,
+            input_stamp(inputs.signal_files),
+            study.efficiency,
+            config.statistics.model_dump(mode="json"),
+        )
         records = injection_study(
             study,
             config.injection.yields,
@@ -203,7 +290,7 @@ def injections(run: Run, key: str, events: Events, method: Method) -> InjectionR
             ledger=run.output / f"injection-{key}.jsonl",
             **run.execution,
         )
-    except JepaCoffeaError as error:
+    except FAILURES as error:
         return InjectionResult(problem=str(error))
     summary = summarised(records)
     document = {
@@ -226,32 +313,24 @@ def _local_scan(selection: Selection, windows: Windows, statistics: StatisticsCo
         return None
 
 
-def _upper_limit(fit: BackgroundFit | None) -> Limit | None:
+def _upper_limit(finding: SelectionResult, background: str) -> Limit | None:
     """95 % CLs limit on the signal events counted in the window; None without a fit, or where it is not found."""
     try:
-        return None if fit is None else cls_limit(window_model(fit))
+        model = finding.model(background)
+        return None if model is None else cls_limit(model)
     except (FitError, HistogramError):
         return None
 
 
-def _background_events(run: Run) -> tuple[Events | None, list[str]]:
-    """Generated background events to make pseudo-data of, if the document names any, and their files."""
-    globs = run.config.calibration.background
-    if not globs:
-        return None, []
-    return read_events(globs, run.config, "background events"), find_files(globs, "background events")
-
-
-def _study(run: Run, events: Events, method: Method) -> tuple[Study, list[str]]:
-    """What the injections share, and the files of their signal."""
-    config, windows = run.config, method.recipe.windows
-    signal_events, files = _signal_to_inject(run, events)
-    signal = _wide(signal_events)
+def _study(run: Run, inputs: Inputs, method: Method) -> Study:
+    """What the injections share."""
+    config, windows, events, background = run.config, method.recipe.windows, inputs.events, inputs.background
+    assert inputs.signal is not None
+    signal = _wide(inputs.signal)
     order = np.random.default_rng(config.seed).permutation(len(signal.mass))
     inside = [np.count_nonzero(w.region(signal.mass) == WINDOW) for w in windows.windows]
-    background, _ = _background_events(run)
     pure = events if events.truth is None else events.take(~events.truth)
-    study = Study(
+    return Study(
         make_pseudo_data(_wide(pure), windows, config.statistics, None if background is None else _wide(background)),
         signal.take(order),
         len(events.names),
@@ -259,25 +338,6 @@ def _study(run: Run, events: Events, method: Method) -> tuple[Study, list[str]]:
         int(np.argmax(inside)),
         config.injection.efficiency or min(config.efficiencies),
     )
-    return study, files
-
-
-def _signal_to_inject(run: Run, events: Events) -> tuple[Events, list[str]]:
-    """Signal events of the files that the document names, or those marked in the input."""
-    globs = run.config.injection.signal
-    if not globs:
-        if events.truth is None or not events.truth.any():
-            msg = "injection: no input event is marked truth_signal; give injection.signal, files of signal events"
-            raise HuntError(msg)
-        return events.take(events.truth), []
-    signal = read_events(globs, run.config, "signal events")
-    if signal.names != events.names or signal.models != events.models:
-        msg = (
-            f"injection: signal events have {len(signal.names)} features of models {signal.models}, the input "
-            f"{len(events.names)} of {events.models}; embed them with the same encoder"
-        )
-        raise HuntError(msg)
-    return signal, find_files(globs, "signal events")
 
 
 def _wide(events: Events) -> Sample:

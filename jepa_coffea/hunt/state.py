@@ -8,16 +8,18 @@ from typing import Any
 from rich.console import Console
 
 from jepa_coffea.bumphunt import GlobalSignificance, Scan
-from jepa_coffea.bumphunt.envelope import Envelope, SpuriousSignal
+from jepa_coffea.bumphunt.calibrated import ZCalibration
 from jepa_coffea.bumphunt.ftest import FTest
-from jepa_coffea.bumphunt.limits import Limit
+from jepa_coffea.bumphunt.function_uncertainty import FunctionUncertainty, SpuriousYields
+from jepa_coffea.bumphunt.limits import Limit, LimitCurve
+from jepa_coffea.bumphunt.window_model import WindowModel, window_model
 from jepa_coffea.cwola.closure import Closure
 from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.hunt.config import HuntConfig
-from jepa_coffea.hunt.counting import ESTIMATES, Floats, Selection
 from jepa_coffea.hunt.events import Events
 from jepa_coffea.hunt.global_p import GlobalP
 from jepa_coffea.hunt.null import Corrected
+from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, Floats, Selection
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,44 @@ class SelectionResult:
         found = self.corrected.get(estimate)
         return found if isinstance(found, Corrected) else None
 
+    def z_calibration(self, estimate: str) -> ZCalibration | None:
+        """Mean and width of Z without signal, for models and exports.
+
+        Parameters
+        ----------
+        estimate
+            One of ``ESTIMATES``.
+
+        Returns
+        -------
+        ZCalibration or None
+            None where it is not calibrated.
+        """
+        one = self.calibrated(estimate)
+        return None if one is None else ZCalibration(one.null.mean, one.null.width, len(one.null.toys), one.z)
+
+    def model(self, background: str, name: str = "window") -> WindowModel | None:
+        """The count in the window as a model, with the error of the choice of the function and the calibration.
+
+        Parameters
+        ----------
+        background
+            One of ``ESTIMATES``; without a selection there is only the function.
+        name
+            Of its channel.
+
+        Returns
+        -------
+        WindowModel or None
+            None without a fit.
+        """
+        estimate = self.selection.by(background)
+        fit = estimate.transfer_factor or estimate.fit
+        if fit is None:
+            return None
+        calibration = self.z_calibration(background)
+        return window_model(fit, name=name, function_error=estimate.function_error, calibration=calibration)
+
     def record(self) -> dict[str, Any]:
         """The numbers as JSON can say them.
 
@@ -111,8 +151,20 @@ class FunctionStudy:
     """The one that is used."""
     choices: dict[str, FTest | str]
     """Orders by F-test; empty when the document names the function."""
-    envelopes: dict[str, Envelope | str]
-    spurious: dict[str, SpuriousSignal | str]
+    uncertainties: dict[str, FunctionUncertainty | str]
+    """Every other function that describes the spectrum taken as the truth; part of the error of each background."""
+    spurious: dict[str, SpuriousYields | str]
+    """What the function takes for a signal where another function is the truth."""
+
+    @property
+    def errors(self) -> dict[str, float]:
+        """Share of each window's background by which the choice of the function may be wrong, where it is known.
+
+        Returns
+        -------
+        dict
+        """
+        return {name: one.relative for name, one in self.uncertainties.items() if not isinstance(one, str)}
 
 
 @dataclass(frozen=True)
@@ -125,6 +177,8 @@ class CalibrationResult:
     """The p-value of the whole search."""
     null: Floats | None = None
     """Z of the pseudo-experiments, (experiments, estimates, selections); see ``ESTIMATES``."""
+    background: str = FUNCTION
+    """The estimate of the result, which ``search`` is of."""
     problem: str = ""
     """Why there are no pseudo-experiments though they were asked for."""
 
@@ -168,9 +222,13 @@ class HuntResult:
     closure: Closure = field(default_factory=lambda: Closure([], []))
     """Closure gates."""
     injection: InjectionResult = InjectionResult()
+    mass_limits: Mapping[str, LimitCurve | str] = field(default_factory=dict)
+    """Limits against mass without a selection by width of the signal, or why there are none."""
     scores: Sequence[WindowScores] = ()
     events: Events | None = None
     functions: FunctionStudy | None = None
+    background: str = FUNCTION
+    """The background estimate of the result; the other one is its cross-check."""
     reasons: Sequence[str] = ()
     """Why the result must not be quoted; empty when it may be."""
     paragraph: str = ""

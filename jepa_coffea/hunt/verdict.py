@@ -3,9 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from jepa_coffea.hunt.counting import FUNCTION, TRANSFER_FACTOR
 from jepa_coffea.hunt.global_p import GlobalP
 from jepa_coffea.hunt.null import Corrected, Null
+from jepa_coffea.hunt.selections import ESTIMATES
 from jepa_coffea.hunt.state import HuntResult, SelectionResult
 
 EVIDENCE = 0.00135
@@ -34,11 +34,15 @@ def reasons_against(found: HuntResult, goodness_minimum: float) -> list[str]:
         Empty when nothing does.
     """
     trials = [finding.selection for finding in found.selections or found.inclusive]
-    reasons = [f"{s.label} has no number: {s.function.problem}" for s in trials if s.function.problem]
+    estimates = [(s.label, s.by(found.background)) for s in trials]
+    reasons = [f"{label} has no number: {estimate.problem}" for label, estimate in estimates if estimate.problem]
+    # The inclusive fit as well: pseudo-data are made of it.
+    fitted = [(s.label, s.function) for s in trials]
+    fitted += [(one.selection.label, one.selection.function) for one in found.inclusive if found.selections]
     reasons += [
-        f"the background fit of {s.label} has p = {s.function.fit_p:.2g}, below {goodness_minimum:g}"
-        for s in trials
-        if s.function.fit_p < goodness_minimum
+        f"the background fit of {label} has p = {estimate.fit_p:.2g}, below {goodness_minimum:g}"
+        for label, estimate in fitted
+        if estimate.fit_p < goodness_minimum
     ]
     for gate in found.closure.gates:
         if not gate.passed:
@@ -46,8 +50,8 @@ def reasons_against(found: HuntResult, goodness_minimum: float) -> list[str]:
             measured = measured if math.isfinite(gate.value) else ""
             reasons.append(f"closure gate '{gate.name}' of window {gate.window} failed ({measured}{gate.explanation})")
     for finding in found.selections:
-        problem = finding.corrected.get(FUNCTION)
-        if isinstance(problem, str) and not finding.selection.function.problem:
+        problem = finding.corrected.get(found.background)
+        if isinstance(problem, str) and not finding.selection.by(found.background).problem:
             reasons.append(f"{finding.selection.label} is not calibrated: {problem}")
     if found.calibration.problem:
         reasons.append(f"there are no pseudo-experiments: {found.calibration.problem}")
@@ -72,16 +76,16 @@ def disagreements(findings: Sequence[SelectionResult]) -> list[str]:
     reasons = []
     for finding in findings:
         selection = finding.selection
-        one, other = selection.function, selection.transfer_factor
+        one, other = selection.function, selection.sideband_efficiency
         if other is None or one.problem:
             continue
         if other.problem:
-            reasons.append(f"the transfer factor gives no background for {selection.label}: {other.problem}")
+            reasons.append(f"the sideband efficiency gives no background for {selection.label}: {other.problem}")
         elif abs(selection.pull) > AGREEMENT:
             reasons.append(
                 f"the background estimates of {selection.label} disagree by {abs(selection.pull):.1f} standard "
                 f"deviations: {one.b:.1f} ± {one.sigma_b:.1f} by the fitted function, {other.b:.1f} ± "
-                f"{other.sigma_b:.1f} by the pass/fail transfer factor"
+                f"{other.sigma_b:.1f} by the sideband efficiency"
             )
     return reasons
 
@@ -105,25 +109,24 @@ def describe(found: HuntResult, notes: Sequence[str], reasons: Sequence[str]) ->
     search, refitted = found.calibration.search, found.refitted
     trials = found.selections or found.inclusive
     sentences = []
-    best = _largest_excess(found)
+    best = largest_excess(found)
     if best is not None:
-        selection, estimate = best.selection, best.selection.function
+        selection, estimate = best.selection, best.selection.by(found.background)
         what = (
             "without a classifier" if selection.efficiency == 1 else f"at sideband efficiency {selection.efficiency:g}"
         )
         sentences.append(
             f"The largest local excess is in window {selection.window} {what}: {selection.n} events where "
-            f"{estimate.b:.1f} ± {estimate.sigma_b:.1f} are expected, Z = {estimate.z:.2f} (p = {estimate.p:.2g}) as "
-            "counted."
+            f"{estimate.b:.1f} ± {estimate.sigma_b:.1f} are expected by the {_words(found.background)}, uncalibrated "
+            f"Z = {estimate.z:.2f} (p = {estimate.p:.2g}) as counted."
         )
     if search is not None and best is not None:
-        sentences += _calibrated(best, search)
+        sentences += _calibrated(best, search, found.background)
     elif refitted is not None:
-        reached = f"{refitted.exceeding} of {refitted.toys} toys, refitted, reach as far"
         sentences.append(
             f"Over all windows and the {refitted.hypotheses - len(trials)} masses of the scan the largest local "
-            f"significance is {refitted.local_z:.2f} ({refitted.search}, {refitted.hypothesis} GeV) and the global "
-            f"p-value {refitted.p:.2g} ({reached}).{_upper_bound(refitted.gross_vitells_p)}"
+            f"significance is {refitted.local_z:.2f} ({refitted.search}, {refitted.hypothesis} GeV). "
+            f"{refitted.sentence}" + ("" if refitted.is_bound else _upper_bound(refitted.gross_vitells_p))
         )
     elif found.selections:
         sentences.append(
@@ -135,37 +138,47 @@ def describe(found: HuntResult, notes: Sequence[str], reasons: Sequence[str]) ->
     return " ".join(sentences)
 
 
-def _largest_excess(found: HuntResult) -> SelectionResult | None:
-    """The selection with the largest Z, corrected if there is a calibration; None where nothing has a number."""
+def largest_excess(found: HuntResult) -> SelectionResult | None:
+    """The selection with the largest Z.
+
+    Parameters
+    ----------
+    found
+        The hunt.
+
+    Returns
+    -------
+    SelectionResult or None
+        By corrected Z if there is a calibration; None where nothing has a number.
+    """
     search = found.calibration.search
     if search is not None:
         return found.selections[search.where]
-    usable = [finding for finding in found.selections or found.inclusive if not finding.selection.function.problem]
-    return max(usable, key=lambda finding: finding.selection.function.z, default=None)
+    estimate = {id(one): one.selection.by(found.background) for one in found.selections or found.inclusive}
+    usable = [one for one in found.selections or found.inclusive if not estimate[id(one)].problem]
+    return max(usable, key=lambda one: estimate[id(one)].z, default=None)
 
 
-def _calibrated(best: SelectionResult, search: GlobalP) -> list[str]:
+def _words(background: str) -> str:
+    """An estimate as sentences name it."""
+    return background.replace("_", " ")
+
+
+def _calibrated(best: SelectionResult, search: GlobalP, background: str) -> list[str]:
     """What the largest excess is worth after calibration, alone and among all trials."""
-    selection, corrected = best.selection, best.calibrated(FUNCTION)
+    selection, corrected = best.selection, best.calibrated(background)
+    (other,) = set(ESTIMATES) - {background}
     assert corrected is not None
     null = corrected.null
-    reached = (
-        f" ({search.exceeding} of {search.experiments} pseudo-experiments reach as far)."
-        if search.exceeding
-        else f" at most: none of them reaches as far ({search.bound:.2g} by Bonferroni, extrapolated)."
-    )
     alone = (
         f"In {search.experiments} pseudo-experiments without signal, each with its own folds, training, "
         f"thresholds and fit, Z in window {selection.window} at efficiency {selection.efficiency:g} has the mean "
         f"{null.mean:.2f} ± {null.mean_error:.2f} and the width {null.width:.2f} ± {null.width_error:.2f}; "
-        f"corrected, Z = {corrected.z:.2f} ± {corrected.z_error:.2f} (p = {corrected.p:.2g}; by rank "
-        f"{corrected.rank_p:.2g}). {_not_gaussian(null)}{_second_opinion(best.corrected[TRANSFER_FACTOR])}"
+        "corrected, with the tails of Student's t for so many experiments, "
+        f"Z = {corrected.z:.2f} ± {corrected.z_error:.2f} (p = {corrected.p:.2g}; by rank "
+        f"{corrected.rank_p:.2g}). {_not_gaussian(null)}{_second_opinion(other, best.corrected[other])}"
     )
-    among_all = (
-        f"Over all {search.trials} windows and efficiencies the global p-value is {search.p:.2g}{reached}"
-        f"{_upper_bound(search.gross_vitells)}"
-    )
-    return [alone, among_all]
+    return [alone, search.sentence + _upper_bound(search.gross_vitells)]
 
 
 def _not_gaussian(null: Null) -> str:
@@ -175,11 +188,11 @@ def _not_gaussian(null: Null) -> str:
     return f"These Z are not Gaussian (p = {null.gaussian_p:.2g}): quote the p by rank. "
 
 
-def _second_opinion(other: Corrected | str) -> str:
+def _second_opinion(name: str, other: Corrected | str) -> str:
     """What the other background estimate makes of the same count."""
     if isinstance(other, str):
-        return f"By the pass/fail transfer factor there is no calibrated number: {other}."
-    return f"By the pass/fail transfer factor, corrected likewise, Z = {other.z:.2f} ± {other.z_error:.2f}."
+        return f"By the {_words(name)}, the cross-check, there is no calibrated number: {other}."
+    return f"By the {_words(name)}, the cross-check, corrected likewise, Z = {other.z:.2f} ± {other.z_error:.2f}."
 
 
 def _upper_bound(gross_vitells: float) -> str:
@@ -200,20 +213,30 @@ def _verdict(found: HuntResult, best: SelectionResult | None, reasons: Sequence[
         )
     extrapolated = ""
     if search is not None and best is not None:
-        p, corrected = search.p, best.calibrated(FUNCTION)
+        p, corrected = search.p, best.calibrated(found.background)
         gaussian = corrected is not None and corrected.null.gaussian_p >= NOT_GAUSSIAN
-        if not search.exceeding and gaussian and search.bound < min(EVIDENCE, p):
+        if search.is_bound and gaussian and search.bound < min(EVIDENCE, p):
             p = search.bound
             extrapolated = (
                 f" Its p-value supposes that the null is Gaussian beyond the {search.experiments} pseudo-experiments; "
                 f"{math.ceil(1 / EVIDENCE)} of them would count three standard deviations."
             )
     elif refitted is not None:
-        p = refitted.p
+        p, bound = refitted.p, refitted.gross_vitells_p
+        if refitted.is_bound and bound < min(EVIDENCE, p):
+            p = bound
+            extrapolated = " Its p-value is the upper bound of Gross and Vitells, which no toy contradicts."
     if p < EVIDENCE:
         return (
             "All checks are passed: an excess that this analysis cannot explain without a signal. Look at it by other "
             f"means before believing in a particle.{extrapolated}"
+        )
+    if search.is_bound if search is not None else refitted is not None and refitted.is_bound:
+        done = "pseudo-experiments" if search is not None else "toys"
+        return (
+            f"All checks are passed: the p-value may be believed, but it is only an upper bound. With so few {done} it "
+            f"can be no evidence of a signal and does not exclude one; {math.ceil(1 / EVIDENCE)} of them would count "
+            "three standard deviations."
         )
     return "All checks are passed: the p-value may be believed. It is no evidence of a signal."
 

@@ -95,8 +95,8 @@ def plot_scan(
         for number, point in enumerate((corrected or {}).get(label, ())):
             _draw_point(ax, point, index, f"{label}, corrected" if number == 0 else None)
     strongest = min(flat, key=lambda scan: float(scan.p0.min()))
-    mass, p = strongest.masses[strongest.best], max(float(strongest.p0[strongest.best]), UNDERFLOW)
-    ax.plot([mass], [p], "o", ms=9, mfc="none", mec="black", mew=1.6)
+    mass, lowest = strongest.masses[strongest.best], max(float(strongest.p0[strongest.best]), UNDERFLOW)
+    ax.plot([mass], [lowest], "o", ms=9, mfc="none", mec="black", mew=1.6)
     largest = f"Largest excess{'' if calibrated else ' as counted, uncalibrated'}"
     lines = [f"{largest}: {mass:.0f} GeV, local $Z$ = {strongest.z[strongest.best]:.2f}"]
     if points:

@@ -38,7 +38,7 @@ def jet_columns(jets: ak.Array, position: int) -> dict[str, pa.Array]:
     Parameters
     ----------
     jets
-        ``events * 2 * jet`` with kinematics, ``embedding`` and ``score_<class>``.
+        ``events * 2 * jet`` with kinematics, ``embedding``, ``score_<class>``, and what else the model gives.
     position
         0 or 1; columns are called jet1 and jet2.
 
@@ -47,13 +47,15 @@ def jet_columns(jets: ak.Array, position: int) -> dict[str, pa.Array]:
     dict of pyarrow.Array
     """
     jet = jets[:, position]
-    names = [name for name in (*KINEMATICS, *SUBSTRUCTURE, "n_constituents") if name in jet.fields]
-    names += [name for name in jet.fields if name.startswith("score_")]
-    columns = {f"jet{position + 1}_{name}": pa.array(floats(jet[name])) for name in names}
-    embedding = floats(jet.embedding)
-    size = embedding.shape[1]
-    columns[f"jet{position + 1}_embedding"] = pa.FixedSizeListArray.from_arrays(pa.array(embedding.ravel()), size)
-    return columns
+    known = [name for name in (*KINEMATICS, *SUBSTRUCTURE, "n_constituents") if name in jet.fields]
+    numbers, vectors = {}, {}
+    for name in (*known, *(name for name in jet.fields if name not in known)):
+        values, column = floats(jet[name]), f"jet{position + 1}_{name}"
+        if values.ndim == 1:
+            numbers[column] = pa.array(values)
+        else:
+            vectors[column] = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
+    return numbers | vectors
 
 
 def floats(column: ak.Array) -> NDArray[np.float32]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from coffea.processor import accumulate
 from coffea.processor.executor import DaskExecutor, IterativeExecutor
 
 from jepa_coffea.processing.input_faults import Guarded
@@ -20,7 +21,10 @@ class HereExecutor(IterativeExecutor):
     skip: bool = False
 
     def __call__(self, items: Any, function: Any, accumulator: Any) -> Any:
-        return super().__call__(items, Guarded(function, skip=self.skip), accumulator)
+        guarded = Guarded(function, skip=self.skip)
+        if not self.status:  # coffea would draw its bar all the same
+            return accumulate(map(guarded, items), accumulator), 0
+        return super().__call__(items, guarded, accumulator)
 
 
 @dataclass

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -125,11 +125,10 @@ def _maps_files(given: Mapping[Any, Any]) -> bool:
 
 
 def _require_once(dataset: str, names: Any) -> None:
-    if not isinstance(names, Sequence | set | frozenset | Iterator):
+    if not isinstance(names, list | tuple | set | frozenset) or not all(isinstance(one, str | Path) for one in names):
         msg = f"dataset {dataset!r}: expected a name of a file, or several, got {names!r}"
         raise BadFileError(msg)
-    listed = [str(name) for name in names]
-    twice = sorted({name for name in listed if listed.count(name) > 1})
+    twice = [name for name, count in Counter(map(str, names)).items() if count > 1]
     if twice:
         msg = f"dataset {dataset!r}: {twice[0]} is given twice"
         raise BadFileError(msg)
@@ -147,16 +146,21 @@ def _tree(dataset: str, name: str, value: Any) -> str | None:
     if unknown:
         msg = f"{where}: no such key {unknown[0]!r}; {did_you_mean(unknown[0], FILE)}"
         raise BadFileError(msg)
-    steps = value.get("steps")
-    whole = not steps or (
-        steps[0][0] == 0
-        and all(one[1] == two[0] for one, two in pairwise(steps))
-        and steps[-1][1] == value.get("num_entries", steps[-1][1])
+    steps = value.get("steps") or []
+    try:
+        edges = [(int(start), int(stop)) for start, stop in steps]
+    except (TypeError, ValueError):
+        msg = f"{where}: expected pairs of entries as steps, got {steps!r}"
+        raise BadFileError(msg) from None
+    whole = not edges or (
+        edges[0][0] == 0
+        and all(one[1] == two[0] for one, two in pairwise(edges))
+        and edges[-1][1] == value.get("num_entries", edges[-1][1])
     )
     if not whole:
         msg = f"{where}: its steps leave out events; a run takes whole files, so leave the steps out"
         raise BadFileError(msg)
-    return value.get("object_path")
+    return None if value.get("object_path") is None else str(value["object_path"])
 
 
 def list_files(fileset: Fileset) -> list[File]:

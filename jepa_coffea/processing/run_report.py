@@ -94,6 +94,12 @@ def _workers(output: Mapping[str, Any]) -> Table:
             f"{worker['loads']}",
             f"{worker['padding'] / slots:.1%}" if slots else "-",
         )
+    total = merged(metrics)
+    jets, empty, bad, cut = (total.get(name, 0) for name in ("jets", "empty", "non_finite", "truncated"))
+    table.caption = (
+        f"of {jets} jets, {empty} have no candidates and {bad} a value that is not finite: their embedding is NaN; "
+        f"{cut} were cut to their hardest particles"
+    )
     return table
 
 

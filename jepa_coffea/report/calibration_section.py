@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from jepa_coffea.hunt.counting import ESTIMATES, FUNCTION
 from jepa_coffea.hunt.global_p import GlobalP
+from jepa_coffea.hunt.selections import ESTIMATES
 from jepa_coffea.hunt.state import HuntResult
 from jepa_coffea.plots import plot_calibration
 from jepa_coffea.report.html import ReportFigure, ReportSection, ReportTable, with_error
 
-NAMES = {"function": "function", "transfer_factor": "transfer factor"}
+NAMES = {"function": "function", "sideband_efficiency": "sideband efficiency"}
 
 
 def calibration_section(result: HuntResult) -> ReportSection:
@@ -24,13 +24,13 @@ def calibration_section(result: HuntResult) -> ReportSection:
     ReportSection
         Empty without pseudo-experiments.
     """
-    title, toys = "Calibration of the whole pipeline", result.calibration.toys(FUNCTION)
+    title, toys = "Calibration of the whole pipeline", result.calibration.toys(result.background)
     if toys is None:
         return ReportSection(title)
     nulls = {
         f"{one.selection.window}, {one.selection.efficiency:g}": column[np.isfinite(column)]
         for one, column in zip(result.selections, toys.T, strict=True)
-        if one.calibrated(FUNCTION) is not None
+        if one.calibrated(result.background) is not None
     }
     rows = []
     for one in result.selections:
@@ -46,7 +46,7 @@ def calibration_section(result: HuntResult) -> ReportSection:
     columns += ["Gaussian p"]
     caption = (
         "Background-only pseudo-experiments with their own folds, training, thresholds and fit, as counted; background "
-        "by the fitted function."
+        f"by the {NAMES[result.background]}."
     )
     note = "Gaussian p: of the Shapiro-Wilk test. Where it is small, quote the p by rank instead of the corrected one."
     figures = [ReportFigure("Null pseudo-experiments", plot_calibration(nulls), caption)] if nulls else []

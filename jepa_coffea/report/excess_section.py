@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from jepa_coffea.hunt.counting import ESTIMATES, FUNCTION
+from jepa_coffea.hunt.selections import ESTIMATES
 from jepa_coffea.hunt.state import HuntResult, SelectionResult
 from jepa_coffea.hunt.verdict import AGREEMENT
 from jepa_coffea.report.html import ReportSection, ReportTable, with_error
@@ -20,23 +20,38 @@ def excess_section(result: HuntResult) -> ReportSection:
     -------
     ReportSection
     """
-    columns = ["window", "eff.", "n", "b", "Z", "p", "corr. Z", "corr. p", "rank p", "fit p", "limit (exp.)"]
+    columns = [
+        "window",
+        "eff.",
+        "n",
+        "b",
+        "uncalibrated Z",
+        "p",
+        "corr. Z",
+        "corr. p",
+        "rank p",
+        "fit p",
+        "limit (exp.)",
+    ]
     caption = (
-        "Efficiency is that of the sidebands; 1 is no selection. n: observed events; b: expected by the fitted "
-        "function. Corrected: by the pseudo-experiments. Limit: 95 % CLs, observed and expected, on selected signal "
-        "events in the window."
+        "Efficiency is that of the sidebands; 1 is no selection. n: observed events; b: expected by the "
+        f"{result.background.replace('_', ' ')}, without a selection by the function. Corrected: by the "
+        "pseudo-experiments, which Student's t turns into Z. Limit: 95 % CLs, observed and expected, calibrated as Z "
+        "is, on selected signal events in the window."
     )
-    tables = [ReportTable("Windows and efficiencies", columns, [_row(one) for one in result.everything], caption)]
+    rows = [_row(one, result.background) for one in result.everything]
+    tables = [ReportTable("Windows and efficiencies", columns, rows, caption)]
     selections = [finding.selection for finding in result.everything]
-    problems = [[s.label, s.function.problem] for s in selections if s.function.problem]
+    estimates = [(s.label, s.by(result.background)) for s in selections]
+    problems = [[label, estimate.problem] for label, estimate in estimates if estimate.problem]
     if problems:
         tables.append(ReportTable("No number", ["selection", "reason"], problems))
     return ReportSection("Excesses", tables=[*tables, *_estimates(result.selections)])
 
 
-def _row(finding: SelectionResult) -> list[object]:
-    selection, estimate, limit = finding.selection, finding.selection.function, finding.limit
-    corrected = finding.calibrated(FUNCTION)
+def _row(finding: SelectionResult, background: str) -> list[object]:
+    selection, estimate, limit = finding.selection, finding.selection.by(background), finding.limit
+    corrected = finding.calibrated(background)
     return [
         selection.window,
         selection.efficiency,
@@ -57,7 +72,7 @@ def _estimates(findings: Sequence[SelectionResult]) -> list[ReportTable]:
     rows = []
     for finding in findings:
         s = finding.selection
-        one, other = s.function, s.transfer_factor
+        one, other = s.function, s.sideband_efficiency
         if other is None:
             continue
         rows.append(
@@ -74,13 +89,14 @@ def _estimates(findings: Sequence[SelectionResult]) -> list[ReportTable]:
                 other.problem or ("agree" if abs(s.pull) <= AGREEMENT else "disagree"),
             ]
         )
-    columns = ["window", "eff.", "b, function", "b, transfer factor", "Z, function", "Z, transfer factor"]
-    columns += ["corr. Z, function", "corr. Z, transfer factor", "transfer factor fit p", "pull", "verdict"]
+    columns = ["window", "eff.", "b, function", "b, sideband efficiency"]
+    columns += ["uncalibrated Z, function", "uncalibrated Z, sideband efficiency"]
+    columns += ["corr. Z, function", "corr. Z, sideband efficiency", "transfer factor fit p", "pull", "verdict"]
     caption = (
-        "Function: fitted to the selected spectrum beside the window. Transfer factor: the window's events that fail "
-        "the selection times the pass/fail ratio, fitted in the sidebands and interpolated into the window. They are "
-        f"to agree within {AGREEMENT:g} standard deviations. Corrected: each against its own distribution in the "
-        "pseudo-experiments; Z without it is as counted and may be too large."
+        "Function: fitted to the selected spectrum beside the window. Sideband efficiency: the window's events that "
+        "fail the selection times the pass/fail ratio, fitted in the sidebands and interpolated into the window. "
+        f"They must agree within {AGREEMENT:g} standard deviations. Corrected: each against its own distribution in "
+        "the pseudo-experiments; Z without it is as counted and may be too large."
     )
     return [ReportTable("Two background estimates", columns, rows, caption)] if rows else []
 

@@ -42,19 +42,25 @@ def function_section(study: FunctionStudy | None) -> ReportSection:
         )
         tables.append(ReportTable("Order by F-test", columns, rows, caption))
     rows = []
-    for window, envelope in study.envelopes.items():
-        if isinstance(envelope, str):
-            rows.append([window, study.function, None, None, None, envelope])
+    for window, uncertainty in study.uncertainties.items():
+        if isinstance(uncertainty, str):
+            rows.append([window, study.function, None, None, None, uncertainty])
             continue
+        envelope = uncertainty.envelope
         for name, p, accepted, total, sigma in zip(
             envelope.functions, envelope.p_values, envelope.accepted, envelope.totals, envelope.sigmas, strict=True
         ):
             shift = float(total - envelope.totals[0])
             verdict = "accepted" if accepted else "does not describe the sidebands"
             rows.append([window, name, float(p), f"{total:.1f} ± {sigma:.1f}", f"{shift:+.1f}", verdict])
+        rows.append(
+            [window, "error of the choice", None, f"{uncertainty.error:.1f}", f"{uncertainty.relative:.2%}", ""]
+        )
         rows += [[window, reason.split(":")[0], None, None, None, reason] for reason in envelope.failed]
     caption = (
-        "What each function expects in the window, without a selection. The shift is not part of the quoted error."
+        "What each function expects in the window, without a selection. The error of the choice is the largest of "
+        "these shifts and of what the used function misses where another is the truth; the same share is part of the "
+        "error of every background by the function, of Z, limit and verdict."
     )
     columns = ["window", "function", "fit p", "b", "shift", "verdict"]
     tables.append(ReportTable("Envelope of functions", columns, rows, caption))
@@ -65,8 +71,16 @@ def function_section(study: FunctionStudy | None) -> ReportSection:
             continue
         worst = int(np.abs(spurious.ratios).argmax())
         verdict = "passed" if spurious.passed else "failed"
-        rows.append([window, spurious.truth, float(spurious.ratios[worst]), float(spurious.masses[worst]), verdict])
-    columns = ["window masked", "truth", "largest spurious / error", "at mass [GeV]", "within tolerance"]
-    caption = f"Signal that {study.function} fits into the smooth curve of another function where there is none."
+        rows.append(
+            [
+                window,
+                ", ".join(one.truth for one in spurious.studies),
+                float(spurious.ratios[worst]),
+                float(spurious.masses[worst]),
+                verdict,
+            ]
+        )
+    columns = ["window masked", "truths", "largest spurious / error", "at mass [GeV]", "within tolerance"]
+    caption = f"Signal that {study.function} fits into the smooth curves of other functions where there is none."
     tables.append(ReportTable("Spurious signal", columns, rows, caption))
     return ReportSection("Background function", "Of the inclusive spectrum, no selection.", tables=tables)

@@ -89,6 +89,8 @@ class Report:
     versions: Mapping[str, str] = field(default_factory=lambda: versions())
     created: str = ""
     """When, for instance in ISO 8601."""
+    headline: Sequence[tuple[str, str]] = ()
+    """Names and values of the result, shown first."""
 
 
 def versions() -> dict[str, str]:

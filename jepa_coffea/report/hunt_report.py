@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from jepa_coffea.cwola.gates import Gate
-from jepa_coffea.hunt.output import fresh_folder
+from jepa_coffea.folders import fresh_folder
+from jepa_coffea.hunt.headline import headline
 from jepa_coffea.hunt.state import HuntResult, Run, SelectionResult
 from jepa_coffea.hunt.verdict import AGREEMENT
 from jepa_coffea.plots import save
@@ -17,6 +18,7 @@ from jepa_coffea.report.excess_section import excess_section
 from jepa_coffea.report.function_section import function_section
 from jepa_coffea.report.html import Check, Report, ReportFigure, write_report
 from jepa_coffea.report.injection_section import injection_section
+from jepa_coffea.report.limit_section import limit_section
 from jepa_coffea.report.spectrum_section import spectrum_section
 
 
@@ -35,6 +37,7 @@ def write_hunt_report(run: Run, result: HuntResult) -> None:
         for section in (
             excess_section(result),
             spectrum_section(result, run.config.mass.build()),
+            limit_section(result),
             function_section(result.functions),
             classifier_section(run, result),
             calibration_section(result),
@@ -42,17 +45,17 @@ def write_hunt_report(run: Run, result: HuntResult) -> None:
         )
         if section.tables or section.figures
     ]
-    plots = fresh_folder(run.output / "plots")
+    plots = fresh_folder(run.output / "plots", "plots")
     sections = [replace(section, figures=[_saved(figure, plots) for figure in section.figures]) for section in sections]
     configuration = (run.output / "config.yaml").read_text()
     created = datetime.now(UTC).isoformat(timespec="seconds")
     checks = [
-        check
-        for finding in result.selections or result.inclusive
-        for check in _fit_checks(finding, run.config.statistics.goodness_minimum)
+        check for finding in result.everything for check in _fit_checks(finding, run.config.statistics.goodness_minimum)
     ]
     checks += [_gate_check(gate) for gate in result.closure.gates]
-    report = Report("Bump hunt", result.paragraph, checks, sections, configuration, created=created)
+    report = Report(
+        "Bump hunt", result.paragraph, checks, sections, configuration, created=created, headline=headline(result)
+    )
     write_report(run.output / "report.html", report)
 
 
@@ -77,9 +80,9 @@ def _fit_checks(finding: SelectionResult, goodness_minimum: float) -> list[Check
     meaning = selection.function.problem or "the function does not describe the spectrum beside the window"
     required = f"at least {goodness_minimum:g}"
     checks = [Check(f"{selection.label}: goodness of fit", p >= goodness_minimum, f"p = {p:.2g}", required, meaning)]
-    if selection.transfer_factor is not None:
-        pull, problem = selection.pull, selection.transfer_factor.problem
-        meaning = problem or "function and transfer factor expect different backgrounds"
+    if selection.sideband_efficiency is not None:
+        pull, problem = selection.pull, selection.sideband_efficiency.problem
+        meaning = problem or "function and sideband efficiency expect different backgrounds"
         name, required = f"{selection.label}: two background estimates", f"within {AGREEMENT:g}"
         checks.append(Check(name, abs(pull) <= AGREEMENT, f"pull {pull:.2f}", required, meaning))
     return checks

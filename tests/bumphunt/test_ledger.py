@@ -36,9 +36,39 @@ def test_a_line_cut_short_is_done_again(tmp_path: Path) -> None:
 
 def test_a_broken_line_in_the_middle_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "work.jsonl"
-    path.write_text('["a", 1]\nnonsense\n["b", 2]\n')
-    with pytest.raises(BadFileError, match="line 2"):
+    ledger = Ledger(path)
+    for number in range(3):
+        ledger.add("abc"[number], number)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], "nonsense", lines[2], ""]))
+    with pytest.raises(BadFileError, match=r"line 2 .* is damaged"):
         Ledger(path)
+
+
+def test_every_flipped_bit_is_found_or_done_again(tmp_path: Path) -> None:
+    path = tmp_path / "work.jsonl"
+    ledger = Ledger(path)
+    for number in range(3):
+        ledger.add("abc"[number], number)
+    whole = path.read_bytes()
+    for place in range(8 * len(whole)):
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        try:
+            found = Ledger(path)
+        except BadFileError:
+            continue
+        assert all("abc"[number] not in found or found["abc"[number]] == number for number in range(3))
+        assert "c" not in found  # the end of the last line was hit, as by an interruption
+
+
+def test_a_line_without_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "work.jsonl"
+    Ledger(path).add("a", 1)
+    path.write_bytes(path.read_bytes()[:-1])
+    Ledger(path).add("b", 2)
+    assert (Ledger(path)["a"], Ledger(path)["b"]) == (1, 2)
 
 
 def test_without_a_file_results_stay_in_memory() -> None:

@@ -1,4 +1,4 @@
-"""Real and small hand-made events for the layouts."""
+"""Small and real events for the layouts."""
 
 from pathlib import Path
 
@@ -6,10 +6,12 @@ import awkward as ak
 import pytest
 import uproot
 
+from tests.support.event_files import event_files
 
-@pytest.fixture(scope="session")
-def pfnano_file(shared_data: Path) -> Path:
-    return shared_data / "pfnano.root"
+
+@pytest.fixture(scope="session", params=event_files("pfnano.root"))
+def pfnano_file(request: pytest.FixtureRequest) -> Path:
+    return request.param
 
 
 @pytest.fixture(scope="session")

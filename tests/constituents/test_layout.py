@@ -16,6 +16,7 @@ from coffea.nanoevents import BaseSchema
 from jepa_coffea.constituents import LayoutError, Ragged, constituents_of, jets_of, layout, layouts, register
 from jepa_coffea.constituents.ragged import Nesting
 from jepa_coffea.constituents.record import KINEMATICS
+from tests.support.event_files import event_files
 
 
 @pytest.fixture
@@ -120,8 +121,9 @@ def test_unknown_name() -> None:
         constituents_of(EVENTS, layout="pfnanno")
 
 
-def test_jets_without_candidates(shared_data: Path) -> None:
-    with uproot.open(shared_data / "nano_tt_v12.root") as file:
+@pytest.mark.parametrize("path", event_files("nano_v12.root"))
+def test_jets_without_candidates(path: Path) -> None:
+    with uproot.open(path) as file:
         events = file["Events"].arrays(filter_name="FatJet_*")
     with pytest.raises(LayoutError, match=r"no particle-flow candidates.*NanoAOD before v15"):
         constituents_of(events)

@@ -48,8 +48,8 @@ def nano(path: Path, mode: str, log: list | None = None) -> ak.Array:
 
 
 @pytest.mark.parametrize("mode", ["eager", "virtual"])
-def test_counts_of_the_real_file(pfnano_file: Path, mode: str) -> None:
-    found = constituents_of(nano(pfnano_file, mode))
+def test_counts_of_the_real_file(shared_data: Path, mode: str) -> None:
+    found = constituents_of(nano(shared_data / "pfnano.root", mode))
     assert ak.num(found, axis=2).to_list() == COUNTS
     assert tuple(found.fields) == FIELDS
     assert "?" not in str(found.type)
@@ -91,9 +91,8 @@ def test_momentum_closes_on_the_raw_jets(pfnano_arrays: ak.Array) -> None:
     for collection in ("FatJet", "Jet"):  # PUPPI and charged-hadron subtraction: the weight applies to one only
         found = constituents_of(pfnano_arrays, collection)
         raw = pfnano_arrays[f"{collection}_pt"] * (1 - pfnano_arrays[f"{collection}_rawFactor"])
-        assert ak.sum(np.hypot(found.px, found.py)) / ak.sum(raw) == pytest.approx(1, abs=0.005)
         vectors = np.hypot(ak.sum(found.px, axis=2), ak.sum(found.py, axis=2)) / raw
-        assert ak.all(abs(vectors - 1) < 0.005)
+        assert ak.all(abs(vectors - 1)[ak.num(found, axis=2) > 0] < 0.005)
 
 
 def test_units_and_sentinels(pfnano_arrays: ak.Array) -> None:
@@ -209,7 +208,7 @@ def test_typetracer_touches_and_gives_the_form(pfnano_file: Path) -> None:
 def test_subjets_when_asked(pfnano_arrays: ak.Array) -> None:
     found = constituents_of(pfnano_arrays, fields=("px", "py", "subjet"))
     assert found.fields == ["px", "py", "subjet"]
-    assert ak.all(found.subjet[:, :, 0] <= 1)  # the hardest particle is in one of the hardest subjets
+    assert ak.all(ak.firsts(found.subjet, axis=2) <= 1)  # the hardest particle is in one of the hardest subjets
     momentum = [
         np.hypot(*(ak.sum(found[name][found.subjet == number], axis=2) for name in ("px", "py"))) for number in range(3)
     ]

@@ -247,3 +247,9 @@ def test_the_defaults_are_those_of_hunt_documents():
     for name in ("folds", "members", "attribute_fraction", "seed", "best_at"):
         assert getattr(ours, name) == getattr(theirs, name), name
     assert theirs.reduction.get_params() == Whitening().get_params()
+
+
+def test_few_features_are_all_seen_and_of_many_half():
+    recipe = Recipe(WINDOWS, {"": fast()})
+    assert [round(recipe.share(n) * n) for n in (1, 4, 10, 14, 20, 64)] == [1, 4, 10, 10, 10, 32]
+    assert Recipe(WINDOWS, {"": fast()}, attribute_fraction=0.5).share(4) == 0.5

@@ -35,5 +35,9 @@ def test_a_hunt_in_observables_reduces_nothing() -> None:
     both = FeatureConfig(use="both", components=5, observables=["tau21", "tau32"]).reduction()
     assert both is not None
     assert (both.components, both.passed) == (5, 4)
+    everything = ["columns", "observables", "scores", "embedding"]
+    many = FeatureConfig(use=everything, scores=["top"], columns=["met"], observables=["tau21"])
+    assert many.kinds == ("embedding", "scores", "observables", "columns")
+    assert many.reduction().passed == 5
     assert FeatureConfig(use="observables").reduction() is None
     assert FeatureConfig(components=None).reduction() is None

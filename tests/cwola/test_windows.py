@@ -55,3 +55,18 @@ def test_a_window_is_a_union_of_bins():
 def test_inconsistent_windows_say_what_is_wrong(make, words):
     with pytest.raises(WindowError, match=words):
         make()
+
+
+def test_as_many_sets_as_there_are_letters_and_none_is_dropped():
+    sets = [[2000 + 10 * i, 2500, 3000, 3600] for i in range(26)]
+    names = [window.name for window in Windows.overlapping(*sets).windows]
+    assert len(names) == 26
+    assert names[8] == "I1"
+    with pytest.raises(WindowError, match="at most 26 sets of edges, got 27"):
+        Windows.overlapping(*sets, sets[0])
+
+
+def test_an_event_on_the_last_edge_is_outside_everywhere():
+    windows = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=25)
+    mass = np.array([2000.0, 4999.0, 5000.0])
+    assert windows.inside(mass).sum() == windows.histogram(mass).sum() == 2

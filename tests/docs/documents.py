@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from jepa_coffea.commands.wrap import CardDocument
 from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.processing.embed_config import EmbedConfig
 from training.config import RunConfig
@@ -18,7 +19,7 @@ TRAINING: dict[str, Any] = yaml.safe_load(
 
 
 def check(text: str) -> None:
-    """Raise pydantic's ValidationError unless the keys are those of a hunt, an embed or a training document."""
+    """Raise pydantic's ValidationError unless the keys are those of a document or of a card."""
     content = yaml.safe_load(text)
     assert isinstance(content, dict), "expected a mapping"
     if "embed" in content:
@@ -27,6 +28,8 @@ def check(text: str) -> None:
         return
     if "cluster" in content and set(content) <= set(EmbedConfig.model_fields):
         EmbedConfig.model_validate(EMBED | content)
+    elif set(content) <= set(CardDocument.model_fields):
+        CardDocument.model_validate(content)
     elif set(content) <= set(HuntConfig.model_fields):
         HuntConfig.model_validate(HUNT | content)
     else:

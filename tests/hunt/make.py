@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy import stats
 
-from jepa_coffea.hunt.counting import Estimate, Selection
+from jepa_coffea.hunt.selections import Estimate, Selection
 from tests.cwola.toy import dijets
 
 
@@ -39,13 +39,15 @@ def write_events(path, events, *, signal=0, seed=1, size=4, model="abc", **colum
     return path
 
 
-def selection(z, other_z=None, *, window="W1", efficiency=0.1, n=50, b=40.0, pull=0.0, function="", transfer_factor=""):
-    """A selection with the significances ``z`` and ``other_z``; ``function``, ``transfer_factor``: their problems."""
+def selection(
+    z, other_z=None, *, window="W1", efficiency=0.1, n=50, b=40.0, pull=0.0, function="", sideband_efficiency=""
+):
+    """A selection with significances ``z`` and ``other_z``; ``function``, ``sideband_efficiency``: their problems."""
     one = Estimate(problem=function) if function else Estimate(b, 2.0, z, float(stats.norm.sf(z)), 0.5)
     other = None
     if other_z is not None:
         expected = b + pull * float(np.hypot(2.0, 2.2))
         other = Estimate(expected, 2.2, other_z, float(stats.norm.sf(other_z)), 0.5)
-    if transfer_factor:
-        other = Estimate(problem=transfer_factor)
+    if sideband_efficiency:
+        other = Estimate(problem=sideband_efficiency)
     return Selection(window, efficiency, n, np.zeros(3), one, other)

@@ -8,12 +8,12 @@ from jepa_coffea.bumphunt.ftest import f_test_rule
 from jepa_coffea.cwola import Folds, Recipe, Window, Windows
 from jepa_coffea.cwola.classifiers import gradient_boosting, logistic
 from jepa_coffea.cwola.sample import make_sample
-from jepa_coffea.hunt.calibration import calibrate, null_experiment, null_significances, toy_seed
-from jepa_coffea.hunt.config import HuntError
-from jepa_coffea.hunt.counting import ESTIMATES, FUNCTION, TRANSFER_FACTOR
+from jepa_coffea.errors import BadFileError
+from jepa_coffea.hunt.calibration import calibrate, null_experiment, null_gates, null_significances, toy_seed
 from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.sections import StatisticsConfig
+from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, SIDEBAND_EFFICIENCY
 from tests.cwola.toy import dijets
 from tests.hunt.make import selection
 
@@ -27,8 +27,8 @@ def test_both_estimates_are_judged_by_their_own_nulls():
     toys = rng.normal([[[0.0], [1.0]]], [[[1.0], [2.0]]], (4000, 2, 1))
     (result,) = calibrate([selection(3.0, 3.0)], toys)
     assert result[FUNCTION].z == pytest.approx(3.0, abs=0.15)
-    assert result[TRANSFER_FACTOR].z == pytest.approx(1.0, abs=0.1)
-    document = result[TRANSFER_FACTOR].record()
+    assert result[SIDEBAND_EFFICIENCY].z == pytest.approx(1.0, abs=0.1)
+    document = result[SIDEBAND_EFFICIENCY].record()
     assert document["p"] == pytest.approx(stats.norm.sf(document["z"]))
     assert document["null"]["width"] == pytest.approx(2.0, abs=0.1)
 
@@ -42,6 +42,20 @@ def test_an_estimate_without_a_number_says_why_and_stops_nothing(estimate):
     assert "50 of 100 pseudo-experiments gave a significance" in second[estimate]
     (other,) = set(ESTIMATES) - {estimate}
     assert np.isfinite([first[other].z, second[other].z]).all()
+
+
+def test_a_null_mean_that_is_off_is_no_calibration():
+    rng = np.random.default_rng(0)
+    toys = np.stack([rng.normal(0.2, 1.0, (100, 1)), rng.normal(1.5, 1.3, (100, 1))], axis=1)
+    selections = [selection(3.0, 3.0)]
+    good, bad = null_gates(selections, calibrate(selections, toys))
+    assert good.passed
+    assert good.name == "mean Z without signal by the function at 0.1"
+    assert not bad.passed
+    assert bad.value == pytest.approx(1.5, abs=0.4)
+    assert bad.threshold == pytest.approx(0.4, abs=0.05)
+    assert "no correction for it can be trusted" in bad.explanation
+    assert null_gates(selections, calibrate(selections, toys[:30] * [[1.0], [0.2]]))[1].passed  # .3: a small one
 
 
 class Given:
@@ -90,8 +104,8 @@ def test_seeds_of_experiments_and_streams_differ():
 
 def test_a_broken_ledger_line_is_named(tmp_path):
     ledger = tmp_path / "toys.jsonl"
-    ledger.write_text('["1", [0.1]]\nrubbish\n["2", [0.2]]\n')
+    ledger.write_text('rubbish\n["2", [0.2]]\n')
     X, mass, ids, _ = dijets(1500)
     pseudo = make_pseudo_data(make_sample(X, mass, ids), WINDOWS, METHOD.statistics)
-    with pytest.raises(HuntError, match="line 2 of"):
+    with pytest.raises(BadFileError, match="line 1 of"):
         null_significances(pseudo, METHOD, 1, seed=3, ledger=ledger)

@@ -2,6 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from scipy import special
 
 from jepa_coffea.cwola.folds import event_hash
 from jepa_coffea.cwola.weights import WeightError
@@ -48,6 +49,50 @@ def test_observables_are_those_of_the_heavier_jet_first(tmp_path):
     assert events.sample.X[:, 4] == pytest.approx(np.log(masses.max(axis=1) / heavier_pt), rel=1e-5)
 
 
+def test_scores_are_log_odds_that_do_not_know_which_jet_was_first(tmp_path):
+    rng = np.random.default_rng(3)
+    shares = {f"jet{j}_score_{name}": rng.random(200) for j in (1, 2) for name in ("top", "w")}
+    shares["jet1_score_top"][:2] = 0, 1
+    write_events(tmp_path / "a.parquet", 200, **shares)
+    events = read(tmp_path, use=["scores", "observables"], scores=["top", "w"], observables=["tau21"])
+    assert events.names[:5] == (
+        "score_mean_top",
+        "score_mean_w",
+        "score_difference_top",
+        "score_difference_w",
+        "heavier_tau21",
+    )
+    table = pq.read_table(tmp_path / "a.parquet")
+    odds = [special.logit(np.asarray(table[f"jet{j}_score_w"])) for j in (1, 2)]
+    assert events.sample.X[:, 1] == pytest.approx((odds[0] + odds[1]) / 2, rel=1e-4, abs=1e-4)
+    assert events.sample.X[:, 3] == pytest.approx(np.abs(odds[0] - odds[1]), rel=1e-4, abs=1e-4)
+    assert np.isfinite(events.sample.X).all()
+    with pytest.raises(HuntError, match=r"no column 'jet1_score_topp' .did you mean 'jet1_score_top'"):
+        read(tmp_path, use=["scores"], scores=["topp"])
+
+
+def test_a_table_without_jets_needs_a_mass_an_identity_and_features(tmp_path):
+    rng = np.random.default_rng(4)
+    columns = {name: np.arange(300) for name in ("run", "luminosityBlock", "event")}
+    columns |= {
+        "m": rng.uniform(2100, 4900, 300),
+        "met": rng.exponential(50, 300),
+        "n_leptons": rng.integers(0, 3, 300),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    c = config(tmp_path, use=["columns"], columns=["met", "n_leptons"])
+    c = c.model_copy(update={"mass": c.mass.model_copy(update={"column": "m"})})
+    events = read_events(c.input.events, c)
+    assert events.names == ("met", "n_leptons")
+    assert events.sample.X[:, 0] == pytest.approx(columns["met"], rel=1e-6)
+    assert events.observables.shape == (300, 0)
+    assert (events.sample.weights == 1).all()
+    assert c.features.reduction() is None
+    pq.write_table(pa.table(columns | {"m": columns["m"] / 1000}), tmp_path / "a.parquet")
+    with pytest.raises(HuntError, match="2000 to 5000 GeV and 100% would be if they were in TeV"):
+        read_events(c.input.events, c)
+
+
 def test_only_the_fit_range_is_read(tmp_path):
     write_events(tmp_path / "a.parquet", 500)
     narrow = config(tmp_path).model_copy(
@@ -70,6 +115,21 @@ def test_few_events_without_features_are_counted_and_many_are_an_error(tmp_path)
     write_events(path, 200, jet1_mass=mass)
     with pytest.raises(HuntError, match="50 of 200 embedded events"):
         read(tmp_path, use="observables", observables=["mass"])
+
+
+def test_an_event_counts_once_and_one_without_a_mass_is_counted_as_such(tmp_path):
+    path = write_events(tmp_path / "a.parquet", 300)
+    pq.write_table(pq.read_table(path).slice(0, 120), tmp_path / "b.parquet")
+    numbers = pq.read_table(path).slice(0, 1).select(["run", "luminosityBlock", "event"]).to_pylist()[0].values()
+    with pytest.raises(HuntError, match="120 of 420 embedded events are there before") as wrong:
+        read(tmp_path)
+    assert f"for example {', '.join(map(str, numbers))})" in str(wrong.value)
+    (tmp_path / "b.parquet").unlink()
+    mass = pq.read_table(path)["mjj"].to_numpy().copy()
+    mass[::10] = np.nan
+    write_events(path, 300, mjj=mass)
+    events = read(tmp_path)
+    assert (events.no_mass, len(events.sample.mass)) == (30, 270)
 
 
 def test_inputs_that_no_hunt_can_use(tmp_path):

@@ -28,7 +28,9 @@ def test_an_experiment_gives_each_window_and_efficiency_in_order_and_only_depend
     results = run_experiment(sample, method.seeded(5)).selections
     assert [(r.window, r.efficiency) for r in results] == [("A1", 0.5), ("A1", 0.1), ("A2", 0.5), ("A2", 0.1)]
     for one in results:
-        assert abs(one.transfer_factor.b - one.function.b) < 4 * (one.transfer_factor.sigma_b + one.function.sigma_b)
+        assert abs(one.sideband_efficiency.b - one.function.b) < 4 * (
+            one.sideband_efficiency.sigma_b + one.function.sigma_b
+        )
     assert run_experiment(sample, method.seeded(5)).selections == results
     assert run_experiment(sample, method.seeded(6)).selections != results
 
@@ -70,5 +72,5 @@ def test_what_is_counted_without_a_selection_is_the_whole_spectrum():
     fit = fit_background((one.counts, WINDOWS.edges), "dijet2", window=(2600, 3000), toys=0)
     expected = fit.prediction()
     assert one.function.z == pytest.approx(counting_significance(one.n, expected.total, expected.sigma))
-    assert one.transfer_factor is None
+    assert one.sideband_efficiency is None
     assert one.label == "window, all events"

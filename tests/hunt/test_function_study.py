@@ -39,22 +39,27 @@ def test_a_named_function_stays_and_is_compared_with_others():
     assert rules == ()
     assert run.config.statistics.function == "expdijet2"
     assert study.choices == {}
-    envelope, spurious = study.envelopes["window"], study.spurious["window"]
+    uncertainty, spurious = study.uncertainties["window"], study.spurious["window"]
+    envelope = uncertainty.envelope
     assert envelope.functions == ("expdijet2", "expdijet3", "powexp3")
     assert envelope.systematic == pytest.approx(np.abs(envelope.totals - envelope.totals[0]).max())
-    assert spurious.truth == "expdijet3"
+    assert {one.truth for one in spurious.studies} <= {"expdijet3", "powexp3"}
+    assert uncertainty.error >= envelope.systematic
+    assert study.errors == {"window": pytest.approx(uncertainty.error / envelope.totals[0])}
     document = json.loads(json.dumps(plain(study), allow_nan=False))
-    assert document["envelopes"]["window"]["systematic"] == pytest.approx(envelope.systematic)
+    assert document["uncertainties"]["window"]["envelope"]["systematic"] == pytest.approx(envelope.systematic)
     titles = {table.title: table for table in function_section(study).tables}
     assert set(titles) == {"Envelope of functions", "Spurious signal"}
-    assert [row[1] for row in titles["Envelope of functions"].rows] == list(envelope.functions)
+    rows = [row[1] for row in titles["Envelope of functions"].rows]
+    assert rows == [*envelope.functions, "error of the choice"]
 
 
 def test_what_cannot_be_studied_says_why():
     counts = WINDOWS.histogram(dijets(5000)[1])
     counts[np.asarray(WINDOWS.edges)[:-1] >= 3000] = 0
     _, study, _ = with_function(run_of("dijet2"), counts, WINDOWS)
-    assert "no events above the window" in study.envelopes["window"]
+    assert "no events above the window" in study.uncertainties["window"]
+    assert study.errors == {}
     assert "no events above the window" in function_section(study).tables[1].rows[0][-1]
     _, study, rules = with_function(run_of("auto"), counts, WINDOWS)
     assert study.function == DIJET_FAMILY[0]

@@ -36,7 +36,14 @@ def test_what_no_toy_reaches_has_a_bound():
 def test_a_failed_pseudo_experiment_could_have_been_anything():
     toys = trials(100, np.random.default_rng(3))
     toys[:5, 2] = np.nan
-    assert searched([9.0, 1.0, 1.0, 1.0], toys).exceeding == 5
+    found = searched([9.0, 1.0, 1.0, 1.0], toys)
+    assert (found.exceeding, found.failed, found.is_bound) == (5, 5, True)
+    assert "p-value is < 0.059: none of 95 pseudo-experiments reaches" in found.sentence
+    assert "In 5 more a fit failed; each is counted as one that reaches as far" in found.sentence
+    toys[:, 0] *= 10
+    found = searched([9.0, 1.0, 1.0, 1.0], toys)
+    assert (found.is_bound, found.failed) == (False, 5)
+    assert "pseudo-experiments reach as far)" in found.sentence
 
 
 def test_what_is_not_calibrated_is_no_trial():

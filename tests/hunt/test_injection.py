@@ -7,6 +7,7 @@ from jepa_coffea.bumphunt.limits import counting_limit
 from jepa_coffea.cwola import Recipe, Windows
 from jepa_coffea.cwola.classifiers import logistic
 from jepa_coffea.cwola.sample import make_sample
+from jepa_coffea.hunt import injection
 from jepa_coffea.hunt.config import HuntError
 from jepa_coffea.hunt.experiment import Method
 from jepa_coffea.hunt.injection import GRID, METHODS, Study, inject, injection_study
@@ -76,6 +77,25 @@ def test_yields_differ_by_the_signal_alone(study, records):
     assert inject((150, 0, some["seed"]), study)["cwola"]["function"] == some["cwola"]["function"]
 
 
+def test_references_never_see_the_background_that_they_are_tested_on(study, records, monkeypatch):
+    seen = {}
+
+    def kept(name, of_method):
+        def train(data, *others):
+            seen[name] = set(data.hashes.tolist()), set(others[-2].hashes.tolist())
+            return of_method(data, *others)
+
+        return train
+
+    for name in ("supervised", "idealised_anomaly_detector"):
+        monkeypatch.setattr(injection, name, kept(name, getattr(injection, name)))
+    inject((0, 0, records[0]["seed"]), study)
+    donors = set(study.pseudo.donors.hashes.tolist())
+    for tested, trained in seen.values():
+        assert not tested & trained
+        assert min(len(tested & donors), len(trained & donors)) > 0.3 * len(donors)
+
+
 def test_more_signal_than_there_is(study):
     with pytest.raises(HuntError, match="301 signal events asked for, 300 available"):
         injection_study(study, [301], 1, seed=0)
@@ -87,7 +107,8 @@ def test_the_classifier_improves_the_limit_where_there_is_signal_to_learn_from(r
         row = rows[0, name]
         assert 0 < row["limit_selected_low"] <= row["limit_selected"] <= row["limit_selected_high"] < np.inf
         assert row["limit"] >= row["limit_selected"]  # not all that is injected is selected
-    assert rows[0, "supervised"]["limit"] < rows[0, "cwola"]["limit"] < rows[0, "inclusive"]["limit"]
+    # Where this much is learned by both, the supervised limit is the better one up to the spread of five experiments.
+    assert rows[0, "supervised"]["limit"] < 1.15 * rows[0, "cwola"]["limit"] < 1.15 * rows[0, "inclusive"]["limit"]
     one = next(record for record in records if record["yield"] == 150)["inclusive"]
     assert one["limit"] == pytest.approx(
         counting_limit(one["n"], one["function"]["b"], one["function"]["sigma_b"]).events

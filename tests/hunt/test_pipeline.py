@@ -1,14 +1,18 @@
+import html
 import json
 
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from jepa_coffea.bumphunt import counting_significance
+from jepa_coffea.bumphunt.calibrated import calibrated_background
 from jepa_coffea.bumphunt.exports.histograms import read_hists
 from jepa_coffea.bumphunt.exports.workspace import pyhf_significance
 from jepa_coffea.cli import main
 from jepa_coffea.commands.hunt import hunt
 from jepa_coffea.hunt.calibration import null_experiment
+from jepa_coffea.hunt.headline import headline
 from tests.hunt.make import write_events
 
 DOCUMENT = {
@@ -60,12 +64,13 @@ def test_a_bump_is_found_and_the_folder_tells_everything(folder, found):
     record = document["selections"][0]
     assert record["function"]["z"] == pytest.approx(one.function.z)
     assert document["may_be_quoted"] == (not found.reasons)
-    other = record["transfer_factor"]
+    assert document["background"] == found.background in ("function", "sideband_efficiency")
+    other = record["sideband_efficiency"]
     assert other["b"] == pytest.approx(one.function.b, abs=3 * one.function.sigma_b)
     assert other["z"] > everything.function.z + 1
-    assert record["corrected"]["transfer_factor"]["null"]["experiments"] == 20
+    assert record["corrected"]["sideband_efficiency"]["null"]["experiments"] == 20
     assert record["corrected"]["function"]["z"] == found.selections[0].corrected["function"].z
-    assert found.selections[0].corrected["transfer_factor"].z > 1
+    assert found.selections[0].corrected["sideband_efficiency"].z > 1
     assert yaml.safe_load((out / "config.yaml").read_text())["seed"] == 1
     assert "numpy" in json.loads((out / "versions.json").read_text())
     table = pq.read_table(out / "scores.parquet")
@@ -77,18 +82,30 @@ def test_exports_say_the_same_number_elsewhere(folder, found):
     exports = folder / "out" / "exports"
     one = found.selections[0].selection
     workspace = json.loads((exports / "W1_eff_0p1.json").read_text())
-    assert pyhf_significance(workspace) == pytest.approx(one.function.z, rel=0.01)
+    uncalibrated = json.loads((exports / "W1_all.json").read_text())
+    counted = found.inclusive[0].selection.function
+    assert pyhf_significance(uncalibrated) == pytest.approx(counted.z, abs=0.02)
+    assert counted.function_error > 0
+    by, corrected = one.by(found.background), found.selections[0].z_calibration(found.background)
+    b, sigma = calibrated_background(by.b, by.sigma_b, corrected)
+    assert pyhf_significance(workspace) == pytest.approx(counting_significance(one.n, b, sigma, "poisson"), abs=0.1)
+    assert "Calibrated with 20 background-only pseudo-experiments" in json.dumps(workspace)
+    assert "Not calibrated" in json.dumps(uncalibrated)
+    assert "Calibrated with 20" in (exports / "W1_eff_0p1.txt").read_text()
+    assert "significances" in (exports / "hepdata" / "submission.yaml").read_text()
     assert (exports / "W1_eff_0p1.txt").is_file()
     assert (exports / "hepdata" / "submission.yaml").is_file()
     histograms = read_hists(exports / "histograms.root")
     assert histograms["W1_eff_0p1"].values() == pytest.approx(one.counts)
     limit = json.loads((folder / "out" / "results.json").read_text())["selections"][0]["limit"]
-    assert limit["events"] > one.n - one.function.b > limit["expected_events"][2]
+    assert limit["events"] > one.n - b > limit["expected_events"][2]
 
 
 def test_the_paragraph_names_the_excess_and_the_calibration(found):
     one = found.selections[0].selection
-    assert f"{one.n} events where {one.function.b:.1f} ± {one.function.sigma_b:.1f}" in found.paragraph
+    by = one.by(found.background)
+    assert f"{one.n} events where {by.b:.1f} ± {by.sigma_b:.1f}" in found.paragraph
+    assert "the cross-check, corrected likewise" in found.paragraph
     assert "20 pseudo-experiments without signal" in found.paragraph
     assert ("must not be quoted" in found.paragraph) == bool(found.reasons)
 
@@ -164,6 +181,31 @@ def test_a_hunt_in_too_few_events_ends_with_a_report(tmp_path):
     assert json.loads((tmp_path / "out" / "results.json").read_text())["may_be_quoted"] is False
 
 
+def test_what_the_document_names_is_checked_before_anything_is_trained(folder, monkeypatch, capsys):
+    monkeypatch.setattr("jepa_coffea.hunt.pipeline.out_of_fold_scores", None)
+    signal = {"yields": [61], "seeds": 1}
+    write(folder, "much.yaml", output="much", injection=signal)
+    assert main(["hunt", str(folder / "much.yaml")]) == 2
+    assert "61 signal events asked for, 60 available" in " ".join(capsys.readouterr().err.split())
+    write(folder, "lost.yaml", output="lost", calibration={"experiments": 20, "background": ["nothing.parquet"]})
+    assert main(["hunt", str(folder / "lost.yaml")]) == 2
+    assert "background events: nothing matches" in " ".join(capsys.readouterr().err.split())
+    assert not (folder / "much" / "results.json").exists()
+
+
+def test_a_stage_that_fails_leaves_the_rest_and_is_named(folder, monkeypatch):
+    def fails(*_, **__):
+        raise ArithmeticError("singular")
+
+    monkeypatch.setattr("jepa_coffea.hunt.stages.closure_gates", fails)
+    monkeypatch.setattr("jepa_coffea.hunt.stages.null_significances", fails)
+    result = hunt(write(folder, "failing.yaml", output="failing"), progress=False)
+    assert "there are no pseudo-experiments: singular" in result.paragraph
+    assert "'closure gates' of window W1 failed (could not be made: singular)" in result.paragraph
+    assert (folder / "failing" / "report.html").is_file()
+    assert json.loads((folder / "failing" / "results.json").read_text())["selections"][0]["function"]["z"]
+
+
 def test_the_command_says_what_is_wrong_with_the_input(folder, capsys):
     (folder / "wrong.yaml").write_text("output: x\ninput: {events: [nothing.parquet]}")
     assert main(["hunt", str(folder / "wrong.yaml")]) == 2
@@ -172,6 +214,12 @@ def test_the_command_says_what_is_wrong_with_the_input(folder, capsys):
 
 def test_the_report_holds_the_paragraph_the_gates_and_the_pictures(folder, found):
     page = (folder / "out" / "report.html").read_text()
+    rows = dict(headline(found))
+    best, (z, *_) = found.selections[0], rows["Local Z"].split()
+    assert float(z) == pytest.approx(best.calibrated(found.background).z, abs=0.01)
+    assert rows["Global p"].startswith("< 0.048, by 20 pseudo-experiments of the whole analysis over 1 windows")
+    for name, value in rows.items():
+        assert f"<tr><th>{name}</th><td>{html.escape(value)}</td></tr>" in page
     assert ("Not to be quoted" in page) == bool(found.reasons)
     assert "W1, efficiency 0.1: two background estimates" in page
     for gate in found.closure.gates:

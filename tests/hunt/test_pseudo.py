@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 from jepa_coffea.cwola import Windows
+from jepa_coffea.cwola.merits import auc
 from jepa_coffea.cwola.sample import make_sample
 from jepa_coffea.hunt.config import HuntError
-from jepa_coffea.hunt.pseudo import make_pseudo_data, trend_of
+from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.sections import StatisticsConfig
 from tests.cwola.toy import dijets
 
@@ -57,57 +59,51 @@ def test_matched_variables_follow_their_own_trend():
     assert (draw.match[:, 0] - draw.mass / 2).std() == pytest.approx(30, rel=0.15)
 
 
-def features(curvature, count=16, events=4000, seed=0):
-    """Correlated features; the first is curved in log(mass), by so much a unit of (log(mass) / .25)^2."""
-    rng = np.random.default_rng(seed)
-    mass = 2200 * np.exp(rng.uniform(0, 0.5, events))
-    X = rng.normal(size=(events, count)) + 0.5 * rng.normal(size=(events, 1))
-    X[:, 0] += curvature * (np.log(mass / 2800) / 0.25) ** 2
-    return X, mass
-
-
-def squared_pulls(trend, X, mass):
-    """All curvatures together in units of their errors, squared: what a classifier can find of them."""
-    design = np.stack([np.ones_like(mass), np.log(mass / 1000), np.log(mass / 1000) ** 2], axis=1)
-    residuals = X - design @ np.linalg.lstsq(design, X, rcond=None)[0]
-    variance = np.linalg.inv(design.T @ design)[2, 2] * np.cov(residuals, rowvar=False)
-    return float(trend[1] @ np.linalg.solve(variance, trend[1]))
-
-
-def test_curvature_that_is_noise_is_not_put_into_the_features():
-    found = [squared_pulls(trend_of(X, mass), X, mass) for X, mass in (features(0, seed=s) for s in range(60))]
-    # Sixteen as fitted; what is left of their fluctuation about 16, std sqrt(32), is its positive part.
-    assert np.median(found) < 1
-    assert np.mean(found) == pytest.approx(np.sqrt(32 / (2 * np.pi)), abs=1.5)
-
-
-@pytest.mark.parametrize("curvature", [0.2, 1.0])
-def test_true_curvature_stays(curvature):
-    true = np.zeros((2, 16))
-    true[1, 0] = curvature / 0.25**2
-    samples = [features(curvature, seed=s) for s in range(60)]
-    found = np.mean([squared_pulls(trend_of(X, mass), X, mass) for X, mass in samples])
-    expected = np.mean([squared_pulls(true, X, mass) for X, mass in samples])
-    assert expected > 10
-    # What stands out by three errors is kept with its noise: rather too much curvature than too little.
-    assert 0.95 * expected < found < 1.1 * expected + 5
-    one = np.mean([trend_of(X, mass)[1, 0] for X, mass in samples])
-    assert one == pytest.approx(true[1, 0], rel=0.5 if curvature < 1 else 0.05)
-
-
-def test_the_trend_does_not_depend_on_units_and_stands_constant_and_repeated_features():
-    X, mass = features(0.3)
-    X = np.concatenate([X, np.full((len(X), 1), 7.0), X[:, :1]], axis=1)
-    units = np.geomspace(1e-3, 1e3, X.shape[1])
-    np.testing.assert_allclose(trend_of(X * units, mass), trend_of(X, mass) * units, rtol=1e-6, atol=1e-9)
-    assert np.abs(trend_of(X, mass)[:, -2]).max() < 1e-9
-
-
 def test_background_events_of_their_own_are_the_donors():
     data, background = sample(2000, seed=1), sample(20_000, trend=1.0, seed=2)
     pseudo = make_pseudo_data(data, WINDOWS, STATISTICS, background).draw(0)
     assert np.isin(pseudo.hashes, background.hashes).all()
     assert np.corrcoef(pseudo.mass, pseudo.X[:, 3])[0, 1] > 0.3
+
+
+def truth(events, seed):
+    """Features of every kind, all with a trend in the mass: integers, few values, bounded, with missing values."""
+    X, mass, ids, _ = dijets(events, seed=seed)
+    rng, far = np.random.default_rng(seed + 50), np.log(mass / 2800)
+    integers = rng.poisson(50 * np.exp(0.3 * far))
+    tags = rng.binomial(2, 0.2 + 0.1 * far)
+    share = 1 / (1 + np.exp(-rng.normal(0.2 * far, 1.5)))
+    missing = np.where(rng.random(events) < 0.1, -1.0, rng.gamma(3, np.exp(0.2 * far)))
+    X = np.column_stack([X[:, 0], X[:, 1] + 0.3 * far, integers, tags, share, missing, np.full(events, 4.0)])
+    return make_sample(X.astype(np.float32), mass, ids)
+
+
+def test_trees_do_not_tell_pseudo_data_from_fresh_data():
+    donors, fresh = truth(16_000, 1), truth(16_000, 2)
+    drawn = make_pseudo_data(donors, WINDOWS, STATISTICS, donors).draw(3)
+    assert (drawn.X[:, 2] == np.round(drawn.X[:, 2])).all()
+    assert set(np.unique(drawn.X[:, 3])) == {0, 1, 2}
+    assert 0 < drawn.X[:, 4].min() < drawn.X[:, 4].max() < 1
+    assert np.mean(drawn.X[:, 5] == -1) == pytest.approx(0.1, abs=0.01)
+    assert (drawn.X[:, 6] == 4).all()
+    # The masses of both come from one spectrum, so that only features and their trends can differ.
+    both = drawn.joined(fresh.take(WINDOWS.inside(fresh.mass)))
+    made = np.arange(len(both.mass)) < len(drawn.mass)
+    X = np.column_stack([both.X, np.log(both.mass)])
+    train = both.hashes % np.uint64(2) == 0  # copies of an event are on one side
+    trees = HistGradientBoostingClassifier(max_iter=40, max_leaf_nodes=15, random_state=0).fit(X[train], made[train])
+    score, made = trees.predict_proba(X[~train])[:, 1], made[~train]
+    value, error = auc(-score, made, ~made)
+    assert value == pytest.approx(0.5, abs=3 * error)
+    assert error < 0.01
+    fractions = both.X.copy()
+    fractions[: len(drawn.mass), 2] += 0.3  # what was done to integers before
+    trees.fit(np.column_stack([fractions, X[:, -1]])[train], made_of(drawn, both)[train])
+    assert trees.score(np.column_stack([fractions, X[:, -1]])[~train], made) > 0.9
+
+
+def made_of(drawn, both):
+    return np.arange(len(both.mass)) < len(drawn.mass)
 
 
 def test_copies_of_an_event_keep_its_identity_and_the_seed_decides():

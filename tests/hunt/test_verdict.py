@@ -15,8 +15,8 @@ def test_background_estimates_that_disagree_forbid_quoting():
     assert disagreements([SelectionResult(one) for one in agreeing]) == []
     (reason,) = disagreements([SelectionResult(selection(1.2, 1.0, pull=-3.4))])
     assert "W1, efficiency 0.1 disagree by 3.4 standard deviations: 40.0 ± 2.0 by the fitted function" in reason
-    assert "29.9 ± 2.2 by the pass/fail transfer factor" in reason
-    (reason,) = disagreements([SelectionResult(selection(1.2, transfer_factor="no events above the window"))])
+    assert "29.9 ± 2.2 by the sideband efficiency" in reason
+    (reason,) = disagreements([SelectionResult(selection(1.2, sideband_efficiency="no events above the window"))])
     assert "no background for W1, efficiency 0.1: no events above the window" in reason
 
 
@@ -42,6 +42,18 @@ def test_an_extrapolated_p_value_says_that_it_is_one_and_a_null_that_is_not_gaus
     assert ("supposes that the null is Gaussian beyond the 60 pseudo-experiments; 741 of them" in text) == gaussian
     assert ("quote the p by rank" in text) != gaussian
     assert ("cannot explain without a signal" in text) == gaussian
+
+
+def test_a_bound_set_by_failed_fits_is_called_one_and_hides_no_bump():
+    toys = np.random.default_rng(0).normal(size=(60, 2, 1))
+    toys[:3, 0] = np.nan
+    text = describe(searched([selection(9.0, 9.0)], toys), [], [])
+    assert "the global p-value is < 0.066: none of 57 pseudo-experiments" in text
+    assert "In 3 more a fit failed" in text
+    assert "cannot explain without a signal" in text
+    text = describe(searched([selection(2.6, 2.6)], toys), [], [])
+    assert "only an upper bound" in text
+    assert "no evidence of a signal and does not exclude one" in text
 
 
 def test_a_selection_without_a_number_leaves_the_others_standing_and_is_named():

@@ -22,3 +22,5 @@ def test_every_spectrum_gets_its_pulls(truth: Truth, tmp_path: Path) -> None:
     with Image.open(save(figure, tmp_path / "plots" / "spectrum.png")) as picture:
         assert picture.size[0] > 600
     assert as_png(figure).startswith(b"\x89PNG")
+    path = save(figure, tmp_path / "both.png", pdf=True)
+    assert path.with_suffix(".pdf").read_bytes().startswith(b"%PDF")

@@ -22,6 +22,7 @@ from processors.embed import EmbedProcessor
 from tests.encoder.tiny import write_tiny
 from tests.processors.compare import assert_same
 from tests.processors.synthetic import write_events
+from tests.support.event_files import MINIATURES
 
 
 def quietly(processor: EmbedProcessor, fileset: dict, **options: Any) -> dict[str, Any]:
@@ -64,9 +65,9 @@ def test_bad_file_is_named(model: Path, fileset: dict, tmp_path: Path, content: 
         quietly(EmbedProcessor(JEPAEmbedder(model)), {**fileset, "qcd": [*fileset["qcd"], str(path)]})
 
 
-def test_bad_files_are_listed(model: Path, fileset: dict, undisturbed: dict, tmp_path: Path, shared_data: Path) -> None:
+def test_bad_files_are_listed(model: Path, fileset: dict, undisturbed: dict, tmp_path: Path) -> None:
     (tmp_path / "broken.root").write_bytes(b"no ROOT file at all")
-    bad = [str(tmp_path / "broken.root"), str(shared_data / "bad_delphes.root")]
+    bad = [str(tmp_path / "broken.root"), str(MINIATURES / "jetclass_vectors.root")]
     bad_and_good = {**fileset, "qcd": [bad[0], *fileset["qcd"], bad[1]]}
     found = quietly(EmbedProcessor(JEPAEmbedder(model)), bad_and_good, skipbadfiles=True)
     assert_same(found, undisturbed)
@@ -102,10 +103,10 @@ def test_empty_file_and_chunks_without_jets(model: Path, fileset: dict, undistur
     assert_same(found, undisturbed)
 
 
-def test_layout_error_is_never_skipped(model: Path, shared_data: Path) -> None:
-    old = {"d": [str(shared_data / "nano_tt_v12.root")]}
+def test_layout_error_is_never_skipped(model: Path) -> None:
+    old = {"d": [str(MINIATURES / "nano_v12.root")]}
     cuts = EmbedProcessor(JEPAEmbedder(model)).selection.model_copy(update={"pt": 0.0, "mjj": 0.0})
-    with pytest.raises(LayoutError, match=r"nano_tt_v12.root, events 0 to .*no particle-flow candidates"):
+    with pytest.raises(LayoutError, match=r"nano_v12.root, events 0 to .*no particle-flow candidates"):
         quietly(EmbedProcessor(JEPAEmbedder(model), selection=cuts), old, skipbadfiles=True, chunksize=200)
 
 

@@ -189,7 +189,7 @@ def test_two_trainings_in_one_folder_are_refused(
     process = start([*pretraining(jetclass, tmp_path / "a", "steps=100000"), "--resume", "auto"])
     wait_for(tmp_path / "a", 4, process)
     assert main([*pretraining(jetclass, tmp_path / "a", "steps=100000"), "--resume", "auto"]) == 2
-    assert f"another training is running in it (process {process.pid} on " in capfd.readouterr().err
+    assert f"is in use by process {process.pid} on " in capfd.readouterr().err
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=400)
     assert process.returncode == 130
@@ -212,8 +212,10 @@ def test_wrong_files_are_one_message(jetclass: str, tmp_path: Path, capfd: pytes
     assert main(pretraining(jetclass, tmp_path / "b", "steps=2")) == 2
     assert "already holds a run" in capfd.readouterr().err
     other = [*pretraining(jetclass, tmp_path / "b", "steps=2", "encoder.blocks=2"), "--resume", "auto"]
+    before = (tmp_path / "b" / "config.yaml").read_text()
     assert main(other) == 2
     assert "another architecture: encoder.blocks is 1 in the checkpoint and 2 here" in capfd.readouterr().err
+    assert (tmp_path / "b" / "config.yaml").read_text() == before
     one = jetclass.replace("*", "HToBB_000")
     names = "class_names=[QCD, Hbb]"
     assert main([*pretraining(one, tmp_path / "b", "steps=3", names), "--resume", "auto"]) == 2

@@ -165,9 +165,7 @@ def prepare(
         else:
             # A fresh interpreter per process: forking one with threads may hang.
             context = multiprocessing.get_context("spawn")
-            # Ctrl-C is for this process, which then lets the others end their files.
-            quiet: dict[str, Any] = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
-            with ProcessPoolExecutor(workers, mp_context=context, **quiet) as pool:
+            with ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts) as pool:
                 running = {pool.submit(_attempt, source, output, reading, skip_bad): source for source in sources}
                 try:
                     for future in as_completed(running):
@@ -204,6 +202,11 @@ def _copies(shards: dict[str, Shard], sources: list[str], *, skip_bad: bool) -> 
         left_out[source] = msg
         del shards[source]
     return left_out
+
+
+def _ignore_interrupts() -> None:
+    """Ctrl-C is for the process that started this one, which lets it end its file."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _attempt(

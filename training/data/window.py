@@ -92,8 +92,6 @@ class WindowReader:
         Of the order of jets.
     skipped
         Gets what is left out.
-    pin
-        Whether batches are in pinned memory, for copies to a GPU.
     """
 
     def __init__(
@@ -115,6 +113,10 @@ class WindowReader:
 
         Only then: page-locked memory makes a CUDA context, which a run on the CPU of a machine with a GPU has no need
         of, and which takes half a gigabyte of the GPU.
+
+        Returns
+        -------
+        bool
         """
         return torch.cuda.is_initialized()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import zipfile
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,7 +30,7 @@ T = TypeVar("T")
 
 
 class CheckpointError(JepaCoffeaError, ValueError):
-    """A checkpoint that is missing, damaged, cannot be written, or is of another architecture."""
+    """A checkpoint that is missing, damaged, or of another architecture."""
 
 
 def save_checkpoint(content: dict[str, Any], path: Path) -> None:
@@ -46,21 +45,17 @@ def save_checkpoint(content: dict[str, Any], path: Path) -> None:
 
     Raises
     ------
-    CheckpointError
+    StorageError
         If the disk is full or the folder cannot be written to.
     """
-    try:
-        with replacing(path) as temporary, temporary.open("wb") as file:
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        try:
             torch.save({"format": FORMAT, **content}, file)
-    except (OSError, RuntimeError) as error:
-        # torch's writer hides a full disk behind an error of its own.
-        cause = error if isinstance(error, OSError) else error.__context__
-        if not isinstance(cause, OSError):
+        except RuntimeError as error:
+            # torch's writer hides a full disk behind an error of its own.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
             raise
-        free = shutil.disk_usage(path.parent).free / 1e6
-        msg = f"{path}: cannot be written ({cause.strerror or cause}; {free:.0f} MB free); "
-        msg += "what was saved before is as it was: make room, then go on with --resume auto"
-        raise CheckpointError(msg) from None
 
 
 class Checkpoints:
@@ -104,7 +99,7 @@ class Checkpoints:
 
         Raises
         ------
-        CheckpointError
+        StorageError
             If it cannot be written.
         """
         path = self.folder / f"checkpoint-{step:09d}.pt"

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
-import fcntl
-import os
-import platform
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,8 +10,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from jepa_coffea.errors import JepaCoffeaError
-from training.config import RunConfig, write_config
+from jepa_coffea.errors import FolderError, JepaCoffeaError, StorageError
+from jepa_coffea.files import storage_problem
+from jepa_coffea.folders import working_in
+from training.config import RunConfig
 from training.loop.checkpoint import BEST, CheckpointError, Checkpoints
 from training.loop.distributed import STOPPED, Ranks
 from training.loop.loop import Outcome
@@ -24,11 +22,6 @@ from training.loop.state import no_memory
 
 USERS_FAULT, INTERRUPTED = 2, 130
 """Exit statuses: for what the user has to mend, and after Ctrl-C (128 + SIGINT)."""
-
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-"""Errors of a disk that is full, read-only or forbidden."""
-
-LOCK = ".lock"
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -82,9 +75,10 @@ def explained(main: Callable[[], int]) -> int:
             raise
         message = f"out of memory ({str(error).splitlines()[0]}); lower data.batch_size or data.window"
     except OSError as error:
-        if error.errno not in DISK:
+        problem = storage_problem(error, Path(error.filename or "output"))
+        if problem is None:
             raise
-        message = f"{error.filename or 'output'}: cannot be written or read ({error.strerror})"
+        message = problem
     Console(stderr=True).print(f"error: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
     return USERS_FAULT
 
@@ -117,7 +111,7 @@ def status_of(outcome: Outcome, folder: Path, ranks: Ranks) -> int:
 
 @contextmanager
 def run_folder(folder: Path, resume: str | None, config: RunConfig, ranks: Ranks) -> Iterator[Path | None]:
-    """Make ready a run folder, and keep other trainings out of it.
+    """Have a run folder, and keep other trainings out of it.
 
     Parameters
     ----------
@@ -127,7 +121,7 @@ def run_folder(folder: Path, resume: str | None, config: RunConfig, ranks: Ranks
         None (a new run, in a folder that holds none), ``auto`` (the newest checkpoint in ``folder``, a new run when
         there is none), or a checkpoint file.
     config
-        Of the run; kept as ``config.yaml``.
+        Of the run.
     ranks
         The processes; the first one holds the lock, and all see whether it could.
 
@@ -146,22 +140,17 @@ def run_folder(folder: Path, resume: str | None, config: RunConfig, ranks: Ranks
         problem = None
         if ranks.first:
             try:
-                folder.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(_lock(folder))
-            except CheckpointError as error:
+                stack.enter_context(working_in(folder, "training", among_others=True))
+            except (FolderError, StorageError) as error:
                 problem = str(error)
-            except OSError as error:
-                problem = f"{folder}: cannot be written to ({error.strerror})"
         problem = ranks.gather(problem)[0]
         if problem:
             raise CheckpointError(problem)
         start, existing = _start_of(folder, resume, config)
         ranks.barrier()
-        if ranks.first:
-            if not existing:
-                for left in (folder / METRICS, folder / BEST):
-                    left.unlink(missing_ok=True)
-            write_config(config, folder / "config.yaml")
+        if ranks.first and not existing:
+            for left in (folder / METRICS, folder / BEST):
+                left.unlink(missing_ok=True)
         ranks.barrier()
         yield start
 
@@ -179,22 +168,3 @@ def _start_of(folder: Path, resume: str | None, config: RunConfig) -> tuple[Path
         msg = f"{folder} already holds a run (up to {existing[-1].name}); give --resume auto or another --output"
         raise CheckpointError(msg)
     return start, bool(existing)
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder; the system frees it when the process ends, however that happens."""
-    with (folder / LOCK).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            msg = f"{folder}: another training is running in it ({file.read().strip()}); give another --output"
-            raise CheckpointError(msg) from None
-        except OSError:  # a file system without locks
-            yield
-            return
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {platform.node()}")
-        file.flush()
-        yield

@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from training.config import RunConfig
+from training.config import RunConfig, write_config
 from training.data.batch import Batch
 from training.loop.batches import Loading, Stream
 from training.loop.checkpoint import BEST, Checkpoints, save_checkpoint
@@ -90,6 +90,9 @@ def train(
     ended = state.validation is not None and state.validation.exhausted
     progress = 1.0 if ended else progress_of(state.step, config.steps, state.elapsed, limit)
     before, started, interrupted = state.elapsed, time.perf_counter(), False
+
+    if ranks.first:
+        write_config(config, folder / "config.yaml")
 
     with ExitStack() as stack:
         log = stack.enter_context(MetricsLog(folder, state.step)) if ranks.first else None

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from torch.utils.tensorboard import SummaryWriter
 
+from jepa_coffea.errors import BadFileError
 from jepa_coffea.files import write_text
 
 METRICS = "metrics.jsonl"
@@ -75,9 +76,21 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
     list of dict
         Oldest first, each with its ``step``; none where there is no log. A last line that a killed run did not finish
         is left out.
+
+    Raises
+    ------
+    BadFileError
+        If another line is damaged.
     """
     path = run / METRICS
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1] if line]
+    records = []
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1], 1):
+        try:
+            record = json.loads(line)
+            records.append({**record, "step": int(record["step"])})
+        except (ValueError, KeyError, TypeError):
+            msg = f"{path}: line {number} is damaged; remove the line, which only the curves need, and run again"
+            raise BadFileError(msg) from None
+    return records

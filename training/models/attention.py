@@ -37,12 +37,42 @@ def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, dropout: float = 0.
 
 
 def fused(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, dropout: float) -> Tensor:
-    """:func:`attention` in one kernel."""
+    """:func:`attention` in one kernel.
+
+    Parameters
+    ----------
+    q, k, v
+        [B, H, N, C].
+    bias
+        Broadcastable to [B, H, N, N].
+    dropout
+        Probability to drop an attention weight.
+
+    Returns
+    -------
+    Tensor
+        [B, H, N, C].
+    """
     return F.scaled_dot_product_attention(q, k, v, bias.to(q.dtype), dropout_p=dropout)
 
 
 def explicit(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, dropout: float) -> Tensor:
-    """:func:`attention` as its formula is written."""
+    """:func:`attention` as its formula is written.
+
+    Parameters
+    ----------
+    q, k, v
+        [B, H, N, C].
+    bias
+        Broadcastable to [B, H, N, N].
+    dropout
+        Probability to drop an attention weight.
+
+    Returns
+    -------
+    Tensor
+        [B, H, N, C].
+    """
     scores = torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(-1, -2)) + bias
     weights = F.softmax(scores, dim=-1).to(v.dtype)
     if dropout > 0:

@@ -75,6 +75,18 @@ def pair_indices(n: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """:func:`triangle` and :func:`corner`, kept for each length: building them takes a dozen launches of kernels.
 
     Not while a graph is compiled or exported: there they are a part of it.
+
+    Parameters
+    ----------
+    n
+        Particles.
+    device
+        Where the result is.
+
+    Returns
+    -------
+    tuple of Tensor
+        Rows, columns and the square.
     """
     with torch.inference_mode(False):  # tensors of inference mode cannot be used in a training
         return *triangle(n, device), corner(n, device)

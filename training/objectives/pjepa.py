@@ -205,7 +205,9 @@ class PJEPA(TeacherStudent[Encoder]):
         student = self.encoder(self.drop(visible, views.kept), masks.context_mask, jets, seen=views.shown)
         hidden, hidden_mask, predicted, place = none, none, none, none
         if weights.particle or weights.identity:
-            chosen = torch.where(rows < self.predicted(len(mask)))[0]
+            first = self.predicted(len(mask))
+            # All rows in their order need no search, whose length a GPU would have to tell first.
+            chosen = rows[:first] if self.whole(mask) else torch.where(rows < first)[0]
             index, hidden_mask = masks.target[chosen], masks.target_mask[chosen]
             hidden = take(views.particles[chosen], index)
             hints = self.encoder.preprocess(hidden, hidden_mask, jets[chosen]).features[..., : len(KINEMATIC_FEATURES)]

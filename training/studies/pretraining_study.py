@@ -5,10 +5,9 @@ encoder for the same time as P-JEPA without the regression of jet observables, o
 beside them an encoder that was never trained. Each is then frozen and fine-tuned with few labels, over several seeds,
 beside training from scratch. The winner is chosen on validation jets; the test jets are looked at once, at the end.
 
-All trainings are the project's own scripts in processes of their own, ``--jobs`` at a time on one device. On a GPU they
-end by wall-clock time; on a CPU by as many steps as fit the same processor time, measured before (or by ``--set
-steps=N``, ``--set-finetune steps=N``). Killed, the same command goes on where it stopped: what is finished is not done
-again, and a run folder made by hand counts when it is marked as finished (``jobs.py`` says how).
+All trainings are the project's own scripts, ``--jobs`` at a time on one device. On a GPU they end by wall-clock time;
+on a CPU by as many steps as fit the same processor time, measured before, or by ``--set steps=N``, ``--set-finetune
+steps=N``. Killed, the same command goes on where it stopped; ``jobs.py`` says how what is finished is marked.
 
 The winner's file, and the winner trained for longer (of which the results then no longer tell)::
 

@@ -11,6 +11,7 @@ from jepa_coffea.bumphunt.background import BackgroundFit
 from jepa_coffea.bumphunt.calibrated import UNCALIBRATED, ZCalibration
 from jepa_coffea.bumphunt.exports.hepdata import HEPDataColumn, HEPDataTable
 from jepa_coffea.bumphunt.limits.limit import LimitCurve
+from jepa_coffea.bumphunt.pass_fail import TransferFactorFit
 from jepa_coffea.bumphunt.scan import Scan
 from jepa_coffea.bumphunt.significance import p_value
 
@@ -33,8 +34,10 @@ class CountingResult:
     """None where it is not calibrated."""
 
 
-def spectrum_table(name: str, label: str, fit: BackgroundFit, calibration: ZCalibration | None) -> HEPDataTable:
-    """Observed events and fitted background.
+def spectrum_table(
+    name: str, label: str, fit: BackgroundFit | TransferFactorFit, calibration: ZCalibration | None
+) -> HEPDataTable:
+    """Observed events and predicted background.
 
     Parameters
     ----------
@@ -55,7 +58,7 @@ def spectrum_table(name: str, label: str, fit: BackgroundFit, calibration: ZCali
     note = UNCALIBRATED if calibration is None else calibration.sentence
     return HEPDataTable(
         name,
-        f"Observed events and fitted background, {label}; the window is not part of the fit. {note}",
+        f"Observed events and predicted background, {label}; the window is not part of the fit. {note}",
         [HEPDataColumn("mass", np.stack([fit.edges[:-1], fit.edges[1:]], axis=1), "GeV")],
         [
             HEPDataColumn("observed", fit.counts),

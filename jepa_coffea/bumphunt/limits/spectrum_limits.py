@@ -11,12 +11,15 @@ import numpy.typing as npt
 from jepa_coffea.bumphunt.fit import fit_background
 from jepa_coffea.bumphunt.likelihood import BackgroundModel
 from jepa_coffea.bumphunt.limits.cls import check_level
-from jepa_coffea.bumphunt.limits.limit import LimitCurve, limit_curve, make_limit
-from jepa_coffea.bumphunt.limits.profile import BackgroundPart, SignalPart, profile_limits, shape_nuisances
+from jepa_coffea.bumphunt.limits.counting_limit import FEW
+from jepa_coffea.bumphunt.limits.limit import Limit, LimitCurve, limit_curve, make_limit
+from jepa_coffea.bumphunt.limits.problem import BackgroundPart, SignalPart, make_problem, shape_nuisances
+from jepa_coffea.bumphunt.limits.profile import profile_limits
+from jepa_coffea.bumphunt.limits.toy_limits import toy_limits
 from jepa_coffea.bumphunt.newton import Array, Rows
 from jepa_coffea.bumphunt.scan import shape_search
 from jepa_coffea.bumphunt.signals import Gaussian, Signal, SignalSystematics
-from jepa_coffea.bumphunt.spectrum import Interval, SpectrumLike
+from jepa_coffea.bumphunt.spectrum import Interval, Spectrum, SpectrumLike
 from jepa_coffea.errors import HistogramError
 
 
@@ -33,11 +36,13 @@ def mass_limits(
     level: float = 0.95,
     luminosity: float | None = None,
     efficiency: npt.ArrayLike = 1.0,
+    toys: int = 0,
+    seed: int = 0,
 ) -> LimitCurve:
     """CLs upper limits against mass, all background parameters fitted to the whole spectrum.
 
-    Asymptotic, q-tilde (Cowan, Cranmer, Gross, Vitells, Eur. Phys. J. C 71 (2011) 1554); where fewer than about five
-    events are expected under the peak it is up to a third too tight.
+    Asymptotic, q-tilde (Cowan, Cranmer, Gross, Vitells, Eur. Phys. J. C 71 (2011) 1554). Where fewer than ``FEW``
+    events are expected under the peak that is up to a third too tight: ask for toys there.
 
     Parameters
     ----------
@@ -64,6 +69,11 @@ def mass_limits(
         In 1/fb, for limits in fb.
     efficiency
         Acceptance and selection efficiency of the signal, one number or [mass].
+    toys
+        Pseudo-experiments with and without a signal, at each of nine strengths, for the masses with fewer than ``FEW``
+        expected events under the peak. A thousand take some seconds for a mass.
+    seed
+        Of these.
 
     Returns
     -------
@@ -78,9 +88,8 @@ def mass_limits(
     """
     search = shape_search(data, masses, signal=signal, function=function, sqrt_s=sqrt_s, fit_range=fit_range)
     shapes = [signal or Gaussian()] * len(search.masses)
-    limits = _limits(
-        search.spectrum, search.masses, shapes, function, sqrt_s, spurious, systematics, level, luminosity, efficiency
-    )
+    setting = _Setting(function, sqrt_s, spurious, systematics, level, luminosity, efficiency, toys, seed)
+    limits = _limits(search.spectrum, search.masses, shapes, setting)
     return limit_curve(search.masses, limits)
 
 
@@ -98,6 +107,8 @@ def width_limits(
     level: float = 0.95,
     luminosity: float | None = None,
     efficiency: npt.ArrayLike = 1.0,
+    toys: int = 0,
+    seed: int = 0,
 ) -> LimitCurve:
     """CLs upper limits at one mass against the width of the peak; see :func:`mass_limits`.
 
@@ -127,6 +138,10 @@ def width_limits(
         In 1/fb, for limits in fb.
     efficiency
         Of the signal, one number or [width].
+    toys
+        See :func:`mass_limits`.
+    seed
+        Of these.
 
     Returns
     -------
@@ -144,23 +159,38 @@ def width_limits(
     shapes = [base.widened(width / base.relative_width) for width in widths]
     spectrum = shape_search(data, [mass], signal=base, function=function, sqrt_s=sqrt_s, fit_range=fit_range).spectrum
     masses = np.full(len(shapes), float(mass))
-    limits = _limits(spectrum, masses, shapes, function, sqrt_s, spurious, systematics, level, luminosity, efficiency)
+    setting = _Setting(function, sqrt_s, spurious, systematics, level, luminosity, efficiency, toys, seed)
+    limits = _limits(spectrum, masses, shapes, setting)
     return limit_curve(widths, limits, "width")
 
 
-def _limits(  # type: ignore[no-untyped-def]
-    spectrum, masses, shapes, function, sqrt_s, spurious, systematics, level, luminosity, efficiency
-):
+@dataclass(frozen=True, eq=False)
+class _Setting:
+    """The arguments that limits against mass and against width share."""
+
+    function: str
+    sqrt_s: float
+    spurious: npt.ArrayLike | None
+    systematics: SignalSystematics | None
+    level: float
+    luminosity: float | None
+    efficiency: npt.ArrayLike
+    toys: int
+    seed: int
+
+
+def _limits(spectrum: Spectrum, masses: Array, shapes: Sequence[Signal], setting: _Setting) -> list[Limit]:
+    level, luminosity = setting.level, setting.luminosity
     check_level(level)
-    share = np.broadcast_to(np.asarray(efficiency, dtype=float), masses.shape)
-    faked = np.zeros(len(masses)) if spurious is None else np.asarray(spurious, dtype=float)
+    share = np.broadcast_to(np.asarray(setting.efficiency, dtype=float), masses.shape)
+    faked = np.zeros(len(masses)) if setting.spurious is None else np.asarray(setting.spurious, dtype=float)
     if faked.shape != masses.shape or not (np.isfinite(faked) & (faked >= 0)).all():
         msg = f"spurious signals must be one non-negative number for each of {len(masses)} points, got {faked}"
         raise HistogramError(msg)
     for value in share:
         make_limit(level, 1.0, np.ones(5), 1.0, luminosity, float(value), "asymptotic")  # bad arguments before the work
     templates = np.array([shape.template(spectrum.edges, mass) for shape, mass in zip(shapes, masses, strict=True)])
-    uncertain = systematics or SignalSystematics()
+    uncertain = setting.systematics or SignalSystematics()
     varied = [uncertain.shapes(shape, spectrum.edges, mass) for shape, mass in zip(shapes, masses, strict=True)]
     names = list(varied[0])
     table = np.array([[one[name] for name in names] for one in varied]).reshape(
@@ -168,15 +198,23 @@ def _limits(  # type: ignore[no-untyped-def]
     )
     varying = shape_nuisances(table[:, :, 0], table[:, :, 1])
     signal = SignalPart(templates, np.array(list(uncertain.rates().values())), varying)
-    model = fit_background(spectrum, function, sqrt_s=sqrt_s, toys=0).model
+    model = fit_background(spectrum, setting.function, sqrt_s=setting.sqrt_s, toys=0).model
     parameters = model.design.shape[-1]
     background = BackgroundPart(_Spurious(model, faked[:, None] * templates), np.append(np.zeros(parameters), 1.0))
     labels = [f"m = {mass:.4g}, width {shape.relative_width:.3g}" for mass, shape in zip(masses, shapes, strict=True)]
-    strengths, bands = profile_limits(background, signal, spectrum.counts, 1 - level, labels)
-    return [
-        make_limit(level, float(strength), band, 1.0, luminosity, float(value), "asymptotic")
-        for strength, band, value in zip(strengths, bands, share, strict=True)
-    ]
+    problem = make_problem(background, signal, spectrum.counts, labels)
+    strengths, bands = profile_limits(problem, 1 - level)
+    under = ((templates > 0.1 * templates.max(axis=1, keepdims=True)) * model.expected(np.zeros(parameters))).sum(
+        axis=1
+    )
+    limits = []
+    for index, (strength, band, value) in enumerate(zip(strengths, bands, share, strict=True)):
+        limit, expected, method = float(strength), band, "asymptotic"
+        if setting.toys and under[index] < FEW:
+            limit, expected = toy_limits(problem, index, limit, band, 1 - level, setting.toys, setting.seed)
+            method = f"{setting.toys} toys a strength"
+        limits.append(make_limit(level, limit, expected, 1.0, luminosity, float(value), method))
+    return limits
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,5 @@
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pyhf
@@ -94,3 +95,14 @@ def test_two_million_events_in_a_window() -> None:
     model = WindowModel("w", np.array([0.0, 1, 2]), two, two, np.array([0.6, 0.4]), shifts, ("fit_0",))
     # Two bins of nearly the same signal over background, correlated: nearly the one bin of both.
     assert cls_limit(model).events == pytest.approx(counting_limit(2.1e6, 2.1e6, 1720).events, rel=0.02)
+
+
+@pytest.mark.parametrize(("n", "b", "sigma"), [(0, 2.0, 0.5), (4, 3.0, 0.8)])
+def test_few_events_and_an_uncertain_signal_by_toys(n: float, b: float, sigma: float) -> None:
+    """An uncertainty of 1 % changes nothing: toys then find the exact sum."""
+    model = replace(counting(n, b, sigma), signal_rates={"luminosity": 0.01})
+    toys = cls_limit(model, toys=2000)
+    assert toys.method == "2000 toys a strength"
+    assert toys.events == pytest.approx(counting_limit(n, b, sigma).events, rel=0.12)
+    # Asymptotic, nothing seen excludes too much.
+    assert n > 0 or toys.events > 1.1 * cls_limit(model).events

@@ -11,6 +11,7 @@ import torch
 
 from jepa_coffea.encoder import OnnxEncoder
 from jepa_coffea.encoder.card import ModelCard, read_card
+from training import export
 from training.exporting.onnx_file import ExportError, export_encoder, provenance, without_folders
 from training.exporting.onnx_graph import Exported, Session, measure_parity
 from training.models.encoder import Encoder, EncoderConfig
@@ -177,3 +178,17 @@ def test_scale_and_pooled_mean_are_in_the_file(scale: str, tmp_path: Path) -> No
     harder = torch.cat([3 * particles[..., :4], particles[..., 4:]], -1)
     moved = np.abs(session((harder, mask, 3 * jets))["embedding"] - expected)[[0, 1, 3]].max()
     assert (moved > 1e-2) == (scale == "seen")
+
+
+def test_what_the_user_has_to_mend_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    output = ["--output", str(tmp_path / "a.onnx")]
+    (tmp_path / "broken.json").write_text("{")
+    for words, said in (
+        ([str(tmp_path / "none")], "expected a run folder with checkpoints"),
+        ([str(tmp_path), "--results", str(tmp_path / "none.json")], "none.json: expected a JSON file"),
+        ([str(tmp_path), "--results", str(tmp_path / "broken.json")], "broken.json: expected a JSON file"),
+        ([str(tmp_path / "none.onnx"), "--precision", "int8"], "none.onnx: no such model file"),
+    ):
+        assert export.main([*words, *output]) == 2
+        assert said in (error := capfd.readouterr().err)
+        assert "Traceback" not in error

@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
+from jepa_coffea.errors import BadFileError
 from tests.training.batches import random_jets
 from training.config import RunConfig, check
 from training.data.batch import Batch
@@ -93,7 +94,7 @@ def losses(folder: Path) -> dict[int, float]:
     return {line["step"]: line["loss"] for line in read_metrics(folder) if "loss" in line}
 
 
-def test_journal_has_what_is_promised(tmp_path: Path) -> None:
+def test_metrics_log_has_what_is_promised(tmp_path: Path) -> None:
     assert run(tmp_path / "a") == Outcome(20, None)
     lines = read_metrics(tmp_path / "a")
     assert [line["step"] for line in lines] == list(range(1, 21))
@@ -251,3 +252,14 @@ def test_another_architecture_is_refused(tmp_path: Path) -> None:
     other = config(encoder=ENCODER | {"blocks": 3})
     with pytest.raises(CheckpointError, match=r"another architecture: encoder\.blocks is 1 in the checkpoint and 3"):
         run(tmp_path / "a", config=other, resume=checkpoint_of(tmp_path / "a"))
+
+
+def test_a_damaged_metrics_log_is_named(tmp_path: Path) -> None:
+    run(tmp_path / "a")
+    log = tmp_path / "a" / "metrics.jsonl"
+    lines = log.read_text().splitlines(keepends=True)
+    log.write_text("".join([*lines[:3], lines[3][:20] + "\n", *lines[4:], '{"step": 21, "lo']))
+    with pytest.raises(BadFileError, match=r"metrics\.jsonl: line 4 is damaged; remove the line"):
+        run(tmp_path / "a", resume=checkpoint_of(tmp_path / "a"))
+    log.write_text("".join([*lines[:3], *lines[4:], '{"step": 21, "lo']))
+    assert [record["step"] for record in read_metrics(tmp_path / "a")] == [1, 2, 3, *range(5, 21)]

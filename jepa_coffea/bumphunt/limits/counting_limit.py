@@ -14,7 +14,7 @@ from scipy import stats
 
 from jepa_coffea.bumphunt.limits.cls import BAND, Curves, asymptotic_log_cls, check_level, crossings
 from jepa_coffea.bumphunt.limits.limit import Limit, make_limit
-from jepa_coffea.bumphunt.newton import Array, Rows, deviance
+from jepa_coffea.bumphunt.newton import Array, deviance
 from jepa_coffea.bumphunt.significance import Constraint
 from jepa_coffea.errors import HistogramError
 
@@ -217,7 +217,7 @@ class _Tail:
 
     def above(self, x: Array) -> Array:
         """Probability of at least ``x``; rounding does not separate equal values."""
-        place: Rows = np.searchsorted(self.values, x - 1e-9)
+        place = np.asarray(np.searchsorted(self.values, x - 1e-9), dtype=np.intp)
         return np.asarray(np.append(self.tail, 0.0)[place])
 
     def quantile(self, p: float) -> float:

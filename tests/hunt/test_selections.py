@@ -2,11 +2,13 @@ import numpy as np
 import pytest
 
 from jepa_coffea.bumphunt import counting_significance, fit_background
+from jepa_coffea.bumphunt.spectrum import as_spectrum
 from jepa_coffea.cwola import Folds, Windows
 from jepa_coffea.cwola.efficiency import window_scores
 from jepa_coffea.cwola.sample import make_sample
-from jepa_coffea.hunt.counting import by_function, by_transfer_factor, select
+from jepa_coffea.hunt.pipeline import window_search
 from jepa_coffea.hunt.sections import StatisticsConfig
+from jepa_coffea.hunt.selections import by_function, by_sideband_efficiency, count_inclusive, select
 from tests.cwola.toy import dijets
 
 WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=25)
@@ -21,6 +23,16 @@ def test_the_count_is_judged_with_the_fits_full_covariance():
     covariance = direct.prediction().covariance
     assert result.sigma_b == pytest.approx(np.sqrt(covariance.sum()))
     assert result.sigma_b > 1.5 * np.sqrt(np.trace(covariance))  # bins are correlated
+    n = int(counts[WINDOWS.bins_of(WINDOW)].sum())
+    assert result.z == pytest.approx(counting_significance(n, result.b, result.sigma_b))
+
+
+def test_the_choice_of_the_function_is_part_of_the_error_and_of_the_significance():
+    counts = WINDOWS.histogram(dijets(5000)[1])
+    without = by_function(counts, WINDOWS, WINDOW, STATISTICS)
+    result = by_function(counts, WINDOWS, WINDOW, STATISTICS, function_error=0.1)
+    assert result.function_error == pytest.approx(0.1 * without.b)
+    assert result.sigma_b == pytest.approx(np.hypot(without.sigma_b, 0.1 * without.b))
     n = int(counts[WINDOWS.bins_of(WINDOW)].sum())
     assert result.z == pytest.approx(counting_significance(n, result.b, result.sigma_b))
 
@@ -48,7 +60,7 @@ def test_two_estimates_of_a_smooth_background_agree_and_both_are_right():
     pulls = []
     for seed in range(8):
         found = selected_at(lambda mass: 0.1 + (mass - 2000) / 60_000, seed)
-        other = found.transfer_factor
+        other = found.sideband_efficiency
         assert other.z == pytest.approx(counting_significance(found.n, other.b, other.sigma_b))
         assert found.pull == pytest.approx(
             (other.b - found.function.b) / np.hypot(other.sigma_b, found.function.sigma_b)
@@ -59,12 +71,23 @@ def test_two_estimates_of_a_smooth_background_agree_and_both_are_right():
 
 def test_a_transfer_factor_that_is_not_smooth_in_mass_is_seen_in_its_own_fit():
     found = selected_at(lambda mass: 0.08 + 0.1 * ((mass > 3000) & (mass < 3400)), 0)
-    assert found.transfer_factor.fit_p < 1e-6
+    assert found.sideband_efficiency.fit_p < 1e-6
 
 
 def test_a_transfer_factor_without_sidebands_says_so():
     mass = dijets(5000)[1]
     counts = WINDOWS.histogram(mass[mass < 3000])
-    other = by_transfer_factor(counts, WINDOWS.histogram(mass), WINDOWS, WINDOW, STATISTICS)
+    other = by_sideband_efficiency(counts, WINDOWS.histogram(mass), WINDOWS, WINDOW, STATISTICS)
     assert "no events above the window" in other.problem
     assert np.isnan([other.b, other.z]).all()
+
+
+def test_toys_judge_windows_as_the_data_are_judged():
+    counts = WINDOWS.histogram(dijets(5000, signal=60)[1])
+    statistics = StatisticsConfig(function="dijet2", goodness_toys=0, constraint="gaussian")
+    errors = {WINDOW.name: 0.05}
+    (one,) = count_inclusive(counts, WINDOWS, statistics, function_errors=errors)
+    search = window_search(as_spectrum((counts, np.asarray(WINDOWS.edges))), WINDOWS, statistics, errors)
+    assert search.local_z(counts[None])[0] == pytest.approx([one.function.z], abs=1e-3)
+    (other,) = count_inclusive(counts, WINDOWS, STATISTICS, function_errors=errors)
+    assert abs(other.function.z - one.function.z) > 0.01

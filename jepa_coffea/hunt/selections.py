@@ -1,5 +1,6 @@
 """What is counted in a window after a selection, and what two background estimates expect there."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jepa_coffea.bumphunt import BackgroundFit, Prediction, counting_significance, fit_background, p_value
-from jepa_coffea.bumphunt.pass_fail import fit_transfer_factor
+from jepa_coffea.bumphunt.pass_fail import TransferFactorFit, fit_transfer_factor
 from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.cwola.windows import Window, Windows
 from jepa_coffea.errors import FitError, HistogramError
@@ -15,10 +16,11 @@ from jepa_coffea.hunt.sections import StatisticsConfig
 
 Floats = npt.NDArray[np.float64]
 
-FUNCTION, TRANSFER_FACTOR = "function", "transfer_factor"
-ESTIMATES = (FUNCTION, TRANSFER_FACTOR)
-"""The background estimates of a selection: a function fitted to the selected spectrum beside the window, and the events
-that fail the selection times the pass/fail transfer factor of the sidebands. Arrays of experiments have this order."""
+FUNCTION, SIDEBAND_EFFICIENCY = "function", "sideband_efficiency"
+ESTIMATES = (FUNCTION, SIDEBAND_EFFICIENCY)
+"""The background estimates of a selection: a function fitted to the selected spectrum beside the window, and the
+sideband efficiency, that is the events that fail the selection times the pass/fail transfer factor of the sidebands.
+Arrays of experiments have this order."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Estimate:
     b: float = np.nan
     """Expected background events."""
     sigma_b: float = np.nan
-    """Its error: of the sum over the window's bins, with their full covariance."""
+    """Its error: of the sum over the window's bins, with their full covariance, and the choice of the function."""
     z: float = np.nan
     """Signed significance of the count, before any calibration."""
     p: float = np.nan
@@ -37,8 +39,12 @@ class Estimate:
     """Goodness of the fit behind the estimate."""
     problem: str = ""
     """Why there are no numbers; empty when there are."""
+    function_error: float = 0.0
+    """Events by which the choice of the function may be wrong; part of ``sigma_b``."""
     fit: BackgroundFit | None = field(default=None, repr=False, compare=False)
     """The fit of the spectrum, where that is the estimate."""
+    transfer_factor: TransferFactorFit | None = field(default=None, repr=False, compare=False)
+    """The fit of the transfer factor, where that is the estimate."""
 
     def record(self) -> dict[str, Any]:
         """The numbers as JSON can say them.
@@ -47,7 +53,7 @@ class Estimate:
         -------
         dict
         """
-        names = ("b", "sigma_b", "z", "p", "fit_p", "problem")
+        names = ("b", "sigma_b", "z", "p", "fit_p", "function_error", "problem")
         return {name: getattr(self, name) for name in names}
 
 
@@ -63,7 +69,7 @@ class Selection:
     counts: Floats = field(repr=False, compare=False)
     """Events per bin, (bins,)."""
     function: Estimate
-    transfer_factor: Estimate | None = None
+    sideband_efficiency: Estimate | None = None
     """None without a selection: nothing fails then."""
 
     @property
@@ -86,6 +92,21 @@ class Selection:
         """
         return {name: found for name in ESTIMATES if (found := getattr(self, name)) is not None}
 
+    def by(self, estimate: str) -> Estimate:
+        """One of the estimates.
+
+        Parameters
+        ----------
+        estimate
+            One of ``ESTIMATES``.
+
+        Returns
+        -------
+        Estimate
+            That by the function where there is no other, without a selection.
+        """
+        return self.estimates.get(estimate, self.function)
+
     @property
     def pull(self) -> float:
         """Difference of the two estimates over both errors in quadrature.
@@ -97,7 +118,7 @@ class Selection:
         float
             NaN where an estimate has no number.
         """
-        other = self.transfer_factor
+        other = self.sideband_efficiency
         if other is None:
             return np.nan
         return (other.b - self.function.b) / float(np.hypot(other.sigma_b, self.function.sigma_b))
@@ -120,6 +141,7 @@ def select(
     efficiency: float,
     statistics: StatisticsConfig,
     goodness_toys: int = 0,
+    function_error: float = 0.0,
 ) -> Selection:
     """Select by scores, count in the window, estimate the background in both ways.
 
@@ -137,6 +159,8 @@ def select(
         Function and constraint.
     goodness_toys
         Toys for the goodness of the fit; without them it is that of chi-squared.
+    function_error
+        Share of the background by which the choice of the function may be wrong.
 
     Returns
     -------
@@ -148,14 +172,18 @@ def select(
         nothing = Estimate(problem=refusal)
         return Selection(window.name, efficiency, 0, np.zeros(len(windows.edges) - 1), nothing, nothing)
     counts = windows.histogram(mass[scores.selected(efficiency)])
-    function = by_function(counts, windows, window, statistics, goodness_toys)
+    function = by_function(counts, windows, window, statistics, goodness_toys, function_error)
     total = windows.histogram(mass[scores.scored])
-    other = by_transfer_factor(counts, total, windows, window, statistics)
+    other = by_sideband_efficiency(counts, total, windows, window, statistics)
     return Selection(window.name, efficiency, _inside(counts, windows, window), counts, function, other)
 
 
 def count_inclusive(
-    counts: Floats, windows: Windows, statistics: StatisticsConfig, goodness_toys: int = 0
+    counts: Floats,
+    windows: Windows,
+    statistics: StatisticsConfig,
+    goodness_toys: int = 0,
+    function_errors: Mapping[str, float] | None = None,
 ) -> list[Selection]:
     """Every window of a spectrum without a selection.
 
@@ -169,25 +197,33 @@ def count_inclusive(
         Function and constraint.
     goodness_toys
         Toys for the goodness of the fit; without them it is that of chi-squared.
+    function_errors
+        Name of a window to the share of its background by which the choice of the function may be wrong; 0 by default.
 
     Returns
     -------
     list of Selection
     """
+    errors = function_errors or {}
     return [
         Selection(
             window.name,
             1.0,
             _inside(counts, windows, window),
             counts,
-            by_function(counts, windows, window, statistics, goodness_toys),
+            by_function(counts, windows, window, statistics, goodness_toys, errors.get(window.name, 0.0)),
         )
         for window in windows.windows
     ]
 
 
 def by_function(
-    counts: Floats, windows: Windows, window: Window, statistics: StatisticsConfig, goodness_toys: int = 0
+    counts: Floats,
+    windows: Windows,
+    window: Window,
+    statistics: StatisticsConfig,
+    goodness_toys: int = 0,
+    function_error: float = 0.0,
 ) -> Estimate:
     """The background by a function fitted to the spectrum beside the window.
 
@@ -201,6 +237,8 @@ def by_function(
         Function and constraint.
     goodness_toys
         Toys for the goodness of the fit; without them it is that of chi-squared.
+    function_error
+        Share of the background by which the choice of the function may be wrong, measured without a selection.
 
     Returns
     -------
@@ -216,10 +254,13 @@ def by_function(
         )
     except (FitError, HistogramError) as error:
         return Estimate(problem=str(error))
-    return replace(_judged(counts, windows, window, fit.prediction(), fit.p_value, statistics), fit=fit)
+    uncertainty = function_error * fit.prediction().total
+    expected = fit.prediction().widened(uncertainty) if uncertainty > 0 else fit.prediction()
+    judged = _judged(counts, windows, window, expected, fit.p_value, statistics)
+    return replace(judged, fit=fit, function_error=uncertainty)
 
 
-def by_transfer_factor(
+def by_sideband_efficiency(
     counts: Floats, total: Floats, windows: Windows, window: Window, statistics: StatisticsConfig
 ) -> Estimate:
     """The background as the events that fail the selection times the pass/fail transfer factor of the sidebands.
@@ -244,7 +285,7 @@ def by_transfer_factor(
         fit = fit_transfer_factor((counts, edges), (total, edges), window=(window.low, window.high))
     except (FitError, HistogramError) as error:
         return Estimate(problem=str(error))
-    return _judged(counts, windows, window, fit.prediction(), fit.p_value, statistics)
+    return replace(_judged(counts, windows, window, fit.prediction(), fit.p_value, statistics), transfer_factor=fit)
 
 
 def _inside(counts: Floats, windows: Windows, window: Window) -> int:

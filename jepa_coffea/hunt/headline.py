@@ -1,0 +1,52 @@
+"""The result in five lines: what was counted, what was expected, and what the difference is worth."""
+
+from jepa_coffea.hunt.state import HuntResult
+from jepa_coffea.hunt.verdict import largest_excess
+
+
+def headline(found: HuntResult) -> list[tuple[str, str]]:
+    """The numbers of the result, all by one background estimate.
+
+    Parameters
+    ----------
+    found
+        The hunt.
+
+    Returns
+    -------
+    list of tuple of str
+        Names and values: selection, observed, expected, local Z, global p with how it was obtained; empty where nothing
+        has a number.
+    """
+    best = largest_excess(found)
+    if best is None:
+        return []
+    selection, estimate, corrected = (
+        best.selection,
+        best.selection.by(found.background),
+        best.calibrated(found.background),
+    )
+    how = found.background if selection.estimates.keys() & {found.background} else "function"
+    local = f"{estimate.z:.2f} uncalibrated"
+    if corrected is not None:
+        local = f"{corrected.z:.2f} ± {corrected.z_error:.2f} (p = {corrected.p:.2g}), calibrated"
+    rows = [
+        ("Largest excess", selection.label),
+        ("Observed", str(selection.n)),
+        ("Expected", f"{estimate.b:.1f} ± {estimate.sigma_b:.1f}, by the {how.replace('_', ' ')}"),
+        ("Local Z", local),
+    ]
+    search, refitted = found.calibration.search, found.refitted
+    if search is not None:
+        sign = "<" if search.is_bound else "="
+        by = f"{search.experiments} pseudo-experiments of the whole analysis"
+        by += f" over {search.trials} windows and efficiencies"
+        rows.append(("Global p", f"{sign} {search.p:.2g}, by {by}"))
+    elif refitted is not None:
+        sign = "<" if refitted.is_bound else "="
+        rows.append(
+            ("Global p", f"{sign} {refitted.p:.2g}, by {refitted.toys} refitted toys over {refitted.hypotheses} trials")
+        )
+    else:
+        rows.append(("Global p", "none: there are no pseudo-experiments"))
+    return rows

@@ -1,0 +1,97 @@
+"""Limits against mass and width; those of collision data are in test_cms_dijets."""
+
+import numpy as np
+import pytest
+
+from jepa_coffea.bumphunt import Gaussian, HistogramError, SignalSystematics, mass_limits, scan, width_limits
+from jepa_coffea.bumphunt.limits import Limit, limit_curve
+from jepa_coffea.bumphunt.limits.limit import make_limit
+from tests.bumphunt.conftest import Truth
+
+MASSES = [2200.0, 2700.0, 3300.0]
+
+
+def test_expected_limits_are_two_standard_deviations_of_the_yield(truth: Truth) -> None:
+    """Many events: the median expected limit is 1.96 times the error of a fitted signal."""
+    data = (50 * truth.background, truth.edges)
+    curve = mass_limits(data, MASSES)
+    errors = scan(data, MASSES, toys=0).errors
+    assert curve.expected_events[:, 2] == pytest.approx(1.96 * errors, rel=0.03)
+    # Without fluctuations the observed limit is the expected one.
+    assert curve.events == pytest.approx(curve.expected_events[:, 2], rel=0.01)
+
+
+def test_a_limit_covers_an_injected_signal(truth: Truth) -> None:
+    """At least 95 % of the limits lie above the signal that is there."""
+    above = []
+    for seed in range(40):
+        n = np.random.default_rng(seed).poisson(truth.background + 120 * truth.bump(2700, 135)).astype(float)
+        above.append(mass_limits((n, truth.edges), [2700.0]).events[0] > 120)
+    assert np.mean(above) > 0.9
+
+
+def test_a_spurious_signal_widens_the_limit_as_an_error_in_quadrature(truth: Truth) -> None:
+    data = (50 * truth.background, truth.edges)
+    errors = scan(data, MASSES, toys=0).errors
+    spurious = mass_limits(data, MASSES, spurious=errors)
+    assert spurious.expected_events[:, 2] == pytest.approx(1.96 * np.sqrt(2) * errors, rel=0.04)
+
+
+def test_systematics_of_the_yield_weaken_the_limit(truth: Truth) -> None:
+    data = (truth.observed(1), truth.edges)
+    bare = mass_limits(data, MASSES)
+    for systematics in (
+        SignalSystematics(luminosity=0.2),
+        SignalSystematics(scale=0.03),
+        SignalSystematics(resolution=0.3),
+    ):
+        weaker = mass_limits(data, MASSES, systematics=systematics)
+        assert (weaker.expected_events[:, 2] > bare.expected_events[:, 2]).all()
+    with pytest.raises(HistogramError, match="relative, between 0 and 1"):
+        SignalSystematics(luminosity=1.6)
+
+
+def test_toys_where_few_events_are_expected(truth: Truth) -> None:
+    """With next to no background and no event, three signal events are excluded; the asymptotic limit is too tight."""
+    n = np.where(truth.edges[:-1] > 4200, 0.0, truth.observed(2, scale=0.05))
+    data = (n, truth.edges)
+    asymptotic = mass_limits(data, [5000.0], function="dijet2", signal=Gaussian(0.03))
+    toys = mass_limits(data, [5000.0], function="dijet2", signal=Gaussian(0.03), toys=300)
+    assert toys.methods == ("300 toys a strength",)
+    inside = Gaussian(0.03).template(truth.edges, 5000.0).sum()
+    assert toys.events[0] == pytest.approx(3.0 / inside, rel=0.15)
+    assert asymptotic.events[0] < 0.8 * toys.events[0]
+    assert (np.diff(toys.expected_events[0]) >= 0).all()
+    many = mass_limits((50 * truth.background, truth.edges), MASSES, toys=300)
+    assert many.methods == ("asymptotic",) * 3
+
+
+def test_width_and_mass_agree_where_they_meet(truth: Truth) -> None:
+    data = (truth.observed(1), truth.edges)
+    by_width = width_limits(data, 2700.0, [0.1, 0.05])
+    assert by_width.points.tolist() == [0.05, 0.1]
+    assert by_width.events[0] == pytest.approx(mass_limits(data, [2700.0]).events[0], rel=0.01)
+
+
+def test_curves_are_sorted_and_whole() -> None:
+    def limit(events: float, level: float = 0.95) -> Limit:
+        return make_limit(level, events, np.full(5, events), 1.0, 10.0, 0.5, "asymptotic")
+
+    curve = limit_curve([3000, 2000], [limit(3.0), limit(2.0)])
+    assert curve.points.tolist() == [2000, 3000]
+    assert curve.events.tolist() == [2, 3]
+    assert curve.cross_section.tolist() == pytest.approx([0.4, 0.6])
+    with pytest.raises(HistogramError, match="one limit for each point"):
+        limit_curve([3000], [limit(3.0), limit(2.0)])
+    with pytest.raises(HistogramError, match="one confidence level"):
+        limit_curve([3000, 2000], [limit(3.0), limit(2.0, 0.9)])
+
+
+def test_refuses(truth: Truth) -> None:
+    data = (truth.observed(1), truth.edges)
+    with pytest.raises(HistogramError, match="confidence level"):
+        mass_limits(data, MASSES, level=95)
+    with pytest.raises(HistogramError, match="luminosity > 0"):
+        mass_limits(data, MASSES, luminosity=-1)
+    with pytest.raises(HistogramError, match="one non-negative number for each"):
+        mass_limits(data, MASSES, spurious=[1.0])
