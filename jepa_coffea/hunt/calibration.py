@@ -43,16 +43,13 @@ from typing import Any
 import numpy as np
 
 from jepa_coffea.bumphunt.ledger import Ledger
-from jepa_coffea.cwola.gates import SIGMAS, Gate
+from jepa_coffea.cwola.gates import Gate
 from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.hunt.config import HuntError
 from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.null import Corrected, correct, null_of
 from jepa_coffea.hunt.pseudo import PseudoData
 from jepa_coffea.hunt.selections import ESTIMATES, Floats, Selection
-
-MEAN_TOLERANCE = 0.4
-"""Mean Z of pseudo-experiments without signal that a correction may take away."""
 
 
 def toy_seed(seed: int, number: int, stream: int = 0) -> int:
@@ -164,8 +161,10 @@ def calibrate(selections: Sequence[Selection], toys: Floats) -> list[dict[str, C
     ]
 
 
-def null_gates(selections: Sequence[Selection], corrected: Sequence[Mapping[str, Corrected | str]]) -> list[Gate]:
-    """Whether Z is 0 on average where there is no signal: what is found in pseudo-data must be nothing.
+def null_gates(
+    selections: Sequence[Selection], corrected: Sequence[Mapping[str, Corrected | str]], background: str
+) -> list[Gate]:
+    """Whether Z by the estimate of the result is 0 on average where there is no signal.
 
     A correction for a mean that is far from 0 is as uncertain as the reason for it, which is then a difference between
     window and sidebands of the pseudo-data, or a background estimate that is wrong.
@@ -176,34 +175,60 @@ def null_gates(selections: Sequence[Selection], corrected: Sequence[Mapping[str,
         Of the data.
     corrected
         From :func:`calibrate`.
+    background
+        The estimate that the result is by.
 
     Returns
     -------
     list of Gate
-        One for each selection and estimate that is calibrated; failed where the mean is off by more than three errors
-        and more than ``MEAN_TOLERANCE``.
+        One for each selection that is calibrated; failed where the mean is off, see :meth:`Null.is_centred`.
     """
     gates = []
     for selection, of_selection in zip(selections, corrected, strict=True):
-        for name, one in of_selection.items():
-            if not isinstance(one, Corrected):
-                continue
-            null, estimate = one.null, name.replace("_", " ")
-            threshold = max(MEAN_TOLERANCE, SIGMAS * null.mean_error)
+        one = of_selection.get(background)
+        if isinstance(one, Corrected):
+            null = one.null
             gates.append(
                 Gate(
-                    f"mean Z without signal by the {estimate} at {selection.efficiency:g}",
+                    f"mean Z without signal by the {background.replace('_', ' ')} at {selection.efficiency:g}",
                     selection.window,
-                    abs(null.mean) <= threshold,
+                    null.is_centred,
                     null.mean,
                     null.mean_error,
-                    threshold,
+                    null.mean_threshold,
                     "0 where pseudo-experiments without signal give no excess; else the classifiers tell the window of "
                     "pseudo-data from its sidebands, or the background estimate is biased, and no correction for it "
                     "can be trusted",
                 )
             )
     return gates
+
+
+def cross_check_doubts(
+    selections: Sequence[Selection], corrected: Sequence[Mapping[str, Corrected | str]], background: str
+) -> list[str]:
+    """Where the estimate that the result is not by has a mean Z without signal that is far from 0.
+
+    The features are curved in the mass there, which a fitted function absorbs and an efficiency that is interpolated
+    does not, or the other way round: the estimate is no check then, and no reason against the result.
+
+    Parameters
+    ----------
+    selections, corrected, background
+        As for :func:`null_gates`.
+
+    Returns
+    -------
+    list of str
+        A sentence for each.
+    """
+    return [
+        f"By the {name.replace('_', ' ')}, the cross-check, Z without signal is {one.null.mean:.2f} ± "
+        f"{one.null.mean_error:.2f} on average for {selection.label}: it is biased there, and no check."
+        for selection, of_selection in zip(selections, corrected, strict=True)
+        for name, one in of_selection.items()
+        if name != background and isinstance(one, Corrected) and not one.null.is_centred
+    ]
 
 
 def _corrected(selection: Selection, name: str, toys: Floats) -> Corrected | str:

@@ -13,6 +13,10 @@ from jepa_coffea.hunt.sections import MINIMUM_EXPERIMENTS
 Floats = npt.NDArray[np.float64]
 
 
+MEAN_TOLERANCE = 0.4
+"""Mean Z of pseudo-experiments without signal that a correction may take away."""
+
+
 def gaussian_units(t: Floats, degrees: int) -> Floats:
     """Z with the same upper tail as Student's t, through logarithms, as large excesses have no smaller number.
 
@@ -52,6 +56,16 @@ class Null:
         float
         """
         return float(self.toys.mean())
+
+    @property
+    def mean_threshold(self) -> float:
+        """How far the mean may be from 0: three of its errors, and at least ``MEAN_TOLERANCE``."""
+        return max(MEAN_TOLERANCE, 3 * self.mean_error)
+
+    @property
+    def is_centred(self) -> bool:
+        """Whether the mean is near enough to 0 to correct for it."""
+        return abs(self.mean) <= self.mean_threshold
 
     @property
     def width(self) -> float:

@@ -18,7 +18,7 @@ from jepa_coffea.cwola.merits import auc
 from jepa_coffea.cwola.windows import Windows, in_sideband
 from jepa_coffea.files import digest, find_files
 from jepa_coffea.folders import working_in
-from jepa_coffea.hunt.calibration import null_gates
+from jepa_coffea.hunt.calibration import cross_check_doubts, null_gates
 from jepa_coffea.hunt.events import Events
 from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.function_study import with_function
@@ -162,8 +162,11 @@ def _hunt_events(run: Run) -> HuntResult:
     calibrated = calibration(run, key, inputs, method, data.selections)
     background = calibrated.background
     selections = selection_results(data.selections, windows, data.statistics, background, calibrated.corrected)
+    doubts: list[str] = []
     if calibrated.corrected:
-        closure = replace(closure, gates=closure.gates + null_gates(data.selections, calibrated.corrected))
+        gates = null_gates(data.selections, calibrated.corrected, background)
+        closure = replace(closure, gates=closure.gates + gates)
+        doubts = cross_check_doubts(data.selections, calibrated.corrected, background)
     found = HuntResult(
         run.output,
         selection_results(data.inclusive, windows, data.statistics),
@@ -177,7 +180,8 @@ def _hunt_events(run: Run) -> HuntResult:
         background=background,
     )
     reasons = reasons_against(found, config.statistics.goodness_minimum) + disagreements(selections)
-    return replace(found, reasons=reasons, paragraph=describe(found, _notes(events, scores, closure), reasons))
+    notes = _notes(events, scores, closure) + doubts
+    return replace(found, reasons=reasons, paragraph=describe(found, notes, reasons))
 
 
 def too_tight(events: Events, method: Method) -> list[str]:

@@ -61,10 +61,17 @@ def preferred(
     Returns
     -------
     str
-        What the document says; otherwise the estimate with the larger expected significance, or the function where
-        nothing is calibrated.
+        What the document says; otherwise the estimate with the larger expected significance among those whose Z is 0
+        on average without signal, or the function where none is.
     """
     if statistics.background is not None:
         return statistics.background
+    biased = {
+        name
+        for of_selection in corrected
+        for name, one in of_selection.items()
+        if isinstance(one, Corrected) and not one.null.is_centred
+    }
     expected = expected_significances(selections, corrected, statistics)
+    expected = {name: value for name, value in expected.items() if name not in biased}
     return max(expected, key=expected.__getitem__, default=FUNCTION)

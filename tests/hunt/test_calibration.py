@@ -9,7 +9,14 @@ from jepa_coffea.cwola import Folds, Recipe, Window, Windows
 from jepa_coffea.cwola.classifiers import gradient_boosting, logistic
 from jepa_coffea.cwola.sample import make_sample
 from jepa_coffea.errors import BadFileError
-from jepa_coffea.hunt.calibration import calibrate, null_experiment, null_gates, null_significances, toy_seed
+from jepa_coffea.hunt.calibration import (
+    calibrate,
+    cross_check_doubts,
+    null_experiment,
+    null_gates,
+    null_significances,
+    toy_seed,
+)
 from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.sections import StatisticsConfig
@@ -48,14 +55,20 @@ def test_a_null_mean_that_is_off_is_no_calibration():
     rng = np.random.default_rng(0)
     toys = np.stack([rng.normal(0.2, 1.0, (100, 1)), rng.normal(1.5, 1.3, (100, 1))], axis=1)
     selections = [selection(3.0, 3.0)]
-    good, bad = null_gates(selections, calibrate(selections, toys))
+    corrected = calibrate(selections, toys)
+    (good,) = null_gates(selections, corrected, "function")
+    (bad,) = null_gates(selections, corrected, SIDEBAND_EFFICIENCY)
     assert good.passed
     assert good.name == "mean Z without signal by the function at 0.1"
     assert not bad.passed
     assert bad.value == pytest.approx(1.5, abs=0.4)
     assert bad.threshold == pytest.approx(0.4, abs=0.05)
     assert "no correction for it can be trusted" in bad.explanation
-    assert null_gates(selections, calibrate(selections, toys[:30] * [[1.0], [0.2]]))[1].passed  # .3: a small one
+    (doubt,) = cross_check_doubts(selections, corrected, "function")
+    assert "it is biased there, and no check" in doubt
+    assert not cross_check_doubts(selections, corrected, SIDEBAND_EFFICIENCY)
+    small = calibrate(selections, toys[:30] * [[1.0], [0.2]])
+    assert null_gates(selections, small, SIDEBAND_EFFICIENCY)[0].passed  # .3
 
 
 class Given:
