@@ -34,7 +34,15 @@ CLASSES = "QCD,H4q,Wqq,Tbqq"
 
 
 class Demo:
-    """A folder, and the steps done in it."""
+    """A folder, and the steps done in it.
+
+    Parameters
+    ----------
+    folder
+        Where everything is made.
+    console
+        Where the steps are shown.
+    """
 
     def __init__(self, folder: Path, console: Console) -> None:
         self.folder = folder
@@ -43,7 +51,29 @@ class Demo:
         folder.mkdir(parents=True, exist_ok=True)
 
     def step(self, title: str, made: str, *command: str | Path, accepted: tuple[int, ...] = (0,)) -> Path:
-        """Run a command unless what it makes is there; a command that makes nothing always runs."""
+        """Run a command unless what it makes is there; a command that makes nothing always runs.
+
+        Parameters
+        ----------
+        title
+            Said before it runs.
+        made
+            What it makes, relative to the folder; empty for nothing.
+        *command
+            Its words.
+        accepted
+            Exit statuses of a success.
+
+        Returns
+        -------
+        Path
+            What it makes.
+
+        Raises
+        ------
+        SystemExit
+            If the command fails.
+        """
         result = self.folder / made
         done = self.folder / ".done" / made.replace("/", "-")
         elapsed = time.perf_counter() - self.started
@@ -64,19 +94,54 @@ class Demo:
         return result
 
     def document(self, name: str, content: dict[str, Any]) -> Path:
-        """A YAML document in the folder of the demo."""
+        """Write a YAML document to the folder of the demo.
+
+        Parameters
+        ----------
+        name
+            Of the file.
+        content
+            What is in it.
+
+        Returns
+        -------
+        Path
+        """
         path = self.folder / name
         path.write_text(yaml.safe_dump(content, sort_keys=False))
         return path
 
 
 def script(name: str) -> tuple[str, str]:
-    """The words that run a script of the checkout."""
+    """The words that run a script of the checkout.
+
+    Parameters
+    ----------
+    name
+        Path of the script in the checkout.
+
+    Returns
+    -------
+    tuple of str
+    """
     return PYTHON, name
 
 
 def simulate(demo: Demo, workers: int) -> tuple[Path, Path, Path]:
-    """Events to hunt in, and labelled jets to train on."""
+    """Events to hunt in, and labelled jets to train on.
+
+    Parameters
+    ----------
+    demo
+        The folder.
+    workers
+        Number of processes.
+
+    Returns
+    -------
+    tuple of Path
+        QCD events, signal events, jets.
+    """
     run = (*script("examples/simulate.py"), "--workers", str(workers))
     qcd = demo.step(
         "1. Collisions: QCD dijets", "events/qcd.root",
@@ -97,7 +162,20 @@ def simulate(demo: Demo, workers: int) -> tuple[Path, Path, Path]:
 
 
 def train(demo: Demo, jets: Path) -> Path:
-    """A short pretraining to see one, and a tagger on the encoder of the project: a file with embeddings and scores."""
+    """A short pretraining to see one, and a tagger on the encoder of the project: a file with embeddings and scores.
+
+    Parameters
+    ----------
+    demo
+        The folder.
+    jets
+        Folder of the labelled jets.
+
+    Returns
+    -------
+    Path
+        The exported model.
+    """
     data = f"{jets}/*.root"
     demo.step(
         "2. Pretrain: P-JEPA, without labels, for half a minute", "pretraining",
@@ -119,7 +197,23 @@ def train(demo: Demo, jets: Path) -> Path:
 
 
 def embed(demo: Demo, model: Path, files: dict[str, Path], workers: int) -> Path:
-    """Embedded events and histograms of some files, on a local Dask cluster."""
+    """Embedded events and histograms of some files, on a local Dask cluster.
+
+    Parameters
+    ----------
+    demo
+        The folder.
+    model
+        The exported model.
+    files
+        File of each dataset.
+    workers
+        Number of processes.
+
+    Returns
+    -------
+    Path
+    """
     return demo.step(
         f"5. Embed: {', '.join(files)}", "embedded",
         *script("examples/embed_events.py"), "--model", model, "--workers", str(workers), "--chunksize", "5000",
@@ -128,7 +222,25 @@ def embed(demo: Demo, model: Path, files: dict[str, Path], workers: int) -> Path
 
 
 def hunt(demo: Demo, name: str, title: str, datasets: Sequence[str], workers: int) -> Path:
-    """A hunt in embedded events of some datasets."""
+    """A hunt in embedded events of some datasets.
+
+    Parameters
+    ----------
+    demo
+        The folder.
+    name
+        Of the hunt.
+    title
+        Said before it runs.
+    datasets
+        Names of the datasets.
+    workers
+        Number of processes.
+
+    Returns
+    -------
+    Path
+    """
     document = demo.document(
         f"{name}.yaml",
         {
@@ -151,7 +263,13 @@ def hunt(demo: Demo, name: str, title: str, datasets: Sequence[str], workers: in
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the demo."""
+    """Run the demo.
+
+    Parameters
+    ----------
+    arguments
+        Words of the command line; those of the process by default.
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=ROOT / "demo", metavar="DIR")
     parser.add_argument("--events", type=Path, metavar="FILE.root", help="CMS-format events to embed as well")

@@ -23,7 +23,21 @@ PER_DATASET = 1000
 
 
 def jets_of(file: str, dataset: str, seed: int) -> pa.Table:
-    """Leading jets of some events of a file: embedding, soft-drop mass, multiplicity and dataset."""
+    """Leading jets of some events of a file: embedding, soft-drop mass, multiplicity and dataset.
+
+    Parameters
+    ----------
+    file
+        Parquet file of embedded events.
+    dataset
+        Its name.
+    seed
+        Of the choice of events.
+
+    Returns
+    -------
+    Table
+    """
     columns = ["jet1_embedding", "jet1_msoftdrop", "jet1_n_constituents"]
     rows = pq.ParquetFile(file).read(columns=columns)
     finite = (
@@ -35,7 +49,13 @@ def jets_of(file: str, dataset: str, seed: int) -> pa.Table:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Draw the picture."""
+    """Draw the picture.
+
+    Parameters
+    ----------
+    arguments
+        Words of the command line; those of the process by default.
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", nargs="+", required=True, metavar="GLOB", help="parquet files of embedded events")
     parser.add_argument("--output", type=Path, required=True, metavar="PNG")

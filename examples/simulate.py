@@ -37,7 +37,17 @@ COLUMNS = ("sample", "files", "kept", "accepted", "generated", "acceptance", "/s
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    """Parse the command line; what does not go together is an error here."""
+    """Parse the command line; what does not go together is an error here.
+
+    Parameters
+    ----------
+    argv
+        Words of the command line; those of the process by default.
+
+    Returns
+    -------
+    Namespace
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--format", choices=("pfnano", "jetclass", "jetclass2"), default="pfnano")
     parser.add_argument("--output", type=Path, required=True, help="file of events, or folder of jets")
@@ -82,7 +92,13 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Simulate what the command line asks for."""
+    """Simulate what the command line asks for.
+
+    Parameters
+    ----------
+    argv
+        Words of the command line; those of the process by default.
+    """
     options = arguments(argv)
     try:
         counts = simulate(options)
@@ -108,7 +124,18 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def simulate(options: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Make the sample; per event process, class or family, how much was accepted of how much that was generated."""
+    """Make the sample.
+
+    Parameters
+    ----------
+    options
+        As :func:`arguments` gives them.
+
+    Returns
+    -------
+    dict of dict
+        For each event process, class or family, how much was accepted of how much that was generated.
+    """
     if options.format == "pfnano":
         config = EventsConfig(
             process=options.process,

@@ -147,7 +147,19 @@ def setting_of(args: argparse.Namespace) -> tuple[Setting, Columns]:
 
 
 class Search:
-    """The experiments of a comparison; those that were done before are read."""
+    """The experiments of a comparison; those that were done before are read.
+
+    Parameters
+    ----------
+    setting
+        What the experiments have in common.
+    ledger
+        The experiments that were done.
+    client
+        Of Dask; None for this process alone.
+    progress
+        Whether to show a progress bar.
+    """
 
     def __init__(self, setting: Setting, ledger: Ledger, client: Any, *, progress: bool) -> None:
         self.setting, self.ledger = setting, ledger

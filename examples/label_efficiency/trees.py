@@ -106,7 +106,19 @@ def tuned(X: Floats, y: Ints, seed: int) -> tuple[Any, dict[str, float]]:
 
 
 class Features:
-    """Variables of jets, and embeddings beside them where there is an encoder."""
+    """Variables of jets, and embeddings beside them where there is an encoder.
+
+    Parameters
+    ----------
+    config
+        Of the run, for the fields of the particles.
+    run
+        Folder of the run whose encoder embeds the jets; None without embeddings.
+    observables
+        Names of the observables stored with the jets.
+    device
+        Where the encoder runs.
+    """
 
     def __init__(self, config: RunConfig, run: Path | None, observables: tuple[str, ...], device: torch.device) -> None:
         self.variables = Variables(observables, config.encoder.fields)

@@ -82,10 +82,14 @@ def energy_flow(
 
     Parameters
     ----------
+    calorimeter
+        What measures.
     event, eta, phi, energy
         deposits, one row each: where the particle enters the calorimeter and its energy in GeV.
     track, track_err
         measured momentum of the deposit's track and its uncertainty in GeV; 0 for a deposit without a track.
+    rng
+        Of the detector.
 
     Returns
     -------
@@ -99,10 +103,10 @@ def energy_flow(
     _, first, cell = np.unique(key, return_index=True, return_inverse=True)
     cells = len(first)
 
-    def total(values: Floats) -> Floats:
+    def _total(values: Floats) -> Floats:
         return np.bincount(cell, weights=values, minlength=cells).astype(np.float64, copy=False)
 
-    deposited, pointed = total(energy), total(track)
+    deposited, pointed = _total(energy), _total(track)
     terms = [[r.stochastic, r.noise, r.constant] for r in calorimeter.regions]
     stochastic, noise, constant = np.array(terms)[region[first]].T
     resolution = np.sqrt(stochastic**2 * deposited + noise**2 + (constant * deposited) ** 2)
@@ -111,7 +115,7 @@ def energy_flow(
     excess = measured - pointed
     above = excess > calorimeter.threshold * np.cosh(eta[first])
     neutral = above & (excess > np.where(pointed > 0, resolution, 0.0))
-    track_variance = total(track_err**2)
+    track_variance = _total(track_err**2)
     combine = (pointed > 0) & ~neutral
     weight = track_variance / (track_variance + resolution**2)
     scale = np.where(combine, 1.0 + weight * excess / np.where(pointed > 0, pointed, 1.0), 1.0)
@@ -120,7 +124,7 @@ def energy_flow(
     jitter = 0.1 * size[first]
     divisor = np.maximum(deposited, np.finfo(np.float64).tiny)  # deposits may be 0 GeV
     centre = [
-        total(energy * (angle - angle[first][cell])) / divisor + angle[first] + jitter * rng.standard_normal(cells)
+        _total(energy * (angle - angle[first][cell])) / divisor + angle[first] + jitter * rng.standard_normal(cells)
         for angle in (eta, phi)
     ]
     neutrals = Neutrals(

@@ -36,11 +36,27 @@ class Jets:
 
     @property
     def event(self) -> NDArray[np.int64]:
-        """Which event of the batch a jet belongs to."""
+        """Which event of the batch a jet belongs to.
+
+        Returns
+        -------
+        ndarray
+            int64 [jet].
+        """
         return np.repeat(np.arange(len(self.counts)), self.counts)
 
     def select(self, keep: NDArray[np.bool_]) -> Jets:
-        """The jets where ``keep`` is true; events stay, with fewer jets."""
+        """Some of the jets; events stay, with fewer jets.
+
+        Parameters
+        ----------
+        keep
+            bool [jet].
+
+        Returns
+        -------
+        Jets
+        """
         return Jets(
             counts=np.bincount(self.event[keep], minlength=len(self.counts)),
             pt=self.pt[keep],
@@ -53,9 +69,22 @@ class Jets:
 
 
 def cluster(candidates: ak.Array, *, pt_min: float = PT_MIN, eta_max: float = ETA_MAX) -> Jets:
-    """AK8 jets above ``pt_min`` (GeV) within ``eta_max`` of ``events * var`` candidates.
+    """Cluster candidates to AK8 jets.
 
     Candidates further out than any such jet reaches are left out of the clustering.
+
+    Parameters
+    ----------
+    candidates
+        ``events * var`` candidates, as of :func:`~examples.simulation.detector.detect`.
+    pt_min
+        Smallest pT of a jet, GeV.
+    eta_max
+        Largest abs(eta) of a jet.
+
+    Returns
+    -------
+    Jets
     """
     near = candidates[np.abs(candidates.eta) < eta_max + 2 * RADIUS]
     vectors = ak.zip({"px": near.px, "py": near.py, "pz": near.pz, "E": near.energy})

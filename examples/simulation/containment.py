@@ -35,11 +35,26 @@ class ContainmentFilter(pythia8mc.UserHooks):
         """Events seen, vetoed ones included."""
 
     def canVetoProcessLevel(self) -> bool:  # noqa: N802  Pythia's name
-        """Ask for the call below."""
+        """Ask for the call below.
+
+        Returns
+        -------
+        bool
+        """
         return True
 
     def doVetoProcessLevel(self, process: pythia8mc.Event) -> bool:  # noqa: N802  Pythia's name
-        """Whether to drop the event, once resonances have decayed and before anything is showered."""
+        """Whether to drop the event, once resonances have decayed and before anything is showered.
+
+        Parameters
+        ----------
+        process
+            The hard process.
+
+        Returns
+        -------
+        bool
+        """
         self.trials += 1
         products: dict[int, list[pythia8mc.Particle]] = {}
         for i in range(5, process.size()):

@@ -26,6 +26,13 @@ MUON_PT_MIN, MUON_EFFICIENCY = 3.0, 0.95
 def detect(record: EventRecord, rng: np.random.Generator) -> ak.Array:
     """Particle-flow candidates of a batch of events.
 
+    Parameters
+    ----------
+    record
+        What was generated.
+    rng
+        Of the detector.
+
     Returns
     -------
     ``events * var * {px, py, pz, energy, pt, eta, phi, mass, charge, pdg_id, d0, d0_err, dz, dz_err}``

@@ -45,26 +45,58 @@ class EventsConfig:
 
 
 def write_events(config: EventsConfig, path: Path, *, workers: int) -> dict[str, float]:
-    """Make a sample in parallel and write it to one file; returns what was accepted and generated, in which time."""
+    """Make a sample in parallel and write it to one file.
+
+    Parameters
+    ----------
+    config
+        What to make.
+    path
+        ROOT file.
+    workers
+        Number of processes.
+
+    Returns
+    -------
+    dict
+        What was accepted and generated, in how many seconds of one core.
+    """
     shards = range(-(-config.events // config.events_per_shard))
     tasks = [(config.process, (config, shard)) for shard in shards]
     costs: list[tuple[int, float]] = []
 
-    def shards_of_events(bars: Bars) -> Iterator[dict[str, ak.Array]]:
+    def _shards_of_events(bars: Bars) -> Iterator[dict[str, ak.Array]]:
         for _, _, (events, generated, seconds) in run(make_shard, tasks, workers=workers, bars=bars):
             costs.append((generated, seconds))
             yield events
 
     with Bars({config.process: config.events}) as bars:
-        pfnano.write(path, shards_of_events(bars))
+        pfnano.write(path, _shards_of_events(bars))
     generated, seconds = (sum(column) for column in zip(*costs, strict=True))
     return {"files": 1, "kept": 0, "accepted": config.events, "generated": generated, "seconds": seconds}
 
 
 def make_shard(task: tuple[EventsConfig, int], report: Report) -> tuple[dict[str, ak.Array], int, float]:
-    """One shard of a sample: the columns of its events, how many were generated for them, and seconds of one core.
+    """Make one shard of a sample.
 
     The shard depends on the configuration and its own number only, never on which process makes it.
+
+    Parameters
+    ----------
+    task
+        Configuration of the sample, and number of the shard.
+    report
+        Called with newly accepted and generated events.
+
+    Returns
+    -------
+    tuple
+        Columns of the events, how many were generated for them, and seconds of one core.
+
+    Raises
+    ------
+    GenerationError
+        If none of very many events passes the selection.
     """
     started = time.process_time()
     config, shard = task
@@ -105,7 +137,22 @@ def make_shard(task: tuple[EventsConfig, int], report: Report) -> tuple[dict[str
 
 
 def selected(jets: Jets, *, mjj_min: float | None, mjj_max: float | None) -> NDArray[np.bool_]:
-    """Events of the dijet selection: two leading jets with a mass in range; every event when there is no range."""
+    """Events of the dijet selection: two leading jets with a mass in range; every event when there is no range.
+
+    Parameters
+    ----------
+    jets
+        Jets of the events.
+    mjj_min
+        Smallest mass, GeV.
+    mjj_max
+        Largest mass, GeV.
+
+    Returns
+    -------
+    ndarray
+        bool [event].
+    """
     if mjj_min is None and mjj_max is None:
         return np.ones(len(jets.counts), dtype=np.bool_)
     mass = dijet_mass(jets)
@@ -115,14 +162,25 @@ def selected(jets: Jets, *, mjj_min: float | None, mjj_max: float | None) -> NDA
 
 
 def dijet_mass(jets: Jets) -> NDArray[np.float64]:
-    """Mass of the two leading jets of each event in GeV; NaN for events with fewer than two."""
+    """Mass of the two leading jets of each event.
+
+    Parameters
+    ----------
+    jets
+        Jets of the events.
+
+    Returns
+    -------
+    ndarray
+        float64 [event] in GeV; NaN for events with fewer than two.
+    """
     two = jets.counts >= 2
     first = (np.cumsum(jets.counts) - jets.counts)[two]
 
-    def pair(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _pair(values: NDArray[np.float64]) -> NDArray[np.float64]:
         return values[first] + values[first + 1]
 
     px, py, pz = jets.pt * np.cos(jets.phi), jets.pt * np.sin(jets.phi), jets.pt * np.sinh(jets.eta)
     mass = np.full(len(jets.counts), np.nan)
-    mass[two] = np.sqrt(np.maximum(pair(jets.energy) ** 2 - pair(px) ** 2 - pair(py) ** 2 - pair(pz) ** 2, 0.0))
+    mass[two] = np.sqrt(np.maximum(_pair(jets.energy) ** 2 - _pair(px) ** 2 - _pair(py) ** 2 - _pair(pz) ** 2, 0.0))
     return mass

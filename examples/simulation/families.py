@@ -36,7 +36,23 @@ LEPTONIC: Channels = {"-11 12": 0.06, "-13 14": 0.06, "-15 16": 0.12}
 
 
 def broad(particle: int, *, mass: float, lowest: float, highest: float) -> tuple[str, ...]:
-    """Settings for a particle of any mass between two, GeV: flat in m^2 up to about three times ``mass``."""
+    """Settings for a particle of any mass between two, flat in m^2 up to about three times ``mass``.
+
+    Parameters
+    ----------
+    particle
+        PDG number.
+    mass
+        Nominal mass, GeV.
+    lowest
+        Smallest mass, GeV.
+    highest
+        Largest mass, GeV.
+
+    Returns
+    -------
+    tuple of str
+    """
     return (
         f"{particle}:m0 = {mass}",
         f"{particle}:mWidth = {10 * mass}",
@@ -47,7 +63,19 @@ def broad(particle: int, *, mass: float, lowest: float, highest: float) -> tuple
 
 
 def decays_of(particle: int, channels: Channels) -> tuple[str, ...]:
-    """Settings for a particle that decays to ``channels`` and nothing else."""
+    """Settings for a particle that decays to some channels and nothing else.
+
+    Parameters
+    ----------
+    particle
+        PDG number.
+    channels
+        Branching ratio of each channel.
+
+    Returns
+    -------
+    tuple of str
+    """
     lines = [f"{particle}:addChannel = 1 {share} 100 {products}" for products, share in channels.items()]
     return (lines[0].replace("addChannel", "oneChannel"), *lines[1:])
 
@@ -121,7 +149,19 @@ FAMILIES = {
 
 
 def family_settings(name: str, *, mpi: bool) -> list[tuple[str, ...]]:
-    """Pythia settings of each variant of a family."""
+    """Pythia settings of each variant of a family.
+
+    Parameters
+    ----------
+    name
+        Of the family.
+    mpi
+        Whether there are multi-parton interactions.
+
+    Returns
+    -------
+    list of tuple of str
+    """
     family = FAMILIES[name]
     common = (
         *family.settings,

@@ -10,7 +10,17 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path in the same folder; after the block without an exception it takes the place of ``path``."""
+    """A temporary path in the same folder; after the block without an exception it takes the place of ``path``.
+
+    Parameters
+    ----------
+    path
+        File to write.
+
+    Yields
+    ------
+    Path
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

@@ -50,13 +50,37 @@ _CLASS_OF_KEY = dict(
 
 
 def classify(codes: Ints) -> Ints:
-    """Class of each row of ``codes`` [n, 4] of decay products, 0 where there is none; -1 for what has no class."""
+    """Classes of resonances by their decay products.
+
+    Parameters
+    ----------
+    codes
+        int64 [n, 4], codes of the decay products, 0 where there is none.
+
+    Returns
+    -------
+    ndarray
+        int64 [n], -1 for what has no class.
+    """
     keys, rows = np.unique(_keys(codes), return_inverse=True)
     return np.array([_CLASS_OF_KEY.get(key, OTHER) for key in keys.tolist()], dtype=np.int64)[rows]
 
 
 def product_codes(record: EventRecord, leaves: Ints) -> Ints:
-    """Codes of decay products given by rows of the record (-1: none), 0 for none and for what has no token."""
+    """Codes of decay products.
+
+    Parameters
+    ----------
+    record
+        What was generated.
+    leaves
+        int64 [n, 4], their rows in the record; -1 for none.
+
+    Returns
+    -------
+    ndarray
+        int64 [n, 4], 0 for none and for what has no token.
+    """
     kind = np.where(leaves >= 0, np.abs(record.pdg_id[leaves]), 0)
     table = np.zeros(26, dtype=np.int64)
     for pdg_id, token in TOKEN_OF.items():
@@ -66,19 +90,31 @@ def product_codes(record: EventRecord, leaves: Ints) -> Ints:
     taus = last_copies(record, leaves[is_tau])
     first, last = record.first_daughter[taus], record.last_daughter[taus]
 
-    def decays_to(pdg_id: int) -> Bools:
+    def _decays_to(pdg_id: int) -> Bools:
         before = np.concatenate([[0], np.cumsum(np.abs(record.pdg_id) == pdg_id)])
         return before[last + 1] > before[first]
 
     names = np.select(
-        [decays_to(11), decays_to(13)], [TOKENS.index("taue"), TOKENS.index("taum")], TOKENS.index("tauh")
+        [_decays_to(11), _decays_to(13)], [TOKENS.index("taue"), TOKENS.index("taum")], TOKENS.index("tauh")
     )
     codes[is_tau] = names + 1
     return codes
 
 
 def resonance_jets(record: EventRecord, jets: Jets) -> Truth:
-    """Jets that hold a resonance: all of its visible decay products, or three of its four, within R = 0.8."""
+    """Jets that hold a resonance: all of its visible decay products, or three of its four, within R = 0.8.
+
+    Parameters
+    ----------
+    record
+        What was generated.
+    jets
+        Jets of these events.
+
+    Returns
+    -------
+    Truth
+    """
     found = match_decays(record, jets)
     codes = product_codes(record, found.leaves)
     neutrino = codes == TOKENS.index("v") + 1
@@ -89,7 +125,19 @@ def resonance_jets(record: EventRecord, jets: Jets) -> Truth:
 
 
 def qcd_jets(record: EventRecord, jets: Jets) -> Truth:
-    """QCD jets by the b, c and s quarks within R = 0.8, from the partons that hadronise, above 10 GeV."""
+    """QCD jets by the b, c and s quarks within R = 0.8, from the partons that hadronise, above 10 GeV.
+
+    Parameters
+    ----------
+    record
+        What was generated.
+    jets
+        Jets of these events.
+
+    Returns
+    -------
+    Truth
+    """
     kind = np.abs(record.pdg_id)
     hadronise = (record.status >= 71) & (record.status <= 79) & np.isin(kind, (3, 4, 5))
     quarks = np.flatnonzero(hadronise & (np.hypot(record.px, record.py) > QCD_PT_MIN))

@@ -97,7 +97,23 @@ class Generator:
             raise GenerationError(msg)
 
     def next(self, n: int) -> EventRecord:
-        """The next events: ``n`` of them, fewer where Pythia gave some up."""
+        """Generate events.
+
+        Parameters
+        ----------
+        n
+            How many.
+
+        Returns
+        -------
+        EventRecord
+            Fewer where Pythia gave some up.
+
+        Raises
+        ------
+        GenerationError
+            If it gave up on all of them.
+        """
         batch = self._pythia.nextBatch(n)
         if len(batch) == 0:
             msg = f"Pythia gave up on all of {n} events; are the phase-space limits possible?"
@@ -107,12 +123,27 @@ class Generator:
 
     @property
     def generated(self) -> int:
-        """Events generated so far, vetoed ones included."""
+        """Events generated so far, vetoed ones included.
+
+        Returns
+        -------
+        int
+        """
         return self._showered if self._veto is None else self._veto.trials
 
 
 def batch_size(missing: int) -> int:
-    """How many events to generate at once for ``missing`` more accepted ones: many, as array calls cost much alone."""
+    """How many events to generate at once: many, as array calls cost much alone.
+
+    Parameters
+    ----------
+    missing
+        Events still to be accepted.
+
+    Returns
+    -------
+    int
+    """
     return min(max(2 * missing, BATCH_MIN), BATCH_MAX)
 
 

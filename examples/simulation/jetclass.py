@@ -26,7 +26,19 @@ LABEL_TYPES = {"QCD": np.float32, **dict.fromkeys(CLASSES[1:6], np.bool_), **dic
 
 
 def flags(jets: int, label: str) -> dict[str, ak.Array]:
-    """The branches ``label_*`` of JetClass for jets that are all of class ``label``."""
+    """The branches ``label_*`` of JetClass for jets that are all of one class.
+
+    Parameters
+    ----------
+    jets
+        How many.
+    label
+        Name of the class.
+
+    Returns
+    -------
+    dict of Array
+    """
     return {
         f"label_{name}": ak.Array(np.full(jets, name == label).astype(dtype)) for name, dtype in LABEL_TYPES.items()
     }
@@ -37,6 +49,21 @@ def columns(record: EventRecord, jets: Jets, shapes: Substructure, truth: Truth)
 
     ``part_deta`` is multiplied with the sign of the jet's eta, as there. ``aux_truth_match`` is the number of decay
     products of the resonance in the jet, ``aux_genpart_*`` the resonance; all 0 for QCD.
+
+    Parameters
+    ----------
+    record
+        What was generated.
+    jets
+        Jets of these events.
+    shapes
+        Substructure of the jets.
+    truth
+        What the jets hold.
+
+    Returns
+    -------
+    dict of Array
     """
     p = jets.particles
     side = np.where(jets.eta > 0, 1.0, -1.0)
@@ -81,7 +108,15 @@ def columns(record: EventRecord, jets: Jets, shapes: Substructure, truth: Truth)
 
 
 def write(path: Path, jets: dict[str, ak.Array]) -> None:
-    """Write jets as ``tree`` of a new ROOT file that is whole or absent."""
+    """Write jets as ``tree`` of a new ROOT file that is whole or absent.
+
+    Parameters
+    ----------
+    path
+        ROOT file.
+    jets
+        Branches by name.
+    """
     with replacing(path) as temporary, uproot.recreate(temporary) as file:
         tree = file.mktree("tree", {name: array.type.content for name, array in jets.items()})
         tree.extend(jets)

@@ -56,7 +56,25 @@ class Shard:
 
 
 def make_shard(shard: Shard, report: Report) -> tuple[int, float]:
-    """Generate, match and write one file; returns how many events that took, and how many seconds of one core."""
+    """Generate, match and write one file.
+
+    Parameters
+    ----------
+    shard
+        Which file.
+    report
+        Called with newly accepted jets and generated events.
+
+    Returns
+    -------
+    tuple
+        How many events that took, and how many seconds of one core.
+
+    Raises
+    ------
+    GenerationError
+        If none of very many events has a jet in range.
+    """
     started = time.process_time()
     seed = shard_seed(shard.config.seed, f"jets {shard.name}", shard.number)
     rng = np.random.default_rng(seed.detector)
@@ -102,7 +120,20 @@ def _matched_jets(
 def make_jets(
     folder: Path, names: Sequence[str], jets: int, config: JetsConfig, *, workers: int
 ) -> dict[str, dict[str, float]]:
-    """Make ``jets`` jets of each class or family; files that are there, made alike and intact stay.
+    """Make jets of each class or family; files that are there, made alike and intact stay.
+
+    Parameters
+    ----------
+    folder
+        Where the files are.
+    names
+        Classes or families.
+    jets
+        Jets of each.
+    config
+        How to make them.
+    workers
+        Number of processes.
 
     Returns
     -------

@@ -27,6 +27,15 @@ def substructure(jets: Jets) -> Substructure:
     """Soft drop (JHEP 05 (2014) 146, beta = 0, zcut = 0.1) and N-subjettiness (JHEP 03 (2011) 015, beta = 1).
 
     N-subjettiness is normalised to sum(pT) R0 with R0 = 0.8; its axes are exclusive-kt axes, minimised in one pass.
+
+    Parameters
+    ----------
+    jets
+        Jets with their particles.
+
+    Returns
+    -------
+    Substructure
     """
     if len(jets) == 0:
         return Substructure(soft_drop_mass=np.zeros(0), tau=np.zeros((0, 4)))

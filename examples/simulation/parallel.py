@@ -45,7 +45,15 @@ class _Work(Generic[Task, Result]):
 
 
 class Bars:
-    """One progress bar a sample: accepted of wanted, generated, rate."""
+    """One progress bar a sample: accepted of wanted, generated, rate.
+
+    Parameters
+    ----------
+    wanted
+        How many of each sample are wanted.
+    console
+        Where the bars are shown.
+    """
 
     def __init__(self, wanted: dict[str, int], *, console: Console | None = None) -> None:
         self._progress = Progress(
@@ -67,7 +75,17 @@ class Bars:
         self._progress.stop()
 
     def advance(self, name: str, accepted: int, generated: int) -> None:
-        """Count newly accepted and generated events of sample ``name``."""
+        """Count newly accepted and generated events.
+
+        Parameters
+        ----------
+        name
+            Of the sample.
+        accepted
+            Events or jets that were kept.
+        generated
+            Events that were generated for them.
+        """
         self._generated[name] += generated
         self._progress.update(self._bars[name], advance=accepted, generated=self._generated[name])
 
@@ -85,6 +103,13 @@ def run(
         pairs of sample name (of the progress bar) and what to give to the function.
     workers
         processes; with 1 the work is done in this one.
+    bars
+        shown while they run.
+
+    Yields
+    ------
+    tuple
+        Name, task and result.
 
     Raises
     ------

@@ -9,7 +9,18 @@ NEUTRINOS = (12, 14, 16)
 
 
 def charge_of(pdg_id: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Charge in e of the particles that reach a detector (leptons, photons, mesons, baryons, light nuclei excluded)."""
+    """Charge of the particles that reach a detector: leptons, photons, mesons, baryons; not light nuclei.
+
+    Parameters
+    ----------
+    pdg_id
+        PDG numbers.
+
+    Returns
+    -------
+    ndarray
+        In units of e.
+    """
     kind = np.abs(pdg_id)
     # Three times the charge of d u s c b, then of hadrons from the quark digits n_q1 n_q2 n_q3 of the numbering scheme.
     quark = np.array([0, -1, 2, -1, 2, -1, 2, 0, 0, 0])

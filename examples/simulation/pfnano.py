@@ -29,6 +29,21 @@ def columns(record: EventRecord, jets: Jets, shapes: Substructure, truth: Truth)
 
     Only candidates in jets are written, jet by jet; jets are uncorrected (``rawFactor`` is 0), so that a jet is the sum
     of its candidates.
+
+    Parameters
+    ----------
+    record
+        What was generated.
+    jets
+        Jets of these events.
+    shapes
+        Substructure of the jets.
+    truth
+        What the jets hold.
+
+    Returns
+    -------
+    dict of Array
     """
     particles = jets.particles
     sizes = ak.to_numpy(ak.num(particles))
@@ -38,7 +53,7 @@ def columns(record: EventRecord, jets: Jets, shapes: Substructure, truth: Truth)
     within = np.arange(len(flat)) - np.repeat(np.cumsum(per_event) - per_event, per_event)
     track = ak.to_numpy(flat.d0_err) > 0
 
-    def displacement(values: ak.Array) -> NDArray[np.float32]:
+    def _displacement(values: ak.Array) -> NDArray[np.float32]:
         return np.where(track, CM_PER_MM * ak.to_numpy(values), NO_TRACK).astype(np.float32)
 
     fat_jet = {
@@ -53,10 +68,10 @@ def columns(record: EventRecord, jets: Jets, shapes: Substructure, truth: Truth)
         **{name: ak.to_numpy(flat[name]).astype(np.float32) for name in ("pt", "eta", "phi", "mass")},
         "charge": ak.to_numpy(flat.charge).astype(np.int32),
         "pdgId": ak.to_numpy(flat.pdg_id).astype(np.int32),
-        "d0": displacement(flat.d0),
-        "d0Err": displacement(flat.d0_err),
-        "dz": displacement(flat.dz),
-        "dzErr": displacement(flat.dz_err),
+        "d0": _displacement(flat.d0),
+        "d0Err": _displacement(flat.d0_err),
+        "dz": _displacement(flat.dz),
+        "dzErr": _displacement(flat.dz_err),
         "puppiWeight": np.ones(len(flat), np.float32),
     }
     links = {
@@ -77,6 +92,21 @@ def identity(process: EventProcess, *, seed: int, shard: int, events: int) -> di
     """Run, luminosity block and event numbers, unique over processes, seeds and shards; and which process it was.
 
     The event number alone is unique: seed (24 bits), process (4), shard (20), position in the shard (12).
+
+    Parameters
+    ----------
+    process
+        What was generated.
+    seed
+        Of the sample.
+    shard
+        Number of the shard.
+    events
+        Events of the shard.
+
+    Returns
+    -------
+    dict of Array
     """
     number = ((((seed << 4) | process.code) << 20 | shard) << 12) + np.arange(1, events + 1, dtype=np.uint64)
     return {
@@ -118,7 +148,15 @@ def _hard_process(record: EventRecord) -> ak.Array:
 
 
 def write(path: Path, shards: Iterable[dict[str, ak.Array]]) -> None:
-    """Write shards of events as they come to ``Events`` of one ROOT file that appears only when it is whole."""
+    """Write shards of events as they come to ``Events`` of one ROOT file that appears only when it is whole.
+
+    Parameters
+    ----------
+    path
+        ROOT file.
+    shards
+        Columns of events by name, shard by shard.
+    """
     with replacing(path) as temporary, uproot.recreate(temporary) as file:
         tree = None
         for events in shards:

@@ -34,7 +34,22 @@ PEAKS = {"Hbb": 125.0, "Hcc": 125.0, "Hgg": 125.0, "H4q": 125.0, "Zqq": 91.2, "W
 
 
 def plot_jets(folder: Path, names: Sequence[str], output: Path) -> list[Path]:
-    """Distributions of JetClass jets, class by class, and the soft-drop peaks beside the masses they come from."""
+    """Distributions of JetClass jets, class by class, and the soft-drop peaks beside the masses they come from.
+
+    Parameters
+    ----------
+    folder
+        Where the jets are.
+    names
+        Classes.
+    output
+        Folder for the plots.
+
+    Returns
+    -------
+    list of Path
+        The plots.
+    """
     observables = {name: _jet_observables(folder, name) for name in names}
     figure, axes = plt.subplots(2, 3, figsize=(15, 9), layout="constrained")
     colours = plt.get_cmap("tab10")
@@ -63,7 +78,20 @@ def plot_jets(folder: Path, names: Sequence[str], output: Path) -> list[Path]:
 
 
 def plot_events(path: Path, output: Path) -> list[Path]:
-    """Distributions of the two leading jets of PFNano events."""
+    """Distributions of the two leading jets of PFNano events.
+
+    Parameters
+    ----------
+    path
+        File of the events.
+    output
+        Folder for the plots.
+
+    Returns
+    -------
+    list of Path
+        The plots.
+    """
     with uproot.open(path) as file:
         names = [
             f"FatJet_{name}" for name in ("pt", "eta", "phi", "mass", "msoftdrop", "tau1", "tau2", "nConstituents")

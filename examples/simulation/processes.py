@@ -168,6 +168,23 @@ def event_settings(
     A range of the dijet mass limits the invariant mass of the hard process with margins (down to 0.85 of the smallest,
     up to 1.6 of the largest), as jets lose and pick up radiation. Of QCD dijets above 2 TeV 2 % come from softer
     processes and are missing, most of them close to the smallest mass.
+
+    Parameters
+    ----------
+    name
+        Of the process.
+    pt_hat_min
+        Smallest pT of the hard partons, GeV; None: that of the process.
+    mjj_min
+        Smallest mass of the two leading jets, GeV; None: any.
+    mjj_max
+        Largest mass of the two leading jets, GeV; None: any.
+    mpi
+        Whether there are multi-parton interactions.
+
+    Returns
+    -------
+    tuple of str
     """
     process = EVENT_PROCESSES[name]
     settings = [*process.settings, f"PartonLevel:MPI = {'on' if mpi else 'off'}"]
@@ -181,7 +198,19 @@ def event_settings(
 
 
 def jet_settings(name: str, *, mpi: bool) -> list[tuple[str, ...]]:
-    """Pythia settings of each variant of a jet class: hard partons from just below to above the range of jet pT."""
+    """Pythia settings of each variant of a jet class: hard partons from just below to above the range of jet pT.
+
+    Parameters
+    ----------
+    name
+        Of the class.
+    mpi
+        Whether there are multi-parton interactions.
+
+    Returns
+    -------
+    list of tuple of str
+    """
     common = (
         *JET_CLASSES[name].settings,
         f"PhaseSpace:pTHatMin = {0.95 * JET_PT[0]}",

@@ -26,19 +26,56 @@ class ClassSample:
 
     @property
     def file_name(self) -> str:
-        """Beginning of the names of its files."""
+        """Beginning of the names of its files.
+
+        Returns
+        -------
+        str
+        """
         return JET_CLASSES[self.name].file_name
 
     def settings(self, *, mpi: bool) -> list[tuple[str, ...]]:
-        """Pythia settings of each variant."""
+        """Pythia settings of each variant.
+
+        Parameters
+        ----------
+        mpi
+            Whether there are multi-parton interactions.
+
+        Returns
+        -------
+        list of tuple of str
+        """
         return jet_settings(self.name, mpi=mpi)
 
     def truth(self, record: EventRecord, jets: Jets) -> Truth:
-        """What the jets hold; label -1 for those of other classes."""
+        """What the jets hold; label -1 for those of other classes.
+
+        Parameters
+        ----------
+        record
+            What was generated.
+        jets
+            Jets of these events.
+
+        Returns
+        -------
+        Truth
+        """
         return match(record, jets).only(CLASSES.index(self.name))
 
     def labels(self, truth: Truth) -> dict[str, ak.Array]:
-        """The label branches of these jets."""
+        """The label branches of these jets.
+
+        Parameters
+        ----------
+        truth
+            What the jets hold.
+
+        Returns
+        -------
+        dict of Array
+        """
         return jetclass.flags(len(truth.label), self.name)
 
 
@@ -52,19 +89,56 @@ class FamilySample:
 
     @property
     def file_name(self) -> str:
-        """Beginning of the names of its files."""
+        """Beginning of the names of its files.
+
+        Returns
+        -------
+        str
+        """
         return FAMILIES[self.name].file_name
 
     def settings(self, *, mpi: bool) -> list[tuple[str, ...]]:
-        """Pythia settings of each variant."""
+        """Pythia settings of each variant.
+
+        Parameters
+        ----------
+        mpi
+            Whether there are multi-parton interactions.
+
+        Returns
+        -------
+        list of tuple of str
+        """
         return family_settings(self.name, mpi=mpi)
 
     def truth(self, record: EventRecord, jets: Jets) -> Truth:
-        """What the jets hold; label -1 for those of no class."""
+        """What the jets hold; label -1 for those of no class.
+
+        Parameters
+        ----------
+        record
+            What was generated.
+        jets
+            Jets of these events.
+
+        Returns
+        -------
+        Truth
+        """
         return (resonance_jets if FAMILIES[self.name].resonant else qcd_jets)(record, jets)
 
     def labels(self, truth: Truth) -> dict[str, ak.Array]:
-        """The label branch of these jets."""
+        """The label branch of these jets.
+
+        Parameters
+        ----------
+        truth
+            What the jets hold.
+
+        Returns
+        -------
+        dict of Array
+        """
         return {"jet_label": ak.Array(truth.label.astype(np.int32))}
 
 
@@ -73,6 +147,15 @@ Sample = ClassSample | FamilySample
 
 def sample(name: str) -> Sample:
     """The sample of a class or family.
+
+    Parameters
+    ----------
+    name
+        Of the class or family.
+
+    Returns
+    -------
+    ClassSample or FamilySample
 
     Raises
     ------

@@ -19,7 +19,21 @@ class ShardSeed:
 
 
 def shard_seed(seed: int, sample: str, shard: int) -> ShardSeed:
-    """Seeds of one shard of a sample; samples of different names share no random numbers."""
+    """Seeds of one shard of a sample; samples of different names share no random numbers.
+
+    Parameters
+    ----------
+    seed
+        Of the run.
+    sample
+        Name of the sample.
+    shard
+        Number of the shard.
+
+    Returns
+    -------
+    ShardSeed
+    """
     generator, detector = np.random.SeedSequence([seed, zlib.crc32(sample.encode()), shard]).spawn(2)
     pythia = 1 + int(generator.generate_state(1, np.uint64)[0] % PYTHIA_SEED_MAX)
     return ShardSeed(pythia=pythia, detector=detector)

@@ -12,10 +12,24 @@ Ints = NDArray[np.int64]
 
 @numba.njit(cache=True)
 def soft_drop_mass(px: Floats, py: Floats, pz: Floats, energy: Floats, offsets: Ints, z_cut: float) -> Floats:
-    """Groomed masses (GeV) of jets; jet ``i`` has the particles ``offsets[i]:offsets[i + 1]``.
+    """Groomed masses of jets.
 
     Each jet is reclustered with Cambridge/Aachen; from the last merging backwards the softer branch is dropped until
     min(pT1, pT2) / (pT1 + pT2) > z_cut (JHEP 05 (2014) 146). A jet of which one particle is left has its mass.
+
+    Parameters
+    ----------
+    px, py, pz, energy
+        float64 [particle], GeV, jet after jet.
+    offsets
+        int64 [jet + 1]; jet ``i`` has the particles ``offsets[i]:offsets[i + 1]``.
+    z_cut
+        Share of pT above which the softer branch stays.
+
+    Returns
+    -------
+    ndarray
+        float64 [jet], GeV.
     """
     masses = np.zeros(len(offsets) - 1)
     for jet in range(len(masses)):

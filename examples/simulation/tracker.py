@@ -37,7 +37,24 @@ class Tracks:
 
 
 def efficiency(pt: Floats, eta: Floats, pdg_id: NDArray[np.int64], radius: Floats) -> Floats:
-    """Probability of a track for a charged particle of ``pt`` (GeV) born ``radius`` mm from the beam line."""
+    """Probability that a charged particle leaves a track.
+
+    Parameters
+    ----------
+    pt
+        pT, GeV.
+    eta
+        Pseudorapidity.
+    pdg_id
+        PDG number.
+    radius
+        Distance of the production vertex from the beam line, mm.
+
+    Returns
+    -------
+    ndarray
+        Between 0 and 1.
+    """
     edge = np.clip((np.abs(eta) - 0.9) / 1.6, 0.0, 1.0)
     plateau = np.select(
         [np.abs(pdg_id) == 13, np.abs(pdg_id) == 11],
@@ -94,7 +111,21 @@ def measure(
     vertex: tuple[Floats, Floats, Floats],
     rng: np.random.Generator,
 ) -> Tracks:
-    """Smeared tracks of particles that have one; the reported errors are those of the smearing: pulls are normal."""
+    """Smeared tracks of particles that have one; the reported errors are those of the smearing: pulls are normal.
+
+    Parameters
+    ----------
+    pt, eta, phi, charge
+        True momentum (GeV) and charge (e).
+    vertex
+        x, y and z of the production vertex, mm.
+    rng
+        Of the detector.
+
+    Returns
+    -------
+    Tracks
+    """
     edge = (np.abs(eta) / ETA_MAX) ** 2
     pt_err = np.hypot(0.008 * (1.0 + edge), 2.5e-4 * (1.0 + 2.0 * edge) * pt)
     # The error depends on the hits a track happened to leave: 10 % from track to track; and on how far out it starts.
@@ -114,6 +145,20 @@ def measure(
 
 
 def phi_at_calorimeter(pt: Floats, phi: Floats, charge: Floats) -> Floats:
-    """Azimuth at which a particle from the beam line reaches the calorimeter, 1.29 m away."""
+    """Azimuth at which a particle from the beam line reaches the calorimeter, 1.29 m away.
+
+    Parameters
+    ----------
+    pt
+        pT, GeV.
+    phi
+        Azimuth at the beam line.
+    charge
+        In units of e.
+
+    Returns
+    -------
+    ndarray
+    """
     half_turn = np.arcsin(np.clip(GEV_PER_TESLA_METRE * FIELD_TESLA * 1.29 * np.abs(charge) / (2.0 * pt), 0.0, 1.0))
     return phi - np.sign(charge) * half_turn

@@ -49,16 +49,49 @@ class Truth:
     """How many of the resonance's visible decay products are in the jet."""
 
     def select(self, keep: NDArray[np.bool_]) -> Truth:
-        """The jets where ``keep`` is true."""
+        """Some of the jets.
+
+        Parameters
+        ----------
+        keep
+            bool [jet].
+
+        Returns
+        -------
+        Truth
+        """
         return Truth(label=self.label[keep], row=self.row[keep], matched=self.matched[keep])
 
     def only(self, label: int) -> Truth:
-        """The same jets; those of other labels count as unmatched."""
+        """The same jets, of which those of other labels count as unmatched.
+
+        Parameters
+        ----------
+        label
+            Position in :data:`CLASSES`.
+
+        Returns
+        -------
+        Truth
+        """
         return replace(self, label=np.where(self.label == label, self.label, OTHER))
 
 
 def last_copies(record: EventRecord, rows: Ints) -> Ints:
-    """Follow particles through their recoils to the copy that decays; -1 stays -1."""
+    """Follow particles through their recoils to the copy that decays; -1 stays -1.
+
+    Parameters
+    ----------
+    record
+        What was generated.
+    rows
+        Rows of the record.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of ``rows``.
+    """
     rows = rows.copy()
     while True:
         first = np.where(rows >= 0, record.first_daughter[rows], -1)
@@ -69,7 +102,17 @@ def last_copies(record: EventRecord, rows: Ints) -> Ints:
 
 
 def decays(record: EventRecord) -> Decays:
-    """All decays of :data:`RESONANCES` in the hard process."""
+    """All decays of :data:`RESONANCES` in the hard process.
+
+    Parameters
+    ----------
+    record
+        What was generated.
+
+    Returns
+    -------
+    Decays
+    """
     is_resonance = np.isin(np.abs(record.pdg_id), RESONANCES)
     rows = np.flatnonzero(is_resonance & ~record.final)
     first = record.first_daughter[rows]
@@ -136,7 +179,23 @@ class Matches:
     """Whether all the visible ones are, and there are some."""
 
     def best(self, good: NDArray[np.bool_], labels: Ints, jets: int, *, default: int | Ints) -> Truth:
-        """Of the ``good`` pairs of each of ``jets`` jets the one with most decay products inside names the jet."""
+        """The decay that names each jet: of its good pairs the one with most decay products inside.
+
+        Parameters
+        ----------
+        good
+            bool [pair], which pairs count.
+        labels
+            int64 [pair], the label that each would give.
+        jets
+            Number of jets.
+        default
+            Label of jets without a good pair; one for all, or one each.
+
+        Returns
+        -------
+        Truth
+        """
         label = np.broadcast_to(default, jets).copy()
         row, matched = np.full(jets, -1), np.zeros(jets, dtype=np.int64)
         contained = self.inside.sum(axis=1)
@@ -149,7 +208,20 @@ class Matches:
 
 
 def beside(event: Ints, jets: Jets) -> tuple[Ints, Ints]:
-    """Every jet with every object of its event, from the objects' events: positions of the jets and of the objects."""
+    """Every jet with every object of its event.
+
+    Parameters
+    ----------
+    event
+        int64 [object], events of the objects.
+    jets
+        Jets of these events.
+
+    Returns
+    -------
+    tuple of ndarray
+        Positions of the jets and of the objects, int64 [pair] each.
+    """
     order = np.argsort(event, kind="stable")
     per_event = np.bincount(event, minlength=len(jets.counts))
     start = (np.cumsum(per_event) - per_event)[jets.event]
@@ -159,7 +231,24 @@ def beside(event: Ints, jets: Jets) -> tuple[Ints, Ints]:
 
 
 def distance(record: EventRecord, rows: Ints, jets: Jets, jet: Ints) -> NDArray[np.float64]:
-    """Delta R between particles of the record and jets, element by element."""
+    """Delta R between particles of the record and jets, element by element.
+
+    Parameters
+    ----------
+    record
+        What was generated.
+    rows
+        Rows of the particles.
+    jets
+        Jets of these events.
+    jet
+        Positions of the jets; of a shape that broadcasts with ``rows``.
+
+    Returns
+    -------
+    ndarray
+        Of that shape.
+    """
     px, py, pz = record.px[rows], record.py[rows], record.pz[rows]
     d_eta = np.arcsinh(pz / np.maximum(np.hypot(px, py), 1e-9)) - jets.eta[jet]
     d_phi = np.remainder(np.arctan2(py, px) - jets.phi[jet] + np.pi, 2 * np.pi) - np.pi
@@ -167,7 +256,19 @@ def distance(record: EventRecord, rows: Ints, jets: Jets, jet: Ints) -> NDArray[
 
 
 def match_decays(record: EventRecord, jets: Jets) -> Matches:
-    """Which decay products of which resonances are in which jets."""
+    """Which decay products of which resonances are in which jets.
+
+    Parameters
+    ----------
+    record
+        What was generated.
+    jets
+        Jets of these events.
+
+    Returns
+    -------
+    Matches
+    """
     found = decays(record)
     jet, pair = beside(found.event, jets)
     leaves = found.leaves[pair]
@@ -190,6 +291,17 @@ def match(record: EventRecord, jets: Jets) -> Truth:
     A jet holds a resonance when all its quarks, gluons and charged leptons are within R = 0.8 of the jet axis; of
     several, the one with most decay products counts (a top rather than its W). A jet with no decay product within
     R = 0.8 is QCD; anything between has label -1.
+
+    Parameters
+    ----------
+    record
+        What was generated.
+    jets
+        Jets of these events.
+
+    Returns
+    -------
+    Truth
     """
     found = match_decays(record, jets)
     touched = np.bincount(found.jet, weights=found.inside.sum(axis=1), minlength=len(jets)) > 0

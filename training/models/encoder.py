@@ -56,12 +56,22 @@ class EncoderConfig(BaseModel):
 
     @property
     def dim(self) -> int:
-        """Width of the encoder and of the particles' embeddings."""
+        """Width of the encoder and of the particles' embeddings.
+
+        Returns
+        -------
+        int
+        """
         return self.embed_dims[-1]
 
     @property
     def embedding_dim(self) -> int:
-        """Size of a jet's embedding."""
+        """Size of a jet's embedding.
+
+        Returns
+        -------
+        int
+        """
         return 2 * self.dim if self.pooled else self.dim
 
     @model_validator(mode="after")
@@ -91,7 +101,15 @@ class Encoded(NamedTuple):
 
 
 class ParticleEmbedding(nn.Module):
-    """Affine per feature, then [LN, Linear, GELU] for each width."""
+    """Affine per feature, then [LN, Linear, GELU] for each width.
+
+    Parameters
+    ----------
+    features
+        Number F of features of a particle.
+    dims
+        Widths of the layers; the last is D.
+    """
 
     def __init__(self, features: int, dims: tuple[int, ...]) -> None:
         super().__init__()
@@ -102,7 +120,18 @@ class ParticleEmbedding(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, N, F] to [B, N, D]."""
+        """Embed particles, each on its own.
+
+        Parameters
+        ----------
+        x
+            [B, N, F].
+
+        Returns
+        -------
+        Tensor
+            [B, N, D].
+        """
         x = x * self.scale + self.shift
         for norm, layer in zip(self.norms, self.layers, strict=True):
             x = F.gelu(layer(norm(x)))
@@ -110,7 +139,13 @@ class ParticleEmbedding(nn.Module):
 
 
 class ScaleInput(nn.Module):
-    """The jet's pT as a vector that is added to every token, or, where it is withheld, a learned vector instead."""
+    """The jet's pT as a vector that is added to every token, or, where it is withheld, a learned vector instead.
+
+    Parameters
+    ----------
+    dim
+        Width D of the vectors.
+    """
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -118,7 +153,20 @@ class ScaleInput(nn.Module):
         self.withheld = nn.Parameter(torch.zeros(dim))
 
     def forward(self, jets: Tensor, seen: Tensor) -> Tensor:
-        """Vectors [B, D] from ``jets`` f32 [B, 4] in GeV; ``seen`` bool [B] or [], where the pT may be known."""
+        """Vectors to add to the tokens.
+
+        Parameters
+        ----------
+        jets
+            f32 [B, 4], px py pz energy in GeV.
+        seen
+            bool [B] or [], where the pT may be known.
+
+        Returns
+        -------
+        Tensor
+            [B, D].
+        """
         with torch.autocast(jets.device.type, enabled=False):
             pt = (jets[:, :1].float().square() + jets[:, 1:2].float().square()).clamp(min=1e-6).sqrt()
             log_pt = (pt / REFERENCE_PT).log().clamp(-4, 4)
@@ -126,7 +174,13 @@ class ScaleInput(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Raw jets to one embedding a jet and one a particle."""
+    """Raw jets to one embedding a jet and one a particle.
+
+    Parameters
+    ----------
+    config
+        Size of the encoder and what it sees.
+    """
 
     scale: Scale
     """Whether it sees the scale of the jets. With ``scale_input`` this may be set, for calls that do not say."""
@@ -171,13 +225,18 @@ class Encoder(nn.Module):
             Above 1: the particle embeddings are the mean of the layer-normed outputs of this many last blocks.
         seen
             bool [B], which jets show their scale; by default all or none, as :attr:`scale` says.
+
+        Returns
+        -------
+        Encoded
+            One embedding a jet, and one a particle.
         """
         features, p4 = self.preprocess(particles, mask, jets)
         padding = padding_bias(mask)
         bias = padding if self.pairs is None else self.pairs(p4, mask)
         x, token = self.embedding(features), self.class_token
         if self.config.scale_input:
-            scale = self.scale_input(jets, self.shows_scale(jets) if seen is None else seen).to(x.dtype)
+            scale = self.scale_input(jets, self._shows_scale(jets) if seen is None else seen).to(x.dtype)
             x, token = x + scale.unsqueeze(1), token + scale
         outputs = []
         for block in self.blocks:
@@ -189,19 +248,36 @@ class Encoder(nn.Module):
         tokens = x if last == 1 else torch.stack([F.layer_norm(y, y.shape[-1:]) for y in outputs[-last:]]).mean(0)
         return Encoded(self.embed_jet(jet, x, p4, mask), tokens, mask)
 
-    def shows_scale(self, jets: Tensor) -> Tensor:
+    def _shows_scale(self, jets: Tensor) -> Tensor:
         """bool [], whether calls that do not say show the scale."""
         return torch.tensor(self.scale == "seen", device=jets.device)
 
     def embed_jet(self, token: Tensor, x: Tensor, p4: Tensor, mask: Tensor) -> Tensor:
-        """Embeddings [B, embedding_dim] from class tokens [B, D] and the particles' embeddings [B, N, D]."""
+        """Embeddings of jets from class tokens and, for a pooled encoder, those of the particles.
+
+        Parameters
+        ----------
+        token
+            [B, D], class tokens.
+        x
+            [B, N, D], embeddings of the particles.
+        p4
+            f32 [B, N, 4], px py pz energy of the particles; their pT are the weights of the mean.
+        mask
+            bool [B, N].
+
+        Returns
+        -------
+        Tensor
+            [B, embedding_dim].
+        """
         jet = self.norm(token)
         if not self.config.pooled:
             return jet
-        return torch.cat([jet, self.pooled_norm(weighted_mean(x, p4, mask))], dim=-1)
+        return torch.cat([jet, self.pooled_norm(_weighted_mean(x, p4, mask))], dim=-1)
 
 
-def weighted_mean(x: Tensor, p4: Tensor, mask: Tensor) -> Tensor:
+def _weighted_mean(x: Tensor, p4: Tensor, mask: Tensor) -> Tensor:
     """Mean [B, D] of ``x`` [B, N, D] over real particles, weighted by the pT of ``p4`` [B, N, 4]; 0 of none."""
     with torch.autocast(p4.device.type, enabled=False):
         weights = (p4[..., 0].square() + p4[..., 1].square()).sqrt() * mask
@@ -212,7 +288,13 @@ def weighted_mean(x: Tensor, p4: Tensor, mask: Tensor) -> Tensor:
 
 
 def initialise(module: nn.Module) -> None:
-    """Xavier-uniform weights, with q, k and v each on their own, and zero biases."""
+    """Xavier-uniform weights, with q, k and v each on their own, and zero biases.
+
+    Parameters
+    ----------
+    module
+        Its linear layers are set in place.
+    """
     for name, layer in module.named_modules():
         if isinstance(layer, nn.Linear):
             parts = 3 if name.endswith("qkv") else 1
@@ -223,7 +305,13 @@ def initialise(module: nn.Module) -> None:
 
 
 def damp_residuals(blocks: nn.ModuleList) -> None:
-    """Divide what block number n adds to the residual stream by sqrt(2 n) (arXiv 2106.08254)."""
+    """Divide what block number n adds to the residual stream by sqrt(2 n) (arXiv 2106.08254).
+
+    Parameters
+    ----------
+    blocks
+        Changed in place; the first has number 1.
+    """
     for number, block in enumerate(blocks, start=1):
         assert isinstance(block, Block)
         block.out.weight.data.div_(math.sqrt(2 * number))

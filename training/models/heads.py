@@ -15,7 +15,19 @@ HeadName = Literal["linear", "mlp", "class_attention"]
 
 
 class Head(nn.Module):
-    """Logits from the jet embedding, and variables beside it: one linear layer, or an MLP with one hidden layer."""
+    """Logits from the jet embedding, and variables beside it: one linear layer, or an MLP with one hidden layer.
+
+    Parameters
+    ----------
+    width
+        Size of the jet embedding.
+    classes
+        Number of classes.
+    hidden
+        Whether there is a hidden layer.
+    variables
+        Number of variables beside the embedding.
+    """
 
     def __init__(self, width: int, classes: int, *, hidden: bool, variables: int = 0) -> None:
         super().__init__()
@@ -25,7 +37,20 @@ class Head(nn.Module):
         initialise(self)
 
     def forward(self, encoded: Encoded, variables: Tensor | None = None) -> Tensor:
-        """Logits [B, class]; ``variables`` [B, variable], standardised."""
+        """Logits of the classes.
+
+        Parameters
+        ----------
+        encoded
+            What the encoder gave.
+        variables
+            [B, variable], standardised; None without variables.
+
+        Returns
+        -------
+        Tensor
+            [B, class].
+        """
         return self.layers(_beside(encoded.jet, variables))
 
 
@@ -33,6 +58,17 @@ class ClassAttentionHead(nn.Module):
     """Logits from a class token of its own that attends to the particles' embeddings.
 
     It starts from the encoder's class token, and may find in the particles what pretraining left out of that.
+
+    Parameters
+    ----------
+    dim
+        Width D of the particles' embeddings.
+    classes
+        Number of classes.
+    heads
+        Number of attention heads.
+    variables
+        Number of variables beside the embedding.
     """
 
     def __init__(self, dim: int, classes: int, heads: int, *, variables: int = 0) -> None:
@@ -44,7 +80,20 @@ class ClassAttentionHead(nn.Module):
         initialise(self)
 
     def forward(self, encoded: Encoded, variables: Tensor | None = None) -> Tensor:
-        """Logits [B, class]; ``variables`` [B, variable], standardised."""
+        """Logits of the classes.
+
+        Parameters
+        ----------
+        encoded
+            What the encoder gave.
+        variables
+            [B, variable], standardised; None without variables.
+
+        Returns
+        -------
+        Tensor
+            [B, class].
+        """
         bias = padding_bias(encoded.mask)
         token = encoded.jet[:, : self.dim].to(encoded.tokens.dtype)
         return self.layer(_beside(self.norm(self.block(token, encoded.tokens, bias)), variables))
@@ -55,7 +104,23 @@ def _beside(jet: Tensor, variables: Tensor | None) -> Tensor:
 
 
 def build_head(name: HeadName, encoder: AnyEncoderConfig, classes: int, variables: int = 0) -> nn.Module:
-    """The head called ``name`` for embeddings of the encoder described by ``encoder``, and ``variables`` beside them.
+    """The head of a classifier.
+
+    Parameters
+    ----------
+    name
+        Which kind.
+    encoder
+        Configuration of the encoder whose embeddings it takes.
+    classes
+        Number of classes.
+    variables
+        Number of variables beside the embedding.
+
+    Returns
+    -------
+    Module
+        Called with an ``Encoded`` and, if any, the variables.
 
     Raises
     ------

@@ -44,12 +44,22 @@ class SubjetConfig(BaseModel):
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """Fields of a particle, in order."""
+        """Fields of a particle, in order.
+
+        Returns
+        -------
+        tuple of str
+        """
         return (*FIELDS, SUBJET)
 
     @property
     def embedding_dim(self) -> int:
-        """Size of a jet's embedding."""
+        """Size of a jet's embedding.
+
+        Returns
+        -------
+        int
+        """
         return self.dim
 
     @model_validator(mode="after")
@@ -74,12 +84,26 @@ class Subjets(NamedTuple):
 
     @property
     def real(self) -> Tensor:
-        """bool [B, S], True at subjets with constituents, of which the first slot is the first to be filled."""
+        """Where there are subjets: those with constituents, whose first slot is the first to be filled.
+
+        Returns
+        -------
+        Tensor
+            bool [B, S].
+        """
         return self.mask[..., 0]
 
 
 class FlattenedEmbedding(nn.Module):
-    """Subjet token from an MLP on all its constituents' features side by side, in descending pT."""
+    """Subjet token from an MLP on all its constituents' features side by side, in descending pT.
+
+    Parameters
+    ----------
+    features
+        Number F of features of a constituent.
+    config
+        Size of the encoder.
+    """
 
     def __init__(self, features: int, config: SubjetConfig) -> None:
         super().__init__()
@@ -88,12 +112,33 @@ class FlattenedEmbedding(nn.Module):
         self.layers = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, config.dim))
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:  # noqa: ARG002  padding is 0, as it was in training
-        """[R, C, F] to [R, D]."""
+        """Embed subjets, each on its own.
+
+        Parameters
+        ----------
+        features
+            f32 [R, C, F], 0 where there is no constituent.
+        mask
+            bool [R, C]; not used, as padding is 0.
+
+        Returns
+        -------
+        Tensor
+            [R, D].
+        """
         return self.layers(features.flatten(1))
 
 
 class AttentionEmbedding(nn.Module):
-    """Subjet token from self-attention among its constituents, then class attention."""
+    """Subjet token from self-attention among its constituents, then class attention.
+
+    Parameters
+    ----------
+    features
+        Number F of features of a constituent.
+    config
+        Size of the encoder.
+    """
 
     def __init__(self, features: int, config: SubjetConfig) -> None:
         super().__init__()
@@ -104,14 +149,33 @@ class AttentionEmbedding(nn.Module):
         nn.init.trunc_normal_(self.class_token, std=0.02)
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
-        """[R, C, F] and bool [R, C] to [R, D]."""
+        """Embed subjets, each on its own.
+
+        Parameters
+        ----------
+        features
+            f32 [R, C, F].
+        mask
+            bool [R, C].
+
+        Returns
+        -------
+        Tensor
+            [R, D].
+        """
         bias = padding_bias(mask)
         x = self.block(self.layer(features), bias)
         return self.class_block(self.class_token.to(x.dtype).expand(x.shape[0], -1), x, bias)
 
 
 class SubjetEncoder(nn.Module):
-    """Raw jets, with the field ``subjet``, to one embedding a jet and one a particle (that of its subjet)."""
+    """Raw jets, with the field ``subjet``, to one embedding a jet and one a particle (that of its subjet).
+
+    Parameters
+    ----------
+    config
+        Size of the encoder.
+    """
 
     def __init__(self, config: SubjetConfig) -> None:
         super().__init__()
@@ -129,7 +193,26 @@ class SubjetEncoder(nn.Module):
         damp_residuals(self.blocks)
 
     def group(self, particles: Tensor, mask: Tensor, jets: Tensor) -> Subjets:
-        """Constituents by subjet. Particles in the input's order of pT keep it; a subjet index below 0 is none."""
+        """Sort constituents into subjets, in which they keep the input's order of pT.
+
+        Parameters
+        ----------
+        particles
+            f32 [B, N, field], fields of the configuration in detector units; a subjet index below 0 is none.
+        mask
+            bool [B, N].
+        jets
+            f32 [B, 4], px py pz energy in GeV.
+
+        Returns
+        -------
+        Subjets
+
+        Raises
+        ------
+        ValueError
+            If the number of fields is not that of the configuration.
+        """
         if particles.shape[-1] != len(self.config.fields):
             msg = f"particles have {particles.shape[-1]} fields, expected {len(self.config.fields)}, subjet the last"
             raise ValueError(msg)
@@ -160,7 +243,20 @@ class SubjetEncoder(nn.Module):
         )
 
     def embed(self, features: Tensor, mask: Tensor) -> Tensor:
-        """Tokens [B, S, D] of subjets [B, S, C, F] with constituents bool [B, S, C], each on its own."""
+        """Embed subjets, each on its own.
+
+        Parameters
+        ----------
+        features
+            f32 [B, S, C, F].
+        mask
+            bool [B, S, C].
+
+        Returns
+        -------
+        Tensor
+            [B, S, D].
+        """
         b, s = features.shape[:2]
         features, mask = features.flatten(0, 1), mask.flatten(0, 1)
         if not self.in_slices(mask):
@@ -171,12 +267,37 @@ class SubjetEncoder(nn.Module):
         return tokens.index_select(0, order.argsort()).reshape(b, s, self.config.dim)
 
     def in_slices(self, mask: Tensor) -> bool:
-        """Whether subjets are embedded in slices of like size: most slots for constituents are empty."""
+        """Whether subjets are embedded in slices of like size: most slots for constituents are empty.
+
+        Parameters
+        ----------
+        mask
+            bool [R, ...], of which only the device and the number of rows count.
+
+        Returns
+        -------
+        bool
+        """
         whole = mask.is_cuda or torch.compiler.is_exporting() or not len(mask)
         return self.sliced and not whole and self.config.embedding == "attention"
 
     def contextualise(self, x: Tensor, mask: Tensor, last: int = 1) -> Encoded:
-        """Subjet tokens [B, S, D] that know of one another; the jet embedding is their layer-normed mean."""
+        """Subjet tokens that know of one another; the jet embedding is their layer-normed mean.
+
+        Parameters
+        ----------
+        x
+            [B, S, D], tokens.
+        mask
+            bool [B, S].
+        last
+            Above 1: the tokens are the mean of the layer-normed outputs of this many last blocks.
+
+        Returns
+        -------
+        Encoded
+            With one token a subjet.
+        """
         bias = padding_bias(mask)
         outputs = []
         for block in self.blocks:
@@ -194,7 +315,29 @@ class SubjetEncoder(nn.Module):
         return Encoded(jet, tokens, mask)
 
     def forward(self, particles: Tensor, mask: Tensor, jets: Tensor, last: int = 1) -> Encoded:
-        """Encode jets; arguments as of every encoder, with ``subjet`` as the last field of ``particles``."""
+        """Encode jets; arguments as of every encoder, with ``subjet`` as the last field of ``particles``.
+
+        Parameters
+        ----------
+        particles
+            f32 [B, N, field], fields of the configuration in detector units.
+        mask
+            bool [B, N].
+        jets
+            f32 [B, 4], px py pz energy in GeV.
+        last
+            Above 1: the tokens are the mean of the layer-normed outputs of this many last blocks.
+
+        Returns
+        -------
+        Encoded
+            One embedding a jet, and one a particle: that of its subjet, 0 for a particle that has none.
+
+        Raises
+        ------
+        ValueError
+            If the number of fields is not that of the configuration.
+        """
         subjets = self.group(particles, mask, jets)
         encoded = self.contextualise(self.embed(subjets.features, subjets.mask), subjets.real, last)
         b, s, dim = encoded.tokens.shape

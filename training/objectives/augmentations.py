@@ -39,7 +39,20 @@ HALF = 0.01
 
 
 def visible_sum(particles: Tensor, mask: Tensor) -> Tensor:
-    """px py pz energy of the particles together, f32 [B, 4]: all that a view may know of its jet."""
+    """Four-momentum of the visible particles together: all that a view may know of its jet.
+
+    Parameters
+    ----------
+    particles
+        f32 [B, N, field], whose first four fields are px py pz energy in GeV.
+    mask
+        bool [B, N].
+
+    Returns
+    -------
+    Tensor
+        f32 [B, 4], px py pz energy in GeV.
+    """
     return (particles[..., :4].float() * mask.unsqueeze(-1)).sum(1)
 
 
@@ -52,6 +65,8 @@ def augment(particles: Tensor, jets: Tensor, config: AugmentationConfig, each: T
         f32 [B, N, field], whose first four fields are px py pz energy in GeV.
     jets
         f32 [B, 4], px py pz energy in GeV; the axis of the rotation, in the plane of eta and phi.
+    config
+        How strongly.
     each
         Numbers in [0, 1) for the particles, f32 [B, N, PARTICLE_NUMBERS].
     common

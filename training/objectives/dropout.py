@@ -30,7 +30,19 @@ class DropoutConfig(BaseModel):
 
 
 def scales_of(config: DropoutConfig, encoder: AnyEncoderConfig) -> tuple[Scale, ...]:
-    """Which scales an encoder trained with ``config`` can be used with, the default first."""
+    """Which scales an encoder trained with ``config`` can be used with, the default first.
+
+    Parameters
+    ----------
+    config
+        How often the scale is withheld in training.
+    encoder
+        Configuration of the encoder.
+
+    Returns
+    -------
+    tuple of {'blind', 'seen'}
+    """
     if not (isinstance(encoder, EncoderConfig) and encoder.scale_input):
         return ("blind",) if encoder.scale_to_jet_pt else ("seen",)
     if config.drop_scale in (0, 1):
@@ -43,6 +55,8 @@ class FieldDropout(nn.Module):
 
     Parameters
     ----------
+    config
+        Probabilities.
     fields
         Of the encoder.
 
@@ -69,16 +83,51 @@ class FieldDropout(nn.Module):
         self.register_buffer("group", torch.tensor(membership), persistent=False)
 
     def kept(self, numbers: Tensor) -> Tensor:
-        """Which jets keep which group, bool [B, 2], from numbers in [0, 1), f32 [B, 2]."""
+        """Which jets keep which group of fields.
+
+        Parameters
+        ----------
+        numbers
+            f32 [B, 2], in [0, 1).
+
+        Returns
+        -------
+        Tensor
+            bool [B, 2].
+        """
         return numbers >= self.probability
 
     def forward(self, particles: Tensor, kept: Tensor) -> Tensor:
-        """``particles`` [B, N, field] without what their jets do not keep."""
+        """Particles without the fields that their jets do not keep.
+
+        Parameters
+        ----------
+        particles
+            [B, N, field].
+        kept
+            bool [B, 2], as from :meth:`kept`.
+
+        Returns
+        -------
+        Tensor
+            [B, N, field].
+        """
         if not self.optional_fields:
             return particles
         dropped = (~kept).to(particles.dtype) @ self.group.to(particles.dtype)
         return particles * (1 - dropped).unsqueeze(1)
 
     def shown(self, numbers: Tensor) -> Tensor:
-        """Which jets show their scale, bool [B], from numbers in [0, 1), f32 [B]."""
+        """Which jets show their scale.
+
+        Parameters
+        ----------
+        numbers
+            f32 [B], in [0, 1).
+
+        Returns
+        -------
+        Tensor
+            bool [B].
+        """
         return numbers >= self.drop_scale

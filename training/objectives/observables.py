@@ -46,8 +46,18 @@ TRACK_PT_MIN, DISPLACED = 1.0, 3.0
 def observable_names(stored: tuple[str, ...], fields: tuple[str, ...], *, scale: bool) -> tuple[str, ...]:
     """Names of the columns that :func:`jet_observables` gives.
 
-    For jets that come with the observables ``stored`` and whose particles have the ``fields``; ``scale`` adds those
-    in GeV.
+    Parameters
+    ----------
+    stored
+        Names of the observables that are stored with the jets.
+    fields
+        Names of the fields of the particles.
+    scale
+        Whether to add those in GeV.
+
+    Returns
+    -------
+    tuple of str
     """
     content = CONTENT if IDENTITY[0] in fields else ()
     tracks = TRACKS if DISPLACEMENT[0] in fields else ()

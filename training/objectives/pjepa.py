@@ -124,7 +124,25 @@ class Seen(NamedTuple):
 
 
 class PJEPA(TeacherStudent[Encoder]):
-    """The encoder in training, its target, and what predicts the one from the other."""
+    """The encoder in training, its target, and what predicts the one from the other.
+
+    Parameters
+    ----------
+    encoder
+        In training.
+    config
+        Options of the objective.
+    observables
+        Names of the observables stored with the jets.
+    seed
+        Of views and masks.
+
+    Raises
+    ------
+    ObjectiveError
+        If the identity of particles is to be predicted or dropped and the encoder has no such fields, and if it has
+        fewer blocks than ``last_blocks``.
+    """
 
     def __init__(
         self, encoder: Encoder, config: PJEPAConfig, *, observables: tuple[str, ...] = (), seed: int = 0
@@ -160,7 +178,20 @@ class PJEPA(TeacherStudent[Encoder]):
             self.token_covariance = RunningCovariance(size.dim)
 
     def forward(self, batch: Batch, progress: float = 0.0) -> dict[str, Tensor]:  # noqa: ARG002
-        """Each part of the loss unweighted, and ``loss``, their weighted sum."""
+        """The losses of a batch.
+
+        Parameters
+        ----------
+        batch
+            Jets.
+        progress
+            Part of the training that is over; not used.
+
+        Returns
+        -------
+        dict
+            Each part of the loss unweighted, and ``loss``, their weighted sum.
+        """
         views = self.draw(batch)
         if self.whole(batch.mask):
             seen = self.look(views, torch.arange(len(views.mask), device=views.mask.device), batch.mask)
@@ -168,16 +199,26 @@ class PJEPA(TeacherStudent[Encoder]):
             parts = slices(views.mask)
             looks = [self.look(rows_of(views, rows, n), rows, batch.mask) for rows, n in parts]
             order = torch.cat([rows for rows, _ in parts]).argsort()
-            seen = joined(looks)
+            seen = _joined(looks)
             seen = seen._replace(jet=seen.jet.index_select(0, order))
-        losses = self.parts(batch, views, seen)
+        losses = self._parts(batch, views, seen)
         weights = self.config.weights.model_dump()
         return losses | {"loss": torch.stack([weights[name] * value for name, value in losses.items()]).sum()}
 
     @torch.compiler.disable
     @torch.no_grad()
     def draw(self, batch: Batch) -> Views:
-        """This batch's views."""
+        """Draw the views of a batch.
+
+        Parameters
+        ----------
+        batch
+            Jets.
+
+        Returns
+        -------
+        Views
+        """
         (b, n), v = batch.mask.shape, self.config.views
         sizes = (n, n * PARTICLE_NUMBERS, JET_NUMBERS, len(GROUPS))
         numbers, ratio = self.uniform(b, v * sum(sizes) + 1, batch.mask.device)
@@ -193,19 +234,33 @@ class PJEPA(TeacherStudent[Encoder]):
         masks = split(order, mask, low + (high - low) * ratio, self.config.hidden)
         return Views(particles, mask, masks, self.drop.kept(dropped), shown)
 
-    def predicted(self, jets: int) -> int:
+    def _predicted(self, jets: int) -> int:
         """How many of a batch's ``jets`` are predicted: the first ones."""
         return max(1, round(self.config.predicted * jets)) if jets else 0
 
     def look(self, views: Views, rows: Tensor, mask: Tensor) -> Seen:
-        """What the networks make of ``views``, which are the ``rows`` of all views of a batch of ``mask`` [B, N]."""
+        """What student and predictor make of views.
+
+        Parameters
+        ----------
+        views
+            Views of the jets, or some of them.
+        rows
+            int64 [R], which of the V * B views of the batch they are.
+        mask
+            bool [B, N], particles of the batch.
+
+        Returns
+        -------
+        Seen
+        """
         weights, masks, none = self.config.weights, views.split, views.particles.new_zeros(0)
         visible = take(views.particles, masks.context)
         jets = visible_sum(visible, masks.context_mask)
         student = self.encoder(self.drop(visible, views.kept), masks.context_mask, jets, seen=views.shown)
         hidden, hidden_mask, predicted, place = none, none, none, none
         if weights.particle or weights.identity:
-            first = self.predicted(len(mask))
+            first = self._predicted(len(mask))
             # All rows in their order need no search, whose length a GPU would have to tell first.
             chosen = rows[:first] if self.whole(mask) else torch.where(rows < first)[0]
             index, hidden_mask = masks.target[chosen], masks.target_mask[chosen]
@@ -226,7 +281,7 @@ class PJEPA(TeacherStudent[Encoder]):
         )
 
     @torch.no_grad()
-    def wanted(self, batch: Batch, shown: Tensor) -> tuple[Tensor, Tensor]:
+    def _wanted(self, batch: Batch, shown: Tensor) -> tuple[Tensor, Tensor]:
         """The target's embeddings of whole jets: of each jet [B, E], of each particle [B * N, D]."""
         if self.whole(batch.mask):
             target = self.target(batch.particles, batch.mask, batch.jets, self.config.last_blocks, shown)
@@ -241,13 +296,13 @@ class PJEPA(TeacherStudent[Encoder]):
         order = torch.cat([rows for rows, _ in parts]).argsort()
         return torch.cat(jets).index_select(0, order), torch.cat(tokens).index_select(0, order).flatten(0, 1)
 
-    def parts(self, batch: Batch, views: Views, seen: Seen) -> dict[str, Tensor]:
+    def _parts(self, batch: Batch, views: Views, seen: Seen) -> dict[str, Tensor]:
         """The parts of the loss whose weight is not 0."""
         weights, losses, v = self.config.weights, {}, self.config.views
         real, shown = batch.mask.any(1), views.shown[: len(batch)]
         if weights.particle or weights.jet:
-            first = self.predicted(len(batch))
-            target_jet, target_tokens = self.wanted(head(batch, first), shown[:first])
+            first = self._predicted(len(batch))
+            target_jet, target_tokens = self._wanted(_head(batch, first), shown[:first])
         if weights.particle:
             wanted = self.standardised(self.token_moments, target_tokens[seen.place], seen.hidden_mask)
             error = F.smooth_l1_loss(self.predictor.embedding(seen.predicted).float(), wanted, reduction="none")
@@ -259,21 +314,36 @@ class PJEPA(TeacherStudent[Encoder]):
         if weights.agreement:
             losses["agreement"] = self.agreement(seen.jet.unflatten(0, (v, len(batch))), real)
         if weights.observables:
-            losses["observables"] = self.observable_loss(batch, shown, seen.jet)
+            losses["observables"] = self._observable_loss(batch, shown, seen.jet)
         if weights.identity:
             losses["identity"] = identity_loss(self.identity(seen.predicted), seen.hidden, seen.hidden_mask)
         if weights.variance or weights.covariance:
-            losses |= self.spread_losses(seen, real.repeat(v))
+            losses |= self._spread_losses(seen, real.repeat(v))
         return losses
 
     def standardised(self, running: RunningMoments, x: Tensor, weights: Tensor) -> Tensor:
-        """Targets: layer-normed, then standardised over the last batches, or their spread would shrink unnoticed."""
+        """Targets: layer-normed, then standardised over the last batches, or their spread would shrink unnoticed.
+
+        Parameters
+        ----------
+        running
+            Mean and deviation over the last batches; in training it takes in this one.
+        x
+            [..., D].
+        weights
+            [...], which rows count.
+
+        Returns
+        -------
+        Tensor
+            f32 [..., D].
+        """
         x = normalise(x)
         if self.training:
             running.update(x, weights)
         return running.standardise(x)
 
-    def observable_loss(self, batch: Batch, shown: Tensor, jet: Tensor) -> Tensor:
+    def _observable_loss(self, batch: Batch, shown: Tensor, jet: Tensor) -> Tensor:
         """Smooth L1 of standardised observables of the whole jet, over those that it has, from each view."""
         size = self.encoder.config
         observed = jet_observables(
@@ -293,7 +363,7 @@ class PJEPA(TeacherStudent[Encoder]):
         error = F.smooth_l1_loss(self.observable_predictor(jet).float(), wanted, reduction="none")
         return global_mean(error, present.repeat(self.config.views, 1))
 
-    def spread_losses(self, seen: Seen, real: Tensor) -> dict[str, Tensor]:
+    def _spread_losses(self, seen: Seen, real: Tensor) -> dict[str, Tensor]:
         """Variance hinge and covariance of the student's jet and particle embeddings, half each."""
         spreads = [
             spread_of(running(normalise(x), weights))
@@ -308,7 +378,17 @@ class PJEPA(TeacherStudent[Encoder]):
 
     @torch.no_grad()
     def monitors(self, batch: Batch) -> dict[str, float]:
-        """Also the spread of what the particle loss predicts."""
+        """Also the spread of what the particle loss predicts.
+
+        Parameters
+        ----------
+        batch
+            Jets.
+
+        Returns
+        -------
+        dict
+        """
         teacher = self.target(batch.particles, batch.mask, batch.jets, self.config.last_blocks)
         tokens = teacher.tokens[teacher.mask].float()
         return super().monitors(batch) | {
@@ -317,10 +397,22 @@ class PJEPA(TeacherStudent[Encoder]):
         }
 
     def flops(self, batch: Batch) -> float:
-        """Student forward and backward on the visible particles, target forward on all, predictor on both sides."""
-        return sum(jets * self.flops_each(n, whole=self.whole(batch.mask)) for jets, n in self.shapes(batch.mask))
+        """Floating-point operations of a training step.
 
-    def flops_each(self, n: int, *, whole: bool) -> float:
+        Student forward and backward on the visible particles, target forward on all, predictor on both sides.
+
+        Parameters
+        ----------
+        batch
+            Jets.
+
+        Returns
+        -------
+        float
+        """
+        return sum(jets * self._flops_each(n, whole=self.whole(batch.mask)) for jets, n in self.shapes(batch.mask))
+
+    def _flops_each(self, n: int, *, whole: bool) -> float:
         """Operations for one jet of ``n`` particles; a slice has no padding between what is visible and hidden."""
         weights, share = self.config.weights, self.config.hidden
         visible, hidden = lengths(n, share) if whole else (n - sum(share) / 2 * n, sum(share) / 2 * n)
@@ -334,11 +426,11 @@ class PJEPA(TeacherStudent[Encoder]):
         return total
 
 
-def head(batch: Batch, jets: int) -> Batch:
+def _head(batch: Batch, jets: int) -> Batch:
     """The first ``jets`` of a batch, without labels and observables."""
     return Batch(particles=batch.particles[:jets], mask=batch.mask[:jets], jets=batch.jets[:jets])
 
 
-def joined(seen: Sequence[Seen]) -> Seen:
+def _joined(seen: Sequence[Seen]) -> Seen:
     """All slices in one."""
     return Seen(*(torch.cat(parts) for parts in zip(*seen, strict=True)))

@@ -10,7 +10,12 @@ from torch import Tensor
 
 
 def world() -> tuple[int, int]:
-    """(rank, world size); (0, 1) without torch.distributed."""
+    """Rank and world size; 0 and 1 without torch.distributed.
+
+    Returns
+    -------
+    tuple of int
+    """
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
@@ -39,10 +44,19 @@ def _sum_over_ranks(x: Tensor) -> Tensor:
 
 
 def sum_over_ranks(x: Tensor) -> Tensor:
-    """Sum of ``x`` over all ranks, differentiable; ``x`` itself in a single process.
+    """Sum over all ranks, differentiable; ``x`` itself in a single process.
 
     DDP averages gradients over ranks. A loss computed from such sums is the same on every rank, each rank's gradient
     holds only its own jets' part of it, multiplied by the number of ranks: the average is right.
+
+    Parameters
+    ----------
+    x
+        Of the same shape on each rank.
+
+    Returns
+    -------
+    Tensor
     """
     return x if world()[1] == 1 else _sum_over_ranks(x)
 
@@ -50,14 +64,39 @@ def sum_over_ranks(x: Tensor) -> Tensor:
 def global_mean(values: Tensor, weights: Tensor) -> Tensor:
     """Weighted mean over the global batch, as a number on each rank whose average over ranks it is; 0 of nothing.
 
-    ``values`` and ``weights`` [...]. Losses on single jets or particles go through this: ranks hold different numbers.
+    Losses on single jets or particles go through this: ranks hold different numbers.
+
+    Parameters
+    ----------
+    values
+        [...].
+    weights
+        [...].
+
+    Returns
+    -------
+    Tensor
+        A scalar.
     """
     total = sum_over_ranks(weights.sum().float())
     return (values * weights).sum() * world()[1] / total.clamp(min=1)
 
 
 def moments(x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Total weight, mean [D] and covariance [D, D] of the rows of ``x`` [..., D] over the global batch, in fp32."""
+    """Total weight, mean and covariance of rows over the global batch, in float32.
+
+    Parameters
+    ----------
+    x
+        [..., D].
+    weights
+        [...].
+
+    Returns
+    -------
+    tuple of Tensor
+        Total weight [], mean [D] and covariance [D, D].
+    """
     with torch.autocast(x.device.type, enabled=False):
         rows, w = x.float().flatten(0, -2), weights.float().flatten().unsqueeze(-1)
         # Sums of products need no second pass over the ranks, and layer-normed rows are of order one: fp32 suffices.
@@ -75,6 +114,13 @@ class RunningMoments(torch.nn.Module):
 
     Batches hold jets of similar multiplicity, so statistics of one batch would hide what sets it apart from another.
     Missing values (NaN) are left out.
+
+    Parameters
+    ----------
+    dim
+        Number D of dimensions.
+    momentum
+        Weight of what was there before when a batch is taken in.
     """
 
     def __init__(self, dim: int, momentum: float = 0.98) -> None:
@@ -85,7 +131,15 @@ class RunningMoments(torch.nn.Module):
 
     @torch.no_grad()
     def update(self, x: Tensor, weights: Tensor) -> None:
-        """Take in the rows of ``x`` [..., D] with ``weights`` [...]."""
+        """Take in rows.
+
+        Parameters
+        ----------
+        x
+            [..., D]; NaN where missing.
+        weights
+            [...].
+        """
         with torch.autocast(x.device.type, enabled=False):
             rows, w = x.float().flatten(0, -2), weights.float().flatten().unsqueeze(-1)
             present = rows.isfinite() * w
@@ -98,7 +152,13 @@ class RunningMoments(torch.nn.Module):
             self.sums.mul_(self.momentum).add_(share * (1 - self.momentum))
 
     def deviation(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation [D]; a dimension never seen has mean 0 and deviation 1."""
+        """Mean and standard deviation; a dimension never seen has mean 0 and deviation 1.
+
+        Returns
+        -------
+        tuple of Tensor
+            f32 [D] each.
+        """
         weight = self.sums[0]
         seen = weight > 0
         safe = torch.where(seen, weight, 1.0)
@@ -107,7 +167,18 @@ class RunningMoments(torch.nn.Module):
         return mean, torch.where(seen, variance, 1.0).sqrt()
 
     def standardise(self, x: Tensor) -> Tensor:
-        """(x - mean) / deviation, with deviations below 1e-3 taken as 1e-3."""
+        """(x - mean) / deviation, with deviations below 1e-3 taken as 1e-3.
+
+        Parameters
+        ----------
+        x
+            [..., D].
+
+        Returns
+        -------
+        Tensor
+            f32 [..., D].
+        """
         mean, deviation = self.deviation()
         return (x.float() - mean) / deviation.clamp(min=1e-3)
 
@@ -117,6 +188,13 @@ class RunningCovariance(torch.nn.Module):
 
     A loss on the spread of one batch sees too few jets, all of like multiplicity where batches are bucketed. Here its
     value is that of many batches, while its gradient reaches the rows of this one, taken about the running mean.
+
+    Parameters
+    ----------
+    dim
+        Number D of dimensions.
+    momentum
+        Weight of what was there before when a batch is taken in.
     """
 
     def __init__(self, dim: int, momentum: float = 0.95) -> None:
@@ -130,7 +208,20 @@ class RunningCovariance(torch.nn.Module):
         self.second: Tensor
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
-        """Covariance f32 [D, D] of the rows of ``x`` [..., D] with ``weights`` [...]; in training it takes them in."""
+        """Covariance of rows; in training it takes them in.
+
+        Parameters
+        ----------
+        x
+            [..., D].
+        weights
+            [...].
+
+        Returns
+        -------
+        Tensor
+            f32 [D, D].
+        """
         _, mean, covariance = moments(x, weights)
         second = covariance + torch.outer(mean, mean)
         if self.training:
@@ -150,7 +241,18 @@ class RunningCovariance(torch.nn.Module):
 
 
 def spread_of(covariance: Tensor) -> tuple[Tensor, Tensor]:
-    """Hinge on the standard deviations, and mean squared covariance of different dimensions (arXiv 2105.04906)."""
+    """Hinge on the standard deviations, and mean squared covariance of different dimensions (arXiv 2105.04906).
+
+    Parameters
+    ----------
+    covariance
+        [D, D].
+
+    Returns
+    -------
+    tuple of Tensor
+        Hinge and mean, two scalars.
+    """
     diagonal = covariance.diagonal()
     hinge = torch.relu(1 - (diagonal.clamp(min=0) + 1e-4).sqrt()).mean()
     return hinge, (covariance.square().sum() - diagonal.square().sum()) / len(diagonal)

@@ -43,7 +43,25 @@ class SupervisedConfig(DropoutConfig):
 
 
 class Supervised(Objective):
-    """Cross-entropy of any number of classes."""
+    """Cross-entropy of any number of classes.
+
+    Parameters
+    ----------
+    encoder
+        In training.
+    config
+        Options of the objective.
+    class_names
+        Names of the classes, in the order of the labels.
+    observables
+        Names of the observables stored with the jets.
+
+    Raises
+    ------
+    ObjectiveError
+        For fewer than two classes, for fields to drop that the encoder lacks, and for jets of subjets that are to lose
+        particles.
+    """
 
     def __init__(
         self,
@@ -75,7 +93,12 @@ class Supervised(Objective):
             self.averaged_steps: Tensor
 
     def parts(self) -> tuple[AnyEncoder, nn.Module]:
-        """Encoder and head that are judged and exported: the averaged ones where weights are averaged."""
+        """Encoder and head that are judged and exported: the averaged ones where weights are averaged.
+
+        Returns
+        -------
+        tuple of Module
+        """
         if not self.config.average:
             return self.encoder, self.head
         encoder, head = self.averaged["encoder"], self.averaged["head"]
@@ -83,11 +106,24 @@ class Supervised(Objective):
         return encoder, head
 
     def logits(self, batch: Batch, shown: Tensor | None = None) -> Tensor:
-        """Logits f32 [B, class]; ``shown`` bool [B], which jets show their scale, by default as the encoder does."""
-        variables = None if self.variables is None else self.variables(batch)
-        return self.logits_of(batch, variables, shown, learns=True)
+        """Logits of jets.
 
-    def logits_of(self, batch: Batch, variables: Tensor | None, shown: Tensor | None, *, learns: bool) -> Tensor:
+        Parameters
+        ----------
+        batch
+            Jets.
+        shown
+            bool [B], which jets show their scale; by default as the encoder does.
+
+        Returns
+        -------
+        Tensor
+            f32 [B, class].
+        """
+        variables = None if self.variables is None else self.variables(batch)
+        return self._logits_of(batch, variables, shown, learns=True)
+
+    def _logits_of(self, batch: Batch, variables: Tensor | None, shown: Tensor | None, *, learns: bool) -> Tensor:
         """The same with given ``variables``; an encoder that does not learn gets no gradient."""
         encoder, head = (self.encoder, self.head) if self.training else self.parts()
 
@@ -108,7 +144,25 @@ class Supervised(Objective):
         return torch.cat([_of(rows, n) for rows, n in pieces]).index_select(0, order).float()
 
     def forward(self, batch: Batch, progress: float = 0.0) -> dict[str, Tensor]:
-        """Cross-entropy and accuracy."""
+        """Cross-entropy and accuracy.
+
+        Parameters
+        ----------
+        batch
+            Jets with labels.
+        progress
+            Part of the training that is over.
+
+        Returns
+        -------
+        dict
+            ``loss`` and ``accuracy``.
+
+        Raises
+        ------
+        ObjectiveError
+            If the batch has no labels.
+        """
         if batch.labels is None:
             msg = "supervised: the batch has no labels; use data with labels or an objective without"
             raise ObjectiveError(msg)
@@ -117,19 +171,19 @@ class Supervised(Objective):
             shown = self.drop.shown(torch.rand(len(batch), device=batch.mask.device))
         variables = None if self.variables is None else self.variables(batch)
         learns = progress >= self.config.head_first
-        logits = self.logits_of(self.without_dropped(self.changed(batch)), variables, shown, learns=learns)
+        logits = self._logits_of(self._without_dropped(self._changed(batch)), variables, shown, learns=learns)
         error = F.cross_entropy(logits, batch.labels, label_smoothing=self.config.label_smoothing, reduction="none")
         every = torch.ones_like(error)
         accuracy = global_mean((logits.argmax(1) == batch.labels).float(), every)
         return {"loss": global_mean(error, every), "accuracy": accuracy}
 
-    def changed(self, batch: Batch) -> Batch:
+    def _changed(self, batch: Batch) -> Batch:
         """In training, the batch as the augmentations make it."""
         if not self.training or self.config.augmentations is None:
             return batch
         return augmented(batch, self.config.augmentations)
 
-    def without_dropped(self, batch: Batch) -> Batch:
+    def _without_dropped(self, batch: Batch) -> Batch:
         """In training, the batch without the fields that its jets have to do without this time."""
         if not (self.training and self.optional_fields):
             return batch
@@ -138,7 +192,18 @@ class Supervised(Objective):
 
     @torch.no_grad()
     def after_step(self, progress: float) -> dict[str, float]:
-        """Take the new weights into the average; before its part of the training they are the average."""
+        """Take the new weights into the average; before its part of the training they are the average.
+
+        Parameters
+        ----------
+        progress
+            Part of the training that is over.
+
+        Returns
+        -------
+        dict
+            Empty.
+        """
         if self.config.average:
             if progress >= 1 - self.config.average:
                 self.averaged_steps += 1
@@ -150,13 +215,38 @@ class Supervised(Objective):
         return {}
 
     def whole(self, mask: Tensor) -> bool:
-        """Subjets come in batches without padding."""
+        """Whether a batch is computed as it comes: subjets have no padding.
+
+        Parameters
+        ----------
+        mask
+            bool [B, N], which particles there are.
+
+        Returns
+        -------
+        bool
+        """
         return super().whole(mask) or not isinstance(self.encoder, Encoder)
 
     def exported(self) -> AnyEncoder:
-        """The encoder in training, or the average of it."""
+        """The encoder in training, or the average of it.
+
+        Returns
+        -------
+        Encoder or SubjetEncoder
+        """
         return self.parts()[0]
 
     def flops(self, batch: Batch) -> float:
-        """Forward and twice that backward."""
+        """Floating-point operations of a training step: forward, and twice that backward.
+
+        Parameters
+        ----------
+        batch
+            Jets.
+
+        Returns
+        -------
+        float
+        """
         return sum(6 * jets * encoder_macs(self.encoder.config, n) for jets, n in self.shapes(batch.mask))

@@ -34,7 +34,21 @@ class Views(NamedTuple):
 
 
 def rows_of(views: Views, rows: Tensor, n: int) -> Views:
-    """The views ``rows`` int64 [R], whose jets have at most ``n`` particles, every side no longer than its longest."""
+    """Some of the views, every side no longer than its longest.
+
+    Parameters
+    ----------
+    views
+        Views of jets.
+    rows
+        int64 [R], which ones.
+    n
+        Largest number of particles of their jets.
+
+    Returns
+    -------
+    Views
+    """
     seen, hidden = (
         int(mask[rows].sum(1).max().clamp(min=1)) for mask in (views.split.context_mask, views.split.target_mask)
     )
@@ -71,7 +85,20 @@ class Agreement(nn.Module):
         initialise(self)
 
     def forward(self, jets: Tensor, real: Tensor) -> Tensor:
-        """Loss of jet embeddings [V, B, width], of which those of ``real`` bool [B] count."""
+        """Loss of the jet embeddings of views.
+
+        Parameters
+        ----------
+        jets
+            [V, B, width].
+        real
+            bool [B], the jets that count.
+
+        Returns
+        -------
+        Tensor
+            A scalar.
+        """
         projected = self.projector(jets).float()
         apart = (projected - projected.mean(0)).square().mean(-1) * (len(jets) / max(len(jets) - 1, 1)) * 2
         alike = global_mean(apart.mean(0), real)
