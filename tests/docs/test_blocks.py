@@ -21,7 +21,9 @@ from typing import Any
 
 import pytest
 
+from jepa_coffea.constituents import layout
 from jepa_coffea.encoder.model_files import shipped
+from jepa_coffea.encoder.session import release
 from tests.docs import commands, documents
 from tests.docs.blocks import Block, blocks_of, pages
 
@@ -32,7 +34,9 @@ LIKE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 @pytest.fixture
 def workplace(tmp_path: Path, sample: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A reader's folder in a checkout: events, an encoder, and the folders of the project."""
+    """A reader's folder in a checkout, in a fresh process: events, an encoder, and the folders of the project."""
+    release()  # what other tests loaded would be counted as no load
+    monkeypatch.setattr(layout, "_LAYOUTS", dict(layout._LAYOUTS))  # a page registers one
     for name in ("examples", "processors", "training"):
         (tmp_path / name).symlink_to(ROOT / name)
     for file in sample.iterdir():
