@@ -43,13 +43,19 @@ def calibrated(records: Records, null: Sequence[Mapping[str, Any]], kind: str, e
         Signal events to corrected significances, one a slice; NaN where there is none.
     """
     try:
-        distribution = null_of(np.array([record[kind].get(estimate, np.nan) for record in null], float))
+        distribution = null_of(np.array([_significance(record, kind, estimate) for record in null], float))
     except HuntError:
         return {amount: [float("nan")] * len(those) for amount, those in records.items()}
     return {
-        amount: [float(distribution.corrected(record[kind].get(estimate, np.nan))) for record in those]
+        amount: [float(distribution.corrected(_significance(record, kind, estimate))) for record in those]
         for amount, those in records.items()
     }
+
+
+def _significance(record: Mapping[str, Any], kind: str, estimate: str) -> float:
+    """Z as counted; without a selection there is only one estimate."""
+    z = record[kind].get(estimate) if kind == "inclusive" else record[kind][estimate]
+    return float("nan") if z is None else float(z)
 
 
 def needed(significances: Mapping[int, Sequence[float]], level: float) -> list[float]:
