@@ -28,10 +28,10 @@ from rich.table import Table
 
 from examples.simulation.events import EventsConfig, write_events
 from examples.simulation.families import FAMILIES
-from examples.simulation.generate import GenerationError
-from examples.simulation.jets import JetsConfig, ManifestError, make_jets
+from examples.simulation.jets import JetsConfig, make_jets
 from examples.simulation.pfnano import SEED_MAX
 from examples.simulation.processes import EVENT_PROCESSES, JET_CLASSES
+from jepa_coffea.errors import JepaCoffeaError
 
 COLUMNS = ("sample", "files", "kept", "accepted", "generated", "acceptance", "/s/core")
 
@@ -86,7 +86,7 @@ def main(argv: list[str] | None = None) -> None:
     options = arguments(argv)
     try:
         counts = simulate(options)
-    except (GenerationError, ManifestError) as error:
+    except JepaCoffeaError as error:
         sys.exit(f"simulate.py: {error}")
     except BrokenProcessPool:
         sys.exit("simulate.py: a worker was killed, for lack of memory perhaps; fewer --workers need less")

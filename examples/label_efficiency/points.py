@@ -24,10 +24,6 @@ VARIABLES = "variables"
 """Suffix of what is given variables beside the embedding."""
 
 
-class PlanError(ValueError):
-    """A plan that cannot be carried out."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """What the curves are made of."""

@@ -34,7 +34,7 @@ from jepa_coffea.encoder.onnx import OnnxEncoder
 from jepa_coffea.encoder.outputs import Kind
 from jepa_coffea.encoder.providers import Provider
 from jepa_coffea.encoder.ragged_encoder import RaggedEncoder
-from jepa_coffea.encoder.session import file_hash
+from jepa_coffea.encoder.session import model_hash
 from jepa_coffea.encoder.weaver import WeaverEncoder
 from jepa_coffea.encoder.weaver_inputs import parse_preprocess, renamed
 
@@ -111,7 +111,7 @@ class JEPAEmbedder:
         self, model: str | Path, *, prefix: str = "jepa", layout: str | Layout | None = None, **options: Any
     ) -> None:
         self.path = resolve(model)
-        self.digest = file_hash(self.path)
+        self.digest = model_hash(self.path)
         self.prefix = prefix
         # By value: workers know the layouts of installed packages only, not those of a notebook.
         self.layout = layout_named(layout) if isinstance(layout, str) else layout

@@ -20,7 +20,7 @@ from jepa_coffea.encoder.declared import AGAIN, fixed_batch, input_types
 from jepa_coffea.encoder.engine import Jets, Results, Work, filled_up, out_of_memory, require_rows, run
 from jepa_coffea.encoder.metrics import Metrics
 from jepa_coffea.encoder.providers import Provider, choose
-from jepa_coffea.encoder.session import Options, file_hash, open_model
+from jepa_coffea.encoder.session import Options, model_hash, open_model
 
 
 class Placement(TypedDict, total=False):
@@ -79,7 +79,7 @@ class RaggedEncoder(ABC):
     ) -> None:
         options = Options(choose(provider), device_id, cuda_graphs)
         self.path = Path(path)
-        self.digest = digest or file_hash(path)
+        self.digest = digest or model_hash(path)
         self.threads = threads
         self.model, loaded = open_model(path, self.digest, options)
         self.types = input_types(self.model, str(path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any, Literal
 
 from jepa_coffea.encoder.card import ModelCard, ModelError, card_in, has_card, load_model
 from jepa_coffea.encoder.providers import confirm, mend, runtime, session_providers
+from jepa_coffea.files import file_hash
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _renew_lock() -> None:
 os.register_at_fork(after_in_child=_renew_lock)
 
 
-def file_hash(path: str | Path) -> str:
+def model_hash(path: str | Path) -> str:
     """SHA-256 of a model file, hexadecimal.
 
     Parameters
@@ -100,8 +100,7 @@ def file_hash(path: str | Path) -> str:
         If it cannot be read.
     """
     try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_hash(path)
     except OSError as error:
         msg = f"{path}: cannot read the model file ({error.strerror})"
         raise ModelError(msg) from None
@@ -122,7 +121,7 @@ def verify(path: str | Path, digest: str) -> None:
     ModelError
         If it has another one, or cannot be read.
     """
-    found = file_hash(path)
+    found = model_hash(path)
     if found != digest:
         msg = f"{path}: expected SHA-256 {digest}, got {found}: the file changed since the encoder was made from it"
         raise ModelError(msg)

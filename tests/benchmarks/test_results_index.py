@@ -48,7 +48,7 @@ def test_what_is_quoted_stands_where_the_index_says() -> None:
             if place.startswith("nowhere"):
                 continue
             found = re.match(r'([\w./-]+\.md), "([^"]+)"', place)
-            assert found, f"{row[0]}: expected FILE.md, \"text\", got {place}"
+            assert found, f'{row[0]}: expected FILE.md, "text", got {place}'
             file, text = found.groups()
             words = " ".join((ROOT / file).read_text().split())
             assert text in words, f"{row[0]}: {file} does not contain {text!r}"

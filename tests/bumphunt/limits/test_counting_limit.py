@@ -66,7 +66,9 @@ def limit_by_search(n: float, b: float, sigma: float) -> float:
     ],
 )
 def test_equals_an_independent_minimisation_up_to_a_thousand_million_events(n: float, b: float, sigma: float) -> None:
-    assert counting_limit(n, b, sigma, constraint="gaussian").events == pytest.approx(limit_by_search(n, b, sigma), rel=2e-3)
+    assert counting_limit(n, b, sigma, constraint="gaussian").events == pytest.approx(
+        limit_by_search(n, b, sigma), rel=2e-3
+    )
 
 
 def test_two_million_events_exclude_some_thousand() -> None:
