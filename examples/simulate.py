@@ -4,7 +4,7 @@
     python examples/simulate.py --format jetclass --classes all --jets 10000 --output jets/
     python examples/simulate.py --format jetclass2 --families all --jets 10000 --output diverse/
 
-``jetclass`` makes the ten classes of JetClass, a file a class; ``jetclass2`` makes the diverse sample for pretraining,
+``jetclass`` makes the ten classes of JetClass, one file per class; ``jetclass2`` makes the diverse pretraining sample,
 resonances of 40 to 500 GeV with two to four prongs and QCD at pT from 200 to 2500 GeV, in classes of JetClass-II.
 
 Pythia 8 makes the particles, a parametric CMS-like detector measures them, fastjet makes AK8 jets. The same seed
@@ -21,7 +21,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process a core is the parallelism
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process per core is the parallelism
 
 from rich.console import Console
 from rich.table import Table

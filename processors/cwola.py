@@ -42,7 +42,7 @@ def train(config: HuntConfig, *, client: Any = None, progress: bool = False) -> 
     Returns
     -------
     list of Ensemble
-        One a window.
+        One per window.
     """
     sample = read_events(config.input.events, config).sample
     return train_ensembles(config.recipe(), sample, config.efficiencies, client=client, progress=progress)

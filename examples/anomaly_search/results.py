@@ -40,7 +40,7 @@ def calibrated(records: Records, null: Sequence[Mapping[str, Any]], kind: str, e
     Returns
     -------
     dict
-        Signal events to corrected significances, one a slice; NaN where there is none.
+        Signal events to corrected significances, one per slice; NaN where there is none.
     """
     try:
         distribution = null_of(np.array([_significance(record, kind, estimate) for record in null], float))
@@ -64,7 +64,7 @@ def needed(significances: Mapping[int, Sequence[float]], level: float) -> list[f
     Parameters
     ----------
     significances
-        Signal events to significances, one a slice.
+        Signal events to significances, one per slice.
     level
         Sigma.
 
@@ -93,7 +93,7 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
     Parameters
     ----------
     values
-        One a slice.
+        One per slice.
 
     Returns
     -------
@@ -155,7 +155,7 @@ def _std(curves: Any) -> list[float]:
 
 
 def table_of(results: Mapping[str, Mapping[str, Any]], estimate: str) -> str:
-    """Signal events that are needed, a set of features a row, in Markdown.
+    """Signal events that are needed, one set of features per row, in Markdown.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ def _cell(one: Mapping[str, Any] | None) -> str:
 
 
 def draw(results: Mapping[str, Mapping[str, Any]], estimate: str, path: Path) -> None:
-    """Significance against yield, and SIC at the largest; a signal a column, bands over slices.
+    """Significance against yield, and SIC at the largest; one signal per column, bands over slices.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Jets in the JetClass schema: one jet an entry of ``tree``, displacements in mm."""
+"""Jets in the JetClass schema: one jet per entry of ``tree``, displacements in mm."""
 
 from __future__ import annotations
 

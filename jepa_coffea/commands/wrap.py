@@ -111,6 +111,6 @@ def summary(card: ModelCard, path: Path) -> str:
     classes = f" and {len(card.class_names)} class scores" if card.class_names else ""
     jets = len(card.reference.counts) if card.reference is not None else 0
     return (
-        f"{path}: {card.name}, {card.embedding_dim} numbers a jet{classes}; {jets} reference jets agree alone and "
+        f"{path}: {card.name}, {card.embedding_dim} numbers per jet{classes}; {jets} reference jets agree alone and "
         f"together. Look at it with `jepa-coffea inspect {path}`, check it with `jepa-coffea validate {path}`"
     )

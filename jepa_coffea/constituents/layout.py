@@ -41,7 +41,7 @@ class Layout:
     jets: ReadJets | None = None
     """``(columns, collection)`` to ``px py pz energy`` of all jets in GeV, [jet]; None: from pT, eta, phi, mass."""
     single: bool = False
-    """One jet an entry, instead of a list of jets an event."""
+    """One jet per entry, instead of a list of jets per event."""
     tree: str = "Events"
     """Name of the tree in ROOT files."""
     schema: str = "coffea.nanoevents:NanoAODSchema"

@@ -19,18 +19,18 @@ Table = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Nesting:
-    """How jets lie in events: a list of jets an event or one jet an entry, with None where a mask left a gap."""
+    """How jets lie in events: a list of jets per event or one jet per entry, with None where a mask left a gap."""
 
     per_event: Index
     """Jets of each event, gaps included; [event]."""
     single: bool = False
-    """One jet an entry instead of a list; ``per_event`` is then 1 everywhere."""
+    """One jet per entry instead of a list; ``per_event`` is then 1 everywhere."""
     gaps: NDArray[np.bool_] | None = None
     """Which jets are None, [jet, gaps included]; None for jets without an option type."""
 
     @classmethod
     def one_each(cls, entries: int) -> Nesting:
-        """One jet an entry.
+        """One jet per entry.
 
         Parameters
         ----------
@@ -103,7 +103,7 @@ class Ragged:
         Parameters
         ----------
         particles
-            Field to ``events * jets * particles``, or to ``jets * particles`` for files with one jet an entry.
+            Field to ``events * jets * particles``, or to ``jets * particles`` for files with one jet per entry.
 
         Returns
         -------

@@ -170,7 +170,7 @@ class JEPAEmbedder:
 
     def __repr__(self) -> str:
         model = self._interface()
-        gives = [f"{model.embedding_dim} numbers a jet"] if model.embedding_dim else []
+        gives = [f"{model.embedding_dim} numbers per jet"] if model.embedding_dim else []
         gives += [f"scores of {len(model.class_names)} classes"] if model.class_names else []
         gives += [f"scale {model.scale}"] if model.scale else []
         return f"<JEPAEmbedder {model.name}: {', '.join(gives)}>"
@@ -202,7 +202,7 @@ class JEPAEmbedder:
         ----------
         events
             NanoEvents (eager, virtual, dask), or plain awkward records with the fields of a known layout. For files
-            with one jet an entry the entries themselves are the jets.
+            with one jet per entry the entries themselves are the jets.
         collection
             Name of the jet collection.
         jets

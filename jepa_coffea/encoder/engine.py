@@ -75,7 +75,7 @@ class Results:
     widths
         Names of the outputs and their width.
     per_particle
-        Those with a row a particle instead of a row a jet.
+        Those with one row per particle instead of one row per jet.
     """
 
     def __init__(self, jets: Jets, widths: dict[str, int], per_particle: tuple[str, ...]) -> None:

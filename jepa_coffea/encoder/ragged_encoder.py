@@ -65,7 +65,7 @@ class RaggedEncoder(ABC):
     widths: dict[str, int]
     """Outputs to fetch and their widths."""
     per_particle: tuple[str, ...] = ()
-    """Those with a row a particle instead of a row a jet."""
+    """Those with one row per particle instead of one row per jet."""
 
     def __init__(
         self,
@@ -142,8 +142,8 @@ class RaggedEncoder(ABC):
         -------
         dict
             ``embedding`` float32 [jet, dim] and, if the model has classes, ``logits`` float32 [jet, class]. A jet
-            without particles or with a non-finite input has NaN. Outputs with a row a particle are [sum(counts), dim],
-            in the order of ``particles``, NaN also for those that the model has no room for.
+            without particles or with a non-finite input has NaN. Outputs with one row per particle are
+            [sum(counts), dim], in the order of ``particles``, NaN also for those that the model has no room for.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Embedded events on disk: parquet partitioned by dataset, one file a chunk, a row an event."""
+"""Embedded events on disk: parquet partitioned by dataset, one file per chunk, one row per event."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def floats(column: ak.Array) -> NDArray[np.float32]:
     Parameters
     ----------
     column
-        Numbers, or vectors of one length, one an event.
+        Numbers, or vectors of one length, one per event.
 
     Returns
     -------
@@ -121,7 +121,7 @@ def write(rows: pa.Table, folder: str | Path, dataset: str, name: str) -> list[s
     Parameters
     ----------
     rows
-        One an event.
+        One per event.
     folder
         Path or URL.
     dataset

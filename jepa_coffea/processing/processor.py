@@ -27,7 +27,7 @@ class EmbeddedDijets(NamedTuple):
     pairs: ak.Array
     """Their two leading jets, ``events * 2 * jet``, with ``embedding``, ``score_<class>`` and ``n_constituents``."""
     weight: NDArray[np.float64]
-    """One an event."""
+    """One per event."""
 
 
 class DijetEmbedder(ProcessorABC):

@@ -83,7 +83,7 @@ def cls_limit(
     strength, band, method = float(strengths[0]), bands[0], "asymptotic"
     if toys and model.background.sum() < FEW:
         strength, band = toy_limits(problem, 0, strength, band, 1 - level, toys, seed)
-        method = f"{toys} toys a strength"
+        method = f"{toys} toys per strength"
     return make_limit(level, strength, band, events, luminosity, efficiency, method)
 
 

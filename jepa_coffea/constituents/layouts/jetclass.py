@@ -1,4 +1,4 @@
-"""JetClass and JetClass-II: one jet an entry, its particles in the branches ``part_*``."""
+"""JetClass and JetClass-II: one jet per entry, its particles in the branches ``part_*``."""
 
 from __future__ import annotations
 
