@@ -13,7 +13,7 @@ from rich.console import Console
 
 from jepa_coffea.documents import Section, read_document
 from jepa_coffea.encoder.card import ModelCard, ModelError
-from jepa_coffea.encoder.session import model_hash
+from jepa_coffea.encoder.model_files import model_hash
 from jepa_coffea.encoder.wrapping import Axes, wrap
 
 

@@ -11,9 +11,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from jepa_coffea.constituents.columns import Columns, flat
-from jepa_coffea.constituents.kinematics import cartesian
 from jepa_coffea.constituents.ragged import Ragged, Table
-from jepa_coffea.constituents.record import FIELDS, LayoutError
+from jepa_coffea.constituents.record import FIELDS, LayoutError, cartesian
 
 ReadParticles = Callable[[Columns, str, Collection[str]], Ragged]
 ReadJets = Callable[[Columns, str], Table]

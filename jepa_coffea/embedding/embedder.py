@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from jepa_coffea.constituents.layout import Layout
 from jepa_coffea.constituents.layouts import find_layout, layout_named
-from jepa_coffea.constituents.ragged import Ragged
+from jepa_coffea.constituents.ragged import JetArrays, Ragged, arrays_of
 from jepa_coffea.constituents.read import as_given, ragged_of
 from jepa_coffea.constituents.record import LayoutError
-from jepa_coffea.embedding.arrays import JetArrays, arrays_of
 from jepa_coffea.embedding.signature import (
     Interface,
     WeaverFiles,
@@ -29,12 +28,11 @@ from jepa_coffea.embedding.signature import (
 )
 from jepa_coffea.encoder.card import ModelError
 from jepa_coffea.encoder.metrics import Metrics
-from jepa_coffea.encoder.model_files import locate, resolve
+from jepa_coffea.encoder.model_files import locate, model_hash, resolve
 from jepa_coffea.encoder.onnx import OnnxEncoder
 from jepa_coffea.encoder.outputs import Kind
 from jepa_coffea.encoder.providers import Provider
 from jepa_coffea.encoder.ragged_encoder import RaggedEncoder
-from jepa_coffea.encoder.session import model_hash
 from jepa_coffea.encoder.weaver import WeaverEncoder
 from jepa_coffea.encoder.weaver_inputs import parse_preprocess, renamed
 

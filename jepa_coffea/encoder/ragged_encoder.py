@@ -16,11 +16,11 @@ from jepa_coffea.constituents.record import KINEMATICS
 from jepa_coffea.encoder.batching import MicroBatch, keep_hardest
 from jepa_coffea.encoder.bindings import Binding, Inputs, binding_for
 from jepa_coffea.encoder.card import ModelError
-from jepa_coffea.encoder.declared import AGAIN, fixed_batch, input_types
 from jepa_coffea.encoder.engine import Jets, Results, Work, filled_up, out_of_memory, require_rows, run
 from jepa_coffea.encoder.metrics import Metrics
+from jepa_coffea.encoder.model_files import model_hash
 from jepa_coffea.encoder.providers import Provider, choose
-from jepa_coffea.encoder.session import Options, model_hash, open_model
+from jepa_coffea.encoder.session import AGAIN, Options, fixed_batch, input_types, open_model
 
 
 class Placement(TypedDict, total=False):
