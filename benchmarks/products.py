@@ -71,7 +71,7 @@ def product_rates(
 
 
 def _rate(product: Callable[[], Any], stretch: float) -> float:
-    """Products a second, in the best of some stretches."""
+    """Products per second, in the best of some stretches."""
     product()
     best = 0.0
     for _ in range(ROUNDS):

@@ -183,7 +183,7 @@ def train(demo: Demo, jets: Path) -> Path:
         "--max-minutes", "0.5", "--output", demo.folder / "pretraining",
     )  # fmt: skip
     tagger = demo.step(
-        "3. A tagger on the encoder of the project, which trained for longer: 100 labels a class", "tagger",
+        "3. A tagger on the encoder of the project, which trained for longer: 100 labels per class", "tagger",
         *script("training/finetune.py"), "--encoder", ENCODER, "--mode", "freeze", "--data", data,
         "--labels-per-class", "100", "--max-minutes", "0.5", "--set", "data.batch_size=64",
         "--output", demo.folder / "tagger",

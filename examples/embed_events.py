@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", required=True, metavar="ENCODER.onnx", help="file, or name of a shipped model")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     parser.add_argument("--workers", type=int, help="processes (default: one per core)")
-    parser.add_argument("--chunksize", type=int, default=20_000, help="events a chunk")
+    parser.add_argument("--chunksize", type=int, default=20_000, help="events per chunk")
     parser.add_argument("--mjj", type=float, default=2000.0, help="smallest mass of the two leading jets, GeV")
     options = parser.parse_args(arguments)
     files: dict[str, list[str]] = {}

@@ -6,7 +6,6 @@ python examples/embedding_space.py --events 'embedded/*/*.parquet' --output spac
 from __future__ import annotations
 
 import argparse
-import glob
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +15,8 @@ import pyarrow.parquet as pq
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
+from jepa_coffea.errors import BadFileError
+from jepa_coffea.files import find_files
 from jepa_coffea.plots.embedding_map import plot_embedding
 
 PER_DATASET = 1000
@@ -61,9 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, metavar="PNG")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
-    files = sorted({file for pattern in options.events for file in glob.glob(pattern)})  # noqa: PTH207
-    if not files:
-        parser.error(f"--events: no file matches {options.events}")
+    try:
+        files = find_files(options.events, "--events")
+    except BadFileError as error:
+        parser.error(str(error))
     tables: dict[str, list[pa.Table]] = {}
     for file in files:
         dataset = Path(file).parent.name.removeprefix("dataset=")

@@ -4,7 +4,7 @@
     python examples/simulate.py --format jetclass --classes all --jets 10000 --output jets/
     python examples/simulate.py --format jetclass2 --families all --jets 10000 --output diverse/
 
-``jetclass`` makes the ten classes of JetClass, a file a class; ``jetclass2`` makes the diverse sample for pretraining,
+``jetclass`` makes the ten classes of JetClass, one file per class; ``jetclass2`` makes the diverse pretraining sample,
 resonances of 40 to 500 GeV with two to four prongs and QCD at pT from 200 to 2500 GeV, in classes of JetClass-II.
 
 Pythia 8 makes the particles, a parametric CMS-like detector measures them, fastjet makes AK8 jets. The same seed
@@ -21,17 +21,17 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process a core is the parallelism
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process per core is the parallelism
 
 from rich.console import Console
 from rich.table import Table
 
 from examples.simulation.events import EventsConfig, write_events
 from examples.simulation.families import FAMILIES
-from examples.simulation.generate import GenerationError
-from examples.simulation.jets import JetsConfig, ManifestError, make_jets
+from examples.simulation.jets import JetsConfig, make_jets
 from examples.simulation.pfnano import SEED_MAX
 from examples.simulation.processes import EVENT_PROCESSES, JET_CLASSES
+from jepa_coffea.errors import JepaCoffeaError
 
 COLUMNS = ("sample", "files", "kept", "accepted", "generated", "acceptance", "/s/core")
 
@@ -102,7 +102,7 @@ def main(argv: list[str] | None = None) -> None:
     options = arguments(argv)
     try:
         counts = simulate(options)
-    except (GenerationError, ManifestError) as error:
+    except JepaCoffeaError as error:
         sys.exit(f"simulate.py: {error}")
     except BrokenProcessPool:
         sys.exit("simulate.py: a worker was killed, for lack of memory perhaps; fewer --workers need less")

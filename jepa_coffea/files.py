@@ -7,11 +7,14 @@ import glob
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -21,6 +24,20 @@ from jepa_coffea.errors import BadFileError, StorageError
 PARTIAL = ".part"
 """Ending of a file that is being written; a file of this ending was left by an interruption."""
 
+NUMERICAL = (
+    "python",
+    "jepa-coffea",
+    "coffea",
+    "hist",
+    "iminuit",
+    "matplotlib",
+    "mplhep",
+    "numpy",
+    "pyhf",
+    "scikit-learn",
+    "scipy",
+)
+"""Packages that the numbers of a search depend on."""
 
 SEAL = b"jepa-coffea sha256 "
 """How a sealed file begins; then 64 hexadecimal digits, a line break, and the content that they are of."""
@@ -147,7 +164,7 @@ def write_sealed(path: Path, content: bytes) -> None:
     content
         What.
     """
-    write_bytes(path, SEAL + hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+    write_bytes(path, SEAL + bytes_hash(content).encode() + b"\n" + content)
 
 
 def read_sealed(path: Path) -> bytes:
@@ -172,7 +189,7 @@ def read_sealed(path: Path) -> bytes:
     found = path.read_bytes()
     size = len(SEAL) + 64 + 1
     content = found[size:]
-    if found[:size] != SEAL + hashlib.sha256(content).hexdigest().encode() + b"\n":
+    if found[:size] != SEAL + bytes_hash(content).encode() + b"\n":
         msg = f"{path} is damaged: its content has not the hash that it was written with; delete it and run again"
         raise BadFileError(msg)
     return content
@@ -191,7 +208,7 @@ def sealed_line(text: str) -> str:
     str
         The line for the file, without its end.
     """
-    return f"{hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:16]} {text}"
+    return f"{bytes_hash(text.encode('utf-8', 'surrogateescape'))[:16]} {text}"
 
 
 def unsealed_line(line: str, where: str) -> str:
@@ -312,6 +329,45 @@ def file_hash(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def bytes_hash(content: bytes) -> str:
+    """SHA-256 of bytes.
+
+    Parameters
+    ----------
+    content
+        Any.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    return hashlib.sha256(content).hexdigest()
+
+
+@cache
+def versions(*packages: str) -> dict[str, str]:
+    """Versions of installed packages, to be kept with the numbers that they made.
+
+    Parameters
+    ----------
+    *packages
+        Their names, ``python`` for that of the interpreter.
+
+    Returns
+    -------
+    dict of str
+        Name to version; ``not installed`` where there is none.
+    """
+    found = {}
+    for package in packages:
+        try:
+            found[package] = platform.python_version() if package == "python" else metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
 def digest(*parts: Any) -> str:
     """Sixteen hexadecimal digits that change when any of the parts does.
 
@@ -324,4 +380,4 @@ def digest(*parts: Any) -> str:
     -------
     str
     """
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return bytes_hash(json.dumps(parts, sort_keys=True, default=str).encode())[:16]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from jepa_coffea import JEPAEmbedder
 from jepa_coffea.cwola.ensemble import Ensemble, train_ensembles
 from jepa_coffea.cwola.folds import event_hash
+from jepa_coffea.files import bytes_hash
 from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.events import feature_matrix, read_events
 from jepa_coffea.hunt.sections import FeatureConfig
@@ -42,7 +42,7 @@ def train(config: HuntConfig, *, client: Any = None, progress: bool = False) -> 
     Returns
     -------
     list of Ensemble
-        One a window.
+        One per window.
     """
     sample = read_events(config.input.events, config).sample
     return train_ensembles(config.recipe(), sample, config.efficiencies, client=client, progress=progress)
@@ -109,7 +109,7 @@ class CWoLaProcessor(DijetEmbedder):
         -------
         dict
         """
-        trained = hashlib.sha256(pickle.dumps(self.ensembles)).hexdigest()
+        trained = bytes_hash(pickle.dumps(self.ensembles))
         own = {"ensembles": trained, "features": self.features.model_dump(), "mjj_edges": self.mjj_edges}
         return super().identity() | own | {"systematics": self.systematics.identity()}
 

@@ -27,7 +27,13 @@ def test_inspect(model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: p
     monkeypatch.setenv("COLUMNS", "120")
     assert main(["inspect", str(model)]) == 0
     text = capsys.readouterr().out
-    for expected in ("8 numbers a jet", "QCD, Hbb", "opset 20", "16 particles 2.0 MMAC", "float [batch, particle, 14]"):
+    for expected in (
+        "8 numbers per jet",
+        "QCD, Hbb",
+        "opset 20",
+        "16 particles 2.0 MMAC",
+        "float [batch, particle, 14]",
+    ):
         assert expected in text
     assert "seen, for tagging" in text
     cells = [[cell.strip() for cell in line.split("│")[2:-1]] for line in text.splitlines()]

@@ -175,6 +175,16 @@ def test_no_circles() -> None:
     assert circle(needs) == []
 
 
+def test_rooms_do_not_need_each_other() -> None:
+    """At whatever depth of a module: of two rooms only one may import the other, and no chain of rooms is closed."""
+    needs: dict[str, set[str]] = {room: set() for room in ROOMS}
+    for room in ROOMS:
+        for path in (PACKAGE / room).rglob("*.py"):
+            parts = (name.split(".") for name in imported(path) if below(name, "jepa_coffea"))
+            needs[room] |= {part[1] for part in parts if len(part) > 1 and part[1] in ROOMS - {room}}
+    assert circle(needs) == []
+
+
 def test_one_name_one_file() -> None:
     places = defaultdict(list)
     for path in PACKAGE.rglob("*.py"):

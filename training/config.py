@@ -93,7 +93,7 @@ class RunConfig(Part):
     """bf16 is autocast: weights and optimiser stay in fp32. auto: bf16 where the hardware has it."""
     compile: bool = False
     keep_in_memory: bool = False
-    """Read the training jets once and keep them on the device, 7 kB a jet of 128 particles; one process only."""
+    """Read the training jets once and keep them on the device, 7 kB per jet of 128 particles; one process only."""
     deterministic: bool = False
     seed: int = Field(default=0, ge=0)
     log_every: int = Field(default=20, gt=0)

@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--head", default="linear", choices=("linear", "mlp", "class_attention"))
     options.add_argument("--variables", action="store_true", help="give the head jet observables beside the embedding")
     options.add_argument("--data", nargs="+", metavar="GLOB", help="labelled jets; the encoder's own if absent")
-    options.add_argument("--labels-per-class", type=int, metavar="N", help="labelled jets a class; all if absent")
+    options.add_argument("--labels-per-class", type=int, metavar="N", help="labelled jets per class; all if absent")
     options.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="S")
     options.add_argument("--config", default=CONFIG, metavar="YAML")
     add_run_options(options)

@@ -2,7 +2,7 @@
 
 The work is EmbedProcessor over copies of the given files:
 
-scaling     events a second of 2 workers over 1, beside 2 processes over 1 without Dask (benchmarks/cluster/scaling.py)
+scaling     events per second of 2 workers over 1, beside 2 processes without Dask (benchmarks/cluster/scaling.py)
 overhead    seconds per chunk of a processor that only counts, in this process and through Dask
 chunk size  seconds of a chunk = fixed + per event * events, fitted to chunks of several sizes
 opening     seconds to open a file and build NanoEvents, simulated (few branches) and PFNano (1802), if that is given
@@ -173,7 +173,7 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=4, help="of every file, an even number")
     parser.add_argument("--rounds", type=int, default=6, help="of the scaling; half as many of the chunks")
     parser.add_argument("--chunksize", type=int, default=500, help="for the scaling")
-    parser.add_argument("--gpu-jets", type=float, default=30_000, help="jets a second of one GPU, for the last table")
+    parser.add_argument("--gpu-jets", type=float, default=30_000, help="jets per second of one GPU, for the last table")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args()
     if options.copies * len(options.events) % 2 or options.rounds < 2:

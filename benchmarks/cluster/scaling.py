@@ -24,7 +24,7 @@ Embed = Callable[..., dict[str, Any]]
 
 
 def scaling(embed: Embed, files: Files, rounds: int) -> dict[str, Any]:
-    """Events a second by 1 and 2 workers and by 1 and 2 plain processes, medians over rounds; efficiencies by round.
+    """Events per second by 1 and 2 workers and by 1 and 2 plain processes, medians over rounds; efficiencies by round.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def scaling(embed: Embed, files: Files, rounds: int) -> dict[str, Any]:
     Returns
     -------
     dict
-        Events a second, efficiencies and their spread, loads of the model.
+        Events per second, efficiencies and their spread, loads of the model.
     """
     half = len(files) // 2
     shares = [files[:half], files[half:]]
@@ -102,7 +102,7 @@ class _Used:
 
 @contextmanager
 def _processes(embed: Embed, shares: list[Files]) -> Iterator[Callable[[int], float]]:
-    """Processes without Dask, one for each share; the function makes the first of them work, events a second."""
+    """Processes without Dask, one for each share; the function makes the first of them work, events per second."""
     context = multiprocessing.get_context("spawn")
     pipes, started = [], []
     for share in shares:

@@ -1,4 +1,4 @@
-"""Jets a second on a GPU: this package beside PyTorch and ONNX Runtime, on the same jets, one after the other.
+"""Jets per second on a GPU: this package beside PyTorch and ONNX Runtime, on the same jets, one after the other.
 
 python -m benchmarks.gpu.inference --output inference.json [--sizes mini small published] [--provider cpu]
 

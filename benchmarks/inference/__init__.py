@@ -1,1 +1,1 @@
-"""Jets a second of an encoder, beside what one would use instead and what the hardware allows."""
+"""Jets per second of an encoder, beside what one would use instead and what the hardware allows."""

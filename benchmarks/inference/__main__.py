@@ -1,4 +1,4 @@
-"""Jets a second of an encoder: what users do today, what this package does, and what the hardware could do.
+"""Jets per second of an encoder: what users do today, what this package does, and what the hardware could do.
 
 One run, one machine, the same weights and jets; every way in a process of its own, for its peak memory (on a CPU of
 the process with all that it imports, on a GPU of the device):

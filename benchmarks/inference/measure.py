@@ -17,7 +17,7 @@ from benchmarks.products import GPU_SHAPES, SHAPES, product_rates
 
 
 def repeated(run: Callable[[], int], seconds: float) -> float:
-    """Jets a second of ``run``, which says how many it did.
+    """Jets per second of ``run``, which says how many it did.
 
     The first call is not counted, unless it took ``seconds`` alone: then it is the only one.
 
@@ -31,7 +31,7 @@ def repeated(run: Callable[[], int], seconds: float) -> float:
     Returns
     -------
     float
-        Jets a second.
+        Jets per second.
     """
     start = time.perf_counter()
     done = run()

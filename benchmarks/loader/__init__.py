@@ -1,1 +1,1 @@
-"""Jets a second from files into batches, beside weaver-core, and the memory that takes."""
+"""Jets per second from files into batches, beside weaver-core, and the memory that takes."""

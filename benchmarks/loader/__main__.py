@@ -85,8 +85,8 @@ def report(found: dict[str, dict[str, float]], step: tuple[str, float]) -> str:
     """The table that is printed."""
     rate = {name: one["jets"] / one["wall"] for name, one in found.items()}
     core = {name: one["jets"] / one["cpu"] for name, one in found.items()}
-    rivals = [name for name in found if name.startswith("weaver")]
-    best = max(rivals, key=lambda name: core[name])
+    of_weaver = [name for name in found if name.startswith("weaver")]
+    best = max(of_weaver, key=lambda name: core[name])
     lines = [f"{'':38}{'jets/s':>11}{'per core':>11}{'x weaver':>10}{'x per core':>12}{'memory':>10}"]
     for name, one in found.items():
         times = "" if name.startswith("limit") else f"{rate[name] / rate[best]:10.1f}{core[name] / core[best]:12.1f}"

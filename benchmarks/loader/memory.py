@@ -82,7 +82,7 @@ def root_jets(path: Path, size: int, _: Path) -> None:
 
 
 def parquet_jets(path: Path, size: int, _: Path) -> None:
-    """JetClass-II, parquet, 100 000 jets a row group as in the published files.
+    """JetClass-II, parquet, 100 000 jets per row group as in the published files.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """The LHC Olympics R&D events (arXiv 2101.08320, Zenodo 2629073) as embedded events.
 
 ``python examples/anomaly_search/lhco.py events_anomalydetection_v2.h5 --model encoder.onnx --output lhco`` writes
-``lhco/background-*.parquet`` and ``lhco/signal-*.parquet`` for ``run.py``. The file holds, an event a row, pT, eta and
+``lhco/background-*.parquet`` and ``lhco/signal-*.parquet`` for ``run.py``. It holds, one event per row, pT, eta and
 phi of up to 700 massless particles and whether it is signal (W' of 3.5 TeV -> X Y, each to two quarks). The particles
 have no identity and no tracks: the encoder must have learned to do without them. Needs ``pip install tables``.
 """
@@ -48,7 +48,7 @@ def rows_of(path: Path, chunk: int) -> Iterator[tuple[int, Floats]]:
     Parameters
     ----------
     path
-        HDF5 file of pandas, 3 x 700 numbers and a label a row.
+        HDF5 file of pandas, 3 x 700 numbers and one label per row.
     chunk
         Rows at a time.
 
@@ -165,7 +165,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--model", required=True, metavar="ENCODER.onnx", help="file, or name of a shipped model")
     options.add_argument("--output", type=Path, required=True, metavar="DIR")
     options.add_argument("--mjj", type=float, default=2000.0, help="smallest mass of the two leading jets, GeV")
-    options.add_argument("--chunk", type=int, default=20_000, help="events a file")
+    options.add_argument("--chunk", type=int, default=20_000, help="events per file")
     return options
 
 

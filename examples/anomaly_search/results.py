@@ -40,16 +40,22 @@ def calibrated(records: Records, null: Sequence[Mapping[str, Any]], kind: str, e
     Returns
     -------
     dict
-        Signal events to corrected significances, one a slice; NaN where there is none.
+        Signal events to corrected significances, one per slice; NaN where there is none.
     """
     try:
-        distribution = null_of(np.array([record[kind].get(estimate, np.nan) for record in null], float))
+        distribution = null_of(np.array([_significance(record, kind, estimate) for record in null], float))
     except HuntError:
         return {amount: [float("nan")] * len(those) for amount, those in records.items()}
     return {
-        amount: [float(distribution.corrected(record[kind].get(estimate, np.nan))) for record in those]
+        amount: [float(distribution.corrected(_significance(record, kind, estimate))) for record in those]
         for amount, those in records.items()
     }
+
+
+def _significance(record: Mapping[str, Any], kind: str, estimate: str) -> float:
+    """Z as counted; without a selection there is only one estimate."""
+    z = record[kind].get(estimate) if kind == "inclusive" else record[kind][estimate]
+    return float("nan") if z is None else float(z)
 
 
 def needed(significances: Mapping[int, Sequence[float]], level: float) -> list[float]:
@@ -58,7 +64,7 @@ def needed(significances: Mapping[int, Sequence[float]], level: float) -> list[f
     Parameters
     ----------
     significances
-        Signal events to significances, one a slice.
+        Signal events to significances, one per slice.
     level
         Sigma.
 
@@ -87,7 +93,7 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
     Parameters
     ----------
     values
-        One a slice.
+        One per slice.
 
     Returns
     -------
@@ -149,7 +155,7 @@ def _std(curves: Any) -> list[float]:
 
 
 def table_of(results: Mapping[str, Mapping[str, Any]], estimate: str) -> str:
-    """Signal events that are needed, a set of features a row, in Markdown.
+    """Signal events that are needed, one set of features per row, in Markdown.
 
     Parameters
     ----------
@@ -184,7 +190,7 @@ def _cell(one: Mapping[str, Any] | None) -> str:
 
 
 def draw(results: Mapping[str, Mapping[str, Any]], estimate: str, path: Path) -> None:
-    """Significance against yield, and SIC at the largest; a signal a column, bands over slices.
+    """Significance against yield, and SIC at the largest; one signal per column, bands over slices.
 
     Parameters
     ----------

@@ -44,9 +44,8 @@ from jepa_coffea.files import digest
 from jepa_coffea.hunt.experiment import Method
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.sections import StatisticsConfig
+from jepa_coffea.hunt.selections import ESTIMATES
 from training.loop.entry import explained
-
-ESTIMATES = ("function", "transfer_factor")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -86,7 +86,7 @@ def _number(labels: str) -> float:
 
 
 def table_of(curves: Mapping[str, Mapping[str, Mapping[str, Any]]], quantity: str = "accuracy") -> str:
-    """A table in Markdown: a curve a row, a number of labels a column.
+    """A table in Markdown: one curve per row, one number of labels per column.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def table_of(curves: Mapping[str, Mapping[str, Mapping[str, Any]]], quantity: st
     """
     labels = sorted({name for rows in curves.values() for name in rows}, key=_number)
     digits = 1 if quantity == "rejection" else 3
-    lines = [f"| {QUANTITIES[quantity]}, labels a class: | {' | '.join(labels)} |", "|---" * (len(labels) + 1) + "|"]
+    lines = [f"| {QUANTITIES[quantity]}, labels per class: | {' | '.join(labels)} |", "|---" * (len(labels) + 1) + "|"]
     for curve, rows in curves.items():
         cells = []
         for name in labels:

@@ -15,17 +15,13 @@ LABELS = (10, 30, 100, 300, 1000, 3000, 10_000)
 """Labelled jets of each class; ``None`` beside them stands for all there are."""
 
 STEPS = {10: 300, 100: 500, 300: 800, 1000: 1200, 3000: 2000, 10_000: 4000}
-"""Steps of a fine-tuning with at least so many labels a class."""
+"""Steps of a fine-tuning with at least so many labels per class."""
 STEPS_WITH_ALL = 8000
 
 MODES = ("finetune", "freeze", "finetune-variables", "freeze-variables")
 SCRATCH = ("scratch-seen", "scratch-blind", "scratch-seen-variables")
 VARIABLES = "variables"
 """Suffix of what is given variables beside the embedding."""
-
-
-class PlanError(ValueError):
-    """A plan that cannot be carried out."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -176,7 +176,7 @@ def train(plan: Plan, runner: Runner, console: Console) -> None:
         parts = [tuple(left[start : start + JUDGED_TOGETHER]) for start in range(0, len(left), JUDGED_TOGETHER)]
         test = ["--data", *plan.test] if plan.test else []
         runner.together([Job("evaluate", part, (*part, *test)) for part in parts])
-        console.print(f"{name_of(labels)} labels a class: {len(here)} networks trained and judged")
+        console.print(f"{name_of(labels)} labels per class: {len(here)} networks trained and judged")
         report(runner.output)
 
 

@@ -165,7 +165,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--pretraining", type=int, default=0, metavar="I", help="number of the pretraining")
     options.add_argument("--data", nargs="+", required=True, metavar="GLOB")
     options.add_argument("--test", nargs="*", default=[], metavar="GLOB", help="test jets; a part of --data if absent")
-    options.add_argument("--labels", nargs="+", required=True, metavar="N", help="labelled jets a class, or all")
+    options.add_argument("--labels", nargs="+", required=True, metavar="N", help="labelled jets per class, or all")
     options.add_argument("--draws", type=int, required=True)
     options.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the study")
     add_device_option(options)
@@ -214,7 +214,7 @@ def _main(args: argparse.Namespace) -> int:
             found |= {"candidates": losses, "trained_on": len(train)}
             folder.mkdir(parents=True, exist_ok=True)
             write_text(folder / "evaluation.json", json.dumps(found, indent=1) + "\n")
-            print(f"{args.curve}, {name_of(count)} labels a class, draw {draw}: accuracy {found['accuracy']:.4f}")
+            print(f"{args.curve}, {name_of(count)} labels per class, draw {draw}: accuracy {found['accuracy']:.4f}")
     return 0
 
 

@@ -9,7 +9,7 @@ import fastjet
 import numpy as np
 from numpy.typing import NDArray
 
-# Its banner would come once a worker; the command line's description says what to cite instead.
+# Its banner would come once per worker; the command line's description says what to cite instead.
 fastjet._swig.ClusterSequence.set_fastjet_banner_stream(None)
 
 RADIUS = 0.8

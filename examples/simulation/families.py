@@ -1,7 +1,7 @@
 """Families of jets for pretraining: resonances of any mass with two to four prongs, and QCD, from 200 to 2500 GeV.
 
 Masses are drawn continuously: a Breit-Wigner far wider than its range, so that an encoder cannot learn a few peaks.
-Resonances are made in pairs (pp -> A H, H+ H-, t tbar), which gives two jets an event; the spectrum of hard pT is
+Resonances are made in pairs (pp -> A H, H+ H-, t tbar), which gives two jets per event; the spectrum of hard pT is
 flattened. Each jet has a class of JetClass-II (arXiv 2405.12972) by what it holds; see :mod:`flavours`.
 """
 

@@ -1,4 +1,4 @@
-"""Jets in the JetClass schema: one jet an entry of ``tree``, displacements in mm."""
+"""Jets in the JetClass schema: one jet per entry of ``tree``, displacements in mm."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 import uproot
 
 from examples.simulation.clustering import Jets
-from examples.simulation.files import replacing
 from examples.simulation.generate import EventRecord
 from examples.simulation.observables import Substructure
 from examples.simulation.truth import CLASSES, Truth
+from jepa_coffea.files import replacing
 
 PARTICLE_FLAGS = {
     "isChargedHadron": (211,),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,13 +16,13 @@ from examples.simulation import jetclass
 from examples.simulation.clustering import cluster
 from examples.simulation.containment import ContainmentFilter
 from examples.simulation.detector import detect
-from examples.simulation.files import replacing
 from examples.simulation.generate import GIVE_UP, GenerationError, Generator, batch_size
 from examples.simulation.observables import substructure
 from examples.simulation.parallel import Bars, run
 from examples.simulation.samples import Sample, sample
 from examples.simulation.seeds import PYTHIA_SEED_MAX, shard_seed
 from jepa_coffea.errors import JepaCoffeaError
+from jepa_coffea.files import file_hash, replacing
 
 MANIFEST = "manifest.json"
 Report = Callable[[int, int], None]
@@ -209,7 +208,7 @@ class _Manifest:
             entry is not None
             and entry["accepted"] == shard.jets
             and shard.path.exists()
-            and entry["sha256"] == _checksum(shard.path)
+            and entry["sha256"] == file_hash(shard.path)
         )
 
     def generated(self, shard: Shard) -> int:
@@ -224,12 +223,7 @@ class _Manifest:
             "accepted": shard.jets,
             "generated": generated,
             "seconds": round(seconds, 2),
-            "sha256": _checksum(shard.path),
+            "sha256": file_hash(shard.path),
         }
         with replacing(self._path) as temporary:
             temporary.write_text(json.dumps(self._content, indent=1, sort_keys=True))
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

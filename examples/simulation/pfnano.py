@@ -11,11 +11,11 @@ import uproot
 from numpy.typing import NDArray
 
 from examples.simulation.clustering import Jets
-from examples.simulation.files import replacing
 from examples.simulation.generate import EventRecord
 from examples.simulation.observables import Substructure
 from examples.simulation.processes import EventProcess
 from examples.simulation.truth import HEAVY, Truth
+from jepa_coffea.files import replacing
 
 NO_TRACK = -1.0
 CM_PER_MM = 0.1

@@ -1,4 +1,4 @@
-"""What a sample of jets is made of: the ten classes of JetClass, one a file, and families of many classes."""
+"""What a sample of jets is made of: the ten classes of JetClass, one per file, and families of many classes."""
 
 from __future__ import annotations
 

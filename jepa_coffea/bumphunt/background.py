@@ -117,7 +117,7 @@ class BackgroundFit(Record):
     """-2 ln likelihood ratio to the saturated model, over the used bins."""
     ndof: int
     p_chi2: float
-    """Goodness of fit if the deviance followed its asymptotic chi-squared law; wrong with few events a bin."""
+    """Goodness of fit if the deviance followed its asymptotic chi-squared law; wrong with few events per bin."""
     p_value: float
     """Goodness of fit from toys that refit; equal to p_chi2 when no toys were asked for."""
     toys: int

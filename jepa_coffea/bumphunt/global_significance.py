@@ -96,7 +96,7 @@ class GlobalSignificance(Record):
 def global_significance(
     families: Sequence[Family],
     *,
-    toys: int = 1000,
+    toys: int = 2000,
     seed: int = 0,
     client: Any = None,
     folder: str | Path | None = None,

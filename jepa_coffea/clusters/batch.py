@@ -158,7 +158,7 @@ def _cluster(name: str) -> Any:
 
 def _one(gpus: int) -> int:
     if gpus != 1:
-        msg = f"gpus: expected 0 or 1 a job, got {gpus}; a worker drives one GPU, so ask for more jobs instead"
+        msg = f"gpus: expected 0 or 1 per job, got {gpus}; a worker drives one GPU, so ask for more jobs instead"
         raise ValueError(msg)
     return gpus
 

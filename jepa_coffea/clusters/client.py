@@ -92,7 +92,7 @@ async def start_pool(address: str, count: int) -> tuple[Nanny, ...]:
     Returns
     -------
     tuple of Nanny
-        One a process.
+        One per process.
     """
     options = {"nthreads": 1, "resources": {"POOL": 1}, "env": CAPS, "memory_limit": 0, "silence_logs": WARNING}
     return tuple(await gather(*(Nanny(address, name=f"pool-{number}", **options) for number in range(count))))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from distributed import WorkerPlugin
 
 from jepa_coffea.encoder.card import ModelError
 from jepa_coffea.encoder.model_files import resolve, shipped_folder
-from jepa_coffea.files import file_hash, write_bytes
+from jepa_coffea.files import bytes_hash, file_hash, write_bytes
 
 
 class ModelPlugin(WorkerPlugin):
@@ -31,7 +30,7 @@ class ModelPlugin(WorkerPlugin):
     def __init__(self, file: str, content: bytes) -> None:
         self.file = file
         self.content = content
-        self.digest = hashlib.sha256(content).hexdigest()
+        self.digest = bytes_hash(content)
         self.name = f"{shipped_folder(self.digest)}-{file}"
 
     def setup(self, worker: Any) -> None:

@@ -61,6 +61,6 @@ def run(arguments: argparse.Namespace) -> int:
         console.print(table)
     console.print(f"Embedded events are in {config.output}", highlight=False, markup=False)
     done = output["run"]
-    selected = sum(book["selected"] for book in output["bookkeeping"].values())
+    selected = sum(totals["selected"] for totals in output["bookkeeping"].values())
     repeated = 100 * sum(done["repeated_events"].values()) > selected
     return 1 if done["skipped_files"] or done["skipped_chunks"] or repeated else 0

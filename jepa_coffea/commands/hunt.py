@@ -14,6 +14,7 @@ from jepa_coffea.hunt.config import read_config
 from jepa_coffea.hunt.pipeline import run_hunt
 from jepa_coffea.hunt.state import HuntResult, Run
 from jepa_coffea.report.html import with_error
+from jepa_coffea.report.hunt_report import write_hunt_report
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +74,9 @@ def hunt(
     config = read_config(document)
     console = console or Console()
     with (ClusterConfig() if here else config.cluster).connect() as client:
-        result = run_hunt(Run(config, client, console, progress))
+        given = Run(config, client, console, progress)
+        result = run_hunt(given)
+        write_hunt_report(given, result)
     console.print(_table(result))
     console.print(result.paragraph, style="bold" if not result.reasons else "bold red", highlight=False)
     console.print(f"Everything is in {result.output}", highlight=False, markup=False)

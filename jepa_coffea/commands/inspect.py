@@ -69,7 +69,7 @@ def _summary(path: Path, model: onnx.ModelProto, card: ModelCard) -> Table:
         "file": f"{path.stat().st_size / 1e6:.3g} MB, {_weights(model):,} weights, opset {_opset(model)}",
         "sha256": file_hash(path),
         "objective": card.objective,
-        "embedding": f"{card.embedding_dim} numbers a jet"
+        "embedding": f"{card.embedding_dim} numbers per jet"
         + (", and of each particle" if card.particle_embedding else ""),
         "classes": ", ".join(card.class_names) or "none",
         "particles": f"at most {card.max_particles} a jet, the hardest; momenta "

@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:  # noqa: ARG001  as of all commands
-    """Print a table a model.
+    """Print one table per model.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:  # noqa: ARG001  as of all comman
         table.add_column(overflow="fold")
         rows = {
             "objective": card.objective,
-            "embedding": f"{card.embedding_dim} numbers a jet",
+            "embedding": f"{card.embedding_dim} numbers per jet",
             "classes": ", ".join(card.class_names) or "none",
             "momenta": "divided by the jet's pT" if card.scaled_to_jet_pt else "in GeV as they are",
             "particles": f"at most {card.max_particles} a jet",

@@ -95,7 +95,7 @@ def _embed(arguments: argparse.Namespace, console: Console) -> bool:
         "particles": counted["particles"],
         "padding": f"{counted['padding'] / max(1, counted['particles']):.1%} of the particles",
         "micro-batches": counted["batches"],
-        "jets a second": f"{counted['jets'] / max(counted['seconds'], 1e-9):,.0f}",
+        "jets per second": f"{counted['jets'] / max(counted['seconds'], 1e-9):,.0f}",
     }
     if len(good):
         rows["embedding"] = f"mean {good.mean():.3g}, standard deviation over jets {good.std(axis=0).mean():.3g}"

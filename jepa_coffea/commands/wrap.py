@@ -13,7 +13,7 @@ from rich.console import Console
 
 from jepa_coffea.documents import Section, read_document
 from jepa_coffea.encoder.card import ModelCard, ModelError
-from jepa_coffea.encoder.session import file_hash
+from jepa_coffea.encoder.model_files import model_hash
 from jepa_coffea.encoder.wrapping import Axes, wrap
 
 
@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     content = document.model_dump(exclude={"inputs", "outputs", "particle_axes", "git_hash", "seed", "config"})
     content["provenance"] = {
         "git_hash": document.git_hash,
-        "config": {**document.config, "wrapped": arguments.model.name, "wrapped_sha256": file_hash(arguments.model)},
+        "config": {**document.config, "wrapped": arguments.model.name, "wrapped_sha256": model_hash(arguments.model)},
         "seed": document.seed,
         "packages": {name: version(name) for name in ("jepa-coffea", "onnx")},
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -111,6 +111,6 @@ def summary(card: ModelCard, path: Path) -> str:
     classes = f" and {len(card.class_names)} class scores" if card.class_names else ""
     jets = len(card.reference.counts) if card.reference is not None else 0
     return (
-        f"{path}: {card.name}, {card.embedding_dim} numbers a jet{classes}; {jets} reference jets agree alone and "
+        f"{path}: {card.name}, {card.embedding_dim} numbers per jet{classes}; {jets} reference jets agree alone and "
         f"together. Look at it with `jepa-coffea inspect {path}`, check it with `jepa-coffea validate {path}`"
     )

@@ -107,7 +107,7 @@ class Columns:
         raise LayoutError(msg)
 
     def top(self, field: str) -> ak.Array:
-        """Column of the record itself, as in files with one jet an entry.
+        """Column of the record itself, as in files with one jet per entry.
 
         Parameters
         ----------

@@ -11,9 +11,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from jepa_coffea.constituents.columns import Columns, flat
-from jepa_coffea.constituents.kinematics import cartesian
 from jepa_coffea.constituents.ragged import Ragged, Table
-from jepa_coffea.constituents.record import FIELDS, LayoutError
+from jepa_coffea.constituents.record import FIELDS, LayoutError, cartesian
 
 ReadParticles = Callable[[Columns, str, Collection[str]], Ragged]
 ReadJets = Callable[[Columns, str], Table]
@@ -41,7 +40,7 @@ class Layout:
     jets: ReadJets | None = None
     """``(columns, collection)`` to ``px py pz energy`` of all jets in GeV, [jet]; None: from pT, eta, phi, mass."""
     single: bool = False
-    """One jet an entry, instead of a list of jets an event."""
+    """One jet per entry, instead of a list of jets per event."""
     tree: str = "Events"
     """Name of the tree in ROOT files."""
     schema: str = "coffea.nanoevents:NanoAODSchema"

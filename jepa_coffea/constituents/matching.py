@@ -22,7 +22,7 @@ class SelectedJets(Columns):
     Parameters
     ----------
     jets
-        The selection: ``events * jets``, or one jet an event, with eta and phi; None where a mask left a gap.
+        The selection: ``events * jets``, or one jet per event, with eta and phi; None where a mask left a gap.
     events
         The events that they are of.
     layout

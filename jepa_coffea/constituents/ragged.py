@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
 from jepa_coffea.constituents.columns import counts_of, flat
+from jepa_coffea.constituents.record import JET_FIELDS
 
 Index = NDArray[np.int64]
 Table = Mapping[str, NDArray[Any]]
@@ -19,18 +20,18 @@ Table = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Nesting:
-    """How jets lie in events: a list of jets an event or one jet an entry, with None where a mask left a gap."""
+    """How jets lie in events: a list of jets per event or one jet per entry, with None where a mask left a gap."""
 
     per_event: Index
     """Jets of each event, gaps included; [event]."""
     single: bool = False
-    """One jet an entry instead of a list; ``per_event`` is then 1 everywhere."""
+    """One jet per entry instead of a list; ``per_event`` is then 1 everywhere."""
     gaps: NDArray[np.bool_] | None = None
     """Which jets are None, [jet, gaps included]; None for jets without an option type."""
 
     @classmethod
     def one_each(cls, entries: int) -> Nesting:
-        """One jet an entry.
+        """One jet per entry.
 
         Parameters
         ----------
@@ -103,7 +104,7 @@ class Ragged:
         Parameters
         ----------
         particles
-            Field to ``events * jets * particles``, or to ``jets * particles`` for files with one jet an entry.
+            Field to ``events * jets * particles``, or to ``jets * particles`` for files with one jet per entry.
 
         Returns
         -------
@@ -251,3 +252,36 @@ def hardest_first(jet: Index, pt: NDArray[np.float32]) -> Index:
     last = np.uint32(2**32 - 1)
     key = (jet.astype(np.uint64) << np.uint64(32)) | np.where(np.isnan(pt), last, last - 1 - bits).astype(np.uint64)
     return np.argsort(key, kind="stable")
+
+
+class JetArrays(NamedTuple):
+    """The arguments of an encoder."""
+
+    particles: NDArray[np.float32]
+    """[sum(counts), field]"""
+    counts: NDArray[np.int64]
+    """Particles of each jet."""
+    axes: NDArray[np.float32]
+    """[jet, 4], px py pz energy in GeV."""
+
+
+def arrays_of(jets: Ragged, fields: tuple[str, ...]) -> JetArrays:
+    """Columns side by side.
+
+    Parameters
+    ----------
+    jets
+        Jets with their particles and four-momenta.
+    fields
+        Of a particle, in the order in which the encoder takes them; those that the particles lack are 0.
+
+    Returns
+    -------
+    JetArrays
+    """
+    particles = np.zeros((int(jets.counts.sum()), len(fields)), dtype=np.float32)
+    for position, name in enumerate(fields):
+        if name in jets.particles:
+            particles[:, position] = jets.particles[name]
+    axes = np.stack([np.asarray(jets.jets[name], np.float32) for name in JET_FIELDS], axis=1)
+    return JetArrays(particles, jets.counts, axes)

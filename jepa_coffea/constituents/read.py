@@ -46,7 +46,7 @@ def constituents_of(
     -------
     ak.Array
         ``events * jets * particles`` of float32 records with ``fields`` in the order of ``record.FIELDS``
-        (``jets * particles`` for files with one jet an entry), without option types. Jets without particles stay, as
+        (``jets * particles`` for files with one jet per entry), without option types. Jets without particles stay, as
         empty lists. With ``jets`` the outer dimensions are those of the selection, None where a mask left a gap.
 
     Raises
@@ -192,7 +192,7 @@ def _wanted(form: Layout, collection: str, fields: Collection[str] | None) -> li
 
 def _selected(jets: ak.Array, events: ak.Array, form: Layout) -> SelectedJets:
     if form.single:
-        msg = f"jets=: layout {form.name!r} has one jet an entry; select entries instead, events[mask]"
+        msg = f"jets=: layout {form.name!r} has one jet per entry; select entries instead, events[mask]"
         raise LayoutError(msg)
     return SelectedJets(jets, events, form.name)
 
@@ -209,7 +209,7 @@ def _particles(columns: Columns, form: Layout, collection: str, names: Collectio
         msg = f"layout {form.name!r} promised {lacking} for {collection} and gave only {[*table.particles]}"
         raise LayoutError(msg)
     if table.nesting.single != form.single:
-        expected, got = ("one jet an entry", "lists of jets")[:: 1 if form.single else -1]
+        expected, got = ("one jet per entry", "lists of jets")[:: 1 if form.single else -1]
         msg = f"{what}: expected {expected}, got {got}"
         raise LayoutError(msg)
     lengths = {name: len(table.particles[name]) for name in names}

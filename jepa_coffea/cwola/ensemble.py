@@ -100,7 +100,7 @@ def train_ensembles(
     Returns
     -------
     list of Ensemble
-        One a window.
+        One per window.
 
     Raises
     ------

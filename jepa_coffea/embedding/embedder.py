@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from jepa_coffea.constituents.layout import Layout
 from jepa_coffea.constituents.layouts import find_layout, layout_named
-from jepa_coffea.constituents.ragged import Ragged
+from jepa_coffea.constituents.ragged import JetArrays, Ragged, arrays_of
 from jepa_coffea.constituents.read import as_given, ragged_of
 from jepa_coffea.constituents.record import LayoutError
-from jepa_coffea.embedding.arrays import JetArrays, arrays_of
 from jepa_coffea.embedding.signature import (
     Interface,
     WeaverFiles,
@@ -29,12 +28,11 @@ from jepa_coffea.embedding.signature import (
 )
 from jepa_coffea.encoder.card import ModelError
 from jepa_coffea.encoder.metrics import Metrics
-from jepa_coffea.encoder.model_files import locate, resolve
+from jepa_coffea.encoder.model_files import locate, model_hash, resolve
 from jepa_coffea.encoder.onnx import OnnxEncoder
 from jepa_coffea.encoder.outputs import Kind
 from jepa_coffea.encoder.providers import Provider
 from jepa_coffea.encoder.ragged_encoder import RaggedEncoder
-from jepa_coffea.encoder.session import file_hash
 from jepa_coffea.encoder.weaver import WeaverEncoder
 from jepa_coffea.encoder.weaver_inputs import parse_preprocess, renamed
 
@@ -111,7 +109,7 @@ class JEPAEmbedder:
         self, model: str | Path, *, prefix: str = "jepa", layout: str | Layout | None = None, **options: Any
     ) -> None:
         self.path = resolve(model)
-        self.digest = file_hash(self.path)
+        self.digest = model_hash(self.path)
         self.prefix = prefix
         # By value: workers know the layouts of installed packages only, not those of a notebook.
         self.layout = layout_named(layout) if isinstance(layout, str) else layout
@@ -170,7 +168,7 @@ class JEPAEmbedder:
 
     def __repr__(self) -> str:
         model = self._interface()
-        gives = [f"{model.embedding_dim} numbers a jet"] if model.embedding_dim else []
+        gives = [f"{model.embedding_dim} numbers per jet"] if model.embedding_dim else []
         gives += [f"scores of {len(model.class_names)} classes"] if model.class_names else []
         gives += [f"scale {model.scale}"] if model.scale else []
         return f"<JEPAEmbedder {model.name}: {', '.join(gives)}>"
@@ -202,7 +200,7 @@ class JEPAEmbedder:
         ----------
         events
             NanoEvents (eager, virtual, dask), or plain awkward records with the fields of a known layout. For files
-            with one jet an entry the entries themselves are the jets.
+            with one jet per entry the entries themselves are the jets.
         collection
             Name of the jet collection.
         jets

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from jepa_coffea.encoder.batching import Budget, MicroBatch, gather_index, plan
 from jepa_coffea.encoder.bindings import Binding, Inputs, Outputs, binding_for
 from jepa_coffea.encoder.card import ModelError
-from jepa_coffea.encoder.declared import AGAIN
 from jepa_coffea.encoder.metrics import Metrics
 from jepa_coffea.encoder.providers import ProviderError
-from jepa_coffea.encoder.session import OpenModel
+from jepa_coffea.encoder.session import AGAIN, OpenModel
 
 BUDGETS = {
     "cpu": Budget(tokens=1024, pairs=131_072, step=1),
@@ -75,7 +74,7 @@ class Results:
     widths
         Names of the outputs and their width.
     per_particle
-        Those with a row a particle instead of a row a jet.
+        Those with one row per particle instead of one row per jet.
     """
 
     def __init__(self, jets: Jets, widths: dict[str, int], per_particle: tuple[str, ...]) -> None:

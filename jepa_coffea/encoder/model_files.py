@@ -1,4 +1,4 @@
-"""Finding model files: by path, by the name of a shipped model, or where Dask put them on a worker."""
+"""Finding model files: by path, by the name of a shipped model, or where Dask put them on a worker; their hash."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from jepa_coffea.encoder.card import ModelError
+from jepa_coffea.files import file_hash
 
 
 def shipped() -> dict[str, Path]:
@@ -94,3 +95,27 @@ def locate(path: Path, digest: str = "") -> Path:
     if path.is_file():
         return path
     return local / path.name if (local / path.name).is_file() else path
+
+
+def model_hash(path: str | Path) -> str:
+    """SHA-256 of a model file, hexadecimal.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ModelError
+        If it cannot be read.
+    """
+    try:
+        return file_hash(path)
+    except OSError as error:
+        msg = f"{path}: cannot read the model file ({error.strerror})"
+        raise ModelError(msg) from None

@@ -109,7 +109,7 @@ def _width(node: onnx.ValueInfoProto, kind: Kind, classes: int, where: str) -> i
     last = shape[1] if len(shape) == 2 else None
     if kind in ("scores", "logits"):
         if len(shape) != 2 or last not in (None, classes):
-            msg = f"{where}: expected {classes} class scores a jet, found {node.name!r} {shape}"
+            msg = f"{where}: expected {classes} class scores per jet, found {node.name!r} {shape}"
             raise ModelError(msg)
         return classes
     if last is None:

@@ -16,11 +16,11 @@ from jepa_coffea.constituents.record import KINEMATICS
 from jepa_coffea.encoder.batching import MicroBatch, keep_hardest
 from jepa_coffea.encoder.bindings import Binding, Inputs, binding_for
 from jepa_coffea.encoder.card import ModelError
-from jepa_coffea.encoder.declared import AGAIN, fixed_batch, input_types
 from jepa_coffea.encoder.engine import Jets, Results, Work, filled_up, out_of_memory, require_rows, run
 from jepa_coffea.encoder.metrics import Metrics
+from jepa_coffea.encoder.model_files import model_hash
 from jepa_coffea.encoder.providers import Provider, choose
-from jepa_coffea.encoder.session import Options, file_hash, open_model
+from jepa_coffea.encoder.session import AGAIN, Options, fixed_batch, input_types, open_model
 
 
 class Placement(TypedDict, total=False):
@@ -65,7 +65,7 @@ class RaggedEncoder(ABC):
     widths: dict[str, int]
     """Outputs to fetch and their widths."""
     per_particle: tuple[str, ...] = ()
-    """Those with a row a particle instead of a row a jet."""
+    """Those with one row per particle instead of one row per jet."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class RaggedEncoder(ABC):
     ) -> None:
         options = Options(choose(provider), device_id, cuda_graphs)
         self.path = Path(path)
-        self.digest = digest or file_hash(path)
+        self.digest = digest or model_hash(path)
         self.threads = threads
         self.model, loaded = open_model(path, self.digest, options)
         self.types = input_types(self.model, str(path))
@@ -142,8 +142,8 @@ class RaggedEncoder(ABC):
         -------
         dict
             ``embedding`` float32 [jet, dim] and, if the model has classes, ``logits`` float32 [jet, class]. A jet
-            without particles or with a non-finite input has NaN. Outputs with a row a particle are [sum(counts), dim],
-            in the order of ``particles``, NaN also for those that the model has no room for.
+            without particles or with a non-finite input has NaN. Outputs with one row per particle are
+            [sum(counts), dim], in the order of ``particles``, NaN also for those that the model has no room for.
 
         Raises
         ------

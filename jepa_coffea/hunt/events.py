@@ -184,7 +184,7 @@ def _read_file(file: Path, config: HuntConfig, windows: Windows) -> Events:
 
 
 def _control(table: pa.Table, file: Path) -> npt.NDArray[np.float64]:
-    """Masses and tau ratios of both jets, (events, 6), or nothing of each event where the table is not of two jets."""
+    """Masses and tau ratios of both jets, (events, 6); (events, 0) where the table is not of two jets."""
     needed = {f"{jet}_{name}" for jet in ("jet1", "jet2") for name in ("mass", "tau1", "tau2", "tau3")}
     if not needed <= set(table.column_names):
         return np.zeros((len(table), 0))

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.bumphunt.limits import counting_limit
+from jepa_coffea.bumphunt.significance import Constraint
 from jepa_coffea.cwola.efficiency import SelectionError, WindowScores, without_scores
 from jepa_coffea.cwola.merits import sic_curve
 from jepa_coffea.cwola.recipe import Recipe
@@ -169,6 +170,7 @@ def inject(task: tuple[int, int, int], study: Study) -> dict[str, Any]:
     for other in range(2, RESERVES + 1):
         reserve = reserve.joined(other_half.draw(seed ^ other))
     method, features = _one_window(study, seed), slice(0, study.features)
+    constraint = method.statistics.constraint
     recipe, own = method.recipe, data.columns(features)
     observables, raw = data.columns(slice(study.features, None)), replace(recipe, reduction=None)
     signal = study.signal.take(np.arange(half, 2 * half)).columns(features)
@@ -184,11 +186,11 @@ def inject(task: tuple[int, int, int], study: Study) -> dict[str, Any]:
         experiment = run_experiment(data, method, [of_method], inclusive=name == "cwola")
         if experiment.inclusive:
             everything = experiment.inclusive[0]
-            record["inclusive"] = _judged(everything, int(np.count_nonzero(truth & inside)))
+            record["inclusive"] = _judged(everything, int(np.count_nonzero(truth & inside)), constraint)
         passed = np.zeros(len(truth), bool)
         if not of_method.refusal(study.efficiency):
             passed = of_method.selected(study.efficiency)
-        record[name] = _judged(experiment.selections[0], int(np.count_nonzero(truth & passed & inside)))
+        record[name] = _judged(experiment.selections[0], int(np.count_nonzero(truth & passed & inside)), constraint)
         record[name]["sic"] = sic_on_grid(of_method, truth & inside, ~truth & inside)
     return record
 
@@ -233,10 +235,12 @@ def _one_window(study: Study, seed: int) -> Method:
     return replace(method, recipe=replace(method.recipe, windows=one), efficiencies=(study.efficiency,))
 
 
-def _judged(selection: Selection, signal: int) -> dict[str, Any]:
-    return {**selection.record(), "limit": _limit(selection.n, selection.function), "signal": signal}
+def _judged(selection: Selection, signal: int, constraint: Constraint) -> dict[str, Any]:
+    return {**selection.record(), "limit": _limit(selection.n, selection.function, constraint), "signal": signal}
 
 
-def _limit(n: int, estimate: Estimate) -> float:
+def _limit(n: int, estimate: Estimate, constraint: Constraint) -> float:
     possible = not estimate.problem and estimate.b > 0 and estimate.sigma_b > 0
-    return counting_limit(n, estimate.b, estimate.sigma_b).events if possible else float("nan")
+    if not possible:
+        return float("nan")
+    return counting_limit(n, estimate.b, estimate.sigma_b, constraint=constraint).events

@@ -14,12 +14,11 @@ from jepa_coffea.bumphunt.exports.histograms import write_hists
 from jepa_coffea.bumphunt.exports.tables import CountingResult, limit_table, significance_table, spectrum_table
 from jepa_coffea.bumphunt.exports.workspace import write_workspace
 from jepa_coffea.bumphunt.records import plain
-from jepa_coffea.files import write_text
+from jepa_coffea.files import NUMERICAL, versions, write_text
 from jepa_coffea.folders import fresh_folder
 from jepa_coffea.hunt.headline import headline
 from jepa_coffea.hunt.selections import FUNCTION, Floats, Selection
 from jepa_coffea.hunt.state import HuntResult, Run
-from jepa_coffea.report import versions
 
 
 def write_provenance(run: Run) -> None:
@@ -33,7 +32,7 @@ def write_provenance(run: Run) -> None:
     """
     document = run.config.model_dump(mode="json") | {"output": "."}
     write_text(run.output / "config.yaml", yaml.safe_dump(document, sort_keys=False))
-    write_text(run.output / "versions.json", json.dumps(versions(), indent=1))
+    write_text(run.output / "versions.json", json.dumps(versions(*NUMERICAL), indent=1))
 
 
 def write_result(run: Run, result: HuntResult) -> None:

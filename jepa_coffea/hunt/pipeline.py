@@ -38,7 +38,6 @@ from jepa_coffea.hunt.stages import (
 from jepa_coffea.hunt.state import HuntResult, Run
 from jepa_coffea.hunt.store import input_stamp
 from jepa_coffea.hunt.verdict import describe, disagreements, learning, reasons_against
-from jepa_coffea.report.hunt_report import write_hunt_report
 
 
 def run_hunt(run: Run) -> HuntResult:
@@ -72,7 +71,6 @@ def run_hunt(run: Run) -> HuntResult:
             )
             result = replace(result, mass_limits=limits)
         write_result(run, result)
-        write_hunt_report(run, result)
     return result
 
 

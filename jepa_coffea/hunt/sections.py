@@ -195,6 +195,7 @@ class StatisticsConfig(Section):
     sqrt_s: Positive = 13000.0
     """GeV."""
     constraint: Literal["poisson", "gaussian"] = "poisson"
+    """How the background of a window is known, in significances and in limits on counts."""
     goodness_toys: Annotated[int, Field(ge=0)] = 500
     """Pseudo-experiments for the goodness of fit."""
     global_toys: Annotated[int, Field(ge=0)] = 2000

@@ -82,7 +82,7 @@ def selection_results(
         if spectrum not in scans:
             scans[spectrum] = _local_scan(selection, windows, statistics)
         one = SelectionResult(selection, of_selection, scans[spectrum])
-        found.append(replace(one, limit=_upper_limit(one, background)))
+        found.append(replace(one, limit=_upper_limit(one, background, statistics)))
     return found
 
 
@@ -313,11 +313,11 @@ def _local_scan(selection: Selection, windows: Windows, statistics: StatisticsCo
         return None
 
 
-def _upper_limit(finding: SelectionResult, background: str) -> Limit | None:
+def _upper_limit(finding: SelectionResult, background: str, statistics: StatisticsConfig) -> Limit | None:
     """95 % CLs limit on the signal events counted in the window; None without a fit, or where it is not found."""
     try:
         model = finding.model(background)
-        return None if model is None else cls_limit(model)
+        return None if model is None else cls_limit(model, constraint=statistics.constraint)
     except (FitError, HistogramError):
         return None
 

@@ -55,13 +55,13 @@ def account(
         first, reason = next(iter(skipped.items()))
         msg = f"none of {len(chunks)} chunks can be read; {first}: {reason}"
         raise LostEventsError(msg)
-    for dataset, book in output.get("bookkeeping", {}).items():
+    for dataset, totals in output.get("bookkeeping", {}).items():
         given = [chunk for chunk in chunks if chunk.dataset == dataset and place(chunk) not in skipped]
         events = sum(len(chunk) for chunk in given)
-        if (book["events"], book["chunks"]) != (events, len(given)):
+        if (totals["events"], totals["chunks"]) != (events, len(given)):
             msg = (
                 f"dataset {dataset!r}: {events} events in {len(given)} chunks were given, the output counts "
-                f"{book['events']} events in {book['chunks']} chunks; a chunk was lost or added twice"
+                f"{totals['events']} events in {totals['chunks']} chunks; a chunk was lost or added twice"
             )
             raise LostEventsError(msg)
 
@@ -139,8 +139,8 @@ def require_rows(processor: Any, output: Mapping[str, Any]) -> None:
     folder = _local(processor)
     if folder is None or "files" not in output:
         return
-    for dataset, book in output.get("bookkeeping", {}).items():
-        if "selected" not in book:
+    for dataset, totals in output.get("bookkeeping", {}).items():
+        if "selected" not in totals:
             continue
         named = {name.rpartition("/")[2] for name in output["files"].get(dataset, ())}
         there = present(folder, dataset)
@@ -151,8 +151,8 @@ def require_rows(processor: Any, output: Mapping[str, Any]) -> None:
             msg = f"{place_of}: {counts}; the first that differs is {strange}"
             raise LostEventsError(msg)
         rows = sum(pq.read_metadata(place_of / name).num_rows for name in named)
-        if rows != book["selected"]:
-            msg = f"{place_of}: {book['selected']} events were selected, the files hold {rows} rows"
+        if rows != totals["selected"]:
+            msg = f"{place_of}: {totals['selected']} events were selected, the files hold {rows} rows"
             raise LostEventsError(msg)
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from coffea.processor import CheckpointerABC
 
 from jepa_coffea.errors import BadFileError
-from jepa_coffea.files import digest, quoted, read_sealed, write_sealed
-from jepa_coffea.processing.embedded_events import present, versions
+from jepa_coffea.files import digest, quoted, read_sealed, versions, write_sealed
+from jepa_coffea.processing.embedded_events import PACKAGES, present
 from jepa_coffea.processing.fingerprint import fingerprint
 from jepa_coffea.processing.stored_output import from_bytes, to_bytes
 
@@ -138,7 +138,7 @@ def identity_hash(processor: Any) -> str:
         )
         raise TypeError(msg)
     code = [_code(kind) for kind in type(processor).__mro__ if kind.__module__ != "builtins"]
-    return digest(processor.identity(), code, versions())
+    return digest(processor.identity(), code, versions(*PACKAGES))
 
 
 def _code(kind: type) -> Any:

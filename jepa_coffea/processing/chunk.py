@@ -121,7 +121,7 @@ class Chunk:
         counts = {name: value for name, value in model.items() if isinstance(value, int)}
         provider = {str(model["provider"]): 1} if model["provider"] else {}
         worker = {"chunks": 1, "events": self.size, "provider": provider, "seconds": seconds} | counts
-        book = {
+        totals = {
             "events": self.size,
             "chunks": 1,
             "selected": selected,
@@ -129,6 +129,6 @@ class Chunk:
             "sumw2": float((self.weight**2).sum()),
         }
         return {
-            "bookkeeping": {self.dataset: book},
+            "bookkeeping": {self.dataset: totals},
             "metrics": {f"{socket.gethostname()}:{os.getpid()}": worker},
         }

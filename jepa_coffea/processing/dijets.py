@@ -37,7 +37,7 @@ class Dijets(NamedTuple):
     jets: ak.Array
     """The two leading jets in pT of each, ``events * 2 * jet``."""
     mjj: Floats
-    """Their invariant mass in GeV, one an event."""
+    """Their invariant mass in GeV, one per event."""
     cutflow: dict[str, NDArray[np.bool_]]
     """Cut to what passed it and all before, one entry an event of the input."""
 
@@ -77,7 +77,7 @@ def select_dijets(jets: ak.Array, selection: DijetSelection) -> Dijets:
 
 
 def invariant_mass(pair: ak.Array) -> Floats:
-    """Invariant mass of two jets in GeV, one an event; float64, as sums of large energies cancel.
+    """Invariant mass of two jets in GeV, one per event; float64, as sums of large energies cancel.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Embedded events on disk: parquet partitioned by dataset, one file a chunk, a row an event."""
+"""Embedded events on disk: parquet partitioned by dataset, one file per chunk, one row per event."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import json
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +17,16 @@ import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
 from jepa_coffea.errors import BadFileError
-from jepa_coffea.files import digest, quoted, replacing
+from jepa_coffea.files import digest, quoted, replacing, versions
 
 METADATA = b"jepa_coffea"
 """Key of the parquet metadata under which a file says, in JSON, where its embeddings came from."""
 
 SEAL = b"jepa_coffea.seal"
 """Key under which it keeps a hash of that and of its columns; the rows themselves have checksums of parquet."""
+
+PACKAGES = ("jepa-coffea", "coffea", "awkward", "numpy")
+"""What decides the numbers in a file; their versions are kept in it."""
 
 KINEMATICS = ("pt", "eta", "phi", "mass")
 SUBSTRUCTURE = ("msoftdrop", "tau1", "tau2", "tau3", "tau4")
@@ -64,7 +65,7 @@ def floats(column: ak.Array) -> NDArray[np.float32]:
     Parameters
     ----------
     column
-        Numbers, or vectors of one length, one an event.
+        Numbers, or vectors of one length, one per event.
 
     Returns
     -------
@@ -92,19 +93,8 @@ def table(event_columns: Mapping[str, ArrayLike], jets: ak.Array, provenance: Ma
     columns = {name: pa.array(np.asarray(values)) for name, values in event_columns.items()}
     for position in (0, 1):
         columns |= jet_columns(jets, position)
-    text = json.dumps({**provenance, "versions": versions()}, sort_keys=True)
+    text = json.dumps({**provenance, "versions": versions(*PACKAGES)}, sort_keys=True)
     return pa.table(columns).replace_schema_metadata({METADATA: text.encode()})
-
-
-@lru_cache
-def versions() -> dict[str, str]:
-    """Versions of what decides the numbers in a file.
-
-    Returns
-    -------
-    dict of str
-    """
-    return {name: version(name) for name in ("jepa-coffea", "coffea", "awkward", "numpy")}
 
 
 def chunk_name(metadata: Mapping[str, Any]) -> str:
@@ -131,7 +121,7 @@ def write(rows: pa.Table, folder: str | Path, dataset: str, name: str) -> list[s
     Parameters
     ----------
     rows
-        One an event.
+        One per event.
     folder
         Path or URL.
     dataset

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import inspect
 from collections.abc import Callable
 from types import CodeType
 from typing import Any
 
 import cloudpickle
+
+from jepa_coffea.files import bytes_hash
 
 
 def fingerprint(function: Callable[..., Any]) -> str:
@@ -27,7 +28,7 @@ def fingerprint(function: Callable[..., Any]) -> str:
     str
     """
     name = getattr(function, "__qualname__", None) or repr(function)
-    return f"{name} {hashlib.sha256(repr(_content(function)).encode()).hexdigest()[:12]}"
+    return f"{name} {bytes_hash(repr(_content(function)).encode())[:12]}"
 
 
 def _content(value: Any) -> Any:
@@ -45,7 +46,7 @@ def _content(value: Any) -> Any:
         return [_code(value.__code__), inner, constants]
     call = getattr(type(value), "__call__", None)  # noqa: B004  the function itself is wanted
     code = [_code(call.__code__)] if inspect.isfunction(call) else []
-    return [*code, hashlib.sha256(cloudpickle.dumps(value)).hexdigest()]
+    return [*code, bytes_hash(cloudpickle.dumps(value))]
 
 
 def _code(code: CodeType) -> Any:

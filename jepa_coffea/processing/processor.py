@@ -12,6 +12,7 @@ from coffea.processor import ProcessorABC
 from numpy.typing import NDArray
 
 from jepa_coffea.constituents.columns import Columns
+from jepa_coffea.constituents.layouts import find_layout
 from jepa_coffea.embedding.embedder import JEPAEmbedder
 from jepa_coffea.processing import embedded_events
 from jepa_coffea.processing.chunk import Chunk
@@ -26,7 +27,7 @@ class EmbeddedDijets(NamedTuple):
     pairs: ak.Array
     """Their two leading jets, ``events * 2 * jet``, with ``embedding``, ``score_<class>`` and ``n_constituents``."""
     weight: NDArray[np.float64]
-    """One an event."""
+    """One per event."""
 
 
 class DijetEmbedder(ProcessorABC):
@@ -140,8 +141,8 @@ class DijetEmbedder(ProcessorABC):
             ``events * jets``, GeV.
         """
         columns = Columns(events)
-        spellings = {name: (name, name.capitalize()) for name in ("eta", "phi", "mass")} | {"pt": ("pt", "PT")}
-        found = {name: columns.get(self.collection, *names) for name, names in spellings.items()}
+        form = find_layout(events, self.embedder.layout)
+        found = {name: columns.get(self.collection, *form.spellings(name)) for name in ("pt", "eta", "phi", "mass")}
         extra = [name for name in embedded_events.SUBSTRUCTURE if columns.has(self.collection, name)]
         return ak.zip(found | {name: columns.get(self.collection, name) for name in extra})
 

@@ -65,7 +65,7 @@ def run(
     treename, schema
         Of the files; a tree that the fileset names comes first.
     chunksize
-        Events a chunk; in memory an event of PFNano is about 80 kB (1800 candidates in all its jets).
+        Events per chunk; in memory an event of PFNano is about 80 kB (1800 candidates in all its jets).
     skipbadfiles
         Go on without files and chunks that cannot be read, and list them with the reason, instead of stopping. Nothing
         else is ever skipped: a full disk, a missing model or an error of the processor ends the run.

@@ -61,9 +61,13 @@ def _table(title: str, *columns: str) -> Table:
 
 def _events(output: Mapping[str, Any]) -> Table:
     table = _table("Events", "dataset", "events", "chunks", "selected", "sum of weights")
-    for dataset, book in sorted(output["bookkeeping"].items()):
+    for dataset, totals in sorted(output["bookkeeping"].items()):
         table.add_row(
-            escape(dataset), f"{book['events']}", f"{book['chunks']}", f"{book['selected']}", f"{book['sumw']:.6g}"
+            escape(dataset),
+            f"{totals['events']}",
+            f"{totals['chunks']}",
+            f"{totals['selected']}",
+            f"{totals['sumw']:.6g}",
         )
     run = output["run"]
     lines = [f"{run['files']} files, {run['chunks']} chunks ({run['resumed']} resumed), {run['events']} events"]

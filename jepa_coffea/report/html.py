@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import base64
 import math
-import platform
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from matplotlib.figure import Figure
 
-from jepa_coffea.files import write_text
+from jepa_coffea.files import NUMERICAL, versions, write_text
 from jepa_coffea.plots.style import as_png
-
-PACKAGES = (
-    "jepa-coffea",
-    "coffea",
-    "hist",
-    "iminuit",
-    "matplotlib",
-    "mplhep",
-    "numpy",
-    "pyhf",
-    "scikit-learn",
-    "scipy",
-)
 
 
 @dataclass(frozen=True)
@@ -41,9 +26,9 @@ class Check:
     measured: str
     """What was found, with its error: "0.508 ± 0.006"."""
     required: str
-    """What would pass: "within 0.05"."""
+    """The values that pass: "within 0.05"."""
     meaning: str
-    """What a failure would mean, in a sentence."""
+    """One sentence: what is wrong if the check fails."""
 
 
 @dataclass(frozen=True)
@@ -86,28 +71,11 @@ class Report:
     sections: Sequence[ReportSection]
     configuration: str
     """The exact text of the configuration that made the result."""
-    versions: Mapping[str, str] = field(default_factory=lambda: versions())
+    versions: Mapping[str, str] = field(default_factory=lambda: versions(*NUMERICAL))
     created: str = ""
     """When, for instance in ISO 8601."""
     headline: Sequence[tuple[str, str]] = ()
     """Names and values of the result, shown first."""
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that the numbers depend on.
-
-    Returns
-    -------
-    dict
-        Name to version.
-    """
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
 
 
 def write_report(path: str | Path, report: Report) -> Path:

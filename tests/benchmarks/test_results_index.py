@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
 
 
 def rows() -> list[list[str]]:
@@ -38,3 +39,16 @@ def test_every_entry_says_where_it_comes_from() -> None:
         assert machine
         assert quoted
         assert commit or "waits for" in machine, f"{files}: no commit"
+
+
+def test_what_is_quoted_stands_where_the_index_says() -> None:
+    for row in rows():
+        places = [place.strip() for place in row[4].split(";")]
+        for place in places:
+            if place.startswith("nowhere"):
+                continue
+            found = re.match(r'([\w./-]+\.md), "([^"]+)"', place)
+            assert found, f'{row[0]}: expected FILE.md, "text", got {place}'
+            file, text = found.groups()
+            words = " ".join((ROOT / file).read_text().split())
+            assert text in words, f"{row[0]}: {file} does not contain {text!r}"

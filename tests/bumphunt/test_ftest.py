@@ -15,7 +15,7 @@ def test_f_test_is_the_textbook_formula(truth: Truth) -> None:
     step = choice.steps[0]
     assert step.f == pytest.approx((one.deviance - two.deviance) / (two.deviance / two.ndof))
     assert step.p_fisher == pytest.approx(stats.f.sf(step.f, 1, two.ndof))
-    # With hundreds of events a bin the toys follow the F distribution.
+    # With hundreds of events per bin the toys follow the F distribution.
     assert step.p_value == pytest.approx(step.p_fisher, abs=0.1)
 
 

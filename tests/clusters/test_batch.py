@@ -44,7 +44,7 @@ def test_htcondor(model: Path) -> None:
 
 
 def test_one_gpu_a_job() -> None:
-    with pytest.raises(ValueError, match="expected 0 or 1 a job, got 2"):
+    with pytest.raises(ValueError, match="expected 0 or 1 per job, got 2"):
         clusters.slurm(1, gpus=2)
 
 

@@ -21,7 +21,7 @@ def test_embeds(model: Path, fileset: dict, undisturbed: dict, tmp_path: Path, c
     path = document(tmp_path, model="model.onnx", files=fileset, output="out", chunksize=25, weights={"signal": 0.5})
     assert main(["embed", "--quiet", path]) == 0
     rows = pq.read_table(tmp_path / "out")
-    assert rows.num_rows == sum(book["selected"] for book in undisturbed["bookkeeping"].values())
+    assert rows.num_rows == sum(totals["selected"] for totals in undisturbed["bookkeeping"].values())
     shown = capsys.readouterr().out
     assert "2 files, 4 chunks (0 resumed), 100 events" in shown
     assert "cpu" in shown

@@ -35,7 +35,7 @@ def client(model: Path) -> Iterator[ClusterClient]:
 def assert_rows_once(folder: Path, undisturbed: dict[str, Any]) -> None:
     """Every selected event is there, and once."""
     rows = pq.read_table(folder)
-    assert rows.num_rows == sum(book["selected"] for book in undisturbed["bookkeeping"].values())
+    assert rows.num_rows == sum(totals["selected"] for totals in undisturbed["bookkeeping"].values())
     assert len(set(rows["event"].to_pylist())) == rows.num_rows
     assert {path.name for path in folder.rglob("*") if path.is_file() and path.suffix != ".parquet"} <= {MARK}
 

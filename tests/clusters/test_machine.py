@@ -63,12 +63,12 @@ def test_same_answer_after_a_worker_was_killed(
     assert_same(output, undisturbed)
     assert output["run"]["chunks"] == 4
     rows = pq.read_table(tmp_path / "out")["event"].to_pylist()
-    assert len(rows) == len(set(rows)) == sum(book["selected"] for book in undisturbed["bookkeeping"].values())
+    assert len(rows) == len(set(rows)) == sum(totals["selected"] for totals in undisturbed["bookkeeping"].values())
     pool = pids[workers["pool-0"]]
     assert all(not name.endswith(f":{pool}") for name in output["metrics"])
     assert all(worker["loads"] <= 1 for worker in output["metrics"].values())
     total = merged(output["metrics"])
-    assert total["jets"] == 2 * sum(book["selected"] for book in undisturbed["bookkeeping"].values())
+    assert total["jets"] == 2 * sum(totals["selected"] for totals in undisturbed["bookkeeping"].values())
     assert total["chunks"] == total["provider"]["cpu"] == 4
 
 

@@ -75,7 +75,7 @@ def test_same_answer_after_a_job_was_killed(
     assert killed
     assert_same(output, undisturbed)
     rows = pq.read_table(tmp_path / "embedded")
-    assert rows.num_rows == sum(book["selected"] for book in undisturbed["bookkeeping"].values())
+    assert rows.num_rows == sum(totals["selected"] for totals in undisturbed["bookkeeping"].values())
     assert len(set(zip(rows["run"].to_pylist(), rows["event"].to_pylist(), strict=True))) == rows.num_rows
     assert all(worker["loads"] <= 1 for worker in output["metrics"].values())
 

@@ -1,4 +1,4 @@
-"""JetClass: one jet an entry, through a ROOT file with the published branches."""
+"""JetClass: one jet per entry, through a ROOT file with the published branches."""
 
 from pathlib import Path
 
@@ -71,7 +71,7 @@ def test_second_release_has_other_types(tmp_path: Path, columns: dict[str, ak.Ar
 
 def test_selection_is_of_entries(columns: dict[str, ak.Array]) -> None:
     entries = ak.zip(columns, depth_limit=1)
-    with pytest.raises(LayoutError, match="one jet an entry; select entries instead"):
+    with pytest.raises(LayoutError, match="one jet per entry; select entries instead"):
         constituents_of(entries, jets=entries)
     assert ak.num(constituents_of(entries[[0, 2]])).to_list() == [3, 5]
 

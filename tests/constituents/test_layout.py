@@ -91,7 +91,7 @@ def test_an_installed_package_brings_a_layout(tmp_path: Path, monkeypatch: pytes
     [
         (lambda x: ak.zip({"px": x}), "expected a Ragged from its function, got Array"),
         (lambda x: Ragged.of({"px": x}), "promised .* for Clusters and gave only"),
-        (lambda x: Ragged.of(dict.fromkeys(KINEMATICS, x[0])), "expected lists of jets, got one jet an entry"),
+        (lambda x: Ragged.of(dict.fromkeys(KINEMATICS, x[0])), "expected lists of jets, got one jet per entry"),
         (lambda x: Ragged(dict.fromkeys(KINEMATICS, np.ones(2)), np.array([1, 2]), Nesting(np.array([2]))), "counts"),
     ],
 )

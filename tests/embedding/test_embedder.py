@@ -62,7 +62,7 @@ def expected_of(events: ak.Array) -> np.ndarray:
 
 
 def test_it_says_what_it_gives(model: Path) -> None:
-    assert repr(JEPAEmbedder(model)) == "<JEPAEmbedder tiny: 8 numbers a jet, scores of 2 classes, scale seen>"
+    assert repr(JEPAEmbedder(model)) == "<JEPAEmbedder tiny: 8 numbers per jet, scores of 2 classes, scale seen>"
     assert "scale blind>" in repr(JEPAEmbedder("pjepa-mini"))
 
 

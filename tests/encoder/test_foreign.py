@@ -110,7 +110,7 @@ def test_statements_that_do_not_fit(tmp_path: Path) -> None:
         with pytest.raises(ModelError, match=message):
             opened(tmp_path / "a.onnx", model, outputs)
     text = preprocess(classes=("a", "b", "c"))
-    with pytest.raises(ModelError, match="expected 3 class scores a jet, found 'out'"):
+    with pytest.raises(ModelError, match="expected 3 class scores per jet, found 'out'"):
         opened(tmp_path / "a.onnx", model, {"out": "logits"}, text)
     with pytest.raises(ModelError, match=r"output_names: \['a'\] more than once"):
         opened(tmp_path / "a.onnx", model, {"out": "logits"}, preprocess(classes=("a", "a")))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jepa_coffea.encoder import OnnxEncoder, session
+from jepa_coffea.encoder import OnnxEncoder, model_files, session
 from jepa_coffea.encoder.card import ModelError
 from tests.encoder.tiny import random_jets, tiny_embedding, write_tiny
 
@@ -54,7 +54,7 @@ def test_release(tmp_path: Path) -> None:
 
 def test_a_changed_file_is_refused(tmp_path: Path) -> None:
     path = write_tiny(tmp_path / "a.onnx", dim=10)
-    digest = session.file_hash(path)
+    digest = model_files.model_hash(path)
     write_tiny(path, dim=11)
     with pytest.raises(ModelError, match=f"expected SHA-256 {digest}, got .*the file changed"):
         OnnxEncoder(path, provider="cpu", digest=digest)
@@ -77,7 +77,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeyp
 def test_a_failed_load_can_be_repeated(tmp_path: Path) -> None:
     path = tmp_path / "a.onnx"
     write_tiny(path, dim=12)
-    digest = session.file_hash(path)
+    digest = model_files.model_hash(path)
     path.rename(tmp_path / "b.onnx")
     with pytest.raises(ModelError, match="No such file"):
         OnnxEncoder(path, provider="cpu", digest=digest)

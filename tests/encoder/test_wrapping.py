@@ -142,7 +142,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document = tmp_path / "card.yaml"
     document.write_text(DOCUMENT.format(fields=", ".join(FIELDS)))
     assert main(["wrap", str(source), "--card", str(document)]) == 0
-    assert "8 numbers a jet and 2 class scores; 8 reference jets agree" in capsys.readouterr().out.replace("\n", " ")
+    assert "8 numbers per jet and 2 class scores; 8 reference jets agree" in capsys.readouterr().out.replace("\n", " ")
     card = read_card(tmp_path / "theirs.jepa.onnx")
     assert card.provenance.config["wrapped"] == "theirs.onnx"
     assert main(["validate", str(tmp_path / "theirs.jepa.onnx"), "--provider", "cpu"]) == 0

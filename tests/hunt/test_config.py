@@ -1,7 +1,11 @@
+import inspect
+
 import pytest
 import yaml
 
+from jepa_coffea.bumphunt import cls_limit, counting_limit, counting_significance, global_significance
 from jepa_coffea.hunt.config import HuntError, read_config
+from jepa_coffea.hunt.sections import StatisticsConfig
 
 WINDOW = {"window": [2500, 3100], "sidebands": [2200, 3400]}
 DOCUMENT = {"input": {"events": ["a/*.parquet"]}, "output": "out"}
@@ -67,3 +71,10 @@ def test_documents_that_are_none(tmp_path):
     path.write_text("a: [")
     with pytest.raises(HuntError, match="no YAML"):
         read_config(path)
+
+
+def test_functions_and_documents_have_the_same_defaults():
+    statistics = StatisticsConfig()
+    for function in (counting_significance, counting_limit, cls_limit):
+        assert inspect.signature(function).parameters["constraint"].default == statistics.constraint
+    assert inspect.signature(global_significance).parameters["toys"].default == statistics.global_toys

@@ -111,7 +111,7 @@ def test_the_classifier_improves_the_limit_where_there_is_signal_to_learn_from(r
     assert rows[0, "supervised"]["limit"] < 1.15 * rows[0, "cwola"]["limit"] < 1.15 * rows[0, "inclusive"]["limit"]
     one = next(record for record in records if record["yield"] == 150)["inclusive"]
     assert one["limit"] == pytest.approx(
-        counting_limit(one["n"], one["function"]["b"], one["function"]["sigma_b"]).events
+        counting_limit(one["n"], one["function"]["b"], one["function"]["sigma_b"], constraint="poisson").events
     )
 
 

@@ -152,7 +152,7 @@ def test_goes_on_where_it_stopped(model: Path, fileset: dict, undisturbed: dict,
     assert found["run"]["resumed"] == 2
     assert_same(found, undisturbed)
     rows = pq.read_table(tmp_path / "out").num_rows
-    assert rows == sum(book["selected"] for book in undisturbed["bookkeeping"].values())
+    assert rows == sum(totals["selected"] for totals in undisturbed["bookkeeping"].values())
     # Everything is there now; what lost its file is done again; another model starts from nothing.
     assert quietly(processor(), fileset, **options)["run"]["resumed"] == 4
     next((tmp_path / "out" / "dataset=signal").iterdir()).unlink()

@@ -26,8 +26,8 @@ def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
         for key, values in theirs.items():
             np.testing.assert_allclose(ours[key], values, rtol=1e-9, err_msg=f"{name} {key}")
     assert set(found["bookkeeping"]) == set(expected["bookkeeping"])
-    for dataset, book in expected["bookkeeping"].items():
+    for dataset, totals in expected["bookkeeping"].items():
         for name in ("events", "selected", "sumw"):
-            np.testing.assert_allclose(found["bookkeeping"][dataset][name], book[name])
+            np.testing.assert_allclose(found["bookkeeping"][dataset][name], totals[name])
         for cut, value in expected["cutflow"][dataset].items():
             np.testing.assert_allclose(found["cutflow"][dataset][cut], value)

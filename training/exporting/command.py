@@ -72,4 +72,4 @@ def _summary(card: ModelCard, path: Path) -> str:
     assert check is not None
     distance = f"within {check.max_relative:.1e} of {'PyTorch' if card.parity else 'fp32'}"
     size = path.stat().st_size / 1e6
-    return f"{path}: {card.name}, {card.precision}, {card.embedding_dim} numbers a jet, {size:.1f} MB, {distance}"
+    return f"{path}: {card.name}, {card.precision}, {card.embedding_dim} numbers per jet, {size:.1f} MB, {distance}"

@@ -138,7 +138,7 @@ class InMemory:
     jets
         All of them.
     batch_jets
-        Jets a batch.
+        Jets per batch.
     seed
         Of the order, another one each epoch, in which a last batch that is not full is left out. None goes through all
         jets in ascending multiplicity.

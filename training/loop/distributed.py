@@ -1,4 +1,4 @@
-"""The processes of one training, one a GPU, and the signals that ask them to stop.
+"""The processes of one training, one per GPU, and the signals that ask them to stop.
 
 ``torchrun`` and ``srun`` start them, and set the same variables. Batch systems announce the end of a job with a signal;
 the loop then saves and leaves.

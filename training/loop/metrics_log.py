@@ -19,7 +19,7 @@ METRICS = "metrics.jsonl"
 
 
 class MetricsLog:
-    """``metrics.jsonl`` and ``tensorboard/`` of a run folder: a record a call, on disk when the call returns.
+    """``metrics.jsonl`` and ``tensorboard/`` of a run folder: one record per call, on disk when the call returns.
 
     Records of later steps, left by a run that was killed after its last checkpoint, are removed first: the run that
     resumes writes them again.

@@ -19,12 +19,12 @@ LOWEST_RANK, LOWEST_SPREAD = 1.5, 1e-3
 
 
 class Stopwatch:
-    """Jets a second, and which part of the time went into waiting for data and which into arithmetic.
+    """Jets per second, and which part of the time went into waiting for data and which into arithmetic.
 
     Parameters
     ----------
     peak_flops
-        Floating-point operations a second that the device can do.
+        Floating-point operations per second that the device can do.
     """
 
     def __init__(self, peak_flops: float) -> None:

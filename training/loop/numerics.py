@@ -18,7 +18,7 @@ DATASHEET = {
     "L40S": 362e12,
     "B200": 2250e12,
 }
-"""Dense floating-point operations a second in bf16, from NVIDIA's datasheets; the first name that fits counts."""
+"""Dense floating-point operations per second in bf16, from NVIDIA's datasheets; the first name that fits counts."""
 
 
 def seed_everything(seed: int) -> None:
@@ -108,7 +108,7 @@ def precision_on(device: torch.device, precision: Literal["auto", "fp32", "bf16"
 
 
 def peak_flops(device: torch.device, precision: Literal["fp32", "bf16"]) -> float:
-    """Floating-point operations a second that a device can do.
+    """Floating-point operations per second that a device can do.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ from training.objectives.base import Objective
 
 PROBE_LABELS = 200
 PROBE_TEST_JETS = 4000
-"""Jets a class that the probe during pretraining is fitted to, and jets it is judged on."""
+"""Jets per class that the probe during pretraining is fitted to, and jets it is judged on."""
 
 
 def pretrain(args: argparse.Namespace) -> int:

@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--output", type=Path, required=True, metavar="DIR")
     options.add_argument("--config", default=str(CONFIG), metavar="YAML")
     options.add_argument("--minutes", type=float, default=20, metavar="M", help="of the whole study")
-    options.add_argument("--labels", type=int, default=100, metavar="N", help="labelled jets a class")
+    options.add_argument("--labels", type=int, default=100, metavar="N", help="labelled jets per class")
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     options.add_argument("--jobs", type=int, default=8, metavar="J", help="trainings at a time on the device")
     options.add_argument("--set", nargs="+", default=[], metavar="FIELD=VALUE", help="of the pretrainings")

@@ -131,7 +131,7 @@ def table(study: Study, result: Mapping[str, Any]) -> str:
     str
     """
     lines = [
-        f"# {study.labels} labels a class, {len(study.seeds)} seeds, {result['test_jets']} test jets",
+        f"# {study.labels} labels per class, {len(study.seeds)} seeds, {result['test_jets']} test jets",
         "",
         f"Trainings {study.jobs} at a time on {result['device']}.",
         f"Chosen on validation jets: **{result['winner']}**.",
@@ -169,7 +169,7 @@ def draw(study: Study, result: Mapping[str, Any]) -> None:
         bars.barh(at, accuracy, xerr=spread, color=colour)
     names = [label if label.startswith("none") else f"{label}, {mode}" for label, mode, *_ in found]
     bars.set_yticks(range(len(found)), names)
-    bars.set_xlabel(f"test accuracy, {study.labels} labels a class")
+    bars.set_xlabel(f"test accuracy, {study.labels} labels per class")
     for name in OBJECTIVES:
         lines = read_metrics(study.output / name)
         for axes, key in ((probe, "probe_linear_accuracy"), (rank, "rankme")):

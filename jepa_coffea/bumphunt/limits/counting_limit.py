@@ -31,7 +31,7 @@ def counting_limit(
     sigma_b: float,
     *,
     level: float = 0.95,
-    constraint: Constraint = "gaussian",
+    constraint: Constraint = "poisson",
     luminosity: float | None = None,
     efficiency: float = 1.0,
 ) -> Limit:
@@ -52,7 +52,8 @@ def counting_limit(
     level
         Confidence level.
     constraint
-        How ``b`` is known: a normal measurement of a background that is not negative, or a Poisson count.
+        How ``b`` is known: by a Poisson count in a control region, or by a normal measurement of a background that is
+        not negative.
     luminosity
         In 1/fb, for a limit in fb.
     efficiency
@@ -76,7 +77,7 @@ def counting_limit(
     3.0
     >>> large = counting_limit(2_100_000, 2_100_000, 1200)
     >>> round(large.events), round(large.expected_events[2])
-    (3688, 3688)
+    (3689, 3689)
     """
     check_level(level)
     if not (np.isfinite([n, b, sigma_b]).all() and n >= 0 and b >= 0 and sigma_b >= 0):

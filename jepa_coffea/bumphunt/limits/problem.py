@@ -82,7 +82,7 @@ class BackgroundPart:
     """The background of several hypotheses."""
 
     model: Expectation
-    """For one hypothesis a row."""
+    """One hypothesis per row."""
     prior: Array
     """[parameter]: inverse variance of the constraint on each; 0 for a free one."""
 

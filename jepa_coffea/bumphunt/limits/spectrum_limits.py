@@ -212,7 +212,7 @@ def _limits(spectrum: Spectrum, masses: Array, shapes: Sequence[Signal], setting
         limit, expected, method = float(strength), band, "asymptotic"
         if setting.toys and under[index] < FEW:
             limit, expected = toy_limits(problem, index, limit, band, 1 - level, setting.toys, setting.seed)
-            method = f"{setting.toys} toys a strength"
+            method = f"{setting.toys} toys per strength"
         limits.append(make_limit(level, limit, expected, 1.0, luminosity, float(value), method))
     return limits
 

@@ -24,7 +24,7 @@ def cls_limit(
     model: WindowModel,
     *,
     level: float = 0.95,
-    constraint: Constraint = "gaussian",
+    constraint: Constraint = "poisson",
     luminosity: float | None = None,
     efficiency: float = 1.0,
     toys: int = 0,
@@ -43,7 +43,7 @@ def cls_limit(
     level
         Confidence level.
     constraint
-        Of a single bin's background; several bins have normal constraints.
+        Of a single bin's background, ``"poisson"`` or ``"gaussian"``; several bins have normal constraints.
     luminosity
         In 1/fb, for a limit in fb.
     efficiency
@@ -83,7 +83,7 @@ def cls_limit(
     strength, band, method = float(strengths[0]), bands[0], "asymptotic"
     if toys and model.background.sum() < FEW:
         strength, band = toy_limits(problem, 0, strength, band, 1 - level, toys, seed)
-        method = f"{toys} toys a strength"
+        method = f"{toys} toys per strength"
     return make_limit(level, strength, band, events, luminosity, efficiency, method)
 
 

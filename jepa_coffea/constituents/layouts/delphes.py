@@ -12,11 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jepa_coffea.constituents.columns import Columns, counts_of, flat
-from jepa_coffea.constituents.identity import flags
-from jepa_coffea.constituents.kinematics import cartesian
 from jepa_coffea.constituents.layout import register
 from jepa_coffea.constituents.ragged import Nesting, Ragged
-from jepa_coffea.constituents.record import DISPLACEMENT, FIELDS, IDENTITY, KINEMATICS, LayoutError
+from jepa_coffea.constituents.record import DISPLACEMENT, FIELDS, IDENTITY, KINEMATICS, LayoutError, cartesian, flags
 
 NUMBER = 0xFFFFFF
 """The bits of ``fUniqueID`` that references hold; the others say which process wrote the object."""

@@ -1,4 +1,4 @@
-"""JetClass and JetClass-II: one jet an entry, its particles in the branches ``part_*``."""
+"""JetClass and JetClass-II: one jet per entry, its particles in the branches ``part_*``."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Collection
 import numpy as np
 
 from jepa_coffea.constituents.columns import Columns, counts_of, flat
-from jepa_coffea.constituents.kinematics import cartesian
 from jepa_coffea.constituents.layout import register
 from jepa_coffea.constituents.ragged import Nesting, Ragged, Table
-from jepa_coffea.constituents.record import FIELDS
+from jepa_coffea.constituents.record import FIELDS, cartesian
 
 BRANCHES = {
     "px": "part_px",

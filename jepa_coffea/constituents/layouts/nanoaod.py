@@ -6,12 +6,10 @@ from collections.abc import Collection
 from typing import Any
 
 from jepa_coffea.constituents.columns import Columns
-from jepa_coffea.constituents.identity import charge_from_pdg, flags
-from jepa_coffea.constituents.kinematics import cartesian
 from jepa_coffea.constituents.layout import register
 from jepa_coffea.constituents.links import gather, raw_pt, read_links
 from jepa_coffea.constituents.ragged import Ragged
-from jepa_coffea.constituents.record import IDENTITY, KINEMATICS
+from jepa_coffea.constituents.record import IDENTITY, KINEMATICS, cartesian, charge_from_pdg, flags
 
 
 def _is_nanoaod(columns: Columns) -> bool:

@@ -9,12 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jepa_coffea.constituents.columns import Columns
-from jepa_coffea.constituents.identity import flags
-from jepa_coffea.constituents.kinematics import cartesian
 from jepa_coffea.constituents.layout import register
 from jepa_coffea.constituents.links import gather, raw_pt, read_links
 from jepa_coffea.constituents.ragged import Ragged
-from jepa_coffea.constituents.record import DISPLACEMENT, IDENTITY, KINEMATICS
+from jepa_coffea.constituents.record import DISPLACEMENT, IDENTITY, KINEMATICS, cartesian, flags
 
 MM_PER_CM = 10.0
 TRACK_FIELDS = {"d0": "d0", "d0_err": "d0Err", "dz": "dz", "dz_err": "dzErr"}

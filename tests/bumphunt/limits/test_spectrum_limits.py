@@ -57,7 +57,7 @@ def test_toys_where_few_events_are_expected(truth: Truth) -> None:
     data = (n, truth.edges)
     asymptotic = mass_limits(data, [5000.0], function="dijet2", signal=Gaussian(0.03))
     toys = mass_limits(data, [5000.0], function="dijet2", signal=Gaussian(0.03), toys=300)
-    assert toys.methods == ("300 toys a strength",)
+    assert toys.methods == ("300 toys per strength",)
     inside = Gaussian(0.03).template(truth.edges, 5000.0).sum()
     assert toys.events[0] == pytest.approx(3.0 / inside, rel=0.15)
     assert asymptotic.events[0] < 0.8 * toys.events[0]

@@ -102,7 +102,7 @@ def test_few_events_and_an_uncertain_signal_by_toys(n: float, b: float, sigma: f
     """An uncertainty of 1 % changes nothing: toys then find the exact sum."""
     model = replace(counting(n, b, sigma), signal_rates={"luminosity": 0.01})
     toys = cls_limit(model, toys=2000)
-    assert toys.method == "2000 toys a strength"
+    assert toys.method == "2000 toys per strength"
     assert toys.events == pytest.approx(counting_limit(n, b, sigma).events, rel=0.12)
     # Asymptotic, nothing seen excludes too much.
     assert n > 0 or toys.events > 1.1 * cls_limit(model).events

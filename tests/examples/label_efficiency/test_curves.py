@@ -44,7 +44,7 @@ def test_bands_are_of_the_population(folder: Path) -> None:
 
 def test_a_table_says_how_far_trainings_spread(folder: Path) -> None:
     text = table_of(curves_of(judged(folder))).splitlines()
-    assert text[0] == "| accuracy, labels a class: | 10 | 1000 | all |"
+    assert text[0] == "| accuracy, labels per class: | 10 | 1000 | all |"
     assert text[2] == "| a | 0.500 +- 0.100 |  | 0.900 |"
     assert text[3] == "| b |  | 0.700 |  |"
     draw(curves_of(judged(folder)), folder / "a.png")

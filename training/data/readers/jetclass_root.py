@@ -1,4 +1,4 @@
-"""JetClass ROOT files (TTree or RNTuple ``tree``, one jet an entry), and JetClass-II in the same form.
+"""JetClass ROOT files (TTree or RNTuple ``tree``, one jet per entry), and JetClass-II in the same form.
 
 Reads the bytes of the baskets straight into the columns, several times faster than through an array per branch; what
 it gives is what ``jepa_coffea.constituents`` gives for the same file. Schema: H. Qu, C. Li, S. Qian, arXiv:2202.03772.

@@ -14,7 +14,7 @@ from training.data.readers.base import JetFile, naming
 
 
 class WithSubjets(JetFile):
-    """A file with the field ``subjet``; about 15 000 jets/s a core, so rather prepared than streamed.
+    """A file with the field ``subjet``; about 15 000 jets/s per core, so rather prepared than streamed.
 
     Parameters
     ----------
