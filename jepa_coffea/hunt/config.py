@@ -48,6 +48,9 @@ class HuntConfig(Section):
     """In 1/fb, for limits in fb."""
     signal: SignalConfig | None = None
     """For limits against mass; none are set without it."""
+    blind: bool = False
+    """Say nothing that was counted in a window: gates, backgrounds, expected limits and significances alone. The same
+    document with ``false`` unblinds it and does nothing again that was kept."""
     seed: Annotated[int, Field(ge=0)] = Recipe.seed
     cluster: ClusterConfig = ClusterConfig()
     """Where to compute; as in the section ``embed``."""

@@ -18,6 +18,8 @@ def headline(found: HuntResult) -> list[tuple[str, str]]:
         Names and values: selection, observed, expected, local Z, global p with how it was obtained; empty where nothing
         has a number.
     """
+    if found.sensitivity:
+        return _blind(found)
     best = largest_excess(found)
     if best is None:
         return []
@@ -49,4 +51,24 @@ def headline(found: HuntResult) -> list[tuple[str, str]]:
         )
     else:
         rows.append(("Global p", "none: there are no pseudo-experiments"))
+    return rows
+
+
+def _blind(found: HuntResult) -> list[tuple[str, str]]:
+    """Of a blind hunt: the most sensitive selection."""
+    best = max((one for one in found.sensitivity if not one.problem), key=lambda one: one.expected_z, default=None)
+    rows = [("Observed", "blind")]
+    if best is None:
+        return rows
+    worth = "corrected" if best.calibrated else "uncalibrated"
+    rows = [
+        ("Most sensitive", best.label),
+        *rows,
+        ("Expected", f"{best.b:.1f} ± {best.sigma_b:.1f}, by the {best.background.replace('_', ' ')}"),
+        ("Expected Z", f"{best.expected_z:.2f} {worth}, of {best.signal:.1f} signal events in the window"),
+    ]
+    if best.limit is not None:
+        rows.append(
+            ("Expected limit", f"{best.limit[2]:.1f} ({best.limit[1]:.1f} to {best.limit[3]:.1f}) signal events")
+        )
     return rows

@@ -47,7 +47,9 @@ def write_result(run: Run, result: HuntResult) -> None:
         What it found.
     """
     document = {
-        "may_be_quoted": not result.reasons,
+        "may_be_quoted": not result.reasons and not run.config.blind,
+        "blinding": result.blinding,
+        "sensitivity": result.sensitivity,
         "reasons_against": result.reasons,
         "background": result.background,
         "headline": dict(headline(result)),

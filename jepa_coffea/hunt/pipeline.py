@@ -18,6 +18,14 @@ from jepa_coffea.cwola.merits import auc
 from jepa_coffea.cwola.windows import Windows, in_sideband
 from jepa_coffea.files import digest, find_files
 from jepa_coffea.folders import working_in
+from jepa_coffea.hunt.blinding import (
+    blind_gates,
+    blind_spectrum,
+    blinded,
+    describe_blind,
+    record_blinding,
+    without_observed,
+)
 from jepa_coffea.hunt.calibration import null_gates
 from jepa_coffea.hunt.events import Events
 from jepa_coffea.hunt.experiment import Method, run_experiment
@@ -63,14 +71,22 @@ def run_hunt(run: Run) -> HuntResult:
         write_provenance(run)
         histogram = run.config.input.histogram
         result = _hunt_events(run) if histogram is None else _hunt_histogram(run, histogram)
-        if result.inclusive:
-            spectrum, statistics = result.inclusive[0].selection.counts, run.config.statistics
+        blind, windows = run.config.blind, run.config.mass.build()
+        full = result
+        if blind:
+            result = blinded(full, run.config.statistics)
+        if full.inclusive:
+            spectrum, statistics = full.inclusive[0].selection.counts, run.config.statistics
+            if blind:
+                spectrum = blind_spectrum(full, windows)
             if result.functions is not None:  # the order that was chosen
                 statistics = statistics.model_copy(update={"function": result.functions.function})
-            limits = inclusive_limits(
-                spectrum, run.config.mass.build(), statistics, run.config.signal, run.config.luminosity
-            )
-            result = replace(result, mass_limits=limits)
+            limits = inclusive_limits(spectrum, windows, statistics, run.config.signal, run.config.luminosity)
+            result = replace(result, mass_limits=without_observed(limits) if blind else limits)
+        history = record_blinding(run)
+        paragraph = describe_blind(result) if blind else result.paragraph
+        if history is not None:
+            result = replace(result, blinding=history.sentence, paragraph=f"{paragraph} {history.sentence}")
         write_result(run, result)
         write_hunt_report(run, result)
     return result
@@ -84,7 +100,11 @@ def _hunt_histogram(run: Run, histogram: Path) -> HuntResult:
     statistics = run.config.statistics
     selections = count_inclusive(counts, windows, statistics, statistics.goodness_toys, functions.errors)
     found = HuntResult(run.output, selection_results(selections, windows, statistics), functions=functions)
-    if statistics.global_toys and not any(selection.function.problem for selection in selections):
+    if (
+        statistics.global_toys
+        and not run.config.blind
+        and not any(selection.function.problem for selection in selections)
+    ):
         found = replace(found, refitted=_refitted(run, counts, windows, rules, functions.errors))
     reasons = reasons_against(found, statistics.goodness_minimum)
     return replace(found, reasons=reasons, paragraph=describe(found, [], reasons))
@@ -150,7 +170,10 @@ def _hunt_events(run: Run) -> HuntResult:
     config = run.config
     if events.dropped:
         run.say(f"[yellow]{events.dropped} events without finite features left out[/]")
-    run.say(f"{len(events.sample.mass)} events in the fit range, {len(events.names)} features, {len(files)} files")
+    many = (
+        "" if run.config.blind else f"{len(events.sample.mass)} events in the fit range, "
+    )  # not by subtraction either
+    run.say(f"{many}{len(events.names)} features, {len(files)} files")
     method = Method(config.recipe(), tuple(config.efficiencies), config.statistics, rules, functions.errors)
     parts = (config.input, config.mass, config.features, config.classifier, config.folds)
     key = digest(__version__, input_stamp(files), [part.model_dump(mode="json") for part in parts], config.seed)
@@ -164,6 +187,8 @@ def _hunt_events(run: Run) -> HuntResult:
     selections = selection_results(data.selections, windows, data.statistics, background, calibrated.corrected)
     if calibrated.corrected:
         closure = replace(closure, gates=closure.gates + null_gates(data.selections, calibrated.corrected))
+    if config.blind:
+        closure = replace(closure, gates=blind_gates(closure.gates))
     found = HuntResult(
         run.output,
         selection_results(data.inclusive, windows, data.statistics),
