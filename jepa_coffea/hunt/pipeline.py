@@ -195,7 +195,7 @@ def _hunt_events(run: Run) -> HuntResult:
         selections,
         calibrated,
         closure=closure,
-        injection=injections(run, key, inputs, method),
+        injection=injections(run, key, inputs, method, calibrated),
         scores=scores,
         events=events,
         functions=functions,

@@ -23,7 +23,7 @@ from jepa_coffea.hunt.experiment import Method, train_or_say_why
 from jepa_coffea.hunt.global_p import global_p
 from jepa_coffea.hunt.injection import GRID, Study, check_signal, injection_study
 from jepa_coffea.hunt.injection_summary import summarised
-from jepa_coffea.hunt.null import Corrected
+from jepa_coffea.hunt.null import Corrected, Null
 from jepa_coffea.hunt.preference import preferred
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.sections import StatisticsConfig
@@ -257,13 +257,17 @@ def calibration(
     return replace(result, search=search)
 
 
-def injections(run: Run, key: str, inputs: Inputs, method: Method) -> InjectionResult:
+def injections(
+    run: Run, key: str, inputs: Inputs, method: Method, calibrated: CalibrationResult | None = None
+) -> InjectionResult:
     """The injection study of the document, summarised.
 
     Parameters
     ----------
     run, key, inputs, method
         As for :func:`out_of_fold_scores`.
+    calibrated
+        Corrects Z of the hunt's own classifiers where it holds the same window and efficiency.
 
     Returns
     -------
@@ -292,16 +296,30 @@ def injections(run: Run, key: str, inputs: Inputs, method: Method) -> InjectionR
         )
     except FAILURES as error:
         return InjectionResult(problem=str(error))
-    summary = summarised(records)
+    background = FUNCTION if calibrated is None else calibrated.background
+    null = None if calibrated is None else _null(calibrated, method, study)
+    summary = summarised(records, background, null)
     document = {
         "window": method.recipe.windows.windows[study.window].name,
         "efficiency": study.efficiency,
+        "z": f"by the {background}; of cwola "
+        + ("as counted" if null is None else f"corrected by {len(null.toys)} pseudo-experiments")
+        + ", of all others as counted",
         "limits": "95 % CLs, asymptotic, on counts; limit_selected on signal in the window, limit on the yield",
         "sic_background_efficiencies": GRID,
         "summary": summary,
     }
     write_text(run.output / "injection.json", json.dumps(plain(document), indent=1, allow_nan=False))
     return InjectionResult(summary)
+
+
+def _null(calibrated: CalibrationResult, method: Method, study: Study) -> Null | None:
+    """The null of the selection that is injected into; None where the calibration has none."""
+    if study.efficiency not in method.efficiencies or not calibrated.corrected:
+        return None
+    number = study.window * len(method.efficiencies) + method.efficiencies.index(study.efficiency)
+    found = calibrated.corrected[number].get(calibrated.background)
+    return found.null if isinstance(found, Corrected) else None
 
 
 def _local_scan(selection: Selection, windows: Windows, statistics: StatisticsConfig) -> Scan | None:
