@@ -12,6 +12,7 @@ from jepa_coffea.cwola.recipe import Recipe
 from jepa_coffea.documents import LocalPath, Section, read_document
 from jepa_coffea.errors import JepaCoffeaError
 from jepa_coffea.hunt.sections import (
+    DEFAULT_WIDTH,
     CalibrationConfig,
     ClassifierConfig,
     FeatureConfig,
@@ -69,6 +70,17 @@ class HuntConfig(Section):
             msg = f"efficiencies: expected at least one and none twice, got {self.efficiencies}"
             raise ValueError(msg)
         return self
+
+    @property
+    def widths(self) -> list[float]:
+        """Widths over mass of the peaks that mass scans look for.
+
+        Returns
+        -------
+        list of float
+            Of the section ``signal``; without it one of ``DEFAULT_WIDTH``.
+        """
+        return [DEFAULT_WIDTH] if self.signal is None else list(self.signal.widths)
 
     def recipe(self) -> Recipe:
         """What decides the classifiers besides the events.

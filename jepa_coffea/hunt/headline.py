@@ -50,7 +50,8 @@ def headline(found: HuntResult) -> list[tuple[str, str]]:
             ("Global p", f"{sign} {refitted.p:.2g}, by {refitted.toys} refitted toys over {refitted.hypotheses} trials")
         )
     else:
-        rows.append(("Global p", "none: there are no pseudo-experiments"))
+        missing = "there are no pseudo-experiments" if found.selections else "no toys were made"
+        rows.append(("Global p", f"none: {missing}"))
     return rows
 
 

@@ -7,7 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from jepa_coffea import __version__
-from jepa_coffea.bumphunt import GlobalSignificance, ShapeSearch, WindowSearch, global_significance, shape_search
+from jepa_coffea.bumphunt import (
+    GlobalSignificance,
+    WindowSearch,
+    check_expected_events,
+    global_significance,
+    width_searches,
+)
 from jepa_coffea.bumphunt.ftest import FTestRule
 from jepa_coffea.bumphunt.searches import chosen_anew
 from jepa_coffea.bumphunt.spectrum import Spectrum
@@ -16,6 +22,7 @@ from jepa_coffea.cwola.closure import Closure
 from jepa_coffea.cwola.efficiency import SelectionError, WindowScores, check_efficiency
 from jepa_coffea.cwola.merits import auc
 from jepa_coffea.cwola.windows import Windows, in_sideband
+from jepa_coffea.errors import HistogramError
 from jepa_coffea.files import digest, find_files
 from jepa_coffea.folders import working_in
 from jepa_coffea.hunt.blinding import (
@@ -99,7 +106,8 @@ def _hunt_histogram(run: Run, histogram: Path) -> HuntResult:
     run, functions, rules = with_function(run, counts, windows)
     statistics = run.config.statistics
     selections = count_inclusive(counts, windows, statistics, statistics.goodness_toys, functions.errors)
-    found = HuntResult(run.output, selection_results(selections, windows, statistics), functions=functions)
+    findings = selection_results(selections, windows, statistics, width=run.config.widths[0])
+    found = HuntResult(run.output, findings, functions=functions)
     if (
         statistics.global_toys
         and not run.config.blind
@@ -146,11 +154,15 @@ def _refitted(
 ) -> GlobalSignificance:
     """The global significance of all windows and a mass scan of one spectrum."""
     statistics = run.config.statistics
-    masses: ShapeSearch = shape_search(
-        (counts, np.asarray(windows.edges)), function=statistics.function, sqrt_s=statistics.sqrt_s, name="mass scan"
+    masses = width_searches(
+        (counts, np.asarray(windows.edges)),
+        run.config.widths,
+        function=statistics.function,
+        sqrt_s=statistics.sqrt_s,
+        name="mass scan",
     )
-    in_windows = window_search(masses.spectrum, windows, statistics, errors)
-    searches = [chosen_anew(search, rules) if rules else search for search in (in_windows, masses)]
+    in_windows = window_search(masses[0].spectrum, windows, statistics, errors)
+    searches = [chosen_anew(search, rules) if rules else search for search in (in_windows, *masses)]
     return global_significance(
         [searches],
         toys=statistics.global_toys,
@@ -183,15 +195,15 @@ def _hunt_events(run: Run) -> HuntResult:
     data = run_experiment(events.sample, method, scores, inclusive=True, goodness_toys=config.statistics.goodness_toys)
     closure = all_gates(run, key, events, scores, method)
     calibrated = calibration(run, key, inputs, method, data.selections)
-    background = calibrated.background
-    selections = selection_results(data.selections, windows, data.statistics, background, calibrated.corrected)
+    background, width = calibrated.background, config.widths[0]
+    selections = selection_results(data.selections, windows, data.statistics, background, calibrated.corrected, width)
     if calibrated.corrected:
         closure = replace(closure, gates=closure.gates + null_gates(data.selections, calibrated.corrected))
     if config.blind:
         closure = replace(closure, gates=blind_gates(closure.gates))
     found = HuntResult(
         run.output,
-        selection_results(data.inclusive, windows, data.statistics),
+        selection_results(data.inclusive, windows, data.statistics, width=width),
         selections,
         calibrated,
         closure=closure,
@@ -206,7 +218,7 @@ def _hunt_events(run: Run) -> HuntResult:
 
 
 def too_tight(events: Events, method: Method) -> list[str]:
-    """Efficiencies that the events cannot define a threshold for, said before the work.
+    """Efficiencies that leave too few events for a threshold or for a fit of the function, said before the work.
 
     Parameters
     ----------
@@ -222,14 +234,19 @@ def too_tight(events: Events, method: Method) -> list[str]:
     """
     recipe, sentences = method.recipe, []
     outer = recipe.folds.outer_of(events.sample.hashes)
+    spectrum = recipe.windows.histogram(events.sample.mass), np.asarray(recipe.windows.edges)
     for window in recipe.windows.windows:
         side = in_sideband(window.region(events.sample.mass))
         fewest = min(int(np.count_nonzero(side & (outer == fold))) for fold in recipe.folds.tested())
         for efficiency in method.efficiencies:
             try:
                 check_efficiency(efficiency, fewest)
-            except SelectionError as error:
-                sentences.append(f"Window {window.name} will have no number: {error}")
+                check_expected_events(
+                    spectrum, method.statistics.function, window=(window.low, window.high), efficiency=efficiency
+                )
+            except (SelectionError, HistogramError) as error:
+                what = "no number" if isinstance(error, SelectionError) else "no reliable fit"
+                sentences.append(f"Window {window.name} will have {what}: {error}")
     return sentences
 
 

@@ -38,7 +38,7 @@ def write_hunt_report(run: Run, result: HuntResult) -> None:
         for section in (
             excess_section(result),
             sensitivity_section(result),
-            spectrum_section(result, run.config.mass.build()),
+            spectrum_section(result, run.config.mass.build(), run.config.widths[0]),
             limit_section(result),
             function_section(result.functions),
             classifier_section(run, result),
