@@ -15,11 +15,15 @@ def headline(found: HuntResult) -> list[tuple[str, str]]:
     Returns
     -------
     list of tuple of str
-        Names and values: selection, observed, expected, local Z, global p with how it was obtained; empty where nothing
-        has a number.
+        Names and values: selection, observed, expected, local Z, global p with how it was obtained, sqrt(s); empty
+        where nothing has a number.
     """
-    if found.sensitivity:
-        return _blind(found)
+    rows = _blind(found) if found.sensitivity else _counted(found)
+    return [*rows, ("Energy", found.energy)] if rows and found.energy else rows
+
+
+def _counted(found: HuntResult) -> list[tuple[str, str]]:
+    """Of a hunt that is not blind: the largest excess."""
     best = largest_excess(found)
     if best is None:
         return []

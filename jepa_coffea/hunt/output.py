@@ -32,6 +32,8 @@ def write_provenance(run: Run) -> None:
         copy of it stands for itself.
     """
     document = run.config.model_dump(mode="json") | {"output": "."}
+    if "sqrt_s" not in run.config.statistics.model_fields_set:
+        del document["statistics"]["sqrt_s"]  # a default stays one
     write_text(run.output / "config.yaml", yaml.safe_dump(document, sort_keys=False))
     write_text(run.output / "versions.json", json.dumps(versions(), indent=1))
 

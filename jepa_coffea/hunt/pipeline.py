@@ -90,6 +90,7 @@ def run_hunt(run: Run) -> HuntResult:
                 statistics = statistics.model_copy(update={"function": result.functions.function})
             limits = inclusive_limits(spectrum, windows, statistics, run.config.signal, run.config.luminosity)
             result = replace(result, mass_limits=without_observed(limits) if blind else limits)
+        result = replace(result, energy=run.config.statistics.energy)
         history = record_blinding(run)
         paragraph = describe_blind(result) if blind else result.paragraph
         if history is not None:

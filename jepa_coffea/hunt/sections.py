@@ -193,7 +193,7 @@ class StatisticsConfig(Section):
     function: str = "dijet3"
     """A name of jepa_coffea.bumphunt.functions, or ``auto``: the dijet function of the order that an F-test chooses."""
     sqrt_s: Positive = 13000.0
-    """GeV."""
+    """GeV. The background functions are of mass over sqrt_s; the result says where this default is used."""
     constraint: Literal["poisson", "gaussian"] = "poisson"
     goodness_toys: Annotated[int, Field(ge=0)] = 500
     """Pseudo-experiments for the goodness of fit."""
@@ -201,6 +201,17 @@ class StatisticsConfig(Section):
     """Refitted toys for the global p-value of a histogram alone, 0 for none; with events, the calibration gives it."""
     goodness_minimum: Fraction = 0.01
     """A background fit with a smaller p-value is not to be quoted."""
+
+    @property
+    def energy(self) -> str:
+        """The centre-of-mass energy in words, and whether it is the default.
+
+        Returns
+        -------
+        str
+        """
+        given = "" if "sqrt_s" in self.model_fields_set else " (default)"
+        return f"sqrt(s) = {self.sqrt_s / 1000:g} TeV{given}"
 
     @model_validator(mode="after")
     def _known(self) -> "StatisticsConfig":

@@ -266,6 +266,8 @@ class HuntResult:
     functions: FunctionStudy | None = None
     background: str = FUNCTION
     """The background estimate of the result; the other one is its cross-check."""
+    energy: str = ""
+    """The centre-of-mass energy of the background functions, and whether the document gives it."""
     sensitivity: Sequence[Sensitivity] = ()
     """Of every selection of a blind hunt, which has no other numbers of them; empty otherwise."""
     blinding: str = ""
