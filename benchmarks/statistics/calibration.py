@@ -3,6 +3,7 @@
     python -m benchmarks.statistics.calibration searches   # a thousand whole searches, each calibrated by its own toys
     python -m benchmarks.statistics.calibration coverage   # fast classifier, thousands of retrained pseudo-experiments
     python -m benchmarks.statistics.calibration timing     # 200 with gradient boosting on 20 000 events x 64 features
+    python -m benchmarks.statistics.calibration trees      # the same with features that are integers, 24 000 events
     python -m benchmarks.statistics.calibration coverage --experiments 300 --workers 1   # a quick look
 
 ``searches`` does what a hunt does, again and again: data without signal are generated, classifiers trained, events
@@ -12,6 +13,8 @@ pseudo-experiments of them. The corrected p-values, by function and by transfer 
 ``coverage`` calibrates with the pseudo-experiments of one set of data and checks that on newly generated data, for
 cross-fitted folds and for folds in forward order. Everything is redone in each: folds, training, thresholds, fit.
 ``timing`` does the same work for gradient boosting with 30 iterations and 5 folds and divides.
+``trees`` gives gradient boosting numbers of constituents that grow with the mass: pseudo-data whose integers were not
+integers any more, or had another trend, would have a mean Z that is not 0, by either estimate.
 Results go to benchmarks/results/calibration_*.json and .png.
 """
 
@@ -330,6 +333,64 @@ def timing(experiments: int, client: Client | None) -> dict[str, Any]:
     }
 
 
+def with_integers(events: int, seed: int = 0) -> Sample:
+    """Background with the features of real tables: numbers of constituents, flags, bounded ratios, all with a trend.
+
+    Parameters
+    ----------
+    events
+        How many events.
+    seed
+        Of the random numbers.
+
+    Returns
+    -------
+    Sample
+        Masses in GeV, and features of two jets: a Poisson number of constituents and a class, which grow with the
+        mass, and a ratio between 0 and 1, which falls.
+    """
+    plain, rng = falling_spectrum(events, 1, seed), np.random.default_rng([seed, 1])
+    log = np.log(plain.mass / 2800)
+    columns = []
+    for _ in range(2):
+        columns += [rng.poisson(50 + 25 * log), rng.binomial(3, 0.3 + 0.2 * log), rng.beta(4 - 2 * log, 3)]
+    X = np.stack(columns, axis=1).astype(np.float32)
+    return make_sample(X, plain.mass, np.arange(events))
+
+
+def trees(experiments: int, client: Client | None, events: int = 24_000) -> dict[str, Any]:
+    """Mean and width of Z without signal by both estimates, with trees and features that are no continuous numbers.
+
+    Parameters
+    ----------
+    experiments
+        How many pseudo-experiments.
+    client
+        Of Dask.
+    events
+        How many events they are as large as.
+
+    Returns
+    -------
+    dict
+        What was done, the seconds, and mean and width by estimate.
+    """
+    pseudo = make_pseudo_data(with_integers(events), WINDOWS, STATISTICS)
+    method = Method(recipe(gradient_boosting()), (0.1,), STATISTICS)
+    z, seconds = timed(pseudo, method, experiments, client)
+    result: dict[str, Any] = {"events": events, "experiments": experiments, "seconds": seconds, "efficiency": 0.1}
+    for number, estimate in enumerate(ESTIMATES):
+        null = null_of(z[:, number, 0])
+        result[estimate] = {"mean": null.mean, "mean_error": null.mean_error, "std": null.width}
+        result[estimate]["std_error"] = null.width_error
+        print(
+            f"{estimate:20} mean Z = {null.mean:+.3f} ± {null.mean_error:.3f}   "
+            f"std(Z) = {null.width:.3f} ± {null.width_error:.3f}"
+        )
+    print(f"{experiments} experiments of {events} events in {seconds:.0f} s")
+    return result
+
+
 def without_lists(judgement: dict[str, Any]) -> dict[str, Any]:
     """Without the single p-values, which are for the picture.
 
@@ -413,17 +474,19 @@ def draw(result: dict[str, Any], path: Path) -> None:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["searches", "coverage", "timing"])
+    parser.add_argument("what", choices=["searches", "coverage", "timing", "trees"])
     parser.add_argument(
-        "--experiments", type=int, help="per set; by default 1000 (searches), 3000 (coverage), 200 (timing)"
+        "--experiments", type=int, help="per set; by default 1000 (searches), 3000 (coverage), 200 (timing), 30 (trees)"
     )
     parser.add_argument("--workers", type=int, default=2, help="local processes, one thread each")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    experiments = arguments.experiments or {"searches": 1000, "coverage": 3000, "timing": 200}[arguments.what]
+    experiments = (
+        arguments.experiments or {"searches": 1000, "coverage": 3000, "timing": 200, "trees": 30}[arguments.what]
+    )
     kept = partial(searches, folder=arguments.output)
     studies: dict[str, Callable[[int, Client | None], dict[str, Any]]]
-    studies = {"searches": kept, "coverage": coverage, "timing": timing}
+    studies = {"searches": kept, "coverage": coverage, "timing": timing, "trees": trees}
     study = studies[arguments.what]
     if arguments.workers > 1:
         with (

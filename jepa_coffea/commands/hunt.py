@@ -77,7 +77,7 @@ def hunt(
         given = Run(config, client, console, progress)
         result = run_hunt(given)
         write_hunt_report(given, result)
-    console.print(_table(result))
+    console.print(_blind_table(result) if result.sensitivity else _table(result))
     console.print(result.paragraph, style="bold" if not result.reasons else "bold red", highlight=False)
     console.print(f"Everything is in {result.output}", highlight=False, markup=False)
     return result
@@ -100,5 +100,22 @@ def _table(result: HuntResult) -> Table:
             "-" if estimate.problem else f"{estimate.p:.2g}",
             with_error(corrected.z, corrected.z_error) if corrected else "",
             f"{corrected.p:.2g}" if corrected else "",
+        )
+    return table
+
+
+def _blind_table(result: HuntResult) -> Table:
+    """All selections of a blind hunt: expected background, what a signal would be worth, expected limit."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in ("window", "eff.", "expected", "of signal", "expected Z", "expected limit"):
+        table.add_column(name, justify="left" if name == "window" else "right", no_wrap=True)
+    for one in result.sensitivity:
+        table.add_row(
+            one.window,
+            "all" if one.efficiency == 1 else f"{one.efficiency:g}",
+            with_error(one.b, one.sigma_b, 1),
+            "-" if one.problem else f"{one.signal:.1f}",
+            "-" if one.problem else f"{one.expected_z:.2f}" + ("" if one.calibrated else " uncalibrated"),
+            "-" if one.limit is None else f"{one.limit[2]:.1f}",
         )
     return table

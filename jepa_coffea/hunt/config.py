@@ -12,6 +12,7 @@ from jepa_coffea.cwola.recipe import Recipe
 from jepa_coffea.documents import LocalPath, Section, read_document
 from jepa_coffea.errors import JepaCoffeaError
 from jepa_coffea.hunt.sections import (
+    DEFAULT_WIDTH,
     CalibrationConfig,
     ClassifierConfig,
     FeatureConfig,
@@ -48,6 +49,9 @@ class HuntConfig(Section):
     """In 1/fb, for limits in fb."""
     signal: SignalConfig | None = None
     """For limits against mass; none are set without it."""
+    blind: bool = False
+    """Say nothing that was counted in a window: gates, backgrounds, expected limits and significances alone. The same
+    document with ``false`` unblinds it and does nothing again that was kept."""
     seed: Annotated[int, Field(ge=0)] = Recipe.seed
     cluster: ClusterConfig = ClusterConfig()
     """Where to compute; as in the section ``embed``."""
@@ -66,6 +70,17 @@ class HuntConfig(Section):
             msg = f"efficiencies: expected at least one and none twice, got {self.efficiencies}"
             raise ValueError(msg)
         return self
+
+    @property
+    def widths(self) -> list[float]:
+        """Widths over mass of the peaks that mass scans look for.
+
+        Returns
+        -------
+        list of float
+            Of the section ``signal``; without it one of ``DEFAULT_WIDTH``.
+        """
+        return [DEFAULT_WIDTH] if self.signal is None else list(self.signal.widths)
 
     def recipe(self) -> Recipe:
         """What decides the classifiers besides the events.

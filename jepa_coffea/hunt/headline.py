@@ -15,9 +15,15 @@ def headline(found: HuntResult) -> list[tuple[str, str]]:
     Returns
     -------
     list of tuple of str
-        Names and values: selection, observed, expected, local Z, global p with how it was obtained; empty where nothing
-        has a number.
+        Names and values: selection, observed, expected, local Z, global p with how it was obtained, sqrt(s); empty
+        where nothing has a number.
     """
+    rows = _blind(found) if found.sensitivity else _counted(found)
+    return [*rows, ("Energy", found.energy)] if rows and found.energy else rows
+
+
+def _counted(found: HuntResult) -> list[tuple[str, str]]:
+    """Of a hunt that is not blind: the largest excess."""
     best = largest_excess(found)
     if best is None:
         return []
@@ -48,5 +54,26 @@ def headline(found: HuntResult) -> list[tuple[str, str]]:
             ("Global p", f"{sign} {refitted.p:.2g}, by {refitted.toys} refitted toys over {refitted.hypotheses} trials")
         )
     else:
-        rows.append(("Global p", "none: there are no pseudo-experiments"))
+        missing = "there are no pseudo-experiments" if found.selections else "no toys were made"
+        rows.append(("Global p", f"none: {missing}"))
+    return rows
+
+
+def _blind(found: HuntResult) -> list[tuple[str, str]]:
+    """Of a blind hunt: the most sensitive selection."""
+    best = max((one for one in found.sensitivity if not one.problem), key=lambda one: one.expected_z, default=None)
+    rows = [("Observed", "blind")]
+    if best is None:
+        return rows
+    worth = "corrected" if best.calibrated else "uncalibrated"
+    rows = [
+        ("Most sensitive", best.label),
+        *rows,
+        ("Expected", f"{best.b:.1f} ± {best.sigma_b:.1f}, by the {best.background.replace('_', ' ')}"),
+        ("Expected Z", f"{best.expected_z:.2f} {worth}, of {best.signal:.1f} signal events in the window"),
+    ]
+    if best.limit is not None:
+        rows.append(
+            ("Expected limit", f"{best.limit[2]:.1f} ({best.limit[1]:.1f} to {best.limit[3]:.1f}) signal events")
+        )
     return rows

@@ -7,11 +7,15 @@ import numpy as np
 import numpy.typing as npt
 
 from jepa_coffea.hunt.injection import METHODS
+from jepa_coffea.hunt.null import Null
+from jepa_coffea.hunt.selections import FUNCTION
 
 Floats = npt.NDArray[np.float64]
 
 
-def summarised(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def summarised(
+    records: Sequence[dict[str, Any]], background: str = FUNCTION, null: Null | None = None
+) -> list[dict[str, Any]]:
     """Medians and 16-84 % bands of an injection study over its seeds.
 
     A pseudo-experiment whose fit failed counts as Z = -infinity and as an infinite limit: a method that cannot be
@@ -21,12 +25,17 @@ def summarised(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ----------
     records
         From :func:`~jepa_coffea.hunt.injection.injection_study`.
+    background
+        The estimate that Z is by; the function where there is no selection.
+    null
+        Distribution without signal of the hunt's own Z at this window, efficiency and estimate: it corrects that of
+        ``cwola``. Z of all other methods is as counted, as that of all methods is without it.
 
     Returns
     -------
     list of dict
-        For each yield and method: Z by the fitted function, ``limit_selected`` on signal events that are selected in
-        the window, ``limit`` on the injected yield (see :func:`in_yields`), selected signal, and SIC.
+        For each yield and method: Z and whether it is ``calibrated``, ``limit_selected`` on signal events that are
+        selected in the window, ``limit`` on the injected yield (see :func:`in_yields`), selected signal, and SIC.
     """
     rows = []
     amounts = sorted({record["yield"] for record in records})
@@ -34,12 +43,16 @@ def summarised(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         response = [np.mean([r[name]["signal"] for r in records if r["yield"] == amount]) for amount in amounts]
         for amount in amounts:
             here = [record for record in records if record["yield"] == amount]
-            z = np.array([r[name]["function"]["z"] for r in here], dtype=float)
+            calibrated = null is not None and name == "cwola"
+            z = np.array([r[name].get(background, r[name]["function"])["z"] for r in here], dtype=float)
+            if null is not None and calibrated:
+                z = null.corrected(z)
             limit = np.array([r[name]["limit"] for r in here], dtype=float)
             limit = np.where(np.isfinite(limit), limit, np.inf)
             row = {
                 "yield": amount,
                 "method": name,
+                "calibrated": calibrated,
                 "experiments": len(here),
                 "failed": int(np.count_nonzero(~np.isfinite(z))),
                 **_band("z", np.where(np.isfinite(z), z, -np.inf)),

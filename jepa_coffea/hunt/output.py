@@ -31,6 +31,8 @@ def write_provenance(run: Run) -> None:
         copy of it stands for itself.
     """
     document = run.config.model_dump(mode="json") | {"output": "."}
+    if "sqrt_s" not in run.config.statistics.model_fields_set:
+        del document["statistics"]["sqrt_s"]  # a default stays one
     write_text(run.output / "config.yaml", yaml.safe_dump(document, sort_keys=False))
     write_text(run.output / "versions.json", json.dumps(versions(*NUMERICAL), indent=1))
 
@@ -46,7 +48,9 @@ def write_result(run: Run, result: HuntResult) -> None:
         What it found.
     """
     document = {
-        "may_be_quoted": not result.reasons,
+        "may_be_quoted": not result.reasons and not run.config.blind,
+        "blinding": result.blinding,
+        "sensitivity": result.sensitivity,
         "reasons_against": result.reasons,
         "background": result.background,
         "headline": dict(headline(result)),

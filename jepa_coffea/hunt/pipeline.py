@@ -7,7 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from jepa_coffea import __version__
-from jepa_coffea.bumphunt import GlobalSignificance, ShapeSearch, WindowSearch, global_significance, shape_search
+from jepa_coffea.bumphunt import (
+    GlobalSignificance,
+    WindowSearch,
+    check_expected_events,
+    global_significance,
+    width_searches,
+)
 from jepa_coffea.bumphunt.ftest import FTestRule
 from jepa_coffea.bumphunt.searches import chosen_anew
 from jepa_coffea.bumphunt.spectrum import Spectrum
@@ -16,8 +22,17 @@ from jepa_coffea.cwola.closure import Closure
 from jepa_coffea.cwola.efficiency import SelectionError, WindowScores, check_efficiency
 from jepa_coffea.cwola.merits import auc
 from jepa_coffea.cwola.windows import Windows, in_sideband
+from jepa_coffea.errors import HistogramError
 from jepa_coffea.files import digest, find_files
 from jepa_coffea.folders import working_in
+from jepa_coffea.hunt.blinding import (
+    blind_gates,
+    blind_spectrum,
+    blinded,
+    describe_blind,
+    record_blinding,
+    without_observed,
+)
 from jepa_coffea.hunt.calibration import cross_check_doubts, null_gates
 from jepa_coffea.hunt.events import Events
 from jepa_coffea.hunt.experiment import Method, run_experiment
@@ -62,14 +77,23 @@ def run_hunt(run: Run) -> HuntResult:
         write_provenance(run)
         histogram = run.config.input.histogram
         result = _hunt_events(run) if histogram is None else _hunt_histogram(run, histogram)
-        if result.inclusive:
-            spectrum, statistics = result.inclusive[0].selection.counts, run.config.statistics
+        blind, windows = run.config.blind, run.config.mass.build()
+        full = result
+        if blind:
+            result = blinded(full, run.config.statistics)
+        if full.inclusive:
+            spectrum, statistics = full.inclusive[0].selection.counts, run.config.statistics
+            if blind:
+                spectrum = blind_spectrum(full, windows)
             if result.functions is not None:  # the order that was chosen
                 statistics = statistics.model_copy(update={"function": result.functions.function})
-            limits = inclusive_limits(
-                spectrum, run.config.mass.build(), statistics, run.config.signal, run.config.luminosity
-            )
-            result = replace(result, mass_limits=limits)
+            limits = inclusive_limits(spectrum, windows, statistics, run.config.signal, run.config.luminosity)
+            result = replace(result, mass_limits=without_observed(limits) if blind else limits)
+        result = replace(result, energy=run.config.statistics.energy)
+        history = record_blinding(run)
+        paragraph = describe_blind(result) if blind else result.paragraph
+        if history is not None:
+            result = replace(result, blinding=history.sentence, paragraph=f"{paragraph} {history.sentence}")
         write_result(run, result)
     return result
 
@@ -81,8 +105,13 @@ def _hunt_histogram(run: Run, histogram: Path) -> HuntResult:
     run, functions, rules = with_function(run, counts, windows)
     statistics = run.config.statistics
     selections = count_inclusive(counts, windows, statistics, statistics.goodness_toys, functions.errors)
-    found = HuntResult(run.output, selection_results(selections, windows, statistics), functions=functions)
-    if statistics.global_toys and not any(selection.function.problem for selection in selections):
+    findings = selection_results(selections, windows, statistics, width=run.config.widths[0])
+    found = HuntResult(run.output, findings, functions=functions)
+    if (
+        statistics.global_toys
+        and not run.config.blind
+        and not any(selection.function.problem for selection in selections)
+    ):
         found = replace(found, refitted=_refitted(run, counts, windows, rules, functions.errors))
     reasons = reasons_against(found, statistics.goodness_minimum)
     return replace(found, reasons=reasons, paragraph=describe(found, [], reasons))
@@ -124,11 +153,15 @@ def _refitted(
 ) -> GlobalSignificance:
     """The global significance of all windows and a mass scan of one spectrum."""
     statistics = run.config.statistics
-    masses: ShapeSearch = shape_search(
-        (counts, np.asarray(windows.edges)), function=statistics.function, sqrt_s=statistics.sqrt_s, name="mass scan"
+    masses = width_searches(
+        (counts, np.asarray(windows.edges)),
+        run.config.widths,
+        function=statistics.function,
+        sqrt_s=statistics.sqrt_s,
+        name="mass scan",
     )
-    in_windows = window_search(masses.spectrum, windows, statistics, errors)
-    searches = [chosen_anew(search, rules) if rules else search for search in (in_windows, masses)]
+    in_windows = window_search(masses[0].spectrum, windows, statistics, errors)
+    searches = [chosen_anew(search, rules) if rules else search for search in (in_windows, *masses)]
     return global_significance(
         [searches],
         toys=statistics.global_toys,
@@ -148,7 +181,10 @@ def _hunt_events(run: Run) -> HuntResult:
     config = run.config
     if events.dropped:
         run.say(f"[yellow]{events.dropped} events without finite features left out[/]")
-    run.say(f"{len(events.sample.mass)} events in the fit range, {len(events.names)} features, {len(files)} files")
+    many = (
+        "" if run.config.blind else f"{len(events.sample.mass)} events in the fit range, "
+    )  # not by subtraction either
+    run.say(f"{many}{len(events.names)} features, {len(files)} files")
     method = Method(config.recipe(), tuple(config.efficiencies), config.statistics, rules, functions.errors)
     parts = (config.input, config.mass, config.features, config.classifier, config.folds)
     key = digest(__version__, input_stamp(files), [part.model_dump(mode="json") for part in parts], config.seed)
@@ -158,20 +194,22 @@ def _hunt_events(run: Run) -> HuntResult:
     data = run_experiment(events.sample, method, scores, inclusive=True, goodness_toys=config.statistics.goodness_toys)
     closure = all_gates(run, key, events, scores, method)
     calibrated = calibration(run, key, inputs, method, data.selections)
-    background = calibrated.background
-    selections = selection_results(data.selections, windows, data.statistics, background, calibrated.corrected)
+    background, width = calibrated.background, config.widths[0]
+    selections = selection_results(data.selections, windows, data.statistics, background, calibrated.corrected, width)
     doubts: list[str] = []
     if calibrated.corrected:
         gates = null_gates(data.selections, calibrated.corrected, background)
         closure = replace(closure, gates=closure.gates + gates)
         doubts = cross_check_doubts(data.selections, calibrated.corrected, background)
+    if config.blind:
+        closure = replace(closure, gates=blind_gates(closure.gates))
     found = HuntResult(
         run.output,
-        selection_results(data.inclusive, windows, data.statistics),
+        selection_results(data.inclusive, windows, data.statistics, width=width),
         selections,
         calibrated,
         closure=closure,
-        injection=injections(run, key, inputs, method),
+        injection=injections(run, key, inputs, method, calibrated),
         scores=scores,
         events=events,
         functions=functions,
@@ -183,7 +221,7 @@ def _hunt_events(run: Run) -> HuntResult:
 
 
 def too_tight(events: Events, method: Method) -> list[str]:
-    """Efficiencies that the events cannot define a threshold for, said before the work.
+    """Efficiencies that leave too few events for a threshold or for a fit of the function, said before the work.
 
     Parameters
     ----------
@@ -199,14 +237,19 @@ def too_tight(events: Events, method: Method) -> list[str]:
     """
     recipe, sentences = method.recipe, []
     outer = recipe.folds.outer_of(events.sample.hashes)
+    spectrum = recipe.windows.histogram(events.sample.mass), np.asarray(recipe.windows.edges)
     for window in recipe.windows.windows:
         side = in_sideband(window.region(events.sample.mass))
         fewest = min(int(np.count_nonzero(side & (outer == fold))) for fold in recipe.folds.tested())
         for efficiency in method.efficiencies:
             try:
                 check_efficiency(efficiency, fewest)
-            except SelectionError as error:
-                sentences.append(f"Window {window.name} will have no number: {error}")
+                check_expected_events(
+                    spectrum, method.statistics.function, window=(window.low, window.high), efficiency=efficiency
+                )
+            except (SelectionError, HistogramError) as error:
+                what = "no number" if isinstance(error, SelectionError) else "no reliable fit"
+                sentences.append(f"Window {window.name} will have {what}: {error}")
     return sentences
 
 

@@ -1,13 +1,14 @@
 """Which background estimate the result is by, decided without looking at the window."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 
 from jepa_coffea.bumphunt import counting_significance
-from jepa_coffea.hunt.null import Corrected
+from jepa_coffea.hunt.null import Corrected, Null
 from jepa_coffea.hunt.sections import StatisticsConfig
-from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, Selection
+from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, Estimate, Selection
 
 SIGNAL = 3.0
 """Signal with which the estimates are compared, in square roots of the background."""
@@ -43,9 +44,32 @@ def expected_significances(
         signal = SIGNAL * float(np.sqrt(selection.function.b))
         for name, null in nulls.items():
             estimate = selection.estimates[name]
-            z = counting_significance(estimate.b + signal, estimate.b, estimate.sigma_b, statistics.constraint)
-            found[name].append(float(null.corrected(z)))
+            found[name].append(expected_significance(estimate, signal, statistics.constraint, null))
     return {name: float(np.mean(values)) for name, values in found.items() if values}
+
+
+def expected_significance(
+    estimate: Estimate, signal: float, constraint: Literal["poisson", "gaussian"], null: Null | None
+) -> float:
+    """What a signal would be worth, from the background alone.
+
+    Parameters
+    ----------
+    estimate
+        The background and its error.
+    signal
+        Events in the window.
+    constraint
+        Of the background.
+    null
+        Of the same selection and estimate; without one Z is as counted.
+
+    Returns
+    -------
+    float
+    """
+    z = float(counting_significance(estimate.b + signal, estimate.b, estimate.sigma_b, constraint))
+    return z if null is None else float(null.corrected(z))
 
 
 def preferred(

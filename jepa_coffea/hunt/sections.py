@@ -193,15 +193,26 @@ class StatisticsConfig(Section):
     function: str = "dijet3"
     """A name of jepa_coffea.bumphunt.functions, or ``auto``: the dijet function of the order that an F-test chooses."""
     sqrt_s: Positive = 13000.0
-    """GeV."""
+    """GeV. The background functions are of mass over sqrt_s; the result says where this default is used."""
     constraint: Literal["poisson", "gaussian"] = "poisson"
     """How the background of a window is known, in significances and in limits on counts."""
     goodness_toys: Annotated[int, Field(ge=0)] = 500
     """Pseudo-experiments for the goodness of fit."""
     global_toys: Annotated[int, Field(ge=0)] = 2000
-    """Refitted toys for the global p-value of a histogram alone; with events, the calibration gives it."""
+    """Refitted toys for the global p-value of a histogram alone, 0 for none; with events, the calibration gives it."""
     goodness_minimum: Fraction = 0.01
     """A background fit with a smaller p-value is not to be quoted."""
+
+    @property
+    def energy(self) -> str:
+        """The centre-of-mass energy in words, and whether it is the default.
+
+        Returns
+        -------
+        str
+        """
+        given = "" if "sqrt_s" in self.model_fields_set else " (default)"
+        return f"sqrt(s) = {self.sqrt_s / 1000:g} TeV{given}"
 
     @model_validator(mode="after")
     def _known(self) -> "StatisticsConfig":
@@ -241,13 +252,18 @@ class SignalUncertainties(Section):
     """Of the width of the peak."""
 
 
+DEFAULT_WIDTH = 0.05
+"""Width over mass of the peak that a mass scan looks for where the document names no signal."""
+
+
 class SignalConfig(Section):
     """The resonance that limits against mass are set on, in all events without a selection by classifiers."""
 
     efficiency: Fraction = 1.0
     """Acceptance and efficiency of everything before the hunt, for limits on a cross-section."""
-    widths: Annotated[list[Fraction], Field(min_length=1)] = [0.05]
-    """Gaussian standard deviation over mass; each gives a curve."""
+    widths: Annotated[list[Fraction], Field(min_length=1)] = [DEFAULT_WIDTH]
+    """Gaussian standard deviation over mass; each gives a curve, and a scan among the trials of a histogram alone. The
+    picture of local p0 against mass is of the first."""
     uncertainties: SignalUncertainties = SignalUncertainties()
 
 

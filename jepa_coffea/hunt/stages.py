@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jepa_coffea.bumphunt import Scan, scan
+from jepa_coffea.bumphunt import Gaussian, Scan, scan
 from jepa_coffea.bumphunt.limits import Limit, cls_limit
 from jepa_coffea.bumphunt.records import plain
 from jepa_coffea.cwola.closure import Closure, closure_gates
@@ -23,10 +23,10 @@ from jepa_coffea.hunt.experiment import Method, train_or_say_why
 from jepa_coffea.hunt.global_p import global_p
 from jepa_coffea.hunt.injection import GRID, Study, check_signal, injection_study
 from jepa_coffea.hunt.injection_summary import summarised
-from jepa_coffea.hunt.null import Corrected
+from jepa_coffea.hunt.null import Corrected, Null
 from jepa_coffea.hunt.preference import preferred
 from jepa_coffea.hunt.pseudo import make_pseudo_data
-from jepa_coffea.hunt.sections import StatisticsConfig
+from jepa_coffea.hunt.sections import DEFAULT_WIDTH, StatisticsConfig
 from jepa_coffea.hunt.selections import FUNCTION, Selection
 from jepa_coffea.hunt.state import CalibrationResult, InjectionResult, Run, SelectionResult
 from jepa_coffea.hunt.store import input_stamp, read_scores, write_scores
@@ -55,6 +55,7 @@ def selection_results(
     statistics: StatisticsConfig,
     background: str = FUNCTION,
     corrected: Sequence[Mapping[str, Corrected | str]] = (),
+    width: float = DEFAULT_WIDTH,
 ) -> list[SelectionResult]:
     """Selections with their limits and their scans in mass.
 
@@ -70,6 +71,8 @@ def selection_results(
         The estimate by which limits are set.
     corrected
         Of each selection, by estimate; nothing without a calibration.
+    width
+        Of the peak that the scans look for, over its mass.
 
     Returns
     -------
@@ -80,7 +83,7 @@ def selection_results(
     for selection, of_selection in zip(selections, corrected or [{}] * len(selections), strict=True):
         spectrum = selection.counts.tobytes()  # without a selection all windows have one spectrum
         if spectrum not in scans:
-            scans[spectrum] = _local_scan(selection, windows, statistics)
+            scans[spectrum] = _local_scan(selection, windows, statistics, width)
         one = SelectionResult(selection, of_selection, scans[spectrum])
         found.append(replace(one, limit=_upper_limit(one, background, statistics)))
     return found
@@ -257,13 +260,17 @@ def calibration(
     return replace(result, search=search)
 
 
-def injections(run: Run, key: str, inputs: Inputs, method: Method) -> InjectionResult:
+def injections(
+    run: Run, key: str, inputs: Inputs, method: Method, calibrated: CalibrationResult | None = None
+) -> InjectionResult:
     """The injection study of the document, summarised.
 
     Parameters
     ----------
     run, key, inputs, method
         As for :func:`out_of_fold_scores`.
+    calibrated
+        Corrects Z of the hunt's own classifiers where it holds the same window and efficiency.
 
     Returns
     -------
@@ -292,10 +299,15 @@ def injections(run: Run, key: str, inputs: Inputs, method: Method) -> InjectionR
         )
     except FAILURES as error:
         return InjectionResult(problem=str(error))
-    summary = summarised(records)
+    background = FUNCTION if calibrated is None else calibrated.background
+    null = None if calibrated is None else _null(calibrated, method, study)
+    summary = summarised(records, background, null)
     document = {
         "window": method.recipe.windows.windows[study.window].name,
         "efficiency": study.efficiency,
+        "z": f"by the {background}; of cwola "
+        + ("as counted" if null is None else f"corrected by {len(null.toys)} pseudo-experiments")
+        + ", of all others as counted",
         "limits": "95 % CLs, asymptotic, on counts; limit_selected on signal in the window, limit on the yield",
         "sic_background_efficiencies": GRID,
         "summary": summary,
@@ -304,11 +316,20 @@ def injections(run: Run, key: str, inputs: Inputs, method: Method) -> InjectionR
     return InjectionResult(summary)
 
 
-def _local_scan(selection: Selection, windows: Windows, statistics: StatisticsConfig) -> Scan | None:
+def _null(calibrated: CalibrationResult, method: Method, study: Study) -> Null | None:
+    """The null of the selection that is injected into; None where the calibration has none."""
+    if study.efficiency not in method.efficiencies or not calibrated.corrected:
+        return None
+    number = study.window * len(method.efficiencies) + method.efficiencies.index(study.efficiency)
+    found = calibrated.corrected[number].get(calibrated.background)
+    return found.null if isinstance(found, Corrected) else None
+
+
+def _local_scan(selection: Selection, windows: Windows, statistics: StatisticsConfig, width: float) -> Scan | None:
     """Local p0 against mass of a spectrum; None where its fit fails, which the selection says as well."""
     data = (selection.counts, np.asarray(windows.edges))
     try:
-        return scan(data, function=statistics.function, sqrt_s=statistics.sqrt_s, toys=0)
+        return scan(data, signal=Gaussian(width), function=statistics.function, sqrt_s=statistics.sqrt_s, toys=0)
     except (FitError, HistogramError):
         return None
 

@@ -1,5 +1,6 @@
 """A hunt under way, and what it found."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -208,6 +209,42 @@ class InjectionResult:
 
 
 @dataclass(frozen=True)
+class Sensitivity:
+    """What a selection of a blind hunt is worth: nothing of it was counted in the window after the selection."""
+
+    window: str
+    efficiency: float
+    label: str
+    background: str
+    """The estimate that the numbers are by."""
+    b: float = math.nan
+    """Expected background events."""
+    sigma_b: float = math.nan
+    fit_p: float = math.nan
+    """Goodness of the fit behind the estimate."""
+    signal: float = math.nan
+    """Signal events in the window that ``expected_z`` is of."""
+    expected_z: float = math.nan
+    """What that signal would be worth, corrected where there is a calibration."""
+    null: Mapping[str, Any] | None = None
+    """Mean and width of Z in the pseudo-experiments; None without a calibration."""
+    limit: tuple[float, ...] | None = None
+    """Expected 95 % CLs limits on signal events in the window, at -2 to 2 standard deviations."""
+    problem: str = ""
+    """Why there are no numbers; empty when there are."""
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether ``expected_z`` is corrected.
+
+        Returns
+        -------
+        bool
+        """
+        return self.null is not None
+
+
+@dataclass(frozen=True)
 class HuntResult:
     """What a hunt found."""
 
@@ -229,6 +266,12 @@ class HuntResult:
     functions: FunctionStudy | None = None
     background: str = FUNCTION
     """The background estimate of the result; the other one is its cross-check."""
+    energy: str = ""
+    """The centre-of-mass energy of the background functions, and whether the document gives it."""
+    sensitivity: Sequence[Sensitivity] = ()
+    """Of every selection of a blind hunt, which has no other numbers of them; empty otherwise."""
+    blinding: str = ""
+    """Since when it is blind, or when and with which document it was unblinded; empty for a hunt that never was."""
     reasons: Sequence[str] = ()
     """Why the result must not be quoted; empty when it may be."""
     paragraph: str = ""

@@ -124,8 +124,8 @@ def describe(found: HuntResult, notes: Sequence[str], reasons: Sequence[str]) ->
         sentences += _calibrated(best, search, found.background)
     elif refitted is not None:
         sentences.append(
-            f"Over all windows and the {refitted.hypotheses - len(trials)} masses of the scan the largest local "
-            f"significance is {refitted.local_z:.2f} ({refitted.search}, {refitted.hypothesis} GeV). "
+            f"Over all windows and the {refitted.hypotheses - len(trials)} masses and widths of the scan the largest "
+            f"local significance is {refitted.local_z:.2f} ({refitted.search}, {refitted.hypothesis} GeV). "
             f"{refitted.sentence}" + ("" if refitted.is_bound else _upper_bound(refitted.gross_vitells_p))
         )
     elif found.selections:
@@ -209,7 +209,8 @@ def _verdict(found: HuntResult, best: SelectionResult | None, reasons: Sequence[
         return (
             "The closure gates are passed, but without calibration the p-value may not be believed."
             if found.selections
-            else "No toys were made: the p-value is that of one place looked at, not of the search."
+            else "No toys were asked for (statistics.global_toys: 0): the p-value is that of one place looked at, not "
+            "of the search."
         )
     extrapolated = ""
     if search is not None and best is not None:

@@ -45,7 +45,7 @@ def plot_limits(
     """
     figure = Figure(figsize=(10, 7.4))
     ax = figure.subplots()
-    in_fb = bool(np.isfinite(curve.cross_section).all())
+    in_fb = bool(np.isfinite(curve.expected_cross_section).all())
     data, expected = (
         (curve.cross_section, curve.expected_cross_section) if in_fb else (curve.events, curve.expected_events)
     )

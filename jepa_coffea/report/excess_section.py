@@ -19,7 +19,10 @@ def excess_section(result: HuntResult) -> ReportSection:
     Returns
     -------
     ReportSection
+        Empty for a blind hunt.
     """
+    if not result.everything:
+        return ReportSection("Excesses")
     columns = [
         "window",
         "eff.",

@@ -19,6 +19,7 @@ from jepa_coffea.report.function_section import function_section
 from jepa_coffea.report.html import Check, Report, ReportFigure, write_report
 from jepa_coffea.report.injection_section import injection_section
 from jepa_coffea.report.limit_section import limit_section
+from jepa_coffea.report.sensitivity_section import sensitivity_section
 from jepa_coffea.report.spectrum_section import spectrum_section
 
 
@@ -36,7 +37,8 @@ def write_hunt_report(run: Run, result: HuntResult) -> None:
         section
         for section in (
             excess_section(result),
-            spectrum_section(result, run.config.mass.build()),
+            sensitivity_section(result),
+            spectrum_section(result, run.config.mass.build(), run.config.widths[0]),
             limit_section(result),
             function_section(result.functions),
             classifier_section(run, result),

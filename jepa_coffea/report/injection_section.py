@@ -34,11 +34,13 @@ def injection_section(result: HuntResult) -> ReportSection:
     if not result.injection.summary:
         return ReportSection("Injections")
     curves, limits, improvements = {}, {}, {}
+    corrected = any(row["calibrated"] for row in result.injection.summary)
     largest = max(row["yield"] for row in result.injection.summary)
     for method in METHODS:
         rows = sorted((r for r in result.injection.summary if r["method"] == method), key=lambda row: row["yield"])
         band = [np.array([row[name] for row in rows], dtype=float) for name in ("yield", "z", "z_low", "z_high")]
-        curves[LABELS[method]] = Band(*band)
+        how = "calibrated" if rows[0]["calibrated"] else "as counted"
+        curves[f"{LABELS[method]}, {how}" if corrected else LABELS[method]] = Band(*band)
         band = [
             np.array([row[name] for row in rows], dtype=float) for name in ("yield", "limit", "limit_low", "limit_high")
         ]
@@ -48,7 +50,11 @@ def injection_section(result: HuntResult) -> ReportSection:
         if sic is not None and any(value is not None for value in sic):
             usable = [(x, y) for x, y in zip(GRID, sic, strict=True) if y is not None]
             improvements[LABELS[method]] = Band(*np.array(usable).T)
-    caption = "Signal put into background-only pseudo-data: median and 16-84 % band over seeds, Z as counted."
+    caption = "Signal put into background-only pseudo-data: median and 16-84 % band over seeds. " + (
+        "Z of CWoLa is corrected by the pseudo-experiments of the same selection, all others are as counted."
+        if corrected
+        else "Z as counted: this selection has no calibration."
+    )
     figures = [ReportFigure("Injected signal", plot_injection(curves), caption)]
     if limits:
         caption = (
@@ -65,12 +71,14 @@ def injection_section(result: HuntResult) -> ReportSection:
         figures.append(
             ReportFigure("Significance improvement of injections", plot_sic(improvements, floor=floor), caption)
         )
-    columns = ["injected", "method", "Z", "limit on yield", "limit on selected", "selected", "failed"]
+    columns = ["injected", "method", "Z", "Z is", "limit on yield", "limit on selected", "selected", "failed"]
     table = [
         [
             row["yield"],
             LABELS[row["method"]],
-            *(_in_band(row, name) for name in ("z", "limit", "limit_selected")),
+            _in_band(row, "z"),
+            "calibrated" if row["calibrated"] else "as counted",
+            *(_in_band(row, name) for name in ("limit", "limit_selected")),
             row["signal"],
             row["failed"],
         ]

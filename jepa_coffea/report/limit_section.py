@@ -28,6 +28,7 @@ def limit_section(result: HuntResult) -> ReportSection:
             "yellow: 68 and 95 % of the limits expected without a signal. The signal that the background function may "
             "fake and the uncertainties of the signal are nuisances."
         )
-        figures.append(ReportFigure(f"Limits against mass, {width}", plot_limits(curve, note=width), caption))
+        picture = plot_limits(curve, observed=not result.sensitivity, note=width)
+        figures.append(ReportFigure(f"Limits against mass, {width}", picture, caption))
     tables = [ReportTable("No limits", ["width", "reason"], problems)] if problems else []
     return ReportSection("Limits against mass", tables=tables, figures=figures)

@@ -10,7 +10,7 @@ from jepa_coffea.plots import plot_global, plot_scan, plot_spectra
 from jepa_coffea.report.html import ReportFigure, ReportSection
 
 
-def spectrum_section(result: HuntResult, windows: Windows) -> ReportSection:
+def spectrum_section(result: HuntResult, windows: Windows, width: float) -> ReportSection:
     """Spectra with fits, and local p0 against mass.
 
     Parameters
@@ -19,6 +19,8 @@ def spectrum_section(result: HuntResult, windows: Windows) -> ReportSection:
         What the hunt found.
     windows
         Where it looked.
+    width
+        Of the peak that was looked for along the mass, over its mass.
 
     Returns
     -------
@@ -37,7 +39,8 @@ def spectrum_section(result: HuntResult, windows: Windows) -> ReportSection:
     scans = _local_scans(result, windows)
     if scans:
         caption = (
-            "Signal-plus-background fits of the whole range, not corrected for the width of the null; after a "
+            f"Gaussian peaks with a width of {width:.3g} of their mass. Signal-plus-background "
+            "fits of the whole range, not corrected for the width of the null; after a "
             "selection only at masses inside the window that its classifiers were trained for."
         )
         figures.append(ReportFigure("Local p0 against mass", plot_scan(scans), caption))

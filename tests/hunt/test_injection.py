@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ from jepa_coffea.hunt.config import HuntError
 from jepa_coffea.hunt.experiment import Method
 from jepa_coffea.hunt.injection import GRID, METHODS, Study, inject, injection_study
 from jepa_coffea.hunt.injection_summary import in_yields, summarised
+from jepa_coffea.hunt.null import Corrected, Null
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.sections import StatisticsConfig
-from jepa_coffea.hunt.state import HuntResult, InjectionResult
+from jepa_coffea.hunt.stages import _null
+from jepa_coffea.hunt.state import CalibrationResult, HuntResult, InjectionResult
 from jepa_coffea.report.injection_section import LABELS, injection_section
 from tests.cwola.toy import dijets
 
@@ -135,3 +138,28 @@ def test_the_report_shows_significance_limits_and_improvement(records, tmp_path)
         legend = {text.get_text() for text in figure.picture.axes[0].get_legend().get_texts()}
         assert set(LABELS.values()) <= legend
     assert len(section.tables[0].rows) == 2 * len(METHODS)
+
+
+def test_z_is_corrected_by_the_null_of_the_same_selection_and_labelled(records, tmp_path):
+    null = Null(np.sort(np.random.default_rng(3).normal(0.5, 1.3, 50)), 0)
+    rows = {(row["yield"], row["method"]): row for row in summarised(records, "sideband_efficiency", null)}
+    z = [r["cwola"]["sideband_efficiency"]["z"] for r in records if r["yield"] == 150]
+    assert rows[150, "cwola"]["z"] == pytest.approx(float(null.corrected(np.median(z))))
+    assert rows[150, "iad"]["z"] == np.median(
+        [r["iad"]["sideband_efficiency"]["z"] for r in records if r["yield"] == 150]
+    )
+    assert [name for name in METHODS if rows[150, name]["calibrated"]] == ["cwola"]
+    section = injection_section(HuntResult(tmp_path, (), injection=InjectionResult(list(rows.values()))))
+    legend = {text.get_text() for text in section.figures[0].picture.axes[0].get_legend().get_texts()}
+    assert {"CWoLa, calibrated", "supervised, as counted"} <= legend
+    assert "corrected by the pseudo-experiments of the same selection" in section.figures[0].caption
+    assert {row[3] for row in section.tables[0].rows if row[1] == LABELS["cwola"]} == {"calibrated"}
+
+
+def test_a_calibration_gives_the_null_of_the_window_and_efficiency_that_are_injected_into(study):
+    nulls = [Corrected(Null(np.arange(20.0) + number, 0), 0.0, 0.0, 0.5, 0.5) for number in range(2)]
+    method = replace(study.method, efficiencies=(0.1, 0.05))
+    calibrated = CalibrationResult([{"function": one} for one in nulls])
+    assert _null(calibrated, method, study) is nulls[1].null
+    assert _null(calibrated, method, replace(study, efficiency=0.2)) is None
+    assert _null(CalibrationResult([{"function": "no fit"}] * 2), method, study) is None

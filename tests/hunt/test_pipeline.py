@@ -12,6 +12,7 @@ from jepa_coffea.bumphunt.exports.workspace import pyhf_significance
 from jepa_coffea.cli import main
 from jepa_coffea.commands.hunt import hunt
 from jepa_coffea.hunt.calibration import null_experiment
+from jepa_coffea.hunt.config import read_config
 from jepa_coffea.hunt.headline import headline
 from tests.hunt.make import write_events
 
@@ -71,7 +72,12 @@ def test_a_bump_is_found_and_the_folder_tells_everything(folder, found):
     assert record["corrected"]["sideband_efficiency"]["null"]["experiments"] == 20
     assert record["corrected"]["function"]["z"] == found.selections[0].corrected["function"].z
     assert found.selections[0].corrected["sideband_efficiency"].z > 1
-    assert yaml.safe_load((out / "config.yaml").read_text())["seed"] == 1
+    written = yaml.safe_load((out / "config.yaml").read_text())
+    assert written["seed"] == 1
+    assert "sqrt_s" not in written["statistics"]  # a folder that is reported again still says that it is the default
+    assert (
+        read_config(write(folder, "given.yaml", statistics={"sqrt_s": 13600})).statistics.energy == "sqrt(s) = 13.6 TeV"
+    )
     assert "numpy" in json.loads((out / "versions.json").read_text())
     table = pq.read_table(out / "scores.parquet")
     assert len(table) == 4120
@@ -217,6 +223,7 @@ def test_the_report_holds_the_paragraph_the_gates_and_the_pictures(folder, found
     rows = dict(headline(found))
     best, (z, *_) = found.selections[0], rows["Local Z"].split()
     assert float(z) == pytest.approx(best.calibrated(found.background).z, abs=0.01)
+    assert rows["Energy"] == "sqrt(s) = 13 TeV (default)"
     assert rows["Global p"].startswith("< 0.048, by 20 pseudo-experiments of the whole analysis over 1 windows")
     for name, value in rows.items():
         assert f"<tr><th>{name}</th><td>{html.escape(value)}</td></tr>" in page

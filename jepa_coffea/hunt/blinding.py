@@ -1,0 +1,252 @@
+"""A blind hunt: what it may say before anyone looks into the windows, and the record of when that ended.
+
+What is judged blind holds no number that was counted in a window: it is made anew of backgrounds, of pseudo-experiments
+and of expected limits, and everything else is left out of the result. Trainings and pseudo-experiments are kept in the
+folder as always, and the same document without ``blind`` goes on from them.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from jepa_coffea.bumphunt.limits import LimitCurve, cls_limit
+from jepa_coffea.cwola.gates import Gate
+from jepa_coffea.cwola.windows import Windows
+from jepa_coffea.errors import FitError, HistogramError
+from jepa_coffea.files import digest, write_text
+from jepa_coffea.hunt.preference import SIGNAL, expected_significance
+from jepa_coffea.hunt.sections import StatisticsConfig
+from jepa_coffea.hunt.selections import FUNCTION, Floats
+from jepa_coffea.hunt.state import CalibrationResult, HuntResult, Run, SelectionResult, Sensitivity
+
+COUNTED = re.compile(r": \d+ found, .*$")
+"""What a gate tells of its counts."""
+
+FILE = "blinding.json"
+"""Where the folder keeps since when it was blind, and when it was unblinded."""
+
+
+@dataclass(frozen=True)
+class Blinding:
+    """Since when a folder was blind, and when and with which document it was unblinded."""
+
+    since: str
+    """Time (UTC) of the first blind result."""
+    document: str
+    """Fingerprint of the document of the last blind result, without ``blind``."""
+    sections: Mapping[str, str] = field(default_factory=dict)
+    """Fingerprint of each part of that document."""
+    unblinded: str = ""
+    """Time (UTC) of the first result with the windows' counts; empty before."""
+    unblinded_with: str = ""
+    """Fingerprint of the document of that result."""
+    changed: tuple[str, ...] = ()
+    """Parts of the document that were no longer those of the blind result."""
+
+    @property
+    def sentence(self) -> str:
+        """What the report says of it.
+
+        Returns
+        -------
+        str
+        """
+        if not self.unblinded:
+            return f"Blind since {self.since} with document {self.document}."
+        document = f"the same document {self.unblinded_with}"
+        if self.changed:
+            document = (
+                f"document {self.unblinded_with}, which differs from the blind one {self.document} in "
+                f"{', '.join(self.changed)}"
+            )
+        return f"Blind since {self.since}; unblinded on {self.unblinded} with {document}."
+
+
+def record_blinding(run: Run) -> Blinding | None:
+    """Read the folder's record and write into it what this hunt adds.
+
+    Parameters
+    ----------
+    run
+        The hunt.
+
+    Returns
+    -------
+    Blinding or None
+        None where the folder never was blind.
+    """
+    path = run.output / FILE
+    known = None
+    if path.is_file():
+        stored = json.loads(path.read_text())
+        known = Blinding(**{**stored, "changed": tuple(stored["changed"])})
+    if known is None and not run.config.blind:
+        return None
+    parts = run.config.model_dump(mode="json", exclude={"blind", "output", "cluster", "embed"})
+    sections = {name: digest(part) for name, part in parts.items()}
+    document, now = digest(sections), datetime.now(UTC).isoformat(timespec="seconds")
+    if known is None:
+        known = Blinding(now, document, sections)
+    elif not known.unblinded:
+        if run.config.blind:
+            known = replace(known, document=document, sections=sections)
+        else:
+            changed = tuple(name for name, one in sections.items() if known.sections.get(name) != one)
+            known = replace(known, unblinded=now, unblinded_with=document, changed=changed)
+    write_text(path, json.dumps(known.__dict__, indent=1))
+    return known
+
+
+def blinded(found: HuntResult, statistics: StatisticsConfig) -> HuntResult:
+    """A result without anything that was counted in a window.
+
+    Parameters
+    ----------
+    found
+        The whole result, reasons against it included.
+    statistics
+        The constraint of the background.
+
+    Returns
+    -------
+    HuntResult
+        Gates, injections, the study of the function and limits against mass stay; selections are replaced by their
+        sensitivity, and data, scores and pseudo-experiments are left out.
+    """
+    return HuntResult(
+        found.output,
+        (),
+        calibration=CalibrationResult(background=found.background, problem=found.calibration.problem),
+        closure=found.closure,
+        injection=found.injection,
+        functions=found.functions,
+        background=found.background,
+        reasons=found.reasons,
+        sensitivity=[_sensitivity(one, found.background, statistics) for one in found.everything],
+    )
+
+
+def blind_gates(gates: Sequence[Gate]) -> list[Gate]:
+    """Gates that do not tell how many events they counted.
+
+    Parameters
+    ----------
+    gates
+        Of the data.
+
+    Returns
+    -------
+    list of Gate
+    """
+    return [replace(gate, explanation=COUNTED.sub("", gate.explanation)) for gate in gates]
+
+
+def blind_spectrum(found: HuntResult, windows: Windows) -> Floats:
+    """The spectrum without a selection, with what is expected in every window in place of what is there.
+
+    Parameters
+    ----------
+    found
+        The whole result.
+    windows
+        Bins and windows.
+
+    Returns
+    -------
+    array of float, (bins,)
+        Events; those of a window without a fit are none.
+    """
+    counts = np.array(found.inclusive[0].selection.counts, dtype=float)
+    for window, one in zip(windows.windows, found.inclusive, strict=True):
+        bins, fit = windows.bins_of(window), one.selection.function.fit
+        counts[bins] = 0.0 if fit is None else np.round(np.asarray(fit.expected)[bins])
+    return counts
+
+
+def without_observed(limits: Mapping[str, LimitCurve | str]) -> dict[str, LimitCurve | str]:
+    """Limits against mass of which only the expected ones are left.
+
+    Parameters
+    ----------
+    limits
+        Of :func:`~jepa_coffea.hunt.mass_limits.inclusive_limits`.
+
+    Returns
+    -------
+    dict
+        Observed limits are NaN.
+    """
+
+    def expected(curve: LimitCurve) -> LimitCurve:
+        nothing = np.full(len(curve.points), np.nan)
+        return replace(curve, events=nothing, cross_section=nothing)
+
+    return {name: curve if isinstance(curve, str) else expected(curve) for name, curve in limits.items()}
+
+
+def describe_blind(found: HuntResult) -> str:
+    """A blind result in one paragraph.
+
+    Parameters
+    ----------
+    found
+        Of :func:`blinded`.
+
+    Returns
+    -------
+    str
+    """
+    sentences = ["This hunt is blind: nothing that was counted in a window is shown."]
+    usable = [one for one in found.sensitivity if not one.problem]
+    best: Any = max(usable, key=lambda one: one.expected_z, default=None)
+    if best is not None:
+        sentences.append(
+            f"{best.b:.1f} ± {best.sigma_b:.1f} events are expected in {best.label}, where {best.signal:.1f} signal "
+            f"events ({SIGNAL:g} times the square root of the background) would be worth Z = {best.expected_z:.2f} "
+            f"{'corrected' if best.calibrated else 'uncalibrated'}"
+            + ("." if best.limit is None else f"; the expected 95 % CLs limit is {best.limit[2]:.1f} signal events.")
+        )
+    if found.reasons:
+        sentences.append("If it were unblinded now it could not be quoted: " + "; ".join(found.reasons) + ".")
+    else:
+        sentences.append("All checks that need no count of a window are passed; blind: false unblinds this document.")
+    return " ".join(sentences)
+
+
+def _sensitivity(finding: SelectionResult, background: str, statistics: StatisticsConfig) -> Sensitivity:
+    """What a selection is worth, from its background and its null alone."""
+    selection, estimate = finding.selection, finding.selection.by(background)
+    corrected = finding.calibrated(background) if selection.efficiency < 1 else None
+    by = background if background in selection.estimates else FUNCTION
+    known = Sensitivity(selection.window, selection.efficiency, selection.label, by, problem=estimate.problem)
+    if estimate.problem:
+        return known
+    null = None if corrected is None else corrected.null
+    signal = SIGNAL * float(np.sqrt(estimate.b))
+    return replace(
+        known,
+        b=estimate.b,
+        sigma_b=estimate.sigma_b,
+        fit_p=estimate.fit_p,
+        signal=signal,
+        expected_z=expected_significance(estimate, signal, statistics.constraint, null),
+        null=None if null is None else null.record(),
+        limit=_expected_limit(finding, background),
+    )
+
+
+def _expected_limit(finding: SelectionResult, background: str) -> tuple[float, ...] | None:
+    """The five expected limits on selected signal events in the window, as if the background had been counted."""
+    try:
+        model = finding.model(background)
+        if model is None:
+            return None
+        limit = cls_limit(replace(model, observed=np.asarray(model.background)))
+    except (FitError, HistogramError):
+        return None
+    return tuple(float(value) for value in limit.expected_events)

@@ -1,0 +1,115 @@
+import json
+import re
+
+import pytest
+import yaml
+from rich.console import Console
+
+from jepa_coffea.commands.hunt import hunt
+from jepa_coffea.hunt.blinding import record_blinding
+from jepa_coffea.hunt.config import HuntConfig
+from jepa_coffea.hunt.state import Run
+from tests.hunt.make import write_events
+from tests.hunt.test_pipeline import DOCUMENT
+
+BLIND = {"blind": True, "signal": {"efficiency": 0.5}, "luminosity": 137, "calibration": {"experiments": 20}}
+
+
+def write(folder, **changes):
+    (folder / "hunt.yaml").write_text(yaml.safe_dump({**DOCUMENT, **changes}))
+    return folder / "hunt.yaml"
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """A blind hunt with what it printed and wrote, and the same unblinded."""
+    folder = tmp_path_factory.mktemp("blind")
+    write_events(folder / "events.parquet", 4000, signal=120)
+    console = Console(record=True, width=200)
+    blind = hunt(write(folder, **BLIND), progress=False, console=console)
+    names = ("results.json", "spectra.json", "summary.txt", "report.html")
+    written = {name: (folder / "out" / name).read_text() for name in names} | {"printed": console.export_text()}
+    written |= {"exports": str(sorted((folder / "out" / "exports").rglob("*")))}
+    stages = [
+        *(folder / "out").glob("calibration-*.jsonl"),
+        folder / "out" / "scores.parquet",
+        folder / "out/gates.json",
+    ]
+    before = {path.name: path.stat().st_mtime_ns for path in stages}
+    unblinded = hunt(write(folder, **BLIND | {"blind": False}), progress=False)
+    after = {path.name: path.stat().st_mtime_ns for path in (folder / "out").iterdir() if path.name in before}
+    return folder / "out", blind, written, unblinded, before == after
+
+
+def test_no_count_of_a_window_is_anywhere(both):
+    _, blind, written, unblinded, _ = both
+    assert not blind.everything
+    assert blind.calibration.null is None
+    numbers = [finding.selection for finding in unblinded.everything]
+    total = len(unblinded.events.sample.mass)
+    for name, text in written.items():
+        text = re.sub(r"data:image/png;base64,[^\"]*|\b[0-9a-f]{12,}\b", "", text)
+        for one in numbers:
+            assert not re.search(rf"(?<![\d.]){one.n}(?![\d.])", text), (name, one.label)
+            for z in (one.function.z, one.function.p):
+                assert f"{z:.4g}" not in text
+        assert str(total) not in text
+        assert " found, " not in text
+    assert json.loads(written["spectra.json"])["spectra"] == []
+    assert json.loads(written["results.json"])["may_be_quoted"] is False
+
+
+def test_the_sensitivity_is_that_of_the_unblinded_hunt(both):
+    _, blind, written, unblinded, _ = both
+    assert [one.label for one in blind.sensitivity] == [one.selection.label for one in unblinded.everything]
+    for one, found in zip(blind.sensitivity, unblinded.everything, strict=True):
+        estimate = found.selection.by(unblinded.background)
+        assert one.b == pytest.approx(estimate.b)
+        assert one.limit == pytest.approx(tuple(found.limit.expected_events), rel=0.3)
+    selected = blind.sensitivity[1]
+    assert selected.calibrated
+    assert selected.null == unblinded.selections[0].calibrated(unblinded.background).null.record()
+    assert 1 < selected.expected_z < 3
+    gates = [[(gate.name, gate.value) for gate in one.closure.gates] for one in (blind, unblinded)]
+    assert gates[0] == gates[1]
+    assert any(" found, " in gate.explanation for gate in unblinded.closure.gates)
+    limits = json.loads(written["results.json"])["mass_limits"]["width 0.05"]
+    assert set(limits["events"]) == {"nan"}
+    assert limits["expected_cross_section"][0][2] > 0
+    assert "Blind selections" in written["report.html"]
+
+
+def test_unblinding_does_nothing_again_and_is_said(both):
+    out, _, written, unblinded, same = both
+    assert same
+    assert "Blind since" in written["summary.txt"]
+    assert "unblinded" not in written["summary.txt"]
+    record = json.loads((out / "blinding.json").read_text())
+    assert record["document"] == record["unblinded_with"]
+    for text in (unblinded.paragraph, (out / "report.html").read_text(), (out / "results.json").read_text()):
+        assert f"unblinded on {record['unblinded']} with the same document {record['document']}" in text
+    again = hunt(write(out.parent, calibration={"experiments": 0}), progress=False)
+    assert again.blinding == unblinded.blinding  # the first look counts
+
+
+def test_another_document_does_not_pass_for_the_blind_one(tmp_path):
+    def run(**changes):
+        return Run(HuntConfig(input={"events": ["x"]}, output=tmp_path, **changes))
+
+    assert record_blinding(run()) is None
+    record_blinding(run(blind=True))
+    history = record_blinding(run(seed=4, efficiencies=[0.05]))
+    assert history.changed == ("efficiencies", "seed")
+    assert "differs from the blind one" in history.sentence
+    assert record_blinding(run(blind=True)) == history
+
+
+def test_a_blind_histogram_shows_expectations_alone(tmp_path, both):
+    unblinded = both[3].inclusive[0].selection
+    edges = unblinded.function.fit.edges.tolist()
+    (tmp_path / "h.json").write_text(json.dumps({"counts": unblinded.counts.tolist(), "edges": edges}))
+    document = write(tmp_path, input={"histogram": "h.json"}, blind=True)
+    blind = hunt(document, progress=False)
+    assert blind.refitted is None
+    assert blind.sensitivity[0].b == pytest.approx(unblinded.function.b)
+    assert str(unblinded.n) not in (tmp_path / "out" / "summary.txt").read_text()
