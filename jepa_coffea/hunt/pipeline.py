@@ -15,7 +15,7 @@ from jepa_coffea.bumphunt import (
     width_searches,
 )
 from jepa_coffea.bumphunt.ftest import FTestRule
-from jepa_coffea.bumphunt.searches import chosen_anew
+from jepa_coffea.bumphunt.searches import ShapeSearch, chosen_anew
 from jepa_coffea.bumphunt.spectrum import Spectrum
 from jepa_coffea.clusters.watch import watching
 from jepa_coffea.cwola.closure import Closure
@@ -161,7 +161,8 @@ def _refitted(
         name="mass scan",
     )
     in_windows = window_search(masses[0].spectrum, windows, statistics, errors)
-    searches = [chosen_anew(search, rules) if rules else search for search in (in_windows, *masses)]
+    every: list[WindowSearch | ShapeSearch] = [in_windows, *masses]
+    searches = [chosen_anew(search, rules) if rules else search for search in every]
     return global_significance(
         [searches],
         toys=statistics.global_toys,
