@@ -59,12 +59,22 @@ class Null:
 
     @property
     def mean_threshold(self) -> float:
-        """How far the mean may be from 0: three of its errors, and at least ``MEAN_TOLERANCE``."""
+        """How far the mean may be from 0: three of its errors, and at least ``MEAN_TOLERANCE``.
+
+        Returns
+        -------
+        float
+        """
         return max(MEAN_TOLERANCE, 3 * self.mean_error)
 
     @property
     def is_centred(self) -> bool:
-        """Whether the mean is near enough to 0 to correct for it."""
+        """Whether the mean is near enough to 0 to correct for it.
+
+        Returns
+        -------
+        bool
+        """
         return abs(self.mean) <= self.mean_threshold
 
     @property
