@@ -181,12 +181,7 @@ def without_observed(limits: Mapping[str, LimitCurve | str]) -> dict[str, LimitC
     dict
         Observed limits are NaN.
     """
-
-    def expected(curve: LimitCurve) -> LimitCurve:
-        nothing = np.full(len(curve.points), np.nan)
-        return replace(curve, events=nothing, cross_section=nothing)
-
-    return {name: curve if isinstance(curve, str) else expected(curve) for name, curve in limits.items()}
+    return {name: curve if isinstance(curve, str) else _expected(curve) for name, curve in limits.items()}
 
 
 def describe_blind(found: HuntResult) -> str:
@@ -250,3 +245,9 @@ def _expected_limit(finding: SelectionResult, background: str) -> tuple[float, .
     except (FitError, HistogramError):
         return None
     return tuple(float(value) for value in limit.expected_events)
+
+
+def _expected(curve: LimitCurve) -> LimitCurve:
+    """A curve without its observed limits."""
+    nothing = np.full(len(curve.points), np.nan)
+    return replace(curve, events=nothing, cross_section=nothing)

@@ -9,6 +9,7 @@ import numpy as np
 from jepa_coffea import __version__
 from jepa_coffea.bumphunt import (
     GlobalSignificance,
+    ShapeSearch,
     WindowSearch,
     check_expected_events,
     global_significance,
@@ -161,8 +162,8 @@ def _refitted(
         name="mass scan",
     )
     in_windows = window_search(masses[0].spectrum, windows, statistics, errors)
-    every: list[WindowSearch | ShapeSearch] = [in_windows, *masses]
-    searches = [chosen_anew(search, rules) if rules else search for search in every]
+    fixed: list[ShapeSearch | WindowSearch] = [in_windows, *masses]
+    searches = [chosen_anew(search, rules) if rules else search for search in fixed]
     return global_significance(
         [searches],
         toys=statistics.global_toys,
