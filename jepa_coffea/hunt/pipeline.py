@@ -16,7 +16,7 @@ from jepa_coffea.bumphunt import (
     width_searches,
 )
 from jepa_coffea.bumphunt.ftest import FTestRule
-from jepa_coffea.bumphunt.searches import ShapeSearch, chosen_anew
+from jepa_coffea.bumphunt.searches import chosen_anew
 from jepa_coffea.bumphunt.spectrum import Spectrum
 from jepa_coffea.clusters.watch import watching
 from jepa_coffea.cwola.closure import Closure
