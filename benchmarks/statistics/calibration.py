@@ -61,7 +61,20 @@ NOMINAL = float(stats.norm.sf(2))
 
 
 def recipe(estimator: Any, *, order: Literal["cross", "forward"] = "cross") -> Recipe:
-    """One classifier a fold that sees all features; the folds are dealt out anew in every experiment."""
+    """One classifier a fold that sees all features; the folds are dealt out anew in every experiment.
+
+    Parameters
+    ----------
+    estimator
+        The classifier.
+    order
+        Of the folds: ``cross`` or ``forward``.
+
+    Returns
+    -------
+    Recipe
+        For :func:`run_experiment`.
+    """
     return Recipe(WINDOWS, {"": estimator}, Folds(order=order), members=1, attribute_fraction=1)
 
 
