@@ -66,6 +66,7 @@ def test_a_mark_cut_short(tmp_path: Path) -> None:
     (tmp_path / MARK).write_text('{"kind": "hu')
     with working_in(tmp_path, "hunt"):
         pass
+    assert '"hunt"' in (tmp_path / MARK).read_text()
 
 
 def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:

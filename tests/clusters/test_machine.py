@@ -102,6 +102,8 @@ def test_a_model_exported_again_on_a_living_cluster(client: ClusterClient, files
     clusters.ship_model(client, path)
     run(old, {"qcd": fileset["qcd"]}, client=client, chunksize=50, progress=False)
     run(EmbedProcessor(JEPAEmbedder(path), tmp_path / "new"), fileset, client=client, chunksize=50, progress=False)
+    sizes = [pq.read_table(tmp_path / name)["jet1_embedding"].type.list_size for name in ("old", "new")]
+    assert sizes == [3, 4]
 
 
 def test_a_shipped_model_by_its_name(client: ClusterClient) -> None:

@@ -25,6 +25,15 @@ def test_the_estimate_with_the_larger_expected_significance_is_taken():
     assert preferred(one, calibrate(one, toys(1.5, 1.0)), STATISTICS) == "sideband_efficiency"
 
 
+def test_an_estimate_that_is_biased_without_signal_is_not_taken():
+    one = [selection(1.0, 1.0)]
+    biased = calibrate(one, toys(1.5, 1.0) + [[0.0], [1.5]])
+    assert preferred(one, biased, STATISTICS) == "function"
+    both = calibrate(one, toys(1.5, 1.0) + [[1.5], [1.5]])
+    assert preferred(one, both, STATISTICS) == "function"
+    assert preferred(one, biased, StatisticsConfig(background="sideband_efficiency")) == "sideband_efficiency"
+
+
 def test_what_is_counted_in_the_window_decides_nothing():
     few, many = ([selection(1.0, 1.0, n=n)] for n in (20, 90))
     found = [expected_significances(one, calibrate(one, toys(1.5, 1.0)), STATISTICS) for one in (few, many)]
