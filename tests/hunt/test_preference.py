@@ -27,9 +27,9 @@ def test_the_estimate_with_the_larger_expected_significance_is_taken():
 
 def test_an_estimate_that_is_biased_without_signal_is_not_taken():
     one = [selection(1.0, 1.0)]
-    biased = calibrate(one, toys(1.5, 1.0) + [[0.0], [1.5]])
+    biased = calibrate(one, toys(1.5, 1.0) + np.array([[0.0], [1.5]]))
     assert preferred(one, biased, STATISTICS) == "function"
-    both = calibrate(one, toys(1.5, 1.0) + [[1.5], [1.5]])
+    both = calibrate(one, toys(1.5, 1.0) + 1.5)
     assert preferred(one, both, STATISTICS) == "function"
     assert preferred(one, biased, StatisticsConfig(background="sideband_efficiency")) == "sideband_efficiency"
 
