@@ -1,4 +1,8 @@
-"""What a resonance looks like in the spectrum: expected events per bin for a yield of 1, at any mass."""
+"""What a resonance looks like in the spectrum: expected events per bin for a yield of 1, at any mass.
+
+Uncertainties are those of the LHC's common statistical model (ATL-PHYS-PUB-2011-11, CMS NOTE-2011/005): rates are
+log-normal, shapes are given by templates at +1 and -1 standard deviation.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from jepa_coffea.errors import HistogramError
 
 
 class Signal(Protocol):
-    """Anything that gives a template at a mass."""
+    """Anything that makes a template for a mass."""
 
     @property
     def relative_width(self) -> float:

@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
             treename=config.treename or config.layout.tree,
             schema=config.layout.schema_class(),
             chunksize=config.chunksize,
-            skipbadfiles=config.skip_bad_files,
+            skipbadfiles=config.skipbadfiles,
             checkpoints=config.checkpoints,
             progress=not arguments.quiet,
         )

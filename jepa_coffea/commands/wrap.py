@@ -68,6 +68,11 @@ def run(arguments: argparse.Namespace) -> int:
     -------
     int
         0.
+
+    Raises
+    ------
+    ModelError
+        If the card is not valid, the model cannot be wrapped, or the output is the model itself.
     """
     document = read_document(arguments.card, CardDocument, ModelError)
     output = arguments.output or arguments.model.with_suffix(".jepa.onnx")
