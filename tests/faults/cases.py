@@ -19,11 +19,12 @@ from jepa_coffea.encoder.onnx import OnnxEncoder
 from jepa_coffea.encoder.self_test import validate
 from jepa_coffea.errors import JepaCoffeaError
 from jepa_coffea.files import read_sealed, sealed_line, unsealed_line, write_sealed
+from jepa_coffea.files.parquet import read_rows
 from jepa_coffea.folders import MARK, working_in
 from jepa_coffea.hunt.config import read_config
 from jepa_coffea.processing.checkpoints import Checkpointer
 from jepa_coffea.processing.embed_config import read_embed_config
-from jepa_coffea.processing.embedded_events import METADATA, read_rows, write
+from jepa_coffea.processing.embedded_events import METADATA, write
 from jepa_coffea.processing.filesets import list_files, normal_form
 from jepa_coffea.processing.run import run
 from processors.embed import EmbedProcessor
