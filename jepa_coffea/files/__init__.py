@@ -2,7 +2,14 @@
 
 from jepa_coffea.files.hashes import NUMERICAL, bytes_hash, digest, file_hash, versions
 from jepa_coffea.files.names import find_files, quoted, unquoted
-from jepa_coffea.files.sealed import read_sealed, sealed_line, unsealed_line, write_sealed
+from jepa_coffea.files.sealed import (
+    read_sealed,
+    sealed_document,
+    sealed_line,
+    unsealed_document,
+    unsealed_line,
+    write_sealed,
+)
 from jepa_coffea.files.writing import PARTIAL, replacing, storage_problem, synchronise_folder, write_bytes, write_text
 
 __all__ = [
@@ -15,10 +22,12 @@ __all__ = [
     "quoted",
     "read_sealed",
     "replacing",
+    "sealed_document",
     "sealed_line",
     "storage_problem",
     "synchronise_folder",
     "unquoted",
+    "unsealed_document",
     "unsealed_line",
     "versions",
     "write_bytes",

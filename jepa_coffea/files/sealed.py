@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from jepa_coffea.errors import BadFileError
-from jepa_coffea.files.hashes import bytes_hash
+from jepa_coffea.files.hashes import bytes_hash, digest
 from jepa_coffea.files.writing import write_bytes
 
 SEAL = b"jepa-coffea sha256 "
@@ -93,3 +96,52 @@ def unsealed_line(line: str, where: str) -> str:
         msg = f"{where} is damaged: the line has not the hash that it was written with"
         raise BadFileError(msg)
     return text
+
+
+def sealed_document(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What a JSON file shall hold, with a hash of it as the entry ``seal``.
+
+    Parameters
+    ----------
+    content
+        What JSON can write.
+
+    Returns
+    -------
+    dict
+        As JSON gives it back, with ``seal``.
+    """
+    plain = json.loads(json.dumps(content))
+    return {**plain, "seal": digest(plain)}
+
+
+def unsealed_document(text: str | bytes, where: str | Path) -> dict[str, Any]:
+    """What a JSON file of :func:`sealed_document` holds.
+
+    Parameters
+    ----------
+    text
+        Content of the file; a document without a seal, of an older version, is taken as it is.
+    where
+        The file, for the message.
+
+    Returns
+    -------
+    dict
+        Without ``seal``.
+
+    Raises
+    ------
+    BadFileError
+        If it is no JSON object, or changed since it was written.
+    """
+    try:
+        content = json.loads(text)
+        intact = isinstance(content, dict) and content.pop("seal", None) in (None, digest(content))
+    except (ValueError, RecursionError) as error:
+        msg = f"{where} is damaged ({error})"
+        raise BadFileError(msg) from None
+    if not intact:
+        msg = f"{where} is damaged: its content has not the hash that it was written with"
+        raise BadFileError(msg)
+    return dict(content)
