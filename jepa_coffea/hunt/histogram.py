@@ -70,7 +70,7 @@ def _read(source: Path) -> tuple[Floats, Floats]:
     try:
         with uproot.open(path) as file:
             held = file.keys(cycle=False)
-            histogram = file[inside] if inside in file else None
+            histogram = file.get(inside)
             values, edges = (None, None) if histogram is None else histogram.to_numpy()
             variances = None if histogram is None else np.asarray(histogram.variances(), dtype=float)
     except Exception as error:  # noqa: BLE001  whatever a damaged file makes the reader say is its problem

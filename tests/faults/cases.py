@@ -307,6 +307,10 @@ def _training_document(folder: Path) -> Path:
     return folder / "training.yaml"
 
 
+def _read_training(path: Path) -> Any:
+    return read_training(path, data=["jets.root"])
+
+
 def _arrays(folder: Path) -> Path:
     _model(folder)
     flat, counts, jets = random_jets(np.random.default_rng(2), np.array([2, 1, 3]))
@@ -346,7 +350,7 @@ CASES = (
     Case("description of a shard", lambda folder: _shard(folder) / "shard.json", _shard_read, BYTES + STRUCTURE * 5),
     Case("jets, JetClass ROOT", _jetclass, _jets, checked=False),
     Case("events, RNTuple", _rntuple, _jets, checked=False),
-    Case("document of a training", _training_document, read_training, BYTES + STRUCTURE * 5, False),
+    Case("document of a training", _training_document, _read_training, BYTES + STRUCTURE * 5, False),
     Case("document of embed", _document, read_embed_config, BYTES + STRUCTURE * 5, False),
     Case("document of hunt", _document, read_config, BYTES + STRUCTURE * 5, False),
     Case("fileset, JSON", _fileset, lambda path: list_files(normal_form(path, "t")), BYTES + STRUCTURE * 5, False),
