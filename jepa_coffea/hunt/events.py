@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from jepa_coffea.cwola.features import symmetrised
 from jepa_coffea.cwola.folds import event_hash, salted, uniform
 from jepa_coffea.cwola.sample import Sample, make_sample
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.files import find_files
+from jepa_coffea.files.parquet import read_rows
 from jepa_coffea.hunt.config import FeatureConfig, HuntConfig, HuntError
 
 Floats = npt.NDArray[Any]
@@ -156,7 +156,7 @@ def _check_unique(identity: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64
 
 
 def _read_file(file: Path, config: HuntConfig, windows: Windows) -> Events:
-    table = pq.read_table(file, partitioning=None)
+    table = read_rows(file)
     mass = column(table, config.mass.column, file).astype(float)
     no_mass = int(np.count_nonzero(~np.isfinite(mass)))
     inside = windows.inside(mass)

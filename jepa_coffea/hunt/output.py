@@ -8,7 +8,6 @@ from typing import Literal
 import hist
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import yaml
 
 from jepa_coffea.bumphunt.exports.combine import write_combine
@@ -19,8 +18,8 @@ from jepa_coffea.bumphunt.exports.workspace import write_workspace
 from jepa_coffea.bumphunt.records import plain
 from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.cwola.windows import Windows
-from jepa_coffea.errors import BadFileError
 from jepa_coffea.files import NUMERICAL, digest, replacing, versions, write_text
+from jepa_coffea.files.parquet import read_rows, write_rows
 from jepa_coffea.folders import fresh_folder
 from jepa_coffea.hunt.events import Events
 from jepa_coffea.hunt.selections import FUNCTION, Floats, Selection
@@ -174,11 +173,10 @@ def write_scores(path: Path, key: str, events: Events, scores: Sequence[WindowSc
         columns[f"score_{of_window.window.name}"] = of_window.score
         columns[f"fraction_{of_window.window.name}"] = of_window.fraction
     choice = [{"chosen": s.chosen, "argos": s.argos, "problem": s.problem} for s in scores]
-    stored = {"key": key, "models": events.models, "choice": choice}
-    metadata = {b"jepa_coffea_hunt": json.dumps(stored | {"seal": digest(stored, [*columns])}).encode()}
+    metadata = {b"jepa_coffea_hunt": json.dumps({"key": key, "models": events.models, "choice": choice}).encode()}
     table = pa.table({name: pa.array(values) for name, values in columns.items()}).replace_schema_metadata(metadata)
     with replacing(path) as temporary:
-        pq.write_table(table, temporary, write_page_checksum=True)
+        write_rows(table, temporary)
 
 
 def read_scores(path: Path, key: str, events: Events, windows: Windows) -> list[WindowScores] | None:
@@ -207,16 +205,8 @@ def read_scores(path: Path, key: str, events: Events, windows: Windows) -> list[
     """
     if not path.is_file():
         return None
-    try:
-        table = pq.read_table(path, page_checksum_verification=True)
-        stored = json.loads((table.schema.metadata or {}).get(b"jepa_coffea_hunt", b"{}"))
-    except (OSError, ValueError, pa.ArrowException) as error:
-        msg = f"{path} is damaged ({error}); delete it to train again"
-        raise BadFileError(msg) from None
-    seal = stored.pop("seal", "")
-    if seal != digest(stored, table.column_names):
-        msg = f"{path} is damaged: what it says of itself changed since it was written; delete it to train again"
-        raise BadFileError(msg)
+    table = read_rows(path, remedy="delete it to train again")
+    stored = json.loads((table.schema.metadata or {}).get(b"jepa_coffea_hunt", b'{"key": ""}'))
     if stored["key"] != key:
         return None
     return [

@@ -18,7 +18,7 @@ from jepa_coffea.cwola.gates import Gate
 from jepa_coffea.cwola.sample import Sample
 from jepa_coffea.cwola.windows import WINDOW, Windows
 from jepa_coffea.errors import JepaCoffeaError, SpectrumError
-from jepa_coffea.files import digest, find_files, write_text
+from jepa_coffea.files import digest, find_files, sealed_document, unsealed_document, write_text
 from jepa_coffea.hunt.calibration import calibrate, null_significances, preferred
 from jepa_coffea.hunt.config import DEFAULT_WIDTH, HuntError, StatisticsConfig
 from jepa_coffea.hunt.events import Events, read_events
@@ -166,8 +166,8 @@ def all_gates(run: Run, key: str, events: Events, scores: Sequence[WindowScores]
     path = run.output / "gates.json"
     key = digest("every efficiency", key, method.efficiencies)
     if path.is_file():
-        stored = json.loads(path.read_text())
-        if stored["key"] == key:
+        stored = unsealed_document(path.read_bytes(), path)
+        if stored.get("key") == key:
             numbers = ("value", "error", "threshold")  # NaN is written as text
             gates = [Gate(**{**gate, **{name: float(gate[name]) for name in numbers}}) for gate in stored["gates"]]
             return Closure(gates, stored["left_out"])
@@ -183,7 +183,7 @@ def all_gates(run: Run, key: str, events: Events, scores: Sequence[WindowScores]
             one = Closure([Gate("closure gates", of_window.window.name, False, np.nan, np.nan, np.nan, what)], [])
         closure = Closure(closure.gates + one.gates, closure.left_out + one.left_out)
     document = {"key": key, "gates": [gate.record() for gate in closure.gates], "left_out": closure.left_out}
-    write_text(path, json.dumps(plain(document), indent=1))
+    write_text(path, json.dumps(sealed_document(plain(document)), indent=1))
     return closure
 
 
