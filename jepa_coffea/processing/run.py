@@ -13,7 +13,7 @@ from coffea.processor import Runner
 from coffea.processor.executor import WorkItem
 
 from jepa_coffea.clusters.watch import watching
-from jepa_coffea.constituents.layouts import layout_named
+from jepa_coffea.constituents.layout import layout_named
 from jepa_coffea.folders import working_in
 from jepa_coffea.processing.accounts import (
     account,
