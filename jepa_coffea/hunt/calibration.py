@@ -49,7 +49,11 @@ from jepa_coffea.hunt.config import HuntError
 from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.null import Corrected, correct, null_of
 from jepa_coffea.hunt.pseudo import PseudoData
-from jepa_coffea.hunt.selections import ESTIMATES, Floats, Selection
+from jepa_coffea.hunt.sections import StatisticsConfig
+from jepa_coffea.hunt.selections import ESTIMATES, SIDEBAND_EFFICIENCY, Floats, Selection
+
+LINE_TOLERANCE = 0.2
+"""Mean Z without signal up to which the transfer factor stays a straight line."""
 
 
 def toy_seed(seed: int, number: int, stream: int = 0) -> int:
@@ -87,7 +91,7 @@ def null_experiment(seed: int, pseudo: PseudoData, method: Method) -> list[list[
     Returns
     -------
     list, [estimate][selection]
-        Z as counted, in the order of ``ESTIMATES``; NaN where there is none.
+        Z as counted; see :meth:`~jepa_coffea.hunt.experiment.Experiment.z`.
     """
     return run_experiment(pseudo.draw(seed), method.seeded(seed)).z()
 
@@ -123,7 +127,7 @@ def null_significances(
     Returns
     -------
     array of float, (experiments, estimates, selections)
-        NaN where there is no number.
+        NaN where there is no number; see :meth:`~jepa_coffea.hunt.experiment.Experiment.z`.
     """
     seeds = [toy_seed(seed, number, stream) for number in range(experiments)]
     finished = Ledger(ledger)
@@ -140,6 +144,62 @@ def null_significances(
     return np.array([finished[str(s)] for s in seeds], dtype=float)
 
 
+def degree_of(line: Floats, parabola: Floats) -> int:
+    """The degree of the transfer factor that suits a selection, from pseudo-experiments without signal alone.
+
+    A straight line has about half of the parabola's error, and is biased where features are curved in the mass. The
+    sidebands of one experiment cannot tell: a curvature that moves Z by 1 is hardly a standard deviation there, so that
+    a test in each experiment leaves half of the bias and widens Z. The pseudo-experiments together can.
+
+    Parameters
+    ----------
+    line, parabola
+        Z with either, (experiments,); NaN for failed ones.
+
+    Returns
+    -------
+    int
+        1 if Z with the straight line is 0 on average within ``LINE_TOLERANCE`` or two of its errors, or is nearer to 0
+        than with the parabola; otherwise 2.
+    """
+    try:
+        straight, bent = null_of(line), null_of(parabola)
+    except HuntError:
+        return 1
+    small = abs(straight.mean) <= max(LINE_TOLERANCE, 2 * straight.mean_error)
+    return 1 if small or abs(straight.mean) <= abs(bent.mean) else 2
+
+
+def with_degrees(selections: Sequence[Selection], null: Floats) -> tuple[list[Selection], Floats]:
+    """Decide the degree of the transfer factor of each selection where it is open.
+
+    Parameters
+    ----------
+    selections
+        Of the data.
+    null
+        From :func:`null_significances`.
+
+    Returns
+    -------
+    selections : list of Selection
+        With one sideband efficiency each.
+    null : array of float, (experiments, estimates, selections)
+        In the order of ``ESTIMATES``.
+    """
+    if null.shape[1] == len(ESTIMATES):
+        return list(selections), null
+    chosen = null[:, : len(ESTIMATES)].copy()
+    place, decided = ESTIMATES.index(SIDEBAND_EFFICIENCY), []
+    for number, selection in enumerate(selections):
+        line, parabola = chosen[:, place, number], null[:, -1, number]
+        degree = degree_of(line, parabola)
+        if degree > 1:
+            chosen[:, place, number] = parabola
+        decided.append(selection.with_degree(degree))
+    return decided, chosen
+
+
 def calibrate(selections: Sequence[Selection], toys: Floats) -> list[dict[str, Corrected | str]]:
     """Every significance against its own null distribution.
 
@@ -148,7 +208,7 @@ def calibrate(selections: Sequence[Selection], toys: Floats) -> list[dict[str, C
     selections
         Of the data.
     toys
-        From :func:`null_significances`.
+        From :func:`null_significances`, the degrees of transfer factors decided.
 
     Returns
     -------
@@ -202,6 +262,30 @@ def null_gates(
                 )
             )
     return gates
+
+
+def bent_efficiencies(selections: Sequence[Selection], statistics: StatisticsConfig) -> list[str]:
+    """Which transfer factors are parabolas because pseudo-experiments asked for it.
+
+    Parameters
+    ----------
+    selections
+        Of the data.
+    statistics
+        Whether the document fixes the degree.
+
+    Returns
+    -------
+    list of str
+        One sentence, or none.
+    """
+    bent = [one.label for one in selections if one.degree == 2]
+    if statistics.transfer_factor != "auto" or not bent:
+        return []
+    return [
+        f"The sideband efficiency of {'; '.join(bent)} is a parabola in mass: by a straight line Z would not be 0 on "
+        "average without signal."
+    ]
 
 
 def cross_check_doubts(

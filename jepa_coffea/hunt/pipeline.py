@@ -34,7 +34,7 @@ from jepa_coffea.hunt.blinding import (
     record_blinding,
     without_observed,
 )
-from jepa_coffea.hunt.calibration import cross_check_doubts, null_gates
+from jepa_coffea.hunt.calibration import bent_efficiencies, cross_check_doubts, null_gates
 from jepa_coffea.hunt.events import Events
 from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.function_study import with_function
@@ -197,12 +197,14 @@ def _hunt_events(run: Run) -> HuntResult:
     closure = all_gates(run, key, events, scores, method)
     calibrated = calibration(run, key, inputs, method, data.selections)
     background, width = calibrated.background, config.widths[0]
-    selections = selection_results(data.selections, windows, data.statistics, background, calibrated.corrected, width)
+    selections = selection_results(calibrated.selections, windows, data.statistics, background, calibrated.corrected, width)
+    method = replace(method, degrees=calibrated.degrees)  # of injections, too
     doubts: list[str] = []
     if calibrated.corrected:
-        gates = null_gates(data.selections, calibrated.corrected, background)
+        gates = null_gates(calibrated.selections, calibrated.corrected, background)
         closure = replace(closure, gates=closure.gates + gates)
-        doubts = cross_check_doubts(data.selections, calibrated.corrected, background)
+        doubts = bent_efficiencies(calibrated.selections, config.statistics)
+        doubts += cross_check_doubts(calibrated.selections, calibrated.corrected, background)
     if config.blind:
         closure = replace(closure, gates=blind_gates(closure.gates))
     found = HuntResult(
