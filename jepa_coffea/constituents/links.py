@@ -18,7 +18,7 @@ class Links:
     """Which particle belongs to which jet, with the pairs ordered by jet."""
 
     particle: Index
-    """Position in the flattened particle collection, one a pair."""
+    """Position in the flattened particle collection, one for each pair."""
     per_jet: Index
     """Number of particles of each jet, jets without any included."""
     per_event: Index
@@ -30,7 +30,7 @@ class Links:
         Parameters
         ----------
         particles
-            Field to values, one a pair.
+            Field to values, one for each pair.
 
         Returns
         -------
@@ -110,7 +110,7 @@ def raw_pt(columns: Columns, jets: str) -> NDArray[Any] | None:
 
 
 def gather(columns: Columns, particles: str, field: str, links: Links) -> NDArray[Any]:
-    """Values of a particle field, one a pair.
+    """Values of a particle field, one for each pair.
 
     Parameters
     ----------

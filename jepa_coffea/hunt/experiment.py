@@ -17,7 +17,7 @@ from jepa_coffea.cwola.recipe import Recipe
 from jepa_coffea.cwola.sample import Sample
 from jepa_coffea.cwola.trainer import train_window
 from jepa_coffea.errors import JepaCoffeaError
-from jepa_coffea.hunt.sections import StatisticsConfig
+from jepa_coffea.hunt.config import StatisticsConfig
 from jepa_coffea.hunt.selections import ESTIMATES, Selection, count_inclusive, select
 
 Floats = npt.NDArray[np.float64]
@@ -73,12 +73,12 @@ class Method:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What an experiment gives."""
+    """The outcome of an experiment."""
 
     statistics: StatisticsConfig
     """With the background function that was used."""
     scores: tuple[WindowScores, ...]
-    """One a window."""
+    """One for each window."""
     inclusive: tuple[Selection, ...]
     """Every window without a selection; empty unless asked for."""
     selections: tuple[Selection, ...]

@@ -35,13 +35,12 @@ from jepa_coffea.hunt.blinding import (
     without_observed,
 )
 from jepa_coffea.hunt.calibration import bent_efficiencies, cross_check_doubts, null_gates
+from jepa_coffea.hunt.config import StatisticsConfig
 from jepa_coffea.hunt.events import Events
 from jepa_coffea.hunt.experiment import Method, run_experiment
-from jepa_coffea.hunt.function_study import with_function
 from jepa_coffea.hunt.histogram import read_histogram
-from jepa_coffea.hunt.mass_limits import inclusive_limits
-from jepa_coffea.hunt.output import write_provenance, write_result
-from jepa_coffea.hunt.sections import StatisticsConfig
+from jepa_coffea.hunt.inclusive import inclusive_limits, with_function
+from jepa_coffea.hunt.output import input_stamp, write_provenance, write_result
 from jepa_coffea.hunt.selections import Floats, count_inclusive
 from jepa_coffea.hunt.stages import (
     all_gates,
@@ -52,7 +51,6 @@ from jepa_coffea.hunt.stages import (
     selection_results,
 )
 from jepa_coffea.hunt.state import HuntResult, Run
-from jepa_coffea.hunt.store import input_stamp
 from jepa_coffea.hunt.verdict import describe, disagreements, learning, reasons_against
 
 

@@ -11,8 +11,8 @@ from jepa_coffea.bumphunt import BackgroundFit, Prediction, counting_significanc
 from jepa_coffea.bumphunt.pass_fail import TransferFactorFit, fit_transfer_factor
 from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.cwola.windows import Window, Windows
-from jepa_coffea.errors import FitError, HistogramError
-from jepa_coffea.hunt.sections import StatisticsConfig
+from jepa_coffea.errors import SpectrumError
+from jepa_coffea.hunt.config import StatisticsConfig
 
 Floats = npt.NDArray[np.float64]
 
@@ -294,7 +294,7 @@ def by_function(
             window=(window.low, window.high),
             toys=goodness_toys,
         )
-    except (FitError, HistogramError) as error:
+    except SpectrumError as error:
         return Estimate(problem=str(error))
     events = function_error * fit.prediction().total
     expected = fit.prediction().widened(events) if events > 0 else fit.prediction()
@@ -327,7 +327,7 @@ def by_sideband_efficiency(
     try:
         edges = np.asarray(windows.edges)
         fit = fit_transfer_factor((counts, edges), (total, edges), window=(window.low, window.high), degree=degree)
-    except (FitError, HistogramError) as error:
+    except SpectrumError as error:
         return Estimate(problem=str(error))
     return replace(_judged(counts, windows, window, fit.prediction(), fit.p_value, statistics), transfer_factor=fit)
 

@@ -10,16 +10,15 @@ from rich.console import Console
 
 from jepa_coffea.bumphunt import GlobalSignificance, Scan
 from jepa_coffea.bumphunt.calibrated import ZCalibration
+from jepa_coffea.bumphunt.envelope import FunctionUncertainty, SpuriousYields
 from jepa_coffea.bumphunt.ftest import FTest
-from jepa_coffea.bumphunt.function_uncertainty import FunctionUncertainty, SpuriousYields
 from jepa_coffea.bumphunt.limits import Limit, LimitCurve
 from jepa_coffea.bumphunt.window_model import WindowModel, window_model
 from jepa_coffea.cwola.closure import Closure
 from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.events import Events
-from jepa_coffea.hunt.global_p import GlobalP
-from jepa_coffea.hunt.null import Corrected
+from jepa_coffea.hunt.null import Corrected, GlobalP
 from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, Floats, Selection
 
 

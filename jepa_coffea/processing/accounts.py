@@ -15,7 +15,8 @@ from coffea.processor.executor import WorkItem
 
 from jepa_coffea.errors import JepaCoffeaError
 from jepa_coffea.files import quoted, unquoted
-from jepa_coffea.processing.embedded_events import chunk_name, present, read_provenance, read_rows
+from jepa_coffea.files.parquet import read_rows
+from jepa_coffea.processing.embedded_events import chunk_name, present, read_provenance
 from jepa_coffea.processing.input_faults import place
 
 IDENTITY = ("run", "luminosityBlock", "event")
