@@ -286,9 +286,9 @@ def bent_efficiencies(selections: Sequence[Selection], statistics: StatisticsCon
     bent = [one.label for one in selections if one.degree == 2]
     if statistics.transfer_factor != "auto" or not bent:
         return []
+    where = "; ".join(bent)
     return [
-        f"The sideband efficiency of {'; '.join(bent)} is a parabola in mass: by a straight line Z would not be 0 on "
-        "average without signal."
+        f"The sideband efficiency of {where} is a parabola in mass: by a line Z without signal would be off on average."
     ]
 
 

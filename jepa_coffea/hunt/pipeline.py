@@ -194,15 +194,15 @@ def _hunt_events(run: Run) -> HuntResult:
     data = run_experiment(events.sample, method, scores, inclusive=True, goodness_toys=config.statistics.goodness_toys)
     closure = all_gates(run, key, events, scores, method)
     calibrated = calibration(run, key, inputs, method, data.selections)
-    background, width = calibrated.background, config.widths[0]
-    selections = selection_results(calibrated.selections, windows, data.statistics, background, calibrated.corrected, width)
+    background, width, decided = calibrated.background, config.widths[0], calibrated.selections
+    selections = selection_results(decided, windows, data.statistics, background, calibrated.corrected, width)
     method = replace(method, degrees=calibrated.degrees)  # of injections, too
     doubts: list[str] = []
     if calibrated.corrected:
-        gates = null_gates(calibrated.selections, calibrated.corrected, background)
+        gates = null_gates(decided, calibrated.corrected, background)
         closure = replace(closure, gates=closure.gates + gates)
-        doubts = bent_efficiencies(calibrated.selections, config.statistics)
-        doubts += cross_check_doubts(calibrated.selections, calibrated.corrected, background)
+        doubts = bent_efficiencies(decided, config.statistics)
+        doubts += cross_check_doubts(decided, calibrated.corrected, background)
     if config.blind:
         closure = replace(closure, gates=blind_gates(closure.gates))
     found = HuntResult(

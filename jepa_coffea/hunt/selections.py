@@ -100,7 +100,8 @@ class Selection:
         """
         if self.parabola is None:
             return self
-        return replace(self, sideband_efficiency=self.parabola if degree > 1 else self.sideband_efficiency, parabola=None)
+        chosen = self.parabola if degree > 1 else self.sideband_efficiency
+        return replace(self, sideband_efficiency=chosen, parabola=None)
 
     @property
     def degree(self) -> int | None:
