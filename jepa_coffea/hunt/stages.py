@@ -19,7 +19,7 @@ from jepa_coffea.cwola.sample import Sample
 from jepa_coffea.cwola.windows import WINDOW, Windows
 from jepa_coffea.errors import JepaCoffeaError, SpectrumError
 from jepa_coffea.files import digest, find_files, sealed_document, unsealed_document, write_text
-from jepa_coffea.hunt.calibration import calibrate, null_significances, preferred
+from jepa_coffea.hunt.calibration import calibrate, null_significances, preferred, with_degrees
 from jepa_coffea.hunt.config import DEFAULT_WIDTH, HuntError, StatisticsConfig
 from jepa_coffea.hunt.events import Events, read_events
 from jepa_coffea.hunt.experiment import Method, train_or_say_why
@@ -248,11 +248,13 @@ def calibration(
     Returns
     -------
     CalibrationResult
-        Selections without a number are left out of it; all others are calibrated.
+        Selections without a number are left out of it; all others are calibrated. Transfer factors are straight lines
+        where no pseudo-experiments decide otherwise.
     """
-    config = run.config
+    config, nominal = run.config, run.config.statistics.background or FUNCTION
+    undecided = [selection.with_degree(1) for selection in selections]
     if not config.calibration.experiments or all(selection.function.problem for selection in selections):
-        return CalibrationResult(background=config.statistics.background or FUNCTION)
+        return CalibrationResult(background=nominal, selections=undecided)
     try:
         background = None if inputs.background is None else inputs.background.sample
         pseudo = make_pseudo_data(inputs.events.sample, method.recipe.windows, config.statistics, background)
@@ -276,11 +278,12 @@ def calibration(
         )
     except (*FAULTS, *BUGS) as error:
         problem = problem_of(run, "calibration", error)
-        return CalibrationResult(background=config.statistics.background or FUNCTION, problem=problem)
+        return CalibrationResult(background=nominal, problem=problem, selections=undecided)
+    selections, null = with_degrees(selections, null)
     corrected = calibrate(selections, null)
     estimate = preferred(selections, corrected, config.statistics)
     middle = {window.name: (window.low + window.high) / 2 for window in method.recipe.windows.windows}
-    result = CalibrationResult(corrected, None, null, estimate)
+    result = CalibrationResult(corrected, None, null, estimate, selections=selections)
     toys = result.toys(estimate)
     assert toys is not None
     search = global_p(
@@ -320,6 +323,7 @@ def injections(
             input_stamp(inputs.signal_files),
             study.efficiency,
             config.statistics.model_dump(mode="json"),
+            sorted(method.degrees.items()),
         )
         records = injection_study(
             study,
