@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from jepa_coffea.errors import JepaCoffeaError
 from jepa_coffea.files import write_text
+from jepa_coffea.files.yaml import read_yaml
 from training.data.config import DataConfig
 from training.models.encoders import KINDS, AnyEncoderConfig
 from training.objectives.dropout import GROUPS
@@ -257,15 +258,7 @@ def read_sections(path: str | Path) -> dict[str, Any]:
     ConfigError
         If the file is missing, or is not YAML with sections.
     """
-    path = Path(path)
-    if not path.is_file():
-        msg = f"{path}: no such configuration file"
-        raise ConfigError(msg)
-    try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        msg = f"{path}: not valid YAML: {error}"
-        raise ConfigError(msg) from None
+    content = read_yaml(Path(path), ConfigError)
     if not isinstance(content, dict):
         msg = f"{path}: expected sections with fields, got {type(content).__name__}"
         raise ConfigError(msg)
@@ -295,7 +288,11 @@ def read_config(path: str | Path, assignments: Iterable[str] = (), *, data: Sequ
     """
     content = read_sections(path)
     if data:
-        content["data"] = (content.get("data") or {}) | {"files": list(data)}
+        section = content.get("data") or {}
+        if not isinstance(section, dict):
+            msg = f"{path}: data: expected a section with fields, got {type(section).__name__}"
+            raise ConfigError(msg)
+        content["data"] = section | {"files": list(data)}
     return check(override(content, assignments), str(path))
 
 
