@@ -196,7 +196,7 @@ def override(content: dict[str, Any], assignments: Iterable[str]) -> dict[str, A
     Raises
     ------
     ConfigError
-        If an assignment has no ``=`` or goes through something that is not a section.
+        If an assignment has no ``=``, goes through something that is not a section, or its value is no YAML.
     """
     content = yaml.safe_load(yaml.safe_dump(content))
     for assignment in assignments:
@@ -211,7 +211,11 @@ def override(content: dict[str, Any], assignments: Iterable[str]) -> dict[str, A
             if not isinstance(section, dict):
                 msg = f"--set {assignment}: {parent} is a value, not a section"
                 raise ConfigError(msg)
-        section[key] = yaml.safe_load(value)
+        try:
+            section[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            msg = f"--set {assignment}: the value is no YAML ({' '.join(str(error).split())})"
+            raise ConfigError(msg) from None
     return content
 
 

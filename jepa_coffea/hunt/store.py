@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,7 @@ from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.files import digest, replacing
 from jepa_coffea.files.parquet import read_rows, write_rows
+from jepa_coffea.folders import filesystem
 from jepa_coffea.hunt.events import Events
 
 
@@ -20,13 +22,21 @@ def input_stamp(files: Sequence[str]) -> str:
     Parameters
     ----------
     files
-        Their paths.
+        Their paths or URLs.
 
     Returns
     -------
     str
     """
-    return digest([(str(f), Path(f).stat().st_size, Path(f).stat().st_mtime_ns) for f in files])
+    return digest([(str(file), _stamp(str(file))) for file in files])
+
+
+def _stamp(file: str) -> Any:
+    if "://" in file:
+        files, path = filesystem(file)
+        return files.ukey(path)
+    found = Path(file).stat()
+    return found.st_size, found.st_mtime_ns
 
 
 def write_scores(path: Path, key: str, events: Events, scores: Sequence[WindowScores]) -> None:
