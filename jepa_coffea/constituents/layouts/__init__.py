@@ -18,6 +18,7 @@ import awkward as ak
 from jepa_coffea.constituents.columns import Columns
 from jepa_coffea.constituents.layout import Layout, register, registered
 from jepa_coffea.constituents.record import LayoutError
+from jepa_coffea.documents import did_you_mean
 
 __all__ = ["find_layout", "known", "register"]
 
@@ -105,7 +106,7 @@ def layout_named(name: str) -> Layout:
     """
     found = known()
     if name not in found:
-        msg = f"unknown layout {name!r}; known are {[*found]}"
+        msg = f"unknown layout {name!r}; {did_you_mean(name, found)}"
         raise LayoutError(msg)
     return found[name]
 
