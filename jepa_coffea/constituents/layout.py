@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from jepa_coffea.constituents.ragged import Columns, Ragged, Table, flat
 from jepa_coffea.constituents.record import FIELDS, LayoutError, cartesian
+from jepa_coffea.documents import did_you_mean
 
 ReadParticles = Callable[[Columns, str, Collection[str]], Ragged]
 ReadJets = Callable[[Columns, str], Table]
@@ -256,7 +257,7 @@ def layout_named(name: str) -> Layout:
     """
     found = known()
     if name not in found:
-        msg = f"unknown layout {name!r}; known are {[*found]}"
+        msg = f"unknown layout {name!r}; {did_you_mean(name, found)}"
         raise LayoutError(msg)
     return found[name]
 

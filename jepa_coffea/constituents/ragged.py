@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jepa_coffea.constituents.record import JET_FIELDS, LayoutError, UnreadableError
+from jepa_coffea.documents import closest
 
 Index = NDArray[np.int64]
 Table = Mapping[str, NDArray[Any]]
@@ -113,7 +114,23 @@ class Columns:
         wanted = " or ".join(f"{collection}.{name}" for name in fields)
         near = sorted({name for name in self.events.fields if name.startswith(collection)})
         msg = f"layout {self.layout!r}: the events have no {wanted}; fields that begin like it: {near or 'none'}"
+        if not near:
+            msg += self._meant(collection)
         raise LayoutError(msg)
+
+    def _meant(self, collection: str) -> str:
+        """The collection of jets that was meant by one that is not there, whether or not as part of a longer name."""
+        names = {name.partition("_")[0] for name in self.events.fields}
+        meant = closest(collection, names)
+        links = next((end for end in ("PFCands", "PFCand") if collection.endswith(end)), "")
+        jets = collection.removesuffix(links)
+        if links and jets not in names:
+            meant = closest(jets, {name.removesuffix(links) for name in names if name.endswith(links)} - {""})
+            return f"; there is no collection {jets!r}" + (f": did you mean {meant!r}?" if meant else "")
+        if links:
+            others = sorted(name.removesuffix(links) for name in names if name.endswith(links) and name != links)
+            return f"; {jets} has no constituents in these events, {' and '.join(others) or 'no collection'} has"
+        return f"; did you mean {meant!r}?" if meant else ""
 
     def top(self, field: str) -> ak.Array:
         """Column of the record itself, as in files with one jet per entry.

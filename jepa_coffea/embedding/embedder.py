@@ -27,7 +27,7 @@ from jepa_coffea.encoder.engine import Metrics
 from jepa_coffea.encoder.model_files import locate, model_hash, resolve
 from jepa_coffea.encoder.onnx import OnnxEncoder, RaggedEncoder
 from jepa_coffea.encoder.outputs import Kind, outputs_of, softmax
-from jepa_coffea.encoder.providers import Provider
+from jepa_coffea.encoder.providers import Provider, require_known
 from jepa_coffea.encoder.weaver import WeaverEncoder, slots
 from jepa_coffea.encoder.weaver_inputs import parse_preprocess, renamed
 
@@ -103,6 +103,7 @@ class JEPAEmbedder:
     def _set(
         self, model: str | Path, *, prefix: str = "jepa", layout: str | Layout | None = None, **options: Any
     ) -> None:
+        require_known(options.get("provider", "auto"))
         self.path = resolve(model)
         self.digest = model_hash(self.path)
         self.prefix = prefix
@@ -170,7 +171,8 @@ class JEPAEmbedder:
         gives = [f"{model.embedding_dim} numbers per jet"] if model.embedding_dim else []
         gives += [f"scores of {len(model.class_names)} classes"] if model.class_names else []
         gives += [f"scale {model.scale}"] if model.scale else []
-        return f"<JEPAEmbedder {model.name}: {', '.join(gives)}>"
+        provider = self._encoder.provider if self._encoder is not None else self._options.get("provider", "auto")
+        return f"<JEPAEmbedder {model.name}: {', '.join(gives)}, provider {provider}>"
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_encoder": None}
@@ -221,6 +223,9 @@ class JEPAEmbedder:
         ModelError, ProviderError
             If the model cannot run here.
         """
+        if not hasattr(events, "fields"):
+            msg = f"events: expected the array that NanoEventsFactory gives, got {type(events).__name__}"
+            raise LayoutError(msg)
         if type(events).__module__.startswith("dask_awkward"):
             return self._lazily(events, collection, jets, prefix)
         return self._attach(events, jets, collection, prefix or self.prefix)

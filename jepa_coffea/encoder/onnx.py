@@ -34,8 +34,13 @@ from jepa_coffea.encoder.engine import (
 from jepa_coffea.encoder.model_files import model_hash
 from jepa_coffea.encoder.providers import Provider, choose
 from jepa_coffea.encoder.session import AGAIN, OpenModel, Options, fixed_batch, input_types, open_model
+from jepa_coffea.errors import JepaCoffeaError
 
 PARTICLE = "particle_embedding"
+
+
+class ArrayError(JepaCoffeaError, TypeError, ValueError):
+    """Arrays that are no jets: of the wrong kind of numbers, or shapes that do not belong together."""
 
 
 class Placement(TypedDict, total=False):
@@ -162,10 +167,8 @@ class RaggedEncoder(ABC):
 
         Raises
         ------
-        TypeError
-            If an array is not numeric, or ``counts`` not integer.
-        ValueError
-            If the shapes do not belong together.
+        ArrayError
+            If an array is not numeric, ``counts`` are not integers, or the shapes do not belong together.
         ProviderError
             If the device has no memory for a single jet.
         """
@@ -253,28 +256,28 @@ def _spread(rows: NDArray[np.float32], keep: NDArray[np.bool_]) -> NDArray[np.fl
 def _checked(
     particles: ArrayLike, counts: ArrayLike, jets: ArrayLike, width: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
-    """The three arrays as contiguous float32, int64, float32, or a TypeError or ValueError that names what is wrong."""
+    """The three arrays as contiguous float32, int64, float32, or an ArrayError that names what is wrong."""
     flat, number, axis = np.asarray(particles), np.asarray(counts), np.asarray(jets)
     for name, array in (("particles", flat), ("jets", axis)):
         if array.dtype.kind not in "fiu":
             msg = f"{name}: expected real numbers, got dtype {array.dtype}"
-            raise TypeError(msg)
+            raise ArrayError(msg)
     if number.dtype.kind not in "iu" and number.size:
         msg = f"counts: expected integers, got dtype {number.dtype}"
-        raise TypeError(msg)
+        raise ArrayError(msg)
     if number.ndim != 1 or (number < 0).any():
         msg = f"counts: expected one number >= 0 per jet, got shape {number.shape}, minimum {number.min(initial=0)}"
-        raise ValueError(msg)
+        raise ArrayError(msg)
     if number.max(initial=0) > len(flat):
         msg = f"counts: a jet of {number.max()} particles, and particles has {len(flat)} rows altogether"
-        raise ValueError(msg)
+        raise ArrayError(msg)
     total = int(number.sum())
     if flat.shape != (total, width):
         msg = f"particles: expected shape (sum(counts), fields) = {(total, width)}, got {flat.shape}"
-        raise ValueError(msg)
+        raise ArrayError(msg)
     if axis.shape != (len(number), 4):
         msg = f"jets: expected shape (jets, 4) = {(len(number), 4)}, got {axis.shape}"
-        raise ValueError(msg)
+        raise ArrayError(msg)
     with np.errstate(over="ignore"):  # beyond float32 is infinite, which is found and counted
         return (
             np.ascontiguousarray(flat, dtype=np.float32),

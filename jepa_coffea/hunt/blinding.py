@@ -18,7 +18,7 @@ from jepa_coffea.bumphunt.limits import LimitCurve, cls_limit
 from jepa_coffea.cwola.gates import Gate
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.errors import SpectrumError
-from jepa_coffea.files import digest, write_text
+from jepa_coffea.files import digest, sealed_document, unsealed_document, write_text
 from jepa_coffea.hunt.calibration import SIGNAL, expected_significance
 from jepa_coffea.hunt.config import StatisticsConfig
 from jepa_coffea.hunt.selections import FUNCTION, Floats
@@ -83,7 +83,7 @@ def record_blinding(run: Run) -> Blinding | None:
     path = run.output / FILE
     known = None
     if path.is_file():
-        stored = json.loads(path.read_text())
+        stored = unsealed_document(path.read_bytes(), path)
         known = Blinding(**{**stored, "changed": tuple(stored["changed"])})
     if known is None and not run.config.blind:
         return None
@@ -98,7 +98,7 @@ def record_blinding(run: Run) -> Blinding | None:
         else:
             changed = tuple(name for name, one in sections.items() if known.sections.get(name) != one)
             known = replace(known, unblinded=now, unblinded_with=document, changed=changed)
-    write_text(path, json.dumps(known.__dict__, indent=1))
+    write_text(path, json.dumps(sealed_document(known.__dict__), indent=1))
     return known
 
 

@@ -51,7 +51,10 @@ from jepa_coffea.hunt.config import HuntError, StatisticsConfig
 from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.null import Corrected, Null, correct, null_of
 from jepa_coffea.hunt.pseudo import PseudoData
-from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, Estimate, Floats, Selection
+from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, SIDEBAND_EFFICIENCY, Estimate, Floats, Selection
+
+LINE_TOLERANCE = 0.2
+"""Mean Z without signal up to which the transfer factor stays a straight line."""
 
 SIGNAL = 3.0
 """Signal with which the estimates are compared, in square roots of the background."""
@@ -92,7 +95,7 @@ def null_experiment(seed: int, pseudo: PseudoData, method: Method) -> list[list[
     Returns
     -------
     list, [estimate][selection]
-        Z as counted, in the order of ``ESTIMATES``; NaN where there is none.
+        Z as counted; see :meth:`~jepa_coffea.hunt.experiment.Experiment.z`.
     """
     return run_experiment(pseudo.draw(seed), method.seeded(seed)).z()
 
@@ -128,7 +131,7 @@ def null_significances(
     Returns
     -------
     array of float, (experiments, estimates, selections)
-        NaN where there is no number.
+        NaN where there is no number; see :meth:`~jepa_coffea.hunt.experiment.Experiment.z`.
     """
     seeds = [toy_seed(seed, number, stream) for number in range(experiments)]
     finished = Ledger(ledger)
@@ -145,6 +148,62 @@ def null_significances(
     return np.array([finished[str(s)] for s in seeds], dtype=float)
 
 
+def degree_of(line: Floats, parabola: Floats) -> int:
+    """The degree of the transfer factor that suits a selection, from pseudo-experiments without signal alone.
+
+    A straight line has about half of the parabola's error, and is biased where features are curved in the mass. The
+    sidebands of one experiment cannot tell: a curvature that moves Z by 1 is hardly a standard deviation there, so that
+    a test in each experiment leaves half of the bias and widens Z. The pseudo-experiments together can.
+
+    Parameters
+    ----------
+    line, parabola
+        Z with either, (experiments,); NaN for failed ones.
+
+    Returns
+    -------
+    int
+        1 if Z with the straight line is 0 on average within ``LINE_TOLERANCE`` or two of its errors, or is nearer to 0
+        than with the parabola; otherwise 2.
+    """
+    try:
+        straight, bent = null_of(line), null_of(parabola)
+    except HuntError:
+        return 1
+    small = abs(straight.mean) <= max(LINE_TOLERANCE, 2 * straight.mean_error)
+    return 1 if small or abs(straight.mean) <= abs(bent.mean) else 2
+
+
+def with_degrees(selections: Sequence[Selection], null: Floats) -> tuple[list[Selection], Floats]:
+    """Decide the degree of the transfer factor of each selection where it is open.
+
+    Parameters
+    ----------
+    selections
+        Of the data.
+    null
+        From :func:`null_significances`.
+
+    Returns
+    -------
+    selections : list of Selection
+        With one sideband efficiency each.
+    null : array of float, (experiments, estimates, selections)
+        In the order of ``ESTIMATES``.
+    """
+    if null.shape[1] == len(ESTIMATES):
+        return list(selections), null
+    chosen = null[:, : len(ESTIMATES)].copy()
+    place, decided = ESTIMATES.index(SIDEBAND_EFFICIENCY), []
+    for number, selection in enumerate(selections):
+        line, parabola = chosen[:, place, number], null[:, -1, number]
+        degree = degree_of(line, parabola)
+        if degree > 1:
+            chosen[:, place, number] = parabola
+        decided.append(selection.with_degree(degree))
+    return decided, chosen
+
+
 def calibrate(selections: Sequence[Selection], toys: Floats) -> list[dict[str, Corrected | str]]:
     """Every significance against its own null distribution.
 
@@ -153,7 +212,7 @@ def calibrate(selections: Sequence[Selection], toys: Floats) -> list[dict[str, C
     selections
         Of the data.
     toys
-        From :func:`null_significances`.
+        From :func:`null_significances`, the degrees of transfer factors decided.
 
     Returns
     -------
@@ -207,6 +266,30 @@ def null_gates(
                 )
             )
     return gates
+
+
+def bent_efficiencies(selections: Sequence[Selection], statistics: StatisticsConfig) -> list[str]:
+    """Which transfer factors are parabolas because pseudo-experiments asked for it.
+
+    Parameters
+    ----------
+    selections
+        Of the data.
+    statistics
+        Whether the document fixes the degree.
+
+    Returns
+    -------
+    list of str
+        One sentence, or none.
+    """
+    bent = [one.label for one in selections if one.degree == 2]
+    if statistics.transfer_factor != "auto" or not bent:
+        return []
+    where = "; ".join(bent)
+    return [
+        f"The sideband efficiency of {where} is a parabola in mass: by a line Z without signal would be off on average."
+    ]
 
 
 def cross_check_doubts(

@@ -197,6 +197,10 @@ class StatisticsConfig(Section):
     """The estimate of the result: a ``function`` fitted to the selected spectrum, or ``sideband_efficiency``, the
     events that fail the selection times the pass/fail ratio of the sidebands. By default the one with the larger
     expected significance in the pseudo-experiments, which does not look at the window; the other is the cross-check."""
+    transfer_factor: Literal["auto"] | Annotated[int, Field(ge=1, le=2)] = "auto"
+    """Degree in mass of the logarithm of the pass/fail ratio behind the ``sideband_efficiency``: 1, a straight line; 2,
+    a parabola, which follows features that are curved in the mass and has a larger error; ``auto``, the straight line
+    unless pseudo-experiments without signal show that it is biased, decided for each selection beforehand."""
     function: str = "dijet3"
     """A name of jepa_coffea.bumphunt.functions, or ``auto``: the dijet function of the order that an F-test chooses."""
     sqrt_s: Positive = 13000.0

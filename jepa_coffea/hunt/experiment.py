@@ -35,6 +35,9 @@ class Method:
     experiment chooses on its own inclusive spectrum."""
     function_errors: Mapping[str, float] = field(default_factory=dict)
     """Name of a window to the share of its background by which the choice of the function may be wrong."""
+    degrees: Mapping[tuple[str, float], int] = field(default_factory=dict)
+    """Window and efficiency to the degree of the transfer factor, where it was chosen; otherwise it is that of the
+    statistics."""
 
     def seeded(self, seed: int) -> "Method":
         """The same method with other folds and other random states.
@@ -87,9 +90,12 @@ class Experiment:
         Returns
         -------
         list, [estimate][selection]
-            In the order of ``ESTIMATES``; NaN where there is none.
+            In the order of ``ESTIMATES``, and behind them the sideband efficiency of degree 2 while the degree is open;
+            NaN where there is none.
         """
-        return [[selection.estimates[name].z for selection in self.selections] for name in ESTIMATES]
+        found = [[selection.estimates[name].z for selection in self.selections] for name in ESTIMATES]
+        bent = [one.parabola.z for one in self.selections if one.parabola is not None]
+        return [*found, bent] if bent else found
 
 
 def run_experiment(
@@ -141,6 +147,7 @@ def run_experiment(
             statistics,
             goodness_toys,
             errors.get(of_window.window.name, 0.0),
+            method.degrees.get((of_window.window.name, efficiency), statistics.transfer_factor),
         )
         for of_window in scores
         for efficiency in method.efficiencies

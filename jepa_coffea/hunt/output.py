@@ -3,12 +3,11 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import hist
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import yaml
 
 from jepa_coffea.bumphunt.exports.combine import write_combine
@@ -19,9 +18,9 @@ from jepa_coffea.bumphunt.exports.workspace import write_workspace
 from jepa_coffea.bumphunt.records import plain
 from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.cwola.windows import Windows
-from jepa_coffea.errors import BadFileError
 from jepa_coffea.files import NUMERICAL, digest, replacing, versions, write_text
-from jepa_coffea.folders import fresh_folder
+from jepa_coffea.files.parquet import read_rows, write_rows
+from jepa_coffea.folders import filesystem, fresh_folder
 from jepa_coffea.hunt.events import Events
 from jepa_coffea.hunt.selections import FUNCTION, Floats, Selection
 from jepa_coffea.hunt.state import HuntResult, Run
@@ -143,13 +142,21 @@ def input_stamp(files: Sequence[str]) -> str:
     Parameters
     ----------
     files
-        Their paths.
+        Their paths or URLs.
 
     Returns
     -------
     str
     """
-    return digest([(str(f), Path(f).stat().st_size, Path(f).stat().st_mtime_ns) for f in files])
+    return digest([(str(file), _stamp(str(file))) for file in files])
+
+
+def _stamp(file: str) -> Any:
+    if "://" in file:
+        files, path = filesystem(file)
+        return files.ukey(path)
+    found = Path(file).stat()
+    return found.st_size, found.st_mtime_ns
 
 
 def write_scores(path: Path, key: str, events: Events, scores: Sequence[WindowScores]) -> None:
@@ -174,11 +181,10 @@ def write_scores(path: Path, key: str, events: Events, scores: Sequence[WindowSc
         columns[f"score_{of_window.window.name}"] = of_window.score
         columns[f"fraction_{of_window.window.name}"] = of_window.fraction
     choice = [{"chosen": s.chosen, "argos": s.argos, "problem": s.problem} for s in scores]
-    stored = {"key": key, "models": events.models, "choice": choice}
-    metadata = {b"jepa_coffea_hunt": json.dumps(stored | {"seal": digest(stored, [*columns])}).encode()}
+    metadata = {b"jepa_coffea_hunt": json.dumps({"key": key, "models": events.models, "choice": choice}).encode()}
     table = pa.table({name: pa.array(values) for name, values in columns.items()}).replace_schema_metadata(metadata)
     with replacing(path) as temporary:
-        pq.write_table(table, temporary, write_page_checksum=True)
+        write_rows(table, temporary)
 
 
 def read_scores(path: Path, key: str, events: Events, windows: Windows) -> list[WindowScores] | None:
@@ -207,16 +213,8 @@ def read_scores(path: Path, key: str, events: Events, windows: Windows) -> list[
     """
     if not path.is_file():
         return None
-    try:
-        table = pq.read_table(path, page_checksum_verification=True)
-        stored = json.loads((table.schema.metadata or {}).get(b"jepa_coffea_hunt", b"{}"))
-    except (OSError, ValueError, pa.ArrowException) as error:
-        msg = f"{path} is damaged ({error}); delete it to train again"
-        raise BadFileError(msg) from None
-    seal = stored.pop("seal", "")
-    if seal != digest(stored, table.column_names):
-        msg = f"{path} is damaged: what it says of itself changed since it was written; delete it to train again"
-        raise BadFileError(msg)
+    table = read_rows(path, remedy="delete it to train again")
+    stored = json.loads((table.schema.metadata or {}).get(b"jepa_coffea_hunt", b'{"key": ""}'))
     if stored["key"] != key:
         return None
     return [

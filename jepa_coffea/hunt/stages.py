@@ -18,8 +18,8 @@ from jepa_coffea.cwola.gates import Gate
 from jepa_coffea.cwola.sample import Sample
 from jepa_coffea.cwola.windows import WINDOW, Windows
 from jepa_coffea.errors import JepaCoffeaError, SpectrumError
-from jepa_coffea.files import digest, find_files, write_text
-from jepa_coffea.hunt.calibration import calibrate, null_significances, preferred
+from jepa_coffea.files import digest, find_files, sealed_document, unsealed_document, write_text
+from jepa_coffea.hunt.calibration import calibrate, null_significances, preferred, with_degrees
 from jepa_coffea.hunt.config import DEFAULT_WIDTH, HuntError, StatisticsConfig
 from jepa_coffea.hunt.events import Events, read_events
 from jepa_coffea.hunt.experiment import Method, train_or_say_why
@@ -166,8 +166,8 @@ def all_gates(run: Run, key: str, events: Events, scores: Sequence[WindowScores]
     path = run.output / "gates.json"
     key = digest("every efficiency", key, method.efficiencies)
     if path.is_file():
-        stored = json.loads(path.read_text())
-        if stored["key"] == key:
+        stored = unsealed_document(path.read_bytes(), path)
+        if stored.get("key") == key:
             numbers = ("value", "error", "threshold")  # NaN is written as text
             gates = [Gate(**{**gate, **{name: float(gate[name]) for name in numbers}}) for gate in stored["gates"]]
             return Closure(gates, stored["left_out"])
@@ -183,7 +183,7 @@ def all_gates(run: Run, key: str, events: Events, scores: Sequence[WindowScores]
             one = Closure([Gate("closure gates", of_window.window.name, False, np.nan, np.nan, np.nan, what)], [])
         closure = Closure(closure.gates + one.gates, closure.left_out + one.left_out)
     document = {"key": key, "gates": [gate.record() for gate in closure.gates], "left_out": closure.left_out}
-    write_text(path, json.dumps(plain(document), indent=1))
+    write_text(path, json.dumps(sealed_document(plain(document)), indent=1))
     return closure
 
 
@@ -250,11 +250,13 @@ def calibration(
     Returns
     -------
     CalibrationResult
-        Selections without a number are left out of it; all others are calibrated.
+        Selections without a number are left out of it; all others are calibrated. Transfer factors are straight lines
+        where no pseudo-experiments decide otherwise.
     """
-    config = run.config
+    config, nominal = run.config, run.config.statistics.background or FUNCTION
+    undecided = [selection.with_degree(1) for selection in selections]
     if not config.calibration.experiments or all(selection.function.problem for selection in selections):
-        return CalibrationResult(background=config.statistics.background or FUNCTION)
+        return CalibrationResult(background=nominal, selections=undecided)
     try:
         background = None if inputs.background is None else inputs.background.sample
         pseudo = make_pseudo_data(inputs.events.sample, method.recipe.windows, config.statistics, background)
@@ -278,11 +280,12 @@ def calibration(
         )
     except (*FAULTS, *BUGS) as error:
         problem = problem_of(run, "calibration", error)
-        return CalibrationResult(background=config.statistics.background or FUNCTION, problem=problem)
+        return CalibrationResult(background=nominal, problem=problem, selections=undecided)
+    selections, null = with_degrees(selections, null)
     corrected = calibrate(selections, null)
     estimate = preferred(selections, corrected, config.statistics)
     middle = {window.name: (window.low + window.high) / 2 for window in method.recipe.windows.windows}
-    result = CalibrationResult(corrected, None, null, estimate)
+    result = CalibrationResult(corrected, None, null, estimate, selections=selections)
     toys = result.toys(estimate)
     assert toys is not None
     search = global_p(
@@ -322,6 +325,7 @@ def injections(
             input_stamp(inputs.signal_files),
             study.efficiency,
             config.statistics.model_dump(mode="json"),
+            sorted(method.degrees.items()),
         )
         records = injection_study(
             study,

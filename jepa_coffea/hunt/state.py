@@ -181,6 +181,19 @@ class CalibrationResult:
     """The estimate of the result, which ``search`` is of."""
     problem: str = ""
     """Why there are no pseudo-experiments though they were asked for."""
+    selections: Sequence[Selection] = ()
+    """Of the data, the degrees of their transfer factors decided."""
+
+    @property
+    def degrees(self) -> dict[tuple[str, float], int]:
+        """The degree of each transfer factor.
+
+        Returns
+        -------
+        dict
+            By window and efficiency.
+        """
+        return {(one.window, one.efficiency): one.degree or 1 for one in self.selections}
 
     def toys(self, estimate: str) -> Floats | None:
         """Z of the pseudo-experiments by one background estimate.

@@ -13,12 +13,14 @@ from jepa_coffea.errors import BadFileError
 from jepa_coffea.hunt.calibration import (
     calibrate,
     cross_check_doubts,
+    degree_of,
     expected_significances,
     null_experiment,
     null_gates,
     null_significances,
     preferred,
     toy_seed,
+    with_degrees,
 )
 from jepa_coffea.hunt.config import StatisticsConfig
 from jepa_coffea.hunt.experiment import Method, run_experiment
@@ -52,6 +54,30 @@ def test_an_estimate_without_a_number_says_why_and_stops_nothing(estimate):
     assert "50 of 100 pseudo-experiments gave a significance" in second[estimate]
     (other,) = set(ESTIMATES) - {estimate}
     assert np.isfinite([first[other].z, second[other].z]).all()
+
+
+def test_the_degree_of_a_transfer_factor_is_decided_by_the_pseudo_experiments_alone():
+    rng = np.random.default_rng(0)
+    # Means of function, line and parabola at three efficiencies: flat, curved, and a parabola that is no better.
+    means = np.array([[0.0, 0.0, 0.0], [0.1, 1.3, -0.4], [0.0, 0.0, 0.9]])
+    toys = rng.normal(means, 1.0, (100, 3, 3))
+    line = selection(3.0, 2.0)
+    both = replace(line, parabola=replace(line.sideband_efficiency, z=1.0, sigma_b=3.9))
+    selections, null = with_degrees([both] * 3, toys)
+    assert [one.sideband_efficiency.z for one in selections] == [2.0, 1.0, 2.0]
+    assert all(one.parabola is None for one in selections)
+    assert np.array_equal(null[:, 1], np.stack([toys[:, 1, 0], toys[:, 2, 1], toys[:, 1, 2]], axis=1))
+    assert np.array_equal(null[:, 0], toys[:, 0])
+    curved = calibrate(selections, null)[1][SIDEBAND_EFFICIENCY]
+    assert curved.null.is_centred
+    assert curved.z == pytest.approx(1.0, abs=0.3)
+    # A hundred pseudo-experiments see a mean of .5, twenty do not; where fits fail the line stays.
+    assert degree_of(toys[:, 1, 0] + 0.5, toys[:, 2, 1]) == 2
+    assert degree_of(toys[:20, 1, 0] + 0.4 - toys[:20, 1, 0].mean(), toys[:20, 2, 1]) == 1
+    assert degree_of(toys[:, 1, 1], np.full(100, np.nan)) == 1
+    fixed, same = with_degrees([line], toys[:, :2, :1])
+    assert fixed == [line]
+    assert np.array_equal(same, toys[:, :2, :1])
 
 
 def test_a_null_mean_that_is_off_is_no_calibration():
