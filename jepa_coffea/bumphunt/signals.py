@@ -58,6 +58,11 @@ class Signal(Protocol):
 class Gaussian:
     """A Gaussian peak whose width is a fixed fraction of its mass.
 
+    Raises
+    ------
+    HistogramError
+        If the width is not between 0 and 1.
+
     Examples
     --------
     >>> import numpy as np
@@ -107,7 +112,13 @@ class Gaussian:
 
 @dataclass(frozen=True, eq=False)
 class SignalTemplate:
-    """A simulated peak at one mass, moved to others by stretching its mass axis in proportion."""
+    """A simulated peak at one mass, moved to others by stretching its mass axis in proportion.
+
+    Raises
+    ------
+    HistogramError
+        If counts and edges do not belong together, or counts are negative or all 0.
+    """
 
     counts: Array
     """[bin] of the simulated signal; any normalisation, negative weights not allowed."""
@@ -170,6 +181,11 @@ class SignalTemplate:
 @dataclass(frozen=True)
 class SignalSystematics:
     """Relative uncertainties of a signal, each a nuisance of a limit; 0 leaves it out.
+
+    Raises
+    ------
+    HistogramError
+        If an uncertainty is not between 0 and 1.
 
     Examples
     --------
