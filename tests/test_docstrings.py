@@ -13,7 +13,18 @@ from jepa_coffea.constituents import layout, layouts
 from tests.processors.synthetic import write_events
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("clusters", "constituents", "cwola", "embedding", "encoder", "hunt", "plots", "processing", "report")
+ROOMS = (
+    "bumphunt",
+    "clusters",
+    "constituents",
+    "cwola",
+    "embedding",
+    "encoder",
+    "hunt",
+    "plots",
+    "processing",
+    "report",
+)
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for room in ROOMS
@@ -42,7 +53,7 @@ def test_examples(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("jepa_coffea.processing", "DijetSelection"),
         ("jepa_coffea.clusters", "local ship_model"),
         ("jepa_coffea.cwola", "Windows CWoLa"),
-        ("jepa_coffea.bumphunt", "counting_significance fit_background scan"),
+        ("jepa_coffea.bumphunt", "counting_significance fit_background scan counting_limit function_uncertainty"),
     ],
 )
 def test_what_users_start_with_has_an_example(room: str, names: str) -> None:
