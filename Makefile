@@ -35,7 +35,7 @@ lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/numpydoc lint $$(git ls-files 'jepa_coffea/*.py' 'processors/*.py' 'training/*.py' 'examples/*.py')
+	$(BIN)/numpydoc lint $$(git ls-files 'jepa_coffea/*.py' 'processors/*.py' 'training/*.py' 'examples/*.py' 'benchmarks/*.py')
 
 # The GPU package excludes the CPU package, so that it needs an environment of its own.
 .venv-gpu/.ready: constraints.txt
