@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from jepa_coffea import __version__
 from jepa_coffea.errors import JepaCoffeaError
+from jepa_coffea.files import printable
 
 COMMANDS = {
     "doctor": ("say what is installed, what is missing, and whether a model runs here", "jepa_coffea.commands.doctor"),
@@ -78,9 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _say(command: str, text: str) -> int:
-    # A name in a message may hold what moves the cursor of a terminal.
-    shown = "".join(one if one.isprintable() or one in "\n\t" else ascii(one)[1:-1] for one in text)
-    print(f"jepa-coffea {command}: {shown}", file=sys.stderr)
+    print(f"jepa-coffea {command}: {printable(text)}", file=sys.stderr)
     return 2
 
 
