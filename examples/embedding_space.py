@@ -14,6 +14,7 @@ import pyarrow as pa
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
+from jepa_coffea.commands.command_line import Help
 from jepa_coffea.errors import BadFileError
 from jepa_coffea.files import find_files, unquoted
 from jepa_coffea.files.parquet import read_rows
@@ -57,10 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments
         Words of the command line; those of the process by default.
     """
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
     parser.add_argument("--events", nargs="+", required=True, metavar="GLOB", help="parquet files of embedded events")
-    parser.add_argument("--output", type=Path, required=True, metavar="PNG")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, required=True, metavar="PNG", help="picture to write")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice of jets and of t-SNE")
     options = parser.parse_args(arguments)
     tables: dict[str, list[pa.Table]] = {}
     try:

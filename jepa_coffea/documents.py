@@ -23,6 +23,32 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from jepa_coffea.errors import JepaCoffeaError
 from jepa_coffea.files.yaml import read_yaml
 
+OTHER_WORDS = {"gpu": "cuda", "trt": "tensorrt", "ak8": "FatJet", "ak4": "Jet"}
+"""What people say, to what it is called here; these letters are far apart."""
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was meant.
+
+    Parameters
+    ----------
+    word
+        What was given.
+    known
+        What could have been.
+
+    Returns
+    -------
+    str or None
+        None where none is close; large and small letters, ``-`` and ``_`` count as the same.
+    """
+    plain = {name.lower().replace("_", "-"): name for name in sorted(known)}
+    meant = OTHER_WORDS.get(word.lower())
+    if meant is not None and meant in plain.values():
+        return meant
+    close = difflib.get_close_matches(word.lower().replace("_", "-"), plain, n=1)
+    return plain[close[0]] if close else None
+
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """What to say of a word that is not among those that are known.
@@ -40,8 +66,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         ``did you mean 'model'?``, or the known words where none is close.
     """
     names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names)}"
+    meant = closest(word, names)
+    return f"did you mean {meant!r}?" if meant else f"known are {', '.join(names) or 'none'}"
 
 
 class Section(BaseModel):
@@ -66,8 +92,8 @@ class Section(BaseModel):
             kind, text = "unknown_key", f"no such key; {did_you_mean(str(place[0]), cls.model_fields)}"
         elif kind == "literal_error" and isinstance(error["input"], str):
             kind = "unknown_word"
-            close = difflib.get_close_matches(error["input"], re.findall(r"'([^']*)'", error["ctx"]["expected"]), n=1)
-            text += f", got {error['input']!r}" + (f"; did you mean {close[0]!r}?" if close else "")
+            meant = closest(error["input"], re.findall(r"'([^']*)'", error["ctx"]["expected"]))
+            text += f", got {error['input']!r}" + (f"; did you mean {meant!r}?" if meant else "")
         custom = PydanticCustomError(kind, "{text}", {"text": text})
         return InitErrorDetails(type=custom, loc=place, input=error["input"])
 

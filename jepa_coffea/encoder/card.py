@@ -296,7 +296,7 @@ def read_card(path: str | Path) -> ModelCard:
     Parameters
     ----------
     path
-        The ONNX file.
+        The ONNX file, or the name of a shipped model.
 
     Returns
     -------
@@ -307,7 +307,9 @@ def read_card(path: str | Path) -> ModelCard:
     ModelError
         If the file is missing, not a self-contained ONNX file, or has no card (CardError).
     """
-    return card_in(load_model(path), str(path))
+    from jepa_coffea.encoder.model_files import resolve  # which needs the errors of this module
+
+    return card_in(load_model(resolve(path)), str(path))
 
 
 def has_card(model: onnx.ModelProto) -> bool:
