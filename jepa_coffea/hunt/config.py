@@ -32,7 +32,10 @@ class InputConfig(Section):
     """What to hunt in: embedded events, or a histogram alone."""
 
     events: list[Location] = []
-    """Globs of parquet files of embedded events."""
+    """Globs of parquet files of embedded events, or of parquet or ROOT files with any flat table of events: a mass, the
+    numbers ``run``, ``luminosityBlock`` and ``event``, and features."""
+    tree: str = "Events"
+    """Name of the TTree or RNTuple in ROOT files, here and in all other globs of events."""
     histogram: LocalPath | None = None
     """A spectrum to hunt in without classifiers: JSON with ``counts`` and ``edges`` (GeV), or FILE.root:NAME."""
     unweight: bool = False
@@ -154,17 +157,31 @@ class FeatureConfig(Section):
         return self
 
 
+PRESETS: dict[Any, dict[str, Any]] = {"bagging": {"candidates": {"gradient_boosting": {}}, "members": 50}}
+"""Classifiers by name of a preset; the share of features follows their number."""
+
+
 class ClassifierConfig(Section):
     """Window against sidebands."""
 
     candidates: dict[str, dict[str, Any]] = {"gradient_boosting": {}}
     """Options of ``gradient_boosting``, ``mlp``, ``logistic``; with several, ARGOS chooses on the inner folds."""
+    preset: Literal["bagging"] | None = None
+    """``bagging``: 50 members of gradient boosting, each on its own half of the features where they are many, as in
+    arXiv:2309.13111. What is said beside it counts more."""
     members: Annotated[int, Field(ge=1)] = Recipe.members
     best_at: Fraction | None = Recipe.best_at
     """In place of averaging all members: keep in each inner fold the one with the largest window efficiency at this
     sideband efficiency, and average these."""
     attribute_fraction: Fraction | None = Recipe.attribute_fraction
     """Share of the features that each member sees; by default all of up to ten, and half of more but at least ten."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("preset") in PRESETS:
+            return {**PRESETS[given["preset"]], **given}
+        return given
 
     @model_validator(mode="after")
     def _known(self) -> "ClassifierConfig":
