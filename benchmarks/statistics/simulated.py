@@ -172,10 +172,13 @@ def shown(result: dict[str, Any]) -> str:
     lines = []
     for name, of_name in result.items():
         for efficiency, one in of_name.items():
-            z, shares = one["corrected"], [f"P({what}) = {one[what]['share']:.3f} ± {one[what]['error']:.3f}" for what in LEVELS]
+            z, shares = (
+                one["corrected"],
+                [f"P({what}) = {one[what]['share']:.3f} ± {one[what]['error']:.3f}" for what in LEVELS],
+            )
             lines.append(
-                f"{name:20} {efficiency:>5}  corrected mean {z['mean']:+.2f} ± {z['mean_error']:.2f}  std {z['std']:.2f} "
-                f"± {z['std_error']:.2f}  {'  '.join(shares)}  null mean {one['mean of the nulls']:+.2f}  "
+                f"{name:20} {efficiency:>5}  corrected mean {z['mean']:+.2f} ± {z['mean_error']:.2f}  "
+                f"std {z['std']:.2f} ± {z['std_error']:.2f}  {'  '.join(shares)}  null mean {one['mean of the nulls']:+.2f}  "
                 f"parabolas {one['parabolas']:.0%}  ({one['searches']} searches)"
             )
     return "\n".join(lines)
@@ -222,9 +225,13 @@ def searches(
     """
     folder.mkdir(parents=True, exist_ok=True)
     method, start = method_of(config), time.perf_counter()
-    parts = config.model_dump(mode="json", include={"mass", "features", "classifier", "folds", "efficiencies", "statistics"})
+    parts = config.model_dump(
+        mode="json", include={"mass", "features", "classifier", "folds", "efficiencies", "statistics"}
+    )
     disjoint = number * events <= len(pool.mass)
-    key = digest(parts, sorted(pool.hashes.tolist())[:1000], len(pool.mass), events, number if disjoint else 0, config.seed)
+    key = digest(
+        parts, sorted(pool.hashes.tolist())[:1000], len(pool.mass), events, number if disjoint else 0, config.seed
+    )
     ledger = Ledger(folder / f"simulated-{key}-{toys}.jsonl")
     missing = [i for i in range(number) if str(i) not in ledger]
 

@@ -1,4 +1,4 @@
-"""Flat tables of events in ROOT files: a TTree or an RNTuple with a number, or a fixed number of them, in each entry."""
+"""Flat tables of events in ROOT files: a TTree or an RNTuple with as many numbers in every entry."""
 
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,8 @@ def read_tree(file: Path, tree: str, mass: str, windows: Windows) -> tuple[pa.Ta
         with uproot.open(file) as content:
             names = content.keys(cycle=False)
             if tree not in names:
-                msg = f"hunt: {file} has no tree {tree!r}; it has {', '.join(names) or 'nothing'}. Say which in input.tree"
+                there = ", ".join(names) or "nothing"
+                msg = f"hunt: {file} has no tree {tree!r}; it has {there}. Say which one in input.tree"
                 raise HuntError(msg)
             entries = content[tree]
             branches = [name for name in entries.keys(recursive=False) if "." not in name]

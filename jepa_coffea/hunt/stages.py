@@ -37,7 +37,7 @@ FAULTS = (JepaCoffeaError, ArithmeticError, np.linalg.LinAlgError)
 BUGS = (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """Left out likewise, but the fault is the program's: the traceback is kept for whoever mends it."""
 
-BLIND = ".blind"
+HIDDEN = ".blind"
 """Folder in which a blind hunt keeps scores and gates for the unblinding."""
 
 ERROR_LOG = "errors.log"
@@ -137,10 +137,10 @@ def kept(run: Run, name: str) -> Path:
     Returns
     -------
     Path
-        In the folder of the hunt, or while it is blind in ``BLIND`` below it, which is no result and is not looked at;
+        In the folder of the hunt, or while it is blind in ``HIDDEN`` below it, which is no result and is not looked at;
         a file of an earlier run is moved there or back.
     """
-    open_, hidden = run.output / name, run.output / BLIND / name
+    open_, hidden = run.output / name, run.output / HIDDEN / name
     here, there = (hidden, open_) if run.config.blind else (open_, hidden)
     if there.is_file() and not here.is_file():
         here.parent.mkdir(exist_ok=True)

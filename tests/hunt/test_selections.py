@@ -88,7 +88,7 @@ def test_a_curved_efficiency_biases_the_line_and_not_the_parabola(bend):
         errors.append([one.sigma_b for one in found])
     line, parabola = np.array(z).T
     degree = degree_of(line[:25], parabola[:25])
-    print(bend, line.mean(), parabola.mean(), line.std(), parabola.std(), degree, np.mean(errors, axis=0))
+
     assert degree == (2 if bend else 1)
     chosen = parabola if bend else line
     assert chosen.mean() == pytest.approx(0, abs=0.2)
