@@ -108,8 +108,11 @@ class FeatureConfig(Section):
     observables: list[str] = ["log_mass_over_pt", "n_constituents", "tau21", "tau32", "tau43"]
     """Per jet, the heavier first: a column without jet1_/jet2_ before it, ``log_mass_over_pt`` or a ratio ``tauNM``."""
     components: int | None = 12
-    """Principal components of the embeddings that are kept, found in the sidebands of the training folds; null keeps
-    the raw embeddings. Observables are never reduced."""
+    """Directions of the embeddings that are kept, found in the sidebands of the training folds; null keeps the raw
+    embeddings. Observables are never reduced."""
+    directions: Literal["variance", "observables"] = "variance"
+    """Which ones: principal components, or by ``observables`` those of linear regressors of all other features (partial
+    least squares), which needs other features in ``use``."""
     novelty: bool = True
     """Append how far an event lies from the sidebands, inside and outside these components."""
     match: list[str] = []
@@ -126,7 +129,8 @@ class FeatureConfig(Section):
         if self.components is None or "embedding" not in self.kinds:
             return None
         sizes = {"scores": 2 * len(self.scores), "observables": 2 * len(self.observables), "columns": len(self.columns)}
-        return Whitening(self.components, self.novelty, sum(sizes.get(kind, 0) for kind in self.kinds))
+        passed = sum(sizes.get(kind, 0) for kind in self.kinds)
+        return Whitening(self.components, self.novelty, passed, self.directions)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -146,6 +150,9 @@ class FeatureConfig(Section):
     def _named(self) -> "FeatureConfig":
         if not self.kinds:
             msg = "use: expected some of embedding, scores, observables, columns, got none"
+            raise ValueError(msg)
+        if self.directions == "observables" and (self.kinds[0] != "embedding" or len(self.kinds) == 1):
+            msg = "directions: by observables they need embedding and other features in features.use, e.g. both"
             raise ValueError(msg)
         for kind in ("scores", "observables", "columns"):
             if kind in self.kinds and not getattr(self, kind):
