@@ -178,8 +178,8 @@ def shown(result: dict[str, Any]) -> str:
             )
             lines.append(
                 f"{name:20} {efficiency:>5}  corrected mean {z['mean']:+.2f} ± {z['mean_error']:.2f}  "
-                f"std {z['std']:.2f} ± {z['std_error']:.2f}  {'  '.join(shares)}  null mean {one['mean of the nulls']:+.2f}  "
-                f"parabolas {one['parabolas']:.0%}  ({one['searches']} searches)"
+                f"std {z['std']:.2f} ± {z['std_error']:.2f}  {'  '.join(shares)}  "
+                f"null mean {one['mean of the nulls']:+.2f}  parabolas {one['parabolas']:.0%}  ({one['searches']} searches)"
             )
     return "\n".join(lines)
 
