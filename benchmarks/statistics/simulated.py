@@ -172,14 +172,12 @@ def shown(result: dict[str, Any]) -> str:
     lines = []
     for name, of_name in result.items():
         for efficiency, one in of_name.items():
-            z, shares = (
-                one["corrected"],
-                [f"P({what}) = {one[what]['share']:.3f} ± {one[what]['error']:.3f}" for what in LEVELS],
-            )
+            z, null = one["corrected"], one["mean of the nulls"]
+            shares = [f"P({what}) = {one[what]['share']:.3f} ± {one[what]['error']:.3f}" for what in LEVELS]
             lines.append(
                 f"{name:20} {efficiency:>5}  corrected mean {z['mean']:+.2f} ± {z['mean_error']:.2f}  "
                 f"std {z['std']:.2f} ± {z['std_error']:.2f}  {'  '.join(shares)}  "
-                f"null mean {one['mean of the nulls']:+.2f}  parabolas {one['parabolas']:.0%}  ({one['searches']} searches)"
+                f"null mean {null:+.2f}  parabolas {one['parabolas']:.0%}  ({one['searches']} searches)"
             )
     return "\n".join(lines)
 

@@ -368,6 +368,11 @@ def injections(
     background = FUNCTION if calibrated is None else calibrated.background
     null = None if calibrated is None else _null(calibrated, method, study)
     summary = summarised(records, background, null)
+    if config.luminosity is not None and config.signal is not None:
+        # Of the classifiers' selection: a limit on the yield knows how much of the signal they select.
+        for row in summary:
+            for name in ("limit_low", "limit", "limit_high"):
+                row[f"{name}_fb"] = row[name] / (config.luminosity * config.signal.efficiency)
     document = {
         "window": method.recipe.windows.windows[study.window].name,
         "efficiency": study.efficiency,

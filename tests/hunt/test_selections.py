@@ -97,6 +97,18 @@ def test_a_curved_efficiency_biases_the_line_and_not_the_parabola(bend):
     assert np.mean(errors, axis=0)[1] > 1.3 * np.mean(errors, axis=0)[0]
 
 
+def test_a_parabola_does_not_hide_what_is_in_the_window_alone():
+    centres = (np.asarray(WINDOWS.edges)[1:] + np.asarray(WINDOWS.edges)[:-1]) / 2
+    before = np.round(14_000 * np.exp(-centres / 500) / np.exp(-centres / 500).sum())
+    inside = WINDOWS.bins_of(WINDOW)
+    after = np.round(0.1 * before)
+    after[inside] = np.round(0.15 * before[inside])
+    by = [by_sideband_efficiency(after, before, WINDOWS, WINDOW, STATISTICS, degree) for degree in (1, 2)]
+    assert by[0].z > 6
+    assert by[1].z > 5
+    assert by[1].b == pytest.approx(0.1 * before[inside].sum(), rel=0.05)
+
+
 def test_a_transfer_factor_that_is_not_smooth_in_mass_is_seen_in_its_own_fit():
     found = selected_at(lambda mass: 0.08 + 0.1 * ((mass > 3000) & (mass < 3400)), 0)
     assert found.sideband_efficiency.fit_p < 1e-6
