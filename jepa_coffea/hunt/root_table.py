@@ -59,7 +59,9 @@ def read_tree(file: Path, tree: str, mass: str, windows: Windows) -> tuple[pa.Ta
                 here = ak.to_numpy(step[mass]).astype(float)
                 masses.append(here)
                 parts.append(_flat(step[windows.inside(here)]))
-    except OSError as error:
+    except HuntError:
+        raise
+    except Exception as error:  # noqa: BLE001  whatever a damaged file makes the reader say is its problem
         msg = f"hunt: {file} is no ROOT file, or damaged ({error})"
         raise HuntError(msg) from None
     if not parts:
