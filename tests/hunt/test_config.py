@@ -96,3 +96,14 @@ def test_functions_and_documents_have_the_same_defaults():
     for name in ("chunksize", "skipbadfiles", "checkpoints"):
         assert inspect.signature(run).parameters[name].default == getattr(embed, name)
     assert inspect.signature(DijetEmbedder).parameters["collection"].default == embed.collection
+
+
+def test_a_preset_fills_in_what_the_document_does_not_say(tmp_path):
+    recipe = read_config(write(tmp_path, classifier={"preset": "bagging"})).recipe()
+    assert recipe.members == 50
+    assert list(recipe.candidates) == ["gradient_boosting"]
+    assert (recipe.share(100), recipe.share(8)) == (0.5, 1.0)
+    fewer = read_config(write(tmp_path, classifier={"preset": "bagging", "members": 20}))
+    assert fewer.recipe().members == 20
+    with pytest.raises(HuntError, match="bagging"):
+        read_config(write(tmp_path, classifier={"preset": "bagged"}))
