@@ -15,9 +15,8 @@ def headline(found: HuntResult) -> list[tuple[str, str]]:
     Returns
     -------
     list of tuple of str
-        Names and values: selection, observed, expected, local Z, global p with how it was obtained, limit, why not to quote it,
-        sqrt(s); empty
-        where nothing has a number.
+        Names and values: selection, observed, expected, local Z, global p with how it was obtained, limit,
+        why not to quote it, sqrt(s); empty where nothing has a number.
     """
     rows = _blind(found) if found.sensitivity else _counted(found)
     return [*rows, ("Energy", found.energy)] if rows and found.energy else rows
