@@ -123,7 +123,9 @@ class _Completion(argparse.Action):
 
 
 def _say(command: str, text: str) -> int:
-    print(f"jepa-coffea {command}: {text}", file=sys.stderr)
+    # A name in a message may hold what moves the cursor of a terminal.
+    shown = "".join(one if one.isprintable() or one in "\n\t" else ascii(one)[1:-1] for one in text)
+    print(f"jepa-coffea {command}: {shown}", file=sys.stderr)
     return 2
 
 

@@ -44,9 +44,9 @@ from jepa_coffea.cwola.recipe import Recipe
 from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.files import digest
+from jepa_coffea.hunt.config import StatisticsConfig
 from jepa_coffea.hunt.experiment import Method
 from jepa_coffea.hunt.pseudo import make_pseudo_data
-from jepa_coffea.hunt.sections import StatisticsConfig
 from jepa_coffea.hunt.selections import ESTIMATES
 from training.loop.entry import explained
 

@@ -8,8 +8,7 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
-from jepa_coffea.constituents.columns import Columns
-from jepa_coffea.constituents.ragged import Nesting
+from jepa_coffea.constituents.ragged import Columns, Nesting
 from jepa_coffea.constituents.record import LayoutError
 
 ETA, PHI = ("eta", "Eta"), ("phi", "Phi")

@@ -101,14 +101,19 @@ def _read(source: Path) -> tuple[Floats, Floats]:
         except (KeyError, TypeError, ValueError):
             msg = f"hunt: {path} is no JSON with 'counts' and 'edges'; for a ROOT file write FILE.root:NAME"
             raise HuntError(msg) from None
-    with uproot.open(path) as file:
-        if inside not in file:
-            msg = f"hunt: {path} holds no {inside!r}; it holds {', '.join(file.keys(cycle=False)) or 'nothing'}"
-            raise HuntError(msg)
-        histogram = file[inside]
-        values, edges = histogram.to_numpy()
-        counts = event_counts(values, np.asarray(histogram.variances()), f"{inside} in {path}")
-        return counts, np.asarray(edges, dtype=float)
+    try:
+        with uproot.open(path) as file:
+            held = file.keys(cycle=False)
+            histogram = file.get(inside)
+            values, edges = (None, None) if histogram is None else histogram.to_numpy()
+            variances = None if histogram is None else np.asarray(histogram.variances(), dtype=float)
+    except Exception as error:  # noqa: BLE001  whatever a damaged file makes the reader say is its problem
+        msg = f"hunt: {path}: {inside!r} cannot be read as a histogram ({type(error).__name__}: {error})"
+        raise HuntError(msg) from None
+    if values is None or variances is None:
+        msg = f"hunt: {path} holds no {inside!r}; it holds {', '.join(held) or 'nothing'}"
+        raise HuntError(msg)
+    return event_counts(values, variances, f"{inside} in {path}"), np.asarray(edges, dtype=float)
 
 
 def event_counts(values: npt.NDArray[Any], variances: npt.NDArray[Any], what: str) -> Floats:

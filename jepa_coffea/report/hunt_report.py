@@ -8,9 +8,8 @@ import numpy as np
 
 from jepa_coffea.cwola.gates import Gate
 from jepa_coffea.folders import fresh_folder
-from jepa_coffea.hunt.headline import headline
 from jepa_coffea.hunt.state import HuntResult, Run, SelectionResult
-from jepa_coffea.hunt.verdict import AGREEMENT
+from jepa_coffea.hunt.verdict import AGREEMENT, headline
 from jepa_coffea.plots import save
 from jepa_coffea.report.calibration_section import calibration_section
 from jepa_coffea.report.classifier_section import classifier_section

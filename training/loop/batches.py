@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import fields
 from typing import Any, Protocol
 
@@ -51,7 +51,7 @@ def labels_of(batch: Batch) -> Tensor:
     return batch.labels
 
 
-def concatenate(batches: Sequence[Batch]) -> Batch:
+def concatenate(batches: Collection[Batch]) -> Batch:
     """One batch of all jets, padded to the longest.
 
     Parameters

@@ -19,7 +19,7 @@ from training.loop.batches import Loading, Stream
 from training.loop.checkpoint import BEST, Checkpoints, save_checkpoint
 from training.loop.distributed import Ranks, stop_on_signals
 from training.loop.metrics_log import MetricsLog
-from training.loop.monitors import Stopwatch, collapse_of, due, look, looks_due, undisturbed
+from training.loop.monitors import Recent, Stopwatch, collapse_of, due, look, looks_due, undisturbed
 from training.loop.numerics import peak_flops, precision_on, seed_everything
 from training.loop.schedules import make_optimiser, progress_of, set_rates
 from training.loop.state import Extras, State, TrainingError, no_memory
@@ -89,6 +89,7 @@ def train(
     # A run that early stopping ended stays ended when it is resumed.
     ended = state.validation is not None and state.validation.exhausted
     progress = 1.0 if ended else progress_of(state.step, config.steps, state.elapsed, limit)
+    recent = Recent()
     before, started, interrupted = state.elapsed, time.perf_counter(), False
 
     if ranks.first:
@@ -102,7 +103,7 @@ def train(
 
         while progress < 1 and not interrupted:
             rates = set_rates(state.optimiser, config.optimiser, progress)
-            batch = _accumulate(model, state, config, ranks, watch, progress)
+            recent.add(_accumulate(model, state, config, ranks, watch, progress))
             state.averages.add({"grad_norm": nn.utils.clip_grad_norm_(trained, config.optimiser.clip)})
             state.optimiser.step()
             rates |= objective.after_step(progress)
@@ -121,7 +122,7 @@ def train(
             wanted = looks_due(state, config, last=progress >= 1)
             if wanted:
                 with watch.paused(), undisturbed(objective, ranks.device):
-                    values |= look(wanted, objective, batch, extras, ranks)
+                    values |= look(wanted, objective, recent, extras, ranks)
             if log and values:
                 log.write(state.step, values | {"jets": state.jets, "minutes": state.elapsed / 60})
                 bar.update(state.step, progress, values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -10,12 +11,45 @@ import torch
 
 from training.config import RunConfig
 from training.data.batch import Batch
+from training.loop.batches import concatenate
 from training.loop.distributed import Ranks
 from training.loop.state import Extras, State
 from training.objectives.base import Objective
 
 LOWEST_RANK, LOWEST_SPREAD = 1.5, 1e-3
 """Below these a representation counts as collapsed."""
+
+
+MONITORED = 1024
+"""Jets that the monitors look at, about: one batch may be small, and holds jets of like multiplicity."""
+
+
+class Recent:
+    """The last batches of a training, for the monitors."""
+
+    def __init__(self) -> None:
+        self._batches: deque[Batch] = deque()
+
+    def add(self, batch: Batch) -> None:
+        """Keep a batch, and as many before it as are needed.
+
+        Parameters
+        ----------
+        batch
+            Jets.
+        """
+        self._batches.append(batch)
+        while sum(map(len, self._batches)) - len(self._batches[0]) >= MONITORED:
+            self._batches.popleft()
+
+    def jets(self) -> Batch:
+        """All jets that are kept.
+
+        Returns
+        -------
+        Batch
+        """
+        return self._batches[0] if len(self._batches) == 1 else concatenate(self._batches)
 
 
 class Stopwatch:
@@ -149,7 +183,7 @@ def looks_due(state: State, config: RunConfig, *, last: bool) -> set[str]:
     return {name for name, every in steps.items() if every is not None and (last or due(state.step, every))}
 
 
-def look(wanted: set[str], objective: Objective, batch: Batch, extras: Extras, ranks: Ranks) -> dict[str, float]:
+def look(wanted: set[str], objective: Objective, recent: Recent, extras: Extras, ranks: Ranks) -> dict[str, float]:
     """The costly numbers: monitors by all processes together, probe by the first, validation by it for all.
 
     Parameters
@@ -158,7 +192,7 @@ def look(wanted: set[str], objective: Objective, batch: Batch, extras: Extras, r
         What :func:`looks_due` gave.
     objective
         What is trained, in evaluation mode.
-    batch
+    recent
         Jets for the monitors.
     extras
         Probe and validation of the run.
@@ -172,7 +206,7 @@ def look(wanted: set[str], objective: Objective, batch: Batch, extras: Extras, r
     """
     values: dict[str, float] = {}
     if "monitors" in wanted:
-        values |= objective.monitors(batch)
+        values |= objective.monitors(recent.jets())
     if "probe" in wanted and extras.probe and ranks.first:
         values |= extras.probe(objective)
     if "validation" in wanted and extras.validation:

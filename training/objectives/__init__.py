@@ -12,11 +12,19 @@ from training.models.encoders import AnyEncoderConfig, build_encoder
 from training.models.subjets import SubjetConfig, SubjetEncoder
 from training.objectives.base import Objective, ObjectiveError
 from training.objectives.dropout import GROUPS, DropoutConfig, scales_of
+from training.objectives.jetclr import JetCLR, JetCLRConfig
 from training.objectives.jjepa import JJEPA, JJEPAConfig
+from training.objectives.mpm import MPM, MPMConfig
 from training.objectives.pjepa import PJEPA, PJEPAConfig
 from training.objectives.supervised import Supervised, SupervisedConfig
 
-OBJECTIVES: dict[str, type[BaseModel]] = {"pjepa": PJEPAConfig, "jjepa": JJEPAConfig, "supervised": SupervisedConfig}
+OBJECTIVES: dict[str, type[BaseModel]] = {
+    "pjepa": PJEPAConfig,
+    "jjepa": JJEPAConfig,
+    "supervised": SupervisedConfig,
+    "mpm": MPMConfig,
+    "jetclr": JetCLRConfig,
+}
 """Names of the objectives, and what their options are."""
 
 
@@ -49,10 +57,14 @@ def build_objective(
     pydantic.ValidationError
         If an option is unknown or impossible.
     """
-    if name == "pjepa":
+    if name in ("pjepa", "mpm", "jetclr"):
         if not isinstance(encoder, EncoderConfig):
-            msg = "pjepa: needs an encoder of particles, got one of subjets; remove encoder.kind"
+            msg = f"{name}: needs an encoder of particles, got one of subjets; remove encoder.kind"
             raise ObjectiveError(msg)
+        if name == "mpm":
+            return MPM(Encoder(encoder), MPMConfig.model_validate(options), seed=seed)
+        if name == "jetclr":
+            return JetCLR(Encoder(encoder), JetCLRConfig.model_validate(options))
         config = PJEPAConfig.model_validate(options)
         return PJEPA(Encoder(encoder), config, observables=observable_names, seed=seed)
     if name == "jjepa":

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from jepa_coffea.errors import JepaCoffeaError
 from training.data.batch import Batch
 from training.models.compiled import compile_regions
-from training.models.encoder import Scale
+from training.models.encoder import Encoded, Encoder, Scale
 from training.models.encoders import AnyEncoder
-from training.models.slices import slices
+from training.models.slices import encode, slices
 
 
 class ObjectiveError(JepaCoffeaError, ValueError):
@@ -160,7 +160,7 @@ def spread(encoder: AnyEncoder, batch: Batch) -> dict[str, float]:
         ``rankme`` and ``rankme_particles``; ``std`` and ``std_min``, the mean and the smallest standard deviation of a
         dimension of the jet embedding.
     """
-    encoded = encoder(batch.particles, batch.mask, batch.jets)
+    encoded = encoded_whole(encoder, batch)
     jets, tokens = encoded.jet.float(), encoded.tokens[encoded.mask].float()
     deviation = jets.std(0)
     return {
@@ -169,6 +169,25 @@ def spread(encoder: AnyEncoder, batch: Batch) -> dict[str, float]:
         "std": float(deviation.mean()),
         "std_min": float(deviation.min()),
     }
+
+
+def encoded_whole(encoder: AnyEncoder, batch: Batch) -> Encoded:
+    """What an encoder makes of whole jets, for monitors; on a CPU in slices, which need less memory.
+
+    Parameters
+    ----------
+    encoder
+        In evaluation mode.
+    batch
+        Jets.
+
+    Returns
+    -------
+    Encoded
+    """
+    if not isinstance(encoder, Encoder):
+        return encoder(batch.particles, batch.mask, batch.jets)
+    return encode(encoder, batch.particles, batch.mask, batch.jets, whole=batch.mask.is_cuda)
 
 
 def rank_me(x: Tensor) -> float:

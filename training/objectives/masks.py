@@ -139,8 +139,8 @@ def take(x: Tensor, index: Tensor) -> Tensor:
     return x.gather(1, index.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
 
 
-def neighbours(particles: Tensor, mask: Tensor, order: Tensor) -> Tensor:
-    """Order that hides neighbours: minus the squared angular distance to one particle of each jet.
+def neighbours(particles: Tensor, mask: Tensor, order: Tensor, regions: int = 1) -> Tensor:
+    """Order that hides neighbours: minus the squared angular distance to the nearest of some particles of each jet.
 
     Parameters
     ----------
@@ -149,7 +149,9 @@ def neighbours(particles: Tensor, mask: Tensor, order: Tensor) -> Tensor:
     mask
         bool [B, N], which particles there are.
     order
-        float32 [B, N]; the real particle with the largest value is the one.
+        float32 [B, N]; the real particles with the largest values are the centres.
+    regions
+        How many centres; a jet of fewer particles has as many as those.
 
     Returns
     -------
@@ -159,6 +161,9 @@ def neighbours(particles: Tensor, mask: Tensor, order: Tensor) -> Tensor:
     px, py, pz, _ = particles[..., :4].unbind(-1)
     eta = torch.asinh(pz / (px.square() + py.square()).clamp(min=1e-16).sqrt())
     phi = torch.atan2(py, px)
-    centre = torch.where(mask, order, -1.0).argmax(1, keepdim=True)
-    dphi = (phi - phi.gather(1, centre) + torch.pi).remainder(2 * torch.pi) - torch.pi
-    return -((eta - eta.gather(1, centre)).square() + dphi.square())
+    # A centre at padding is one of the real particles again: the first of all.
+    found, centres = torch.where(mask, order, -1.0).topk(min(regions, mask.shape[1]), dim=1)
+    centres = torch.where(found < 0, centres[:, :1], centres)
+    dphi = (phi.unsqueeze(2) - phi.gather(1, centres).unsqueeze(1) + torch.pi).remainder(2 * torch.pi) - torch.pi
+    deta = eta.unsqueeze(2) - eta.gather(1, centres).unsqueeze(1)
+    return -(deta.square() + dphi.square()).amin(2)

@@ -22,23 +22,18 @@ from training.data.batch import Batch
 from training.models.encoder import Encoder
 from training.models.flops import block_macs, encoder_macs
 from training.models.preprocess import IDENTITY, KINEMATIC_FEATURES
-from training.models.slices import slices
-from training.objectives.augmentations import (
-    JET_NUMBERS,
-    PARTICLE_NUMBERS,
-    AugmentationConfig,
-    augment,
-    visible_sum,
-)
+from training.models.slices import encode, slices
+from training.objectives.augmentations import visible_sum
 from training.objectives.base import ObjectiveError
-from training.objectives.dropout import GROUPS, DropoutConfig, FieldDropout, scales_of
+from training.objectives.dropout import FieldDropout, scales_of
 from training.objectives.identity import IDENTITIES, identity_loss
-from training.objectives.masks import lengths, neighbours, split, take
+from training.objectives.masks import lengths, take
 from training.objectives.observables import jet_observables, observable_names
 from training.objectives.predictor import JetPredictor, Predictor, PredictorConfig, normalise
 from training.objectives.ranks import RunningCovariance, RunningMoments, global_mean, spread_of
+from training.objectives.regression import RunningRidge, explained_variance, r_squared, with_squares
 from training.objectives.teacher import TeacherStudent
-from training.objectives.views import Agreement, Views, rows_of
+from training.objectives.views import Agreement, Views, ViewsConfig, draw_views, rows_of
 
 
 class Weights(BaseModel):
@@ -62,20 +57,17 @@ class Weights(BaseModel):
     """Squared covariances of different dimensions."""
 
 
-class PJEPAConfig(DropoutConfig):
+class PJEPAConfig(ViewsConfig):
     """Options of the objective ``pjepa``; fields are dropped from what the student sees, never from its targets."""
 
-    hidden: tuple[float, float] = (0.3, 0.5)
-    """Lowest and highest share of a jet's particles that is hidden; uniform in between, batch by batch as in I-JEPA:
-    contexts of jets of like multiplicity then are of like length, and little of a batch is padding."""
-    contiguous: bool = False
-    """Hide the neighbours in angle of a random particle instead of particles at random."""
-    views: int = Field(default=1, gt=0)
-    """Views of a jet in a step."""
     predicted: float = Field(default=1.0, gt=0, le=1)
-    """Share of a batch's jets of which, in their first view, the target's embeddings are predicted: target and
-    predictor together cost about as much as the student does."""
-    augmentations: AugmentationConfig = AugmentationConfig()
+    """Share of a batch's jets of which the target's embeddings are predicted: target and predictor together cost about
+    as much as the student does."""
+    predicted_views: int = Field(default=1, gt=0)
+    """Views of such a jet, the first ones, whose hidden particles are predicted: all from one pass of the target."""
+    own_features_out: bool = False
+    """Take out of the particles' targets what a running ridge regression on their own features says of them, so that
+    only what depends on the other particles is left to predict."""
     predictor: PredictorConfig = PredictorConfig()
     last_blocks: int = Field(default=3, gt=0)
     """Targets are the mean of the layer-normed outputs of this many last blocks."""
@@ -85,10 +77,6 @@ class PJEPAConfig(DropoutConfig):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        low, high = self.hidden
-        if not 0 < low <= high < 1:
-            msg = f"hidden: expected 0 < lowest <= highest < 1, got {self.hidden}"
-            raise ValueError(msg)
         if not all(0 <= m <= 1 for m in self.momentum):
             msg = f"momentum: expected two numbers in [0, 1], got {self.momentum}"
             raise ValueError(msg)
@@ -97,6 +85,9 @@ class PJEPAConfig(DropoutConfig):
             raise ValueError(msg)
         if self.weights.agreement and self.views < 2:
             msg = f"views: {self.views}, but weights.agreement is {self.weights.agreement}; at least two can agree"
+            raise ValueError(msg)
+        if self.predicted_views > self.views:
+            msg = f"predicted_views: {self.predicted_views} of {self.views} views"
             raise ValueError(msg)
         return self
 
@@ -119,6 +110,10 @@ class Seen(NamedTuple):
     """bool [M]."""
     place: Tensor
     """int64 [M], which of the B * N particles of the batch each of them is."""
+    view: Tensor
+    """int64 [M], which of the V * B views hides each of them."""
+    hints: Tensor
+    """f32 [M, F], what the predictor is told of each of them."""
     predicted: Tensor
     """[M, d], the predictor's hidden states."""
 
@@ -162,6 +157,8 @@ class PJEPA(TeacherStudent[Encoder]):
             self.predictor.embedding.requires_grad_(weights.particle > 0)
         if weights.particle:
             self.token_moments = RunningMoments(size.dim)
+            if config.own_features_out:
+                self.own_features = RunningRidge(len(self.target.preprocess.names), size.dim)
         if weights.identity:
             self.identity = torch.nn.Linear(config.predictor.dim, IDENTITIES)
         if weights.jet:
@@ -193,20 +190,11 @@ class PJEPA(TeacherStudent[Encoder]):
             Each part of the loss unweighted, and ``loss``, their weighted sum.
         """
         views = self.draw(batch)
-        if self.whole(batch.mask):
-            seen = self.look(views, torch.arange(len(views.mask), device=views.mask.device), batch.mask)
-        else:
-            parts = slices(views.mask)
-            looks = [self.look(rows_of(views, rows, n), rows, batch.mask) for rows, n in parts]
-            order = torch.cat([rows for rows, _ in parts]).argsort()
-            seen = _joined(looks)
-            seen = seen._replace(jet=seen.jet.index_select(0, order))
+        seen = self.look_at_all(views, batch.mask, self._predicted(len(batch)))
         losses = self._parts(batch, views, seen)
         weights = self.config.weights.model_dump()
         return losses | {"loss": torch.stack([weights[name] * value for name, value in losses.items()]).sum()}
 
-    @torch.compiler.disable
-    @torch.no_grad()
     def draw(self, batch: Batch) -> Views:
         """Draw the views of a batch.
 
@@ -219,26 +207,36 @@ class PJEPA(TeacherStudent[Encoder]):
         -------
         Views
         """
-        (b, n), v = batch.mask.shape, self.config.views
-        sizes = (n, n * PARTICLE_NUMBERS, JET_NUMBERS, len(GROUPS))
-        numbers, ratio = self.uniform(b, v * sum(sizes) + 1, batch.mask.device)
-        shown = self.drop.shown(numbers[:, -1]).repeat(v)
-        each = numbers[:, :-1].unflatten(1, (v, -1)).transpose(0, 1).flatten(0, 1)
-        order, of_particles, of_jets, dropped = each.split(sizes, dim=1)
-        particles, mask = batch.particles.repeat(v, 1, 1), batch.mask.repeat(v, 1)
-        of_particles = of_particles.unflatten(1, (n, PARTICLE_NUMBERS))
-        particles = augment(particles, batch.jets.repeat(v, 1), self.config.augmentations, of_particles, of_jets)
-        low, high = self.config.hidden
-        if self.config.contiguous:
-            order = neighbours(particles, mask, order)
-        masks = split(order, mask, low + (high - low) * ratio, self.config.hidden)
-        return Views(particles, mask, masks, self.drop.kept(dropped), shown)
+        return draw_views(batch, self.config, self.drop, self)
 
     def _predicted(self, jets: int) -> int:
         """How many of a batch's ``jets`` are predicted: the first ones."""
         return max(1, round(self.config.predicted * jets)) if jets else 0
 
-    def look(self, views: Views, rows: Tensor, mask: Tensor) -> Seen:
+    def look_at_all(self, views: Views, mask: Tensor, first: int) -> Seen:
+        """What student and predictor make of all views, on a CPU slice by slice.
+
+        Parameters
+        ----------
+        views
+            Views of the jets.
+        mask
+            bool [B, N], particles of the batch.
+        first
+            Jets whose hidden particles are predicted: so many, the first ones.
+
+        Returns
+        -------
+        Seen
+        """
+        if self.whole(mask):
+            return self.look(views, torch.arange(len(views.mask), device=mask.device), mask, first)
+        parts = slices(views.mask)
+        seen = _joined([self.look(rows_of(views, rows, n), rows, mask, first) for rows, n in parts])
+        order = torch.cat([rows for rows, _ in parts]).argsort()
+        return seen._replace(jet=seen.jet.index_select(0, order))
+
+    def look(self, views: Views, rows: Tensor, mask: Tensor, first: int) -> Seen:
         """What student and predictor make of views.
 
         Parameters
@@ -249,6 +247,8 @@ class PJEPA(TeacherStudent[Encoder]):
             int64 [R], which of the V * B views of the batch they are.
         mask
             bool [B, N], particles of the batch.
+        first
+            Jets whose hidden particles are predicted: so many, the first ones.
 
         Returns
         -------
@@ -258,18 +258,24 @@ class PJEPA(TeacherStudent[Encoder]):
         visible = take(views.particles, masks.context)
         jets = visible_sum(visible, masks.context_mask)
         student = self.encoder(self.drop(visible, views.kept), masks.context_mask, jets, seen=views.shown)
-        hidden, hidden_mask, predicted, place = none, none, none, none
+        hidden, hidden_mask, predicted, place, hints, view = none, none, none, none, none, none
         if weights.particle or weights.identity:
-            first = self._predicted(len(mask))
-            # All rows in their order need no search, whose length a GPU would have to tell first.
-            chosen = rows[:first] if self.whole(mask) else torch.where(rows < first)[0]
+            of_jet = rows % len(mask)
+            if self.whole(mask):
+                # All rows in their order need no search, whose length a GPU would have to tell first.
+                chosen = rows.unflatten(0, (self.config.views, len(mask)))[
+                    : self.config.predicted_views, :first
+                ].flatten()
+            else:
+                chosen = torch.where((of_jet < first) & (rows < self.config.predicted_views * len(mask)))[0]
             index, hidden_mask = masks.target[chosen], masks.target_mask[chosen]
             hidden = take(views.particles[chosen], index)
             hints = self.encoder.preprocess(hidden, hidden_mask, jets[chosen]).features[..., : len(KINEMATIC_FEATURES)]
             predicted = self.predictor(student.tokens[chosen], masks.context_mask[chosen], hints, hidden_mask)
-            place = (rows[chosen] * mask.shape[1]).unsqueeze(1) + index
+            place = (of_jet[chosen] * mask.shape[1]).unsqueeze(1) + index
             hidden, hidden_mask, predicted = hidden.flatten(0, 1), hidden_mask.flatten(), predicted.flatten(0, 1)
-            place = place.flatten()
+            place, hints = place.flatten(), hints.flatten(0, 1)
+            view = rows[chosen].unsqueeze(1).expand_as(index).flatten()
         return Seen(
             jet=student.jet,
             tokens=student.tokens.flatten(0, 1),
@@ -277,24 +283,18 @@ class PJEPA(TeacherStudent[Encoder]):
             hidden=hidden,
             hidden_mask=hidden_mask,
             place=place,
+            view=view,
+            hints=hints,
             predicted=predicted,
         )
 
     @torch.no_grad()
     def _wanted(self, batch: Batch, shown: Tensor) -> tuple[Tensor, Tensor]:
         """The target's embeddings of whole jets: of each jet [B, E], of each particle [B * N, D]."""
-        if self.whole(batch.mask):
-            target = self.target(batch.particles, batch.mask, batch.jets, self.config.last_blocks, shown)
-            return target.jet, target.tokens.flatten(0, 1)
-        parts, n = slices(batch.mask), batch.mask.shape[1]
-        jets, tokens = [], []
-        for rows, length in parts:
-            inputs = batch.particles[rows, :length], batch.mask[rows, :length], batch.jets[rows]
-            target = self.target(*inputs, self.config.last_blocks, shown[rows])
-            jets.append(target.jet)
-            tokens.append(F.pad(target.tokens, (0, 0, 0, n - length)))
-        order = torch.cat([rows for rows, _ in parts]).argsort()
-        return torch.cat(jets).index_select(0, order), torch.cat(tokens).index_select(0, order).flatten(0, 1)
+        inputs = batch.particles, batch.mask, batch.jets
+        whole = self.whole(batch.mask)
+        target = encode(self.target, *inputs, whole=whole, last=self.config.last_blocks, seen=shown)
+        return target.jet, target.tokens.flatten(0, 1)
 
     def _parts(self, batch: Batch, views: Views, seen: Seen) -> dict[str, Tensor]:
         """The parts of the loss whose weight is not 0."""
@@ -304,13 +304,14 @@ class PJEPA(TeacherStudent[Encoder]):
             first = self._predicted(len(batch))
             target_jet, target_tokens = self._wanted(_head(batch, first), shown[:first])
         if weights.particle:
-            wanted = self.standardised(self.token_moments, target_tokens[seen.place], seen.hidden_mask)
+            wanted = self._token_targets(batch, target_tokens, seen)
             error = F.smooth_l1_loss(self.predictor.embedding(seen.predicted).float(), wanted, reduction="none")
             losses["particle"] = global_mean(error.mean(-1), seen.hidden_mask)
         if weights.jet:
-            wanted = self.standardised(self.jet_moments, target_jet, real[:first])
-            error = F.smooth_l1_loss(self.jet_predictor(seen.jet[:first]).float(), wanted, reduction="none")
-            losses["jet"] = global_mean(error.mean(-1), real[:first])
+            views_of = seen.jet.unflatten(0, (v, len(batch)))[: self.config.predicted_views, :first]
+            wanted = self.standardised(self.jet_moments, target_jet, real[:first]).expand_as(views_of)
+            error = F.smooth_l1_loss(self.jet_predictor(views_of).float(), wanted, reduction="none")
+            losses["jet"] = global_mean(error.mean(-1), real[:first].expand(len(views_of), -1))
         if weights.agreement:
             losses["agreement"] = self.agreement(seen.jet.unflatten(0, (v, len(batch))), real)
         if weights.observables:
@@ -320,6 +321,19 @@ class PJEPA(TeacherStudent[Encoder]):
         if weights.variance or weights.covariance:
             losses |= self._spread_losses(seen, real.repeat(v))
         return losses
+
+    def _token_targets(self, batch: Batch, tokens: Tensor, seen: Seen) -> Tensor:
+        """Targets f32 [M, D] of the hidden particles, from the target's ``tokens`` [B * N, D] of whole jets."""
+        wanted = normalise(tokens[seen.place])
+        if self.config.own_features_out:
+            inputs = batch.particles, batch.mask, batch.jets
+            features = self.target.preprocess(*inputs).features.flatten(0, 1)[seen.place]
+            if self.training:
+                self.own_features.update(features, wanted, seen.hidden_mask)
+            wanted = wanted - self.own_features.predict(features)
+        if self.training:
+            self.token_moments.update(wanted, seen.hidden_mask)
+        return self.token_moments.standardise(wanted)
 
     def standardised(self, running: RunningMoments, x: Tensor, weights: Tensor) -> Tensor:
         """Targets: layer-normed, then standardised over the last batches, or their spread would shrink unnoticed.
@@ -378,7 +392,13 @@ class PJEPA(TeacherStudent[Encoder]):
 
     @torch.no_grad()
     def monitors(self, batch: Batch) -> dict[str, float]:
-        """Also the spread of what the particle loss predicts.
+        """Also the spread of what the particle loss predicts, and what it takes to predict it.
+
+        With a particle loss, the part R^2 of the variance of its standardised targets that follows from the hints on a
+        particle alone (``r2_hints``), from them and the student's embedding of the jet (``r2_hints_jet``), from the
+        trained predictor (``r2_predictor``), and from all of the particle's own features without its jet (``r2_own``):
+        what the predictor has above the first is context. All but the predictor's are of ridge regressions on features,
+        their squares and products, fitted to one half of the jets and, as the predictor, judged on the other.
 
         Parameters
         ----------
@@ -389,11 +409,31 @@ class PJEPA(TeacherStudent[Encoder]):
         -------
         dict
         """
-        teacher = self.target(batch.particles, batch.mask, batch.jets, self.config.last_blocks)
-        tokens = teacher.tokens[teacher.mask].float()
-        return super().monitors(batch) | {
+        shown = torch.full((len(batch),), self.target.scale == "seen", device=batch.mask.device)
+        _, every = self._wanted(batch, shown)
+        tokens = every[batch.mask.flatten()].float()
+        values = {
             "target_variance": float(tokens.var(0).mean()),
             "target_std_normed": float(normalise(tokens).std(0).mean()),
+        }
+        return super().monitors(batch) | values | (self._context(batch) if self.config.weights.particle else {})
+
+    def _context(self, batch: Batch) -> dict[str, float]:
+        """The four R^2 of :meth:`monitors`."""
+        views = self.draw(batch)
+        seen = self.look_at_all(views, batch.mask, len(batch))
+        _, tokens = self._wanted(batch, views.shown[: len(batch)])
+        real = seen.hidden_mask
+        wanted, place = self._token_targets(batch, tokens, seen)[real], seen.place[real]
+        own = self.target.preprocess(batch.particles, batch.mask, batch.jets).features.flatten(0, 1)[place]
+        hints, jet = with_squares(seen.hints[real]), seen.jet[seen.view[real]].float()
+        fit = (place // batch.mask.shape[1]) % 2 == 0
+        predicted = self.predictor.embedding(seen.predicted[real]).float()
+        return {
+            "r2_hints": explained_variance(hints, wanted, fit),
+            "r2_hints_jet": explained_variance(torch.cat([hints, jet], dim=1), wanted, fit),
+            "r2_predictor": r_squared(predicted[~fit], wanted[~fit]),
+            "r2_own": explained_variance(with_squares(own), wanted, fit),
         }
 
     def flops(self, batch: Batch) -> float:

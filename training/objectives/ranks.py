@@ -82,6 +82,33 @@ def global_mean(values: Tensor, weights: Tensor) -> Tensor:
     return (values * weights).sum() * world()[1] / total.clamp(min=1)
 
 
+def rows_of_all_ranks(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows of the global batch on every rank, differentiable as :func:`sum_over_ranks`.
+
+    Parameters
+    ----------
+    x
+        [B, ...], of this rank.
+    mask
+        bool [B], which rows there are.
+
+    Returns
+    -------
+    tuple of Tensor
+        [R, ...] and bool [R]: those of all ranks, one rank after the other, with padding where one has fewer.
+    """
+    rank, world_size = world()
+    if world_size == 1:
+        return x, mask
+    longest = torch.tensor(len(x), device=x.device)
+    dist.all_reduce(longest, dist.ReduceOp.MAX)
+    place = slice(rank * int(longest), rank * int(longest) + len(x))
+    rows = x.new_zeros(world_size * int(longest), *x.shape[1:])
+    there = mask.new_zeros(len(rows), dtype=torch.float32)
+    rows[place], there[place] = x, mask.float()
+    return sum_over_ranks(rows), sum_over_ranks(there) > 0
+
+
 def moments(x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Total weight, mean and covariance of rows over the global batch, in float32.
 

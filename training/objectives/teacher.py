@@ -6,20 +6,18 @@ from typing import Generic, Self, TypeVar
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor
 
 from training.data.batch import Batch
 from training.models.encoder import Encoder
 from training.models.subjets import SubjetEncoder
-from training.objectives.base import Objective, ObjectiveError, spread
+from training.objectives.base import ObjectiveError, encoded_whole, spread
+from training.objectives.drawing import Drawing
 from training.objectives.ema import make_target, momentum_at, update_target
-from training.objectives.masks import draws
-from training.objectives.ranks import world
 
 E = TypeVar("E", Encoder, SubjetEncoder)
 
 
-class TeacherStudent(Objective, Generic[E]):
+class TeacherStudent(Drawing, Generic[E]):
     """An encoder in training and its target, the moving average of it, which is what is exported.
 
     Parameters
@@ -35,34 +33,13 @@ class TeacherStudent(Objective, Generic[E]):
     """
 
     def __init__(self, encoder: E, momentum: tuple[float, float], last_blocks: int, seed: int) -> None:
-        super().__init__()
+        super().__init__(seed)
         if last_blocks > encoder.config.blocks:
             msg = f"last_blocks: {last_blocks} of an encoder that has {encoder.config.blocks} blocks"
             raise ObjectiveError(msg)
-        self.momentum, self.last_blocks, self.seed = momentum, last_blocks, seed
+        self.momentum, self.last_blocks = momentum, last_blocks
         self.encoder: E = encoder
         self.target: E = make_target(encoder)
-        self.seen = 0
-
-    def get_extra_state(self) -> Tensor:
-        """Number of batches seen, of which the masks are a function.
-
-        Returns
-        -------
-        Tensor
-            A scalar.
-        """
-        return torch.tensor(self.seen)
-
-    def set_extra_state(self, state: Tensor) -> None:
-        """Go on with the masks of a checkpoint.
-
-        Parameters
-        ----------
-        state
-            What :meth:`get_extra_state` gave.
-        """
-        self.seen = int(state)
 
     def train(self, mode: bool = True) -> Self:
         """As usual, except that the target never drops anything.
@@ -80,29 +57,6 @@ class TeacherStudent(Objective, Generic[E]):
         super().train(mode)
         self.target.eval()
         return self
-
-    def uniform(self, jets: int, numbers: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Numbers in [0, 1) for the masks of the next batch.
-
-        Parameters
-        ----------
-        jets
-            Jets of the batch.
-        numbers
-            How many for each.
-        device
-            Where the result is.
-
-        Returns
-        -------
-        tuple of Tensor
-            float32 [jets, numbers], and one float32 [] for all jets.
-        """
-        rank, world_size = world()
-        # Outside training always the same masks, so that two evaluations agree.
-        step = self.seen if self.training else -1
-        self.seen += self.training
-        return draws((jets, numbers), seed=self.seed, step=step, rank=rank, world_size=world_size, device=device)
 
     def after_step(self, progress: float) -> dict[str, float]:
         """Move the target.
@@ -143,8 +97,7 @@ class TeacherStudent(Objective, Generic[E]):
         -------
         dict
         """
-        inputs = (batch.particles, batch.mask, batch.jets)
-        teacher, student = self.target(*inputs).jet.float(), self.encoder(*inputs).jet.float()
+        teacher, student = (encoded_whole(one, batch).jet.float() for one in (self.target, self.encoder))
         return spread(self.target, batch) | {
             "teacher_student_cosine": float(F.cosine_similarity(teacher, student).mean())
         }

@@ -6,16 +6,44 @@ nor the energy, and with them the mass, of the whole jet is told.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
+import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from training.data.batch import Batch
 from training.models.encoder import initialise
-from training.objectives.masks import Split
+from training.objectives.augmentations import JET_NUMBERS, PARTICLE_NUMBERS, AugmentationConfig, augment
+from training.objectives.drawing import Drawing
+from training.objectives.dropout import GROUPS, DropoutConfig, FieldDropout
+from training.objectives.masks import Split, neighbours, split
 from training.objectives.ranks import RunningCovariance, global_mean, spread_of
 
 INVARIANCE, VARIANCE, COVARIANCE = 1.0, 1.0, 0.04
 """Weights of the parts of the agreement: those of VICReg (25, 25, 1; arXiv 2105.04906), over 25."""
+
+
+class ViewsConfig(DropoutConfig):
+    """What is hidden and changed in views of jets; options of every objective that has views."""
+
+    hidden: tuple[float, float] = (0.3, 0.5)
+    """Lowest and highest share of a jet's particles that is hidden; uniform in between, batch by batch as in I-JEPA:
+    contexts of jets of like multiplicity then are of like length, and little of a batch is padding."""
+    contiguous: int = Field(default=0, ge=0)
+    """Hide the neighbours in angle of this many random particles, each with a region around it; 0: particles at
+    random."""
+    views: int = Field(default=1, gt=0)
+    """Views of a jet in a step."""
+    augmentations: AugmentationConfig = AugmentationConfig()
+
+    @model_validator(mode="after")
+    def _some_hidden(self) -> Self:
+        low, high = self.hidden
+        if not 0 < low <= high < 1:
+            msg = f"hidden: expected 0 < lowest <= highest < 1, got {self.hidden}"
+            raise ValueError(msg)
+        return self
 
 
 class Views(NamedTuple):
@@ -64,6 +92,65 @@ def rows_of(views: Views, rows: Tensor, n: int) -> Views:
     )
 
 
+@torch.compiler.disable
+@torch.no_grad()
+def draw_views(batch: Batch, config: ViewsConfig, drop: FieldDropout, drawing: Drawing) -> Views:
+    """Draw the views of a batch.
+
+    Parameters
+    ----------
+    batch
+        Jets.
+    config
+        What is hidden and changed.
+    drop
+        Decides which fields, and whose scale, are dropped.
+    drawing
+        Gives the random numbers.
+
+    Returns
+    -------
+    Views
+    """
+    (b, n), v = batch.mask.shape, config.views
+    sizes = (n, n * PARTICLE_NUMBERS, JET_NUMBERS, len(GROUPS))
+    numbers, ratio = drawing.uniform(b, v * sum(sizes) + 1, batch.mask.device)
+    shown = drop.shown(numbers[:, -1]).repeat(v)
+    each = numbers[:, :-1].unflatten(1, (v, -1)).transpose(0, 1).flatten(0, 1)
+    order, of_particles, of_jets, dropped = each.split(sizes, dim=1)
+    particles, mask = batch.particles.repeat(v, 1, 1), batch.mask.repeat(v, 1)
+    of_particles = of_particles.unflatten(1, (n, PARTICLE_NUMBERS))
+    particles = augment(particles, batch.jets.repeat(v, 1), config.augmentations, of_particles, of_jets)
+    low, high = config.hidden
+    if config.contiguous:
+        order = neighbours(particles, mask, order, config.contiguous)
+    return Views(
+        particles, mask, split(order, mask, low + (high - low) * ratio, config.hidden), drop.kept(dropped), shown
+    )
+
+
+def projector(width: int, dims: tuple[int, ...]) -> nn.Sequential:
+    """MLP from jet embeddings to where views are compared, with layer norms between its layers.
+
+    Parameters
+    ----------
+    width
+        Size of the jet embeddings.
+    dims
+        Widths of the layers.
+
+    Returns
+    -------
+    nn.Sequential
+    """
+    layers: list[nn.Module] = []
+    for a, b in zip((width, *dims[:-1]), dims, strict=True):
+        layers += [nn.Linear(a, b), nn.LayerNorm(b), nn.GELU()]
+    projecting = nn.Sequential(*layers[:-2])
+    initialise(projecting)
+    return projecting
+
+
 class Agreement(nn.Module):
     """Views of a jet should look alike, jets should not: variance-invariance-covariance regularisation of projections.
 
@@ -77,12 +164,8 @@ class Agreement(nn.Module):
 
     def __init__(self, width: int, dims: tuple[int, ...] = (256, 256, 128)) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for a, b in zip((width, *dims[:-1]), dims, strict=True):
-            layers += [nn.Linear(a, b), nn.LayerNorm(b), nn.GELU()]
-        self.projector = nn.Sequential(*layers[:-2])
+        self.projector = projector(width, dims)
         self.covariance = RunningCovariance(dims[-1])
-        initialise(self)
 
     def forward(self, jets: Tensor, real: Tensor) -> Tensor:
         """Loss of the jet embeddings of views.
