@@ -33,7 +33,7 @@ from training.loop.batches import labels_of, take
 from training.loop.checkpoint import load_encoder
 from training.loop.entry import add_device_option, explained
 from training.loop.metrics_log import read_metrics
-from training.loop.probe import Floats, embed, linear, scores
+from training.loop.probe import embed, linear, scores
 from training.studies.jobs import Job, Runner, StudyError, read_status, signals_passed_on
 from training.studies.results import mean_and_spread
 from training.studies.steps import steps_of
