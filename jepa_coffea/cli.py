@@ -118,7 +118,7 @@ class _Completion(argparse.Action):
                 _missing(name, error)
             for action in command._actions:
                 if action.choices is None and action.nargs != 0 and action.type not in (int, float):
-                    action.complete = shtab.FILE  # type: ignore[attr-defined]  shtab's way
+                    action.complete = shtab.FILE  # type: ignore[attr-defined]  # shtab's way
         print(shtab.complete(whole, shell=values))
         parser.exit()
 

@@ -79,6 +79,7 @@ def _summary(path: Path, model: onnx.ModelProto, card: ModelCard) -> Table:
         + ("divided by the jet's pT" if card.scaled_to_jet_pt else "in GeV as they are"),
         "scale of the jets": f"{card.scale}, "
         + ("as searches in a mass want it" if card.scale == "blind" else "for tagging"),
+        "leakage of the dijet mass": str(card.mass_leakage or "not measured"),
         "precision": card.precision,
         "parity with PyTorch": "not measured"
         if card.parity is None

@@ -74,6 +74,23 @@ class Drift(_Part):
     """Number of jets compared."""
 
 
+class MassLeakage(_Part):
+    """How well a linear fit tells the mass of a dijet from the embeddings of its jets, on events not fitted to."""
+
+    r2: float
+    """Part R^2 of the variance of m_jj that it explains; a search in m_jj wants 0."""
+    events: int
+    mjj: tuple[float, float]
+    """Smallest and largest m_jj of the events, GeV: the wider the range, the larger is R^2."""
+    sample: str
+    """Name of their data set."""
+
+    def __str__(self) -> str:
+        low, high = self.mjj
+        events = f"{self.events} events of {low:.0f} to {high:.0f} GeV ({self.sample})"
+        return f"R^2 {self.r2:.3f} of a linear fit to m_jj, {events}"
+
+
 class Reference(_Part):
     """A few jets and what the file gave for them, so that any machine can check that it still does."""
 
@@ -128,6 +145,8 @@ class ModelCard(_Part):
     drift: Drift | None = None
     """Of files in another precision than fp32."""
     reference: Reference | None = None
+    mass_leakage: MassLeakage | None = None
+    """What the embeddings of both jets tell of the dijet mass, where that was measured."""
     results: dict[str, Any] = Field(default_factory=dict)
     """What the encoder reaches on named test sets."""
 
