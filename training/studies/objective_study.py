@@ -191,7 +191,7 @@ def _labelled_jets(args: argparse.Namespace) -> tuple[list[Batch], Batch]:
     sections = read_sections(args.config)
     longest = {"max_particles": sections["data"]["max_particles"], "bucketed": False}
     rest = {"test_files": tuple(args.test), "val_fraction": 0.0, "test_fraction": 0.0}
-    data = DataConfig(files=tuple(args.labelled or args.data), **longest, **rest)
+    data = DataConfig.model_validate({"files": tuple(args.labelled or args.data)} | longest | rest)
     fit = []
     for draw in range(args.draws):
         few = data.model_copy(update={"labels_per_class": max(args.labels), "subset_seed": draw})
