@@ -59,14 +59,13 @@ def read_tree(file: str | Path, tree: str, mass: str, windows: Windows) -> tuple
                 here = ak.to_numpy(step[mass]).astype(float)
                 masses.append(here)
                 parts.append(_flat(step[windows.inside(here)]))
+            if not parts:
+                parts.append(_flat(entries.arrays(branches, entry_stop=0, library="ak")))
     except HuntError:
         raise
     except Exception as error:  # noqa: BLE001  whatever a damaged file makes the reader say is its problem
         msg = f"hunt: {file} is no ROOT file, or damaged ({error})"
         raise HuntError(msg) from None
-    if not parts:
-        msg = f"hunt: {tree} of {file} has no entries"
-        raise HuntError(msg)
     return pa.concat_tables(parts), np.concatenate(masses)
 
 
