@@ -5,7 +5,9 @@
     python examples/simulate.py --format jetclass2 --families all --jets 10000 --output diverse/
 
 ``jetclass`` makes the ten classes of JetClass, one file per class; ``jetclass2`` makes the diverse pretraining sample,
-resonances of 40 to 500 GeV with two to four prongs and QCD at pT from 200 to 2500 GeV, in classes of JetClass-II.
+resonances of 40 to 500 GeV with two to four prongs and QCD at pT from 200 to 2500 GeV, in classes of JetClass-II: X to
+bb, cc, ss, light quarks, gluons and leptons, X to two Y to any pairs of these, to WW and ZZ, tops, QCD by its flavours;
+it says at the end which classes there are, and how many jets of each.
 
 Pythia 8 makes the particles, a parametric CMS-like detector measures them, fastjet makes AK8 jets. The same seed
 gives the same sample, whatever the number of workers. Cite Pythia (arXiv:2203.11601) and fastjet (EPJC 72 (2012) 1896,
@@ -32,7 +34,7 @@ if importlib.util.find_spec("pythia8mc") is None:
 
 from examples.simulation.events import EventsConfig, write_events
 from examples.simulation.families import FAMILIES
-from examples.simulation.jets import JetsConfig, make_jets
+from examples.simulation.jets import JetsConfig, class_counts, make_jets
 from examples.simulation.pfnano import SEED_MAX
 from examples.simulation.processes import EVENT_PROCESSES, JET_CLASSES
 from jepa_coffea.commands.command_line import Help
@@ -123,6 +125,9 @@ def main(argv: list[str] | None = None) -> None:
         table.add_row(name, *map(str, row), f"{n['accepted'] / n['generated']:.3f}", f"{rate:.0f}")
     console = Console()
     console.print(table)
+    if options.format == "jetclass2":
+        found = class_counts(options.output, options.families)
+        console.print(f"{len(found)} classes:", ", ".join(f"{name} {number}" for name, number in found.items()))
     if options.plots is not None:
         from examples.simulation.plots import plot_events, plot_jets  # not needed, and slow to import, without plots
 

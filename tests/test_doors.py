@@ -1,10 +1,13 @@
 """The house: which room may import which, no circles, one name for one thing, and the rooms as they are planned."""
 
 import ast
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -45,6 +48,7 @@ SHUT = {
 
 # All that training may take from the plugin.
 TRAINING_MAY = (
+    "jepa_coffea.commands.command_line",  # help and log of every command line, the scripts' too
     "jepa_coffea.constituents",
     "jepa_coffea.encoder.card",
     "jepa_coffea.errors",
@@ -212,3 +216,84 @@ def test_rooms_as_planned() -> None:
     assert len(loose) <= 5
     rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and any(path.rglob("*.*"))} - {"__pycache__"}
     assert rooms == ROOMS
+
+
+WAY = {
+    "embedding/embedder.py",
+    "constituents/read.py",
+    "constituents/layout.py",
+    "constituents/layouts/nanoaod.py",
+    "constituents/ragged.py",
+    "constituents/record.py",
+    "encoder/onnx.py",
+    "encoder/engine.py",
+    "encoder/batching.py",
+}
+"""What is read to follow an event of PFNano to its embedding, in the order of the way."""
+
+
+def test_the_way_of_an_event_reads_in_under_ten_files() -> None:
+    """Files of the package of which any function runs between the call and the result, with the model open."""
+    from coffea.nanoevents import NanoEventsFactory
+
+    from jepa_coffea import JEPAEmbedder
+    from jepa_coffea.constituents import layouts
+
+    def events() -> Any:
+        source = {str(ROOT / "tests/data/pfnano.root"): "Events"}
+        return NanoEventsFactory.from_root(source, schemaclass=layouts()["pfnano"].schema_class()).events()
+
+    embedder = JEPAEmbedder("pjepa-mini", provider="cpu")
+    embedder(events())
+    fresh = events()
+    passed: set[str] = set()
+
+    def note(frame: FrameType, event: str, _: Any) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(str(PACKAGE)):
+            passed.add(str(Path(frame.f_code.co_filename).relative_to(PACKAGE)))
+
+    sys.setprofile(note)
+    try:
+        jets = embedder(fresh)
+    finally:
+        sys.setprofile(None)
+    assert len(jets.jepa_embedding[0, 0]) == embedder.interface.embedding_dim
+    assert passed == WAY
+    assert len(passed) < 10
+
+
+ACROSS = {
+    "benchmarks": {"results_index"},
+    "bumphunt": {"against_pybumphunter", "cms_dijets"},
+    "clusters": {"faults", "recipes", "slurm"},
+    "constituents/layouts": {"miniatures"},
+    "encoder": {"foreign", "import", "memory"},
+    "examples": {"simulate_arguments"},
+    "hunt": {"mass_scan"},
+    "plots": {"pictures"},
+    "processing": {"remote"},
+    "training": {"batch_scripts"},
+    "training/data": {"bad_input", "pinned", "vectors"},
+    "training/exporting": {"subjets_file"},
+    "training/models": {"weaver"},
+    "training/objectives": {"losses", "no_waiting"},
+}
+"""Tests by room that look at no single file of it, but at several, or at it as a whole."""
+
+WHOLE = {"", "dask_awkward", "docs", "faults", "gpu", "gpu_wheel", "install"}
+"""Folders of tests that look at the whole house, or at another environment."""
+
+
+def test_tests_mirror_the_tree() -> None:
+    """``a/b.py`` or the folder ``a/b`` is tested by ``tests/a/test_b.py``, without ``jepa_coffea/`` in front."""
+    stray = []
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        folder, name = str(path.parent.relative_to(ROOT / "tests")), path.stem.removeprefix("test_")
+        folder = "" if folder == "." else folder
+        rooms = (PACKAGE / folder, ROOT / folder)
+        found = any((room / file).exists() for room in rooms for file in (f"{name}.py", f"__{name}__.py", name))
+        if not (found or folder in WHOLE or name in ACROSS.get(folder, ())):
+            stray.append(str(path.relative_to(ROOT)))
+    assert stray == []
+    for folder, names in ACROSS.items():
+        assert all((ROOT / "tests" / folder / f"test_{name}.py").is_file() for name in names), folder

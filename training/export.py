@@ -1,7 +1,9 @@
 """From a trained encoder to the one ONNX file: preprocessing and encoder as a graph, the card in its metadata.
 
 ``python training/export.py runs/a --output encoder.onnx``, with ``--precision fp16`` (GPU) or ``int8`` (CPU) for a
-smaller, faster file. An exported fp32 file in place of the run folder is converted.
+smaller, faster file. An exported fp32 file in place of the run folder is converted. ``python training/export.py
+encoder.onnx --dijets 'embedded/dataset=qcd/*.parquet' --output encoder.onnx`` measures what its embeddings tell of the
+dijet mass, on events that were embedded with it, and writes that into the card.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
         "--scale", choices=("blind", "seen"), help="blind to the scale of the jets, for searches, or not, for tagging"
     )
     options.add_argument("--results", type=Path, metavar="JSON", help="what it reaches on test sets, for the card")
+    options.add_argument("--dijets", nargs="+", metavar="GLOB", help="events embedded with the file: leakage of m_jj")
     options.add_argument(
         "--precision", choices=("fp32", "fp16", "int8"), default="fp32", help="of the numbers in the file"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import awkward as ak
 import numpy as np
+import uproot
 
 from examples.simulation import jetclass
 from examples.simulation.clustering import cluster
@@ -23,6 +25,7 @@ from examples.simulation.samples import Sample, sample
 from examples.simulation.seeds import PYTHIA_SEED_MAX, shard_seed
 from jepa_coffea.errors import JepaCoffeaError
 from jepa_coffea.files import file_hash, replacing
+from training.data.classes import JETCLASS2
 
 MANIFEST = "manifest.json"
 Report = Callable[[int, int], None]
@@ -165,6 +168,31 @@ def make_jets(
         }
         for name in names
     }
+
+
+def class_counts(folder: Path, families: Sequence[str]) -> dict[str, int]:
+    """Jets of each class of JetClass-II in a folder of families.
+
+    Parameters
+    ----------
+    folder
+        Where :func:`make_jets` put them.
+    families
+        Those to count.
+
+    Returns
+    -------
+    dict
+        Class to number of jets, most first.
+    """
+    files = json.loads((folder / MANIFEST).read_text())["files"]
+    found: Counter[str] = Counter()
+    for name, entry in files.items():
+        if entry["class"] in families:
+            with uproot.open(folder / name) as file:
+                labels = file["tree"]["jet_label"].array(library="np")
+            found.update(JETCLASS2[label] for label in labels.tolist())
+    return dict(found.most_common())
 
 
 def _shards(folder: Path, name: str, jets: int, config: JetsConfig) -> Iterator[Shard]:

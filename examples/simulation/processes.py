@@ -12,6 +12,14 @@ _LEPTONIC_W = ("24:onMode = off", "24:onIfAny = 11 13")
 _HADRONIC_Z = ("23:onMode = off", "23:onIfAny = 1 2 3 4 5")
 _INVISIBLE_Z = ("23:onMode = off", "23:onIfAny = 12 14 16")
 _ONLY_Z = ("WeakZ0:gmZmode = 2",)
+_SPIN_2 = (
+    "ExtraDimensionsG*:all = on",
+    "5100039:m0 = 3000.",
+    "5100039:mWidth = 30.",
+    "5100039:mMin = 2400.",
+    "5100039:mMax = 3600.",
+    "5100039:doForceWidth = on",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,12 +86,7 @@ EVENT_PROCESSES = {
         code=5,
         title="Randall-Sundrum graviton (3 TeV) -> ZZ -> 4 quarks",
         settings=(
-            "ExtraDimensionsG*:all = on",
-            "5100039:m0 = 3000.",
-            "5100039:mWidth = 30.",
-            "5100039:mMin = 2400.",
-            "5100039:mMax = 3600.",
-            "5100039:doForceWidth = on",
+            *_SPIN_2,
             "5100039:oneChannel = 1 1.0 100 23 23",
             *_HADRONIC_Z,
         ),
@@ -103,6 +106,42 @@ EVENT_PROCESSES = {
             "32:doForceWidth = on",
             "32:oneChannel = 1 1.0 100 6 -6",
             *_ALL_HADRONIC_W,
+        ),
+        pt_hat_min=None,
+        signal=True,
+    ),
+    # Three light quarks and neither b nor W: no class or family of jets has such jets.
+    "rpv": EventProcess(
+        code=7,
+        title="Spin-2 resonance (3 TeV) -> two neutralinos (250 GeV) -> 3 light quarks each",
+        settings=(
+            *_SPIN_2,
+            "5100039:oneChannel = 1 1.0 100 1000022 1000022",
+            "1000022:isResonance = on",
+            "1000022:mayDecay = on",
+            "1000022:m0 = 250.",
+            "1000022:mWidth = 0.1",
+            "1000022:doForceWidth = on",
+            "1000022:oneChannel = 1 1.0 100 3 2 1",
+        ),
+        pt_hat_min=None,
+        signal=True,
+    ),
+    # At 1.4 TeV a scalar flies c tau * p / m = 14 mm before it decays.
+    "displaced": EventProcess(
+        code=8,
+        title="Spin-2 resonance (3 TeV) -> two long-lived scalars (100 GeV, c tau 1 mm) -> b quarks",
+        settings=(
+            *_SPIN_2,
+            "5100039:oneChannel = 1 1.0 100 35 35",
+            "35:m0 = 100.",
+            "35:mWidth = 0.01",
+            "35:mMin = 99.",
+            "35:mMax = 101.",
+            "35:doForceWidth = on",
+            "35:oneChannel = 1 1.0 100 5 -5",
+            "35:tau0 = 1.",  # mm; without the next line Pythia takes the lifetime from the width
+            "35:tauCalc = off",
         ),
         pt_hat_min=None,
         signal=True,

@@ -13,8 +13,9 @@ from examples.simulation.particles import NEUTRINOS
 
 Ints = NDArray[np.int64]
 
-RESONANCES = (6, 23, 24, 25, 35, 36, 37)
-"""Top, Z, W, Higgs, the scalar phi (35), and A and H+ (36, 37): what a single AK8 jet may hold."""
+NEUTRALINO = 1000022
+RESONANCES = (6, 23, 24, 25, 35, 36, 37, NEUTRALINO)
+"""Top, Z, W, Higgs, the scalar phi (35), A and H+ (36, 37), a neutralino: what a single AK8 jet may hold."""
 HEAVY = (*RESONANCES, 34)
 LEAVES = 4
 """Most decay products of one resonance that are followed: phi -> W W -> q q q q."""
@@ -120,6 +121,8 @@ def decays(record: EventRecord) -> Decays:
     leaves = np.full((len(rows), LEAVES), -1, dtype=np.int64)
     leaves[:, 0] = record.first_daughter[rows]
     leaves[:, 1] = record.last_daughter[rows]
+    three = np.abs(record.pdg_id[rows]) == NEUTRALINO  # the only one with three daughters at once
+    leaves[three, 2] = record.first_daughter[rows[three]] + 1
     for _ in range(2):  # at most phi -> W W and W -> q q, or t -> b W and W -> q q
         leaves = _open_resonances(record, leaves)
     return Decays(event=record.event[rows], row=rows, leaves=leaves, label=_classify(record, rows, leaves))

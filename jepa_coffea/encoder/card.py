@@ -74,6 +74,23 @@ class Drift(_Part):
     """Number of jets compared."""
 
 
+class MassLeakage(_Part):
+    """How well a linear fit tells the mass of a dijet from the embeddings of its jets, on events not fitted to."""
+
+    r2: float
+    """Part R^2 of the variance of m_jj that it explains; a search in m_jj wants 0."""
+    events: int
+    mjj: tuple[float, float]
+    """Smallest and largest m_jj of the events, GeV: the wider the range, the larger is R^2."""
+    sample: str
+    """Name of their data set."""
+
+    def __str__(self) -> str:
+        low, high = self.mjj
+        events = f"{self.events} events of {low:.0f} to {high:.0f} GeV ({self.sample})"
+        return f"R^2 {self.r2:.3f} of a linear fit to m_jj, {events}"
+
+
 class Reference(_Part):
     """A few jets and what the file gave for them, so that any machine can check that it still does."""
 
@@ -88,7 +105,16 @@ class Reference(_Part):
 
 
 class ModelCard(_Part):
-    """Everything a user of an encoder file has to know; see DESIGN: "The ONNX file"."""
+    """Everything a user of an encoder file has to know; it travels in the file's metadata.
+
+    Examples
+    --------
+    >>> from jepa_coffea import read_card
+    >>> from jepa_coffea.encoder.model_files import resolve
+    >>> card = read_card(resolve("pjepa-mini"))
+    >>> card.objective, card.fields[:4], card.units["d0"]
+    ('pjepa', ('px', 'py', 'pz', 'energy'), 'mm')
+    """
 
     version: int = VERSION
     name: str
@@ -119,6 +145,8 @@ class ModelCard(_Part):
     drift: Drift | None = None
     """Of files in another precision than fp32."""
     reference: Reference | None = None
+    mass_leakage: MassLeakage | None = None
+    """What the embeddings of both jets tell of the dijet mass, where that was measured."""
     results: dict[str, Any] = Field(default_factory=dict)
     """What the encoder reaches on named test sets."""
 
@@ -296,7 +324,7 @@ def read_card(path: str | Path) -> ModelCard:
     Parameters
     ----------
     path
-        The ONNX file.
+        The ONNX file, or the name of a shipped model.
 
     Returns
     -------
@@ -306,8 +334,18 @@ def read_card(path: str | Path) -> ModelCard:
     ------
     ModelError
         If the file is missing, not a self-contained ONNX file, or has no card (CardError).
+
+    Examples
+    --------
+    >>> from jepa_coffea import read_card
+    >>> from jepa_coffea.encoder.model_files import resolve
+    >>> card = read_card(resolve("pjepa-mini"))
+    >>> card.name, card.precision
+    ('pjepa-mini', 'fp32')
     """
-    return card_in(load_model(path), str(path))
+    from jepa_coffea.encoder.model_files import resolve  # which needs the errors of this module
+
+    return card_in(load_model(resolve(path)), str(path))
 
 
 def has_card(model: onnx.ModelProto) -> bool:
@@ -338,6 +376,11 @@ def card_in(model: onnx.ModelProto, where: str) -> ModelCard:
     Returns
     -------
     ModelCard
+
+    Raises
+    ------
+    CardError
+        If it has none, or one that is not valid.
     """
     for prop in model.metadata_props:
         if prop.key == KEY:

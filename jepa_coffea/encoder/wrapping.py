@@ -86,6 +86,8 @@ def wrap(
     spare = sorted(set(given) - set(inputs.values()))
     if spare:
         msg = f"{source}: inputs: {spare} of the graph are given nothing; expected each of {sorted(given)} to be named"
+        if any(name.startswith("pf_") for name in spare):
+            msg += "; a model that weaver exported is opened by JEPAEmbedder.from_weaver, with its preprocess.json"
         raise ModelError(msg)
     wrapped = add_prefix(proto, PREFIX)
     before = [node for name in inputs for node in _adapt(name, given[inputs[name]], particle_axes)]

@@ -63,7 +63,7 @@ def read_rows(path: str | Path, columns: Sequence[str] | None = None, *, remedy:
         If there is none.
     """
     try:
-        with _opened(path) as source, pq.ParquetFile(source, page_checksum_verification=True) as file:
+        with opened(path) as source, pq.ParquetFile(source, page_checksum_verification=True) as file:
             rows = file.read(columns=None if columns is None else [*columns])
             schema = file.schema_arrow.with_metadata(rows.schema.metadata)
             stored = (schema.metadata or {}).get(SEAL)
@@ -80,8 +80,19 @@ def read_rows(path: str | Path, columns: Sequence[str] | None = None, *, remedy:
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[Any]:
-    """What pyarrow opens: a local path as it is, a URL as a file of fsspec."""
+def opened(path: str | Path) -> Iterator[Any]:
+    """What pyarrow reads from.
+
+    Parameters
+    ----------
+    path
+        Local path or URL.
+
+    Yields
+    ------
+    Any
+        A local path as it is, a URL as a file of fsspec.
+    """
     if "://" not in str(path):
         yield path
         return

@@ -94,7 +94,7 @@ def read_events(globs: Sequence[str], config: HuntConfig, what: str = "embedded 
         have different weights, or more than one event in a hundred has features that are not finite.
     """
     windows = config.mass.build()
-    parts = [_read_file(Path(file), config, windows) for file in find_files(globs, what)]
+    parts = [_read_file(file, config, windows) for file in find_files(globs, what)]
     sizes = {part.sample.X.shape[1] for part in parts}
     models = tuple(sorted({model for part in parts for model in part.models}))
     if len(sizes) > 1 or len(models) > 1:
@@ -130,7 +130,7 @@ def read_events(globs: Sequence[str], config: HuntConfig, what: str = "embedded 
     return everything.take(kept)
 
 
-def _refuse_other_units(mass: npt.NDArray[np.float64], windows: Windows, file: Path) -> None:
+def _refuse_other_units(mass: npt.NDArray[np.float64], windows: Windows, file: str | Path) -> None:
     """Raise where no mass is in the fit range, but all would be if they were TeV or MeV and not GeV."""
     for unit, factor in (("TeV", 1e3), ("MeV", 1e-3)):
         share = float(np.mean(windows.inside(mass * factor)))
@@ -156,8 +156,8 @@ def _check_unique(identity: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64
         raise HuntError(msg)
 
 
-def _read_file(file: Path, config: HuntConfig, windows: Windows) -> Events:
-    if file.suffix == ".root":
+def _read_file(file: str | Path, config: HuntConfig, windows: Windows) -> Events:
+    if str(file).endswith(".root"):
         table, everything = read_tree(file, config.input.tree, config.mass.column, windows)
     else:
         table = read_rows(file)
@@ -185,7 +185,7 @@ def _read_file(file: Path, config: HuntConfig, windows: Windows) -> Events:
     return Events(sample, identity, truth, names, observables, models, int((~good).sum()), no_mass).take(good)
 
 
-def _control(table: pa.Table, file: Path) -> npt.NDArray[np.float64]:
+def _control(table: pa.Table, file: str | Path) -> npt.NDArray[np.float64]:
     """Masses and tau ratios of both jets, (events, 6); (events, 0) where the table is not of two jets."""
     needed = {f"{jet}_{name}" for jet in ("jet1", "jet2") for name in ("mass", "tau1", "tau2", "tau3")}
     if not needed <= set(table.column_names):
@@ -193,7 +193,7 @@ def _control(table: pa.Table, file: Path) -> npt.NDArray[np.float64]:
     return np.concatenate([per_jet(table, name, file) for name in ("mass", "tau21", "tau32")], axis=1)
 
 
-def column(table: pa.Table, name: str, file: Path) -> Floats:
+def column(table: pa.Table, name: str, file: str | Path) -> Floats:
     """One column as an array.
 
     Parameters
@@ -228,7 +228,7 @@ def column(table: pa.Table, name: str, file: Path) -> Floats:
     return values.to_numpy(zero_copy_only=False)
 
 
-def per_jet(table: pa.Table, name: str, file: Path) -> npt.NDArray[np.float64]:
+def per_jet(table: pa.Table, name: str, file: str | Path) -> npt.NDArray[np.float64]:
     """An observable of both jets, the heavier jet first.
 
     Parameters
@@ -252,7 +252,7 @@ def per_jet(table: pa.Table, name: str, file: Path) -> npt.NDArray[np.float64]:
     return both
 
 
-def _of_jet(table: pa.Table, jet: str, name: str, file: Path) -> Floats:
+def _of_jet(table: pa.Table, jet: str, name: str, file: str | Path) -> Floats:
     """An observable of one jet, (events,); see :func:`per_jet`."""
 
     def read(what: str) -> Floats:
@@ -274,7 +274,7 @@ def _log_odds(share: Floats) -> npt.NDArray[np.float64]:
 
 
 def feature_matrix(
-    table: pa.Table, features: FeatureConfig, file: Path
+    table: pa.Table, features: FeatureConfig, file: str | Path
 ) -> tuple[npt.NDArray[np.float32], tuple[str, ...]]:
     """The features of a table: symmetrised embeddings and scores, observables of both jets, columns of the event.
 

@@ -9,9 +9,43 @@ import numpy.typing as npt
 import uproot
 
 from jepa_coffea.cwola.windows import Windows
-from jepa_coffea.hunt.config import HuntError
+from jepa_coffea.hunt.config import HuntConfig, HuntError
 
 Floats = npt.NDArray[np.float64]
+
+
+def with_own_edges(config: HuntConfig) -> HuntConfig:
+    """A hunt in a histogram, in the bins of the histogram unless its document says others.
+
+    Parameters
+    ----------
+    config
+        Of any hunt.
+
+    Returns
+    -------
+    HuntConfig
+        With the edges inside the fit range, for a histogram and without ``mass.bins``; else as it was.
+
+    Raises
+    ------
+    HuntError
+        If there is no such file or histogram.
+    WindowError
+        If a window or sideband does not begin and end at these edges.
+    """
+    source, mass = config.input.histogram, config.mass
+    if source is None or "bins" in mass.model_fields_set:
+        return config
+    low, high = mass.build().edges[0], mass.build().edges[-1]
+    edges = _read(source)[1]
+    inside = [float(edge) for edge in edges if low * (1 - 1e-9) <= edge <= high * (1 + 1e-9)]
+    if len(inside) < 2:
+        msg = f"hunt: {source} is of {edges[0]:g} to {edges[-1]:g}, windows and sidebands of {low:g} to {high:g}"
+        raise HuntError(msg)
+    own = config.model_copy(update={"mass": mass.model_copy(update={"bins": inside})})
+    own.mass.build()
+    return own
 
 
 def read_histogram(source: Path, windows: Windows) -> Floats:

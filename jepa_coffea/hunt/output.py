@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import hist
 import numpy as np
@@ -20,7 +20,7 @@ from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.files import NUMERICAL, digest, replacing, versions, write_text
 from jepa_coffea.files.parquet import read_rows, write_rows
-from jepa_coffea.folders import fresh_folder
+from jepa_coffea.folders import filesystem, fresh_folder
 from jepa_coffea.hunt.events import Events
 from jepa_coffea.hunt.selections import FUNCTION, Floats, Selection
 from jepa_coffea.hunt.state import HuntResult, Run
@@ -142,13 +142,21 @@ def input_stamp(files: Sequence[str]) -> str:
     Parameters
     ----------
     files
-        Their paths.
+        Their paths or URLs.
 
     Returns
     -------
     str
     """
-    return digest([(str(f), Path(f).stat().st_size, Path(f).stat().st_mtime_ns) for f in files])
+    return digest([(str(file), _stamp(str(file))) for file in files])
+
+
+def _stamp(file: str) -> Any:
+    if "://" in file:
+        files, path = filesystem(file)
+        return files.ukey(path)
+    found = Path(file).stat()
+    return found.st_size, found.st_mtime_ns
 
 
 def write_scores(path: Path, key: str, events: Events, scores: Sequence[WindowScores]) -> None:

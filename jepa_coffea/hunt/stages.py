@@ -231,9 +231,11 @@ def read_inputs(run: Run) -> Inputs:
 
     Raises
     ------
-    JepaCoffeaError
-        If there are no such files or columns, files have other features than the input, or there are fewer signal
-        events than are to be injected.
+    BadFileError
+        If there are no such files.
+    HuntError
+        If they lack columns or have other features than the input, or there are fewer signal events than are to be
+        injected.
     """
     config = run.config
     events = read_events(config.input.events, config)

@@ -278,8 +278,8 @@ def headline(found: HuntResult) -> list[tuple[str, str]]:
     Returns
     -------
     list of tuple of str
-        Names and values: selection, observed, expected, local Z, global p with how it was obtained, sqrt(s); empty
-        where nothing has a number.
+        Names and values: selection, observed, expected, local Z, global p with how it was obtained, limit,
+        why not to quote it, sqrt(s); empty where nothing has a number.
     """
     rows = _blind(found) if found.sensitivity else _counted(found)
     return [*rows, ("Energy", found.energy)] if rows and found.energy else rows
@@ -319,6 +319,11 @@ def _counted(found: HuntResult) -> list[tuple[str, str]]:
     else:
         missing = "there are no pseudo-experiments" if found.selections else "no toys were made"
         rows.append(("Global p", f"none: {missing}"))
+    if best.limit is not None:
+        expected = f"{best.limit.expected_events[2]:.1f} expected"
+        rows.append(("Limit", f"{best.limit.events:.1f} signal events in this selection at 95 % CLs, {expected}"))
+    if found.reasons:
+        rows.append(("Caveat", "not to be quoted: " + "; ".join(found.reasons)))
     return rows
 
 

@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from jepa_coffea.clusters.registry import ClusterConfig
-from jepa_coffea.constituents.layout import Layout
-from jepa_coffea.constituents.layouts import known, layout_named
+from jepa_coffea.constituents.layout import Layout, known, layout_named
 from jepa_coffea.documents import LocalPath, Location, Section, anchored, did_you_mean, read_document
 from jepa_coffea.embedding.embedder import JEPAEmbedder
 from jepa_coffea.errors import JepaCoffeaError
@@ -50,7 +49,8 @@ class EmbedConfig(Section):
     selection: DijetSelection = DijetSelection()
     provider: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
     chunksize: int = Field(20_000, gt=0)
-    skip_bad_files: bool = False
+    skipbadfiles: bool = False
+    """Go on without files that cannot be read, and list them; coffea's name for it."""
     checkpoints: LocalPath | None = None
     """Folder that keeps finished chunks, so that an interrupted run goes on."""
     cluster: ClusterConfig = ClusterConfig()

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import awkward as ak
-import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
-from jepa_coffea.errors import BadFileError
+from jepa_coffea.errors import BadFileError, StorageError
 from jepa_coffea.files import quoted, replacing, versions
-from jepa_coffea.files.parquet import write_rows
+from jepa_coffea.files.parquet import opened, write_rows
+from jepa_coffea.folders import filesystem
 
 METADATA = b"jepa_coffea"
 """Key of the parquet metadata under which a file says, in JSON, where its embeddings came from."""
@@ -151,17 +151,41 @@ def write(rows: pa.Table, folder: str | Path, dataset: str, name: str) -> list[s
 
 def _write_remote(rows: pa.Table, url: str) -> None:
     """The same for ``root://`` and other URLs that fsspec knows: upload under another name, then rename."""
-    files, path = fsspec.url_to_fs(url)
-    if files.exists(path):
-        files.rm(path)
-    if rows.num_rows == 0:
-        return
+    files, path = filesystem(url)
     folder, _, name = path.rpartition("/")
-    files.makedirs(folder, exist_ok=True)
     partial = f"{folder}/.{name}.{uuid.uuid4().hex}.part"
-    with files.open(partial, "wb") as target:
-        write_rows(rows, target)
-    files.mv(partial, path)
+    try:
+        if files.exists(path):
+            files.rm(path)
+        if rows.num_rows == 0:
+            return
+        files.makedirs(folder, exist_ok=True)
+        with files.open(partial, "wb") as target:
+            write_rows(rows, target)
+        files.mv(partial, path)
+    except OSError as error:
+        msg = f"{url} cannot be written ({error}); run again when it can"
+        raise StorageError(msg) from None
+
+
+def written(folder: str | Path) -> list[str]:
+    """All files of embedded events in a folder.
+
+    Parameters
+    ----------
+    folder
+        Path or URL.
+
+    Returns
+    -------
+    list of str
+        Paths or URLs, sorted.
+    """
+    if "://" not in str(folder):
+        return sorted(map(str, Path(folder).glob("dataset=*/*.parquet")))
+    files, path = filesystem(str(folder))
+    files.invalidate_cache()
+    return sorted(files.unstrip_protocol(str(name)) for name in files.glob(f"{path}/dataset=*/*.parquet"))
 
 
 def present(folder: str | Path, dataset: str) -> set[str]:
@@ -181,7 +205,7 @@ def present(folder: str | Path, dataset: str) -> set[str]:
     place = f"dataset={quoted(dataset)}"
     if "://" not in str(folder):
         return {path.name for path in (Path(folder) / place).glob("*.parquet")}
-    files, path = fsspec.url_to_fs(f"{folder}/{place}")
+    files, path = filesystem(f"{folder}/{place}")
     files.invalidate_cache(path)
     names = (str(name).rpartition("/")[2] for name in (files.ls(path, detail=False) if files.isdir(path) else ()))
     return {name for name in names if name.endswith(".parquet")}
@@ -193,7 +217,7 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
     Parameters
     ----------
     path
-        Of the file.
+        Of the file, or a URL.
 
     Returns
     -------
@@ -205,7 +229,8 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
         If it was not written by this project, or cannot be read.
     """
     try:
-        found = (pq.read_schema(path).metadata or {}).get(METADATA)
+        with opened(path) as source:
+            found = (pq.read_schema(source).metadata or {}).get(METADATA)
     except (OSError, ValueError, pa.ArrowException) as error:
         msg = f"{path} is damaged, or no parquet ({str(error).strip()})"
         raise BadFileError(msg) from None

@@ -227,6 +227,9 @@ def look(file: File, timeout: int = 60) -> File:
 
 
 def _problem(name: str, error: Exception) -> str:
+    # uproot says "expected Chunk of length 403, received 0 bytes".
+    if Path(name).is_file() and Path(name).stat().st_size == 0:
+        return "the file has 0 bytes: a job or copy that made it was cut off"
     stem, colon, tree = name.rpartition(":")
     if colon and Path(stem).is_file():
         return f"no such file; {stem} is one, and its tree is named apart: {{{stem!r}: {tree!r}}}"

@@ -13,8 +13,8 @@ from coffea.processor import Runner
 from coffea.processor.executor import WorkItem
 
 from jepa_coffea.clusters.watch import watching
-from jepa_coffea.constituents.layouts import layout_named
-from jepa_coffea.folders import working_in
+from jepa_coffea.constituents.layout import layout_named
+from jepa_coffea.folders import working_at, working_in
 from jepa_coffea.processing.accounts import (
     account,
     other_datasets,
@@ -136,10 +136,12 @@ def run(
 
 
 def _output_folder(processor: Any) -> AbstractContextManager[Any]:
-    """The processor's output folder, for this run alone; nothing for a URL."""
+    """The processor's output folder, for this run alone."""
     folder = getattr(processor, "output", None)
-    if folder is None or "://" in str(folder):
+    if folder is None:
         return nullcontext()
+    if "://" in str(folder):
+        return working_at(str(folder), KIND)
     return working_in(folder, KIND, among_others=True)
 
 

@@ -11,6 +11,7 @@ from coffea.nanoevents import NanoEventsFactory, PFNanoAODSchema
 
 from examples.simulate import main
 from examples.simulation.events import EventsConfig, write_events
+from examples.simulation.processes import EVENT_PROCESSES
 from examples.simulation.truth import CLASSES
 
 EVENTS = 12
@@ -112,3 +113,46 @@ def test_jets_resume_and_refuse_other_settings(tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as refused:
         main([*command, f"--output={tmp_path}", "--seed=2"])
     assert "seed" in str(refused.value.code)
+
+
+def simulated(process: str, folder: Path, events: int) -> ak.Array:
+    path = folder / f"{process}.root"
+    main([f"--process={process}", f"--events={events}", "--workers=1", "--mpi=off", "--seed=3", f"--output={path}"])
+    with uproot.open(path) as file:
+        return file["Events"].arrays()
+
+
+def leading(events: ak.Array, name: str) -> np.ndarray:
+    return ak.to_numpy(ak.flatten(events[f"FatJet_{name}"][:, :2]))
+
+
+def displaced_share(events: ak.Array) -> float:
+    """Share of the tracks above 2 GeV whose impact parameter is larger than 1 mm and ten times its error."""
+    d0, error = abs(events.PFCands_d0), events.PFCands_d0Err
+    track = (events.PFCands_charge != 0) & (events.PFCands_pt > 2)
+    return float(ak.sum(track & (d0 > 0.1) & (d0 > 10 * error)) / ak.sum(track))
+
+
+def test_signals_that_no_training_saw(tmp_path: Path) -> None:
+    rpv, displaced = (simulated(name, tmp_path, EVENTS) for name in ("rpv", "displaced"))
+    for events, heavy, mass, quarks in ((rpv, 1000022, 250, {1, 2, 3}), (displaced, 35, 100, {5})):
+        assert ak.all(events.truth_signal)
+        resonance = events.GenPart_pdgId == heavy
+        assert ak.all(ak.sum(resonance, axis=1) == 2)
+        np.testing.assert_allclose(ak.flatten(events.GenPart_mass[resonance]), mass, rtol=0.02)
+        of_it = abs(events.GenPart_pdgId[events.GenPart_genPartIdxMother]) == heavy
+        of_it = of_it & (events.GenPart_genPartIdxMother >= 0)
+        assert set(ak.flatten(abs(events.GenPart_pdgId[of_it])).tolist()) == quarks
+        assert ak.all(ak.sum(of_it, axis=1) == 2 * (3 if heavy == 1000022 else 2))
+        # Jets hold the resonance: their mass is its, and none of them counts as QCD.
+        near = abs(leading(events, "msoftdrop") - mass) < 0.2 * mass
+        assert near.mean() > 0.5
+        assert CLASSES.index("QCD") not in leading(events, "truthLabel")[near]
+    assert np.median(leading(rpv, "tau3") / leading(rpv, "tau2")) < 0.7
+    assert displaced_share(displaced) > 0.1 > 5 * displaced_share(rpv)
+
+
+def test_events_of_all_processes_are_numbered_apart() -> None:
+    codes = [process.code for process in EVENT_PROCESSES.values()]
+    assert len(set(codes)) == len(codes)
+    assert all(0 < code < 16 for code in codes)  # four bits of the event number

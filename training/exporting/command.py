@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from jepa_coffea.encoder.card import ModelCard
+from training.exporting.leakage import with_leakage
 from training.exporting.onnx_file import export_run
 from training.exporting.onnx_graph import ExportError
 from training.exporting.precision import reduce_precision
@@ -43,7 +44,12 @@ def export(args: argparse.Namespace) -> int:
     }
     console = Console()
     with console.status(f"exporting {args.run}, checking the file against the encoder"):
-        if args.precision == "fp32":
+        if args.dijets:
+            if args.run.suffix != ".onnx" or args.precision != "fp32":
+                msg = "--dijets: give the exported file that the events were embedded with, in place of the run"
+                raise ExportError(msg)
+            card = with_leakage(args.run, args.output, args.dijets)
+        elif args.precision == "fp32":
             card = export_run(args.run, args.output, results=results, **about)
         elif args.run.suffix == ".onnx":
             card = reduce_precision(args.run, args.output, args.precision)
@@ -69,7 +75,9 @@ def _read_results(path: Path) -> dict[str, Any]:
 def _summary(card: ModelCard, path: Path) -> str:
     """A line about the file at ``path``."""
     check = card.parity or card.drift
-    assert check is not None
-    distance = f"within {check.max_relative:.1e} of {'PyTorch' if card.parity else 'fp32'}"
-    size = path.stat().st_size / 1e6
-    return f"{path}: {card.name}, {card.precision}, {card.embedding_dim} numbers per jet, {size:.1f} MB, {distance}"
+    said = [f"{card.embedding_dim} numbers per jet", f"{path.stat().st_size / 1e6:.1f} MB"]
+    if check:
+        said.append(f"within {check.max_relative:.1e} of {'PyTorch' if card.parity else 'fp32'}")
+    if card.mass_leakage:
+        said.append(str(card.mass_leakage))
+    return f"{path}: {card.name}, {card.precision}, {', '.join(said)}"

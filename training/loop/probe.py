@@ -119,8 +119,13 @@ def _high_level(observables: Floats, names: Sequence[str]) -> Floats:
     return np.stack(list(column.values()), 1)
 
 
-def _linear() -> Any:
-    """Logistic regression on standardised embeddings."""
+def linear() -> Any:
+    """Logistic regression on standardised embeddings.
+
+    Returns
+    -------
+    Pipeline
+    """
     return make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300))
 
 
@@ -166,7 +171,7 @@ class Probe:
         y, y_test = self._labels
         X, X_test = embed(encoder, self.train, self.device), embed(encoder, self.test, self.device)
         return {
-            "linear": scores(_linear(), X, y, X_test, y_test),
+            "linear": scores(linear(), X, y, X_test, y_test),
             "knn": scores(_neighbours(len(y)), X, y, X_test, y_test),
         }
 

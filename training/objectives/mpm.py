@@ -1,9 +1,9 @@
 """MPM: predict the hidden particles themselves from the visible ones, without a target network (arXiv 2401.13537).
 
 A part of a jet's particles is hidden. A predictor, given the tokens and the jet embedding of the visible ones and as
-many slots as particles are hidden, says what they are: their standardised features and their identity. Slots are learned
-vectors that know nothing of the particles, and the loss is that of two sets: each hidden particle is compared with the
-slot that is nearest to it, and each slot with its nearest hidden particle (Chamfer distance).
+many slots as particles are hidden, says what they are: their standardised features and their identity. Slots are
+learned vectors that know nothing of the particles, and the loss is that of two sets: each hidden particle is compared
+with the slot that is nearest to it, and each slot with its nearest hidden particle (Chamfer distance).
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from training.studies.jobs import Study, read_status
 
 OBJECTIVES: dict[str, list[str]] = {
     "jepa": ["objective.weights.observables=0"],
-    "observables": [f"objective.weights.{part}=0" for part in ("particle", "jet", "identity")],
+    "observables": [f"objective.weights.{part}=0" for part in ("particle", "jet", "agreement", "identity")],
     "both": [],
 }
 """Name of a pretraining to what it changes in the configuration."""

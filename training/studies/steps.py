@@ -25,7 +25,7 @@ from training.loop.checkpoint import new_objective
 from training.loop.distributed import Ranks
 from training.loop.finetuning import configure
 from training.loop.loop import train
-from training.studies.jobs import Job, Study
+from training.studies.jobs import Job, Runner
 
 WARMUP, MEASURED = 5, 30
 """Steps before, and in, a measurement."""
@@ -90,7 +90,7 @@ def configuration(job: Job) -> RunConfig:
     return configure(args, args.seeds[0])
 
 
-def steps_of(study: Study, jobs: dict[str, Job], minutes: float) -> dict[str, int]:
+def steps_of(study: Runner, jobs: dict[str, Job], minutes: float) -> dict[str, int]:
     """Steps of several trainings that fit the same processor time.
 
     What a step takes is measured once and kept in ``cost.json``, so that a study that goes on makes the same trainings.

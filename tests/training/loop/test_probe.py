@@ -4,7 +4,7 @@ import torch
 
 from jepa_coffea.errors import BadFileError
 from tests.training.batches import two_classes
-from training.loop.probe import Probe, _linear, embed, scores
+from training.loop.probe import Probe, embed, linear, scores
 from training.models.encoder import Encoder, EncoderConfig
 
 CPU = torch.device("cpu")
@@ -36,9 +36,9 @@ def test_labels_with_gaps() -> None:
     y = np.arange(90) % 3
     X = np.eye(3)[y] + rng.normal(0, 0.1, (90, 3))
     gapped = np.array([0, 4, 8])[y]
-    assert scores(_linear(), X, gapped, X, gapped) == scores(_linear(), X, y, X, y) == {"accuracy": 1.0, "auc": 1.0}
+    assert scores(linear(), X, gapped, X, gapped) == scores(linear(), X, y, X, y) == {"accuracy": 1.0, "auc": 1.0}
     with pytest.raises(BadFileError, match=r"classes \[0, 4, 8\].*of \[0, 1, 2\]"):
-        scores(_linear(), X, gapped, X, y)
+        scores(linear(), X, gapped, X, y)
 
 
 def test_same_encoder_same_numbers_and_random_state_untouched() -> None:

@@ -1,9 +1,11 @@
 """Splits into visible and hidden particles: fractions, reproducibility, slices of ranks."""
 
+import math
+
 import pytest
 import torch
 
-from training.objectives.masks import draws, lengths, split, take
+from training.objectives.masks import draws, lengths, neighbours, split, take
 
 CPU = torch.device("cpu")
 
@@ -40,6 +42,26 @@ def test_largest_order_is_hidden() -> None:
     mask = torch.tensor([[True] * 4 + [False] * 2])
     parts = split(order, mask, torch.tensor([0.5]), (0.3, 0.5))
     assert sorted(parts.target[0][parts.target_mask[0]].tolist()) == [1, 3]
+
+
+def test_neighbours_of_several_particles() -> None:
+    """Minus the squared distance to the nearest centre, particle by particle; phi goes round."""
+    rng = torch.Generator().manual_seed(0)
+    eta, phi = torch.rand(2, 6, generator=rng) * 2 - 1, (torch.rand(2, 6, generator=rng) * 2 - 1) * 3.1
+    particles = torch.stack([phi.cos(), phi.sin(), eta.sinh(), eta.cosh()], dim=-1)
+    mask = torch.tensor([[True] * 6, [True] * 2 + [False] * 4])
+    order = torch.rand(2, 6, generator=rng)
+    for regions in (1, 3):
+        got = neighbours(particles, mask, order, regions)
+        for j in range(2):
+            real = mask[j].nonzero().flatten().tolist()
+            centres = sorted(real, key=lambda i, j=j: -float(order[j, i]))[:regions]
+            for i in real:
+                apart = [
+                    float(eta[j, i] - eta[j, c]) ** 2 + math.remainder(float(phi[j, i] - phi[j, c]), 2 * math.pi) ** 2
+                    for c in centres
+                ]
+                assert float(got[j, i]) == pytest.approx(-min(apart), abs=1e-5)
 
 
 def test_ranks_draw_slices_of_one_batch() -> None:

@@ -5,13 +5,14 @@ import torch
 from pydantic import ValidationError
 
 from training.data.batch import Batch
-from training.models.encoder import EncoderConfig
+from training.models.encoder import Encoded, Encoder, EncoderConfig
 from training.models.preprocess import DISPLACEMENT, FIELDS, IDENTITY, KINEMATICS
 from training.models.synthetic import synthetic_jets
 from training.objectives import build_objective
 from training.objectives.base import ObjectiveError
 from training.objectives.identity import identity_loss
 from training.objectives.pjepa import PJEPA, Weights
+from training.objectives.predictor import normalise
 
 TINY = EncoderConfig(embed_dims=(16,), pair_dims=(8,), heads=2, blocks=3, class_blocks=1)
 STORED = ("tau1", "tau2", "softdrop_mass")
@@ -140,11 +141,12 @@ def test_a_student_knows_of_the_jet_what_it_sees() -> None:
     jets = batch()
     views = objective.draw(jets)
     rows = torch.arange(len(jets))
-    expected = objective.look(views, rows, jets.mask).jet
+    expected = objective.look(views, rows, jets.mask, len(jets)).jet
     hidden = views.split.target.clamp(max=15)
     changed = views.particles.scatter(1, hidden.unsqueeze(-1).expand(-1, -1, 14), 50.0)
     changed = torch.where(views.split.target_mask.any(1)[:, None, None], changed, views.particles)
-    torch.testing.assert_close(objective.look(views._replace(particles=changed), rows, jets.mask).jet, expected)
+    found = objective.look(views._replace(particles=changed), rows, jets.mask, len(jets)).jet
+    torch.testing.assert_close(found, expected)
 
 
 def test_views_of_a_jet_show_the_scale_together() -> None:
@@ -155,7 +157,7 @@ def test_views_of_a_jet_show_the_scale_together() -> None:
 
 
 def test_contiguous_masks_are_closer_together() -> None:
-    def size(contiguous: bool) -> float:
+    def size(contiguous: int) -> float:
         objective = pjepa(contiguous=contiguous)
         particles, mask, jets = synthetic_jets([16] * 64)
         masks = objective.draw(Batch(particles=particles, mask=mask, jets=jets)).split
@@ -165,7 +167,80 @@ def test_contiguous_masks_are_closer_together() -> None:
         phi = torch.remainder(phi + torch.pi, 2 * torch.pi)
         return float(sum(q[m].std() for q, m in zip([*eta, *phi], [*masks.target_mask] * 2, strict=True)))
 
-    assert size(contiguous=True) < 0.8 * size(contiguous=False)
+    assert size(contiguous=1) < 0.8 * size(contiguous=0)
+    assert size(contiguous=1) < 0.9 * size(contiguous=3)
+
+
+def test_all_predicted_views_share_one_pass_of_the_target() -> None:
+    options = {"views": 3, "predicted": 0.5, "weights": {"agreement": 1.0}}
+    one, two = pjepa(**options), pjepa(predicted_views=2, **options)
+    calls: list[int] = []
+    for objective in (one, two):
+        objective.target.register_forward_hook(lambda *found: calls.append(len(found[2].jet)))
+    data = batch()
+    losses = [objective(data) for objective in (one, two)]
+    assert calls == [8, 8]
+    views = two.draw(data)
+    seen = two.look_at_all(views, data.mask, 8)
+    real = seen.hidden_mask
+    assert set((seen.view[real] // 16).tolist()) == {0, 1}
+    assert set((seen.view[real] % 16).tolist()) <= set(range(8))
+    # Each place is the particle that is hidden there, up to what the view changed of it.
+    hidden, whole = seen.hidden[real], data.particles.flatten(0, 1)[seen.place[real]]
+    assert torch.equal(hidden[:, 4:], whole[:, 4:])
+    assert not torch.equal(losses[0]["particle"], losses[1]["particle"])
+    assert torch.equal(losses[0]["agreement"], losses[1]["agreement"])
+
+
+def test_what_own_features_say_is_taken_out_of_the_targets() -> None:
+    """Targets that are a function of a particle's own features leave nothing to predict but noise."""
+    found = {}
+    for taken_out in (False, True):
+        objective = pjepa(own_features_out=taken_out, last_blocks=1)
+        encoder = objective.target
+        # Tokens are functions of the particle's features alone.
+
+        def alone(p: torch.Tensor, m: torch.Tensor, j: torch.Tensor, *_: object, of: Encoder = encoder) -> Encoded:
+            return Encoded(torch.zeros(len(p), 16), of.embedding(of.preprocess(p, m, j).features), m)
+
+        encoder.forward = alone  # type: ignore[method-assign]
+        for step in range(20):
+            objective(batch(64, seed=step))
+        data = batch(400, seed=99)
+        seen = objective.look_at_all(objective.draw(data), data.mask, 400)
+        _, tokens = objective._wanted(data, torch.zeros(400, dtype=torch.bool))
+        raw = normalise(tokens[seen.place])[seen.hidden_mask]
+        own = encoder.preprocess(data.particles, data.mask, data.jets).features.flatten(0, 1)[seen.place]
+        left = raw - objective.own_features.predict(own[seen.hidden_mask]) if taken_out else raw
+        found[taken_out] = float(left.var(0).sum())
+    assert found[True] < 0.35 * found[False]
+
+
+def test_the_monitors_tell_how_much_context_the_targets_need() -> None:
+    """A target of own features only: these explain it, hints do in part; a predictor that is right explains all."""
+    objective = pjepa(weights={"agreement": 0.0}, predicted=0.25)
+    for step in range(5):
+        objective(batch(64, seed=step))
+    objective.eval()
+    values = objective.monitors(batch(600, seed=50))
+    names = ("r2_hints", "r2_hints_jet", "r2_predictor", "r2_own")
+    assert all(values[name] < 1 for name in names)
+    assert values["r2_own"] > values["r2_hints"] + 0.05
+    data = batch(600, seed=50)
+    wanted: list[torch.Tensor] = []
+    taken = objective._token_targets
+
+    def kept(*arguments: object) -> torch.Tensor:
+        wanted.append(taken(*arguments))  # type: ignore[arg-type]
+        return wanted[-1]
+
+    objective._token_targets = kept  # type: ignore[method-assign]
+    right = objective.monitors(data)
+    objective.predictor.embedding.forward = lambda _: wanted[-1][seen_mask]  # type: ignore[method-assign]
+    seen_mask = objective.look_at_all(objective.draw(data), data.mask, 600).hidden_mask
+    assert objective.monitors(data)["r2_predictor"] == pytest.approx(1)
+    assert right["r2_predictor"] == values["r2_predictor"] < 0.9
+    assert "r2_hints" not in pjepa(weights={"particle": 0}).eval().monitors(data)
 
 
 def test_dropped_fields_are_optional_and_zero() -> None:
@@ -207,6 +282,8 @@ def test_kinematics_only_encoder() -> None:
         ({"weights": {"jet": 0}}, "jet"),
         ({"weights": {"agreement": 1}}, "views"),
         ({"predicted": 0}, "predicted"),
+        ({"predicted_views": 2}, "predicted_views"),
+        ({"contiguous": -1}, "contiguous"),
         ({"drop_scale": 1.5}, "drop_scale"),
         ({"weights": {"pid": 1}}, "pid"),
         ({"predictor": {"dim": 10, "heads": 3}}, "heads"),

@@ -36,6 +36,9 @@ def objective(name: str) -> Objective:
         },
         "jjepa": {"predictor": {"dim": 12, "heads": 2, "blocks": 1}, "variance": 1.0},
         "supervised": {"head": "mlp"},
+        "mpm": {"predictor": {"dim": 12, "heads": 2, "blocks": 1}, "views": 2, "drop_identity": 0.3},
+        # Copies that are not changed at random, or two processes would not change them like one.
+        "jetclr": {"augmentations": {"rotate": False, "smear": 0.0, "drop": 0.0}, "temperature": 0.5},
     }
     encoder = SUBJETS if name == "jjepa" else TINY
     return build_objective(name, encoder, options[name], class_names=("a", "b", "c"), seed=5)

@@ -1,5 +1,6 @@
 """Classes of JetClass-II: names, decays in hand-made event records, and jets of simulated families."""
 
+from collections import Counter
 from pathlib import Path
 
 import awkward as ak
@@ -126,18 +127,22 @@ def test_flavours_of_qcd() -> None:
     assert named((5, NEAR), (-5, NEAR), (5, NEAR), (3, NEAR)) == "QCD_bbs"
 
 
-def test_jets_of_all_families(tmp_path: Path) -> None:
-    main(["--format=jetclass2", "--jets=12", "--workers=1", "--seed=2", f"--output={tmp_path}"])
-    found: set[str] = set()
+def test_jets_of_all_families(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--format=jetclass2", "--jets=16", "--workers=1", "--seed=2", f"--output={tmp_path}"])
+    said = " ".join(capsys.readouterr().out.split())
+    found: Counter[str] = Counter()
     for name, family in FAMILIES.items():
         file = JetClassRoot(str(tmp_path / f"{family.file_name}_000.root"))
         assert file.class_names == JETCLASS2
         jets = file.read(0, file.jets)
         pt = np.hypot(jets.jets[:, 0], jets.jets[:, 1])
-        assert file.jets == 12
+        assert file.jets == 16
         assert np.all((pt > FAMILY_PT[0]) & (pt < FAMILY_PT[1]))
         assert np.all(np.abs(np.arcsinh(jets.jets[:, 2] / pt)) < FAMILY_ETA_MAX)
-        names = {JETCLASS2[label] for label in jets.labels}
-        assert all(("QCD" in found) == (name == "qcd") for found in names)
-        found |= names
-    assert len(found) > 25
+        names = [JETCLASS2[label] for label in jets.labels]
+        assert all(("QCD" in one) == (name == "qcd") for one in names)
+        found.update(names)
+    assert len(found) >= 30
+    assert found["X_gg"] > 0
+    assert f"{len(found)} classes:" in said
+    assert all(f"{name} {number}" in said for name, number in found.items())
