@@ -48,6 +48,7 @@ SHUT = {
 
 # All that training may take from the plugin.
 TRAINING_MAY = (
+    "jepa_coffea.commands.command_line",
     "jepa_coffea.constituents",
     "jepa_coffea.encoder.card",
     "jepa_coffea.errors",
