@@ -67,5 +67,5 @@ def test_a_hunt_takes_the_bins_of_its_histogram(tmp_path):
     path.write_text(text.format("[2600, 3000]", ", bins: [2200, 2600, 3000, 3600]"))
     assert with_own_edges(read_config(path)).mass.build().edges == (2200, 2600, 3000, 3600)
     path.write_text(text.format("[2610, 3000]", ""))
-    with pytest.raises(WindowError, match="edges"):
+    with pytest.raises(WindowError, match="2610 GeV is no bin edge"):
         with_own_edges(read_config(path))
