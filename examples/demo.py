@@ -19,6 +19,8 @@ import yaml
 from rich.console import Console
 from rich.panel import Panel
 
+from jepa_coffea.commands.command_line import Help
+
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
 JEPA_COFFEA = str(Path(PYTHON).with_name("jepa-coffea"))
@@ -270,8 +272,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments
         Words of the command line; those of the process by default.
     """
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=ROOT / "demo", metavar="DIR")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
+    parser.add_argument("--output", type=Path, default=ROOT / "demo", metavar="DIR", help="folder to write")
     parser.add_argument("--events", type=Path, metavar="FILE.root", help="CMS-format events to embed as well")
     parser.add_argument("--workers", type=int, default=2, help="processes")
     options = parser.parse_args(arguments)

@@ -8,6 +8,7 @@ The same on a batch system: `clusters.slurm` or `clusters.htcondor` instead of `
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,11 @@ import hist
 import uproot
 from rich.console import Console
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout, of which the wheel has a part
+
 from jepa_coffea import JEPAEmbedder
 from jepa_coffea.clusters import local
+from jepa_coffea.commands.command_line import Help
 from jepa_coffea.errors import BadFileError
 from jepa_coffea.files import find_files, quoted, replacing
 from jepa_coffea.processing import DijetSelection
@@ -71,10 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments
         Words; default: those of this process.
     """
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="+", metavar="DATASET=GLOB")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
+    parser.add_argument("files", nargs="+", metavar="DATASET=GLOB", help="name and files of each dataset")
     parser.add_argument("--model", required=True, metavar="ENCODER.onnx", help="file, or name of a shipped model")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
     parser.add_argument("--workers", type=int, help="processes (default: one per core)")
     parser.add_argument("--chunksize", type=int, default=20_000, help="events per chunk")
     parser.add_argument("--mjj", type=float, default=2000.0, help="smallest mass of the two leading jets, GeV")

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
+from jepa_coffea.commands.command_line import Help
 from jepa_coffea.errors import BadFileError
-from jepa_coffea.files import find_files
+from jepa_coffea.files import find_files, unquoted
+from jepa_coffea.files.parquet import read_rows
 from jepa_coffea.plots.embedding_map import plot_embedding
 
 PER_DATASET = 1000
@@ -40,7 +41,7 @@ def jets_of(file: str, dataset: str, seed: int) -> pa.Table:
     Table
     """
     columns = ["jet1_embedding", "jet1_msoftdrop", "jet1_n_constituents"]
-    rows = pq.ParquetFile(file).read(columns=columns)
+    rows = read_rows(file, columns)
     finite = (
         np.isfinite(rows["jet1_embedding"].combine_chunks().flatten().to_numpy()).reshape(len(rows), -1).all(axis=1)
     )
@@ -57,19 +58,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments
         Words of the command line; those of the process by default.
     """
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
     parser.add_argument("--events", nargs="+", required=True, metavar="GLOB", help="parquet files of embedded events")
-    parser.add_argument("--output", type=Path, required=True, metavar="PNG")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, required=True, metavar="PNG", help="picture to write")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice of jets and of t-SNE")
     options = parser.parse_args(arguments)
+    tables: dict[str, list[pa.Table]] = {}
     try:
-        files = find_files(options.events, "--events")
+        for file in find_files(options.events, "--events"):
+            dataset = unquoted(Path(file).parent.name.removeprefix("dataset="))
+            tables.setdefault(dataset, []).append(jets_of(file, dataset, options.seed))
     except BadFileError as error:
         parser.error(str(error))
-    tables: dict[str, list[pa.Table]] = {}
-    for file in files:
-        dataset = Path(file).parent.name.removeprefix("dataset=")
-        tables.setdefault(dataset, []).append(jets_of(file, dataset, options.seed))
     jets = pa.concat_tables([pa.concat_tables(parts)[:PER_DATASET] for parts in tables.values()])
     embedding = jets["jet1_embedding"].combine_chunks().flatten().to_numpy().reshape(len(jets), -1)
     # Neighbours are found among the directions that vary; the rest is noise and time.

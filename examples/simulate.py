@@ -17,6 +17,7 @@ hep-ph/0512210) where you use the result.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import sys
 from concurrent.futures.process import BrokenProcessPool
@@ -28,11 +29,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process per core is the par
 from rich.console import Console
 from rich.table import Table
 
+if importlib.util.find_spec("pythia8mc") is None:
+    sys.exit("simulation needs Pythia 8, which is not installed: in the checkout, pip install '.[simulation]'")
+
 from examples.simulation.events import EventsConfig, write_events
 from examples.simulation.families import FAMILIES
 from examples.simulation.jets import JetsConfig, class_counts, make_jets
 from examples.simulation.pfnano import SEED_MAX
 from examples.simulation.processes import EVENT_PROCESSES, JET_CLASSES
+from jepa_coffea.commands.command_line import Help
 from jepa_coffea.errors import JepaCoffeaError
 
 COLUMNS = ("sample", "files", "kept", "accepted", "generated", "acceptance", "/s/core")
@@ -50,17 +55,22 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     -------
     Namespace
     """
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--format", choices=("pfnano", "jetclass", "jetclass2"), default="pfnano")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
+    parser.add_argument(
+        "--format",
+        choices=("pfnano", "jetclass", "jetclass2"),
+        default="pfnano",
+        help="events of PFNano, or jets of JetClass or JetClass-II",
+    )
     parser.add_argument("--output", type=Path, required=True, help="file of events, or folder of jets")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same sample")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
     parser.add_argument(
         "--mpi", choices=("on", "off"), help="multi-parton interactions (default: on for events, off for jets)"
     )
     parser.add_argument("--plots", type=Path, help="folder for control plots")
     events = parser.add_argument_group("events (--format pfnano)")
-    events.add_argument("--process", choices=list(EVENT_PROCESSES))
+    events.add_argument("--process", choices=list(EVENT_PROCESSES), help="what collides into what")
     events.add_argument("--events", type=int, help="events to write")
     events.add_argument("--pt-hat-min", type=float, help="smallest pT of the hard partons, GeV")
     events.add_argument("--mjj-min", type=float, help="keep events whose two leading jets have a larger mass, GeV")
@@ -69,7 +79,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     jets.add_argument("--classes", default="all", help=f"all, or some of {','.join(JET_CLASSES)}")
     jets.add_argument("--families", default="all", help=f"all, or some of {','.join(FAMILIES)}")
     jets.add_argument("--jets", type=int, help="jets of each class or family")
-    jets.add_argument("--jets-per-file", type=int, default=10_000)
+    jets.add_argument("--jets-per-file", type=int, default=10_000, help="jets in a file")
     options = parser.parse_args(argv)
     if options.format == "pfnano" and (options.process is None or options.events is None):
         parser.error("--format pfnano needs --process and --events")

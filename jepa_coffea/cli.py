@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
+import logging
 import signal
 import sys
 from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
 
 from jepa_coffea import __version__
+from jepa_coffea.commands.command_line import Help, add_verbose
+from jepa_coffea.documents import did_you_mean
 from jepa_coffea.errors import JepaCoffeaError
+
+log = logging.getLogger(__name__)
 
 COMMANDS = {
     "doctor": ("say what is installed, what is missing, and whether a model runs here", "jepa_coffea.commands.doctor"),
@@ -45,24 +51,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status of the sub-command; 2 for a mistake or fault that its message explains; 130 after Ctrl-C.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(prog="jepa-coffea", description=__doc__.split("\n")[0])
-    parser.add_argument("--version", action="version", version=f"jepa-coffea {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    parser, commands = _parsers()
     if words and not words[0].startswith("-") and words[0] not in COMMANDS:
-        parser.error(_no_such(words[0]))
+        parser.error(f"no command {words[0]!r}; {did_you_mean(words[0], COMMANDS)}")
     run = None
-    for name, (text, module) in COMMANDS.items():
-        form = argparse.ArgumentDefaultsHelpFormatter
-        command = commands.add_parser(name, help=text, description=text, formatter_class=form)
-        if words[:1] == [name]:
-            try:
-                chosen = importlib.import_module(module)
-            except ModuleNotFoundError as error:
-                return _say(name, _missing(name, error))
-            chosen.configure(command)
-            run = chosen.run
+    for name in [name for name in COMMANDS if words[:1] == [name]]:
+        try:
+            module = _configured(name, commands[name])
+        except ModuleNotFoundError as error:
+            return _say(name, _missing(name, error))
+        run = module.run
     parsed = parser.parse_args(words)
     assert run is not None  # parse_args exits unless the first word is a command
+    log.debug("jepa-coffea %s, %s", __version__, parsed)
     try:
         return int(run(parsed))
     except JepaCoffeaError as error:
@@ -77,14 +78,55 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + signal.SIGPIPE
 
 
+def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """The parser, and those of the sub-commands, which know no arguments yet."""
+    parser = argparse.ArgumentParser(prog="jepa-coffea", description=__doc__.split("\n")[0])
+    parser.add_argument("--version", action="version", version=f"jepa-coffea {__version__}")
+    parser.add_argument(
+        "--print-completion",
+        choices=("bash", "zsh", "tcsh"),
+        action=_Completion,
+        help="print the completion script of a shell, and stop",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    return parser, {
+        name: commands.add_parser(name, help=text, description=text, formatter_class=Help)
+        for name, (text, _) in COMMANDS.items()
+    }
+
+
+def _configured(name: str, parser: argparse.ArgumentParser) -> ModuleType:
+    """The module of a sub-command, which has told the parser its arguments."""
+    module = importlib.import_module(COMMANDS[name][1])
+    module.configure(parser)
+    add_verbose(parser)
+    return module
+
+
+class _Completion(argparse.Action):
+    """Print what a shell has to know: all sub-commands that can be imported here, with their options and files."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: Any = None) -> None:  # noqa: ARG002
+        import shtab
+
+        whole, commands = _parsers()
+        for name, command in commands.items():
+            try:
+                _configured(name, command)
+            except ModuleNotFoundError as error:
+                _missing(name, error)
+            for action in command._actions:
+                if action.choices is None and action.nargs != 0 and action.type not in (int, float):
+                    action.complete = shtab.FILE  # type: ignore[attr-defined]  shtab's way
+        print(shtab.complete(whole, shell=values))
+        parser.exit()
+
+
 def _say(command: str, text: str) -> int:
-    print(f"jepa-coffea {command}: {text}", file=sys.stderr)
+    # A name in a message may hold what moves the cursor of a terminal.
+    shown = "".join(one if one.isprintable() or one in "\n\t" else ascii(one)[1:-1] for one in text)
+    print(f"jepa-coffea {command}: {shown}", file=sys.stderr)
     return 2
-
-
-def _no_such(word: str) -> str:
-    close = difflib.get_close_matches(word, COMMANDS, n=1)
-    return f"no command {word!r}; " + (f"did you mean {close[0]!r}?" if close else f"known are {', '.join(COMMANDS)}")
 
 
 def _missing(command: str, error: ModuleNotFoundError) -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -22,12 +21,33 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from jepa_coffea.errors import JepaCoffeaError
+from jepa_coffea.files.yaml import read_yaml
 
-LARGEST = 2_000_000
-"""Bytes of a document; one that says what to do is a thousand times smaller."""
+OTHER_WORDS = {"gpu": "cuda", "trt": "tensorrt", "ak8": "FatJet", "ak4": "Jet"}
+"""What people say, to what it is called here; these letters are far apart."""
 
-MOST_VALUES = 200_000
-"""Values in a document, aliases counted as often as they are used."""
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was meant.
+
+    Parameters
+    ----------
+    word
+        What was given.
+    known
+        What could have been.
+
+    Returns
+    -------
+    str or None
+        None where none is close; large and small letters, ``-`` and ``_`` count as the same.
+    """
+    plain = {name.lower().replace("_", "-"): name for name in sorted(known)}
+    meant = OTHER_WORDS.get(word.lower())
+    if meant is not None and meant in plain.values():
+        return meant
+    close = difflib.get_close_matches(word.lower().replace("_", "-"), plain, n=1)
+    return plain[close[0]] if close else None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -46,8 +66,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         ``did you mean 'model'?``, or the known words where none is close.
     """
     names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names)}"
+    meant = closest(word, names)
+    return f"did you mean {meant!r}?" if meant else f"known are {', '.join(names) or 'none'}"
 
 
 class Section(BaseModel):
@@ -72,8 +92,8 @@ class Section(BaseModel):
             kind, text = "unknown_key", f"no such key; {did_you_mean(str(place[0]), cls.model_fields)}"
         elif kind == "literal_error" and isinstance(error["input"], str):
             kind = "unknown_word"
-            close = difflib.get_close_matches(error["input"], re.findall(r"'([^']*)'", error["ctx"]["expected"]), n=1)
-            text += f", got {error['input']!r}" + (f"; did you mean {close[0]!r}?" if close else "")
+            meant = closest(error["input"], re.findall(r"'([^']*)'", error["ctx"]["expected"]))
+            text += f", got {error['input']!r}" + (f"; did you mean {meant!r}?" if meant else "")
         custom = PydanticCustomError(kind, "{text}", {"text": text})
         return InitErrorDetails(type=custom, loc=place, input=error["input"])
 
@@ -151,7 +171,7 @@ def read_document(path: Path, form: type[S], error: type[JepaCoffeaError], secti
     error
         If there is no such file or section, it is no YAML, or keys are unknown or wrong, one line each.
     """
-    content = _load(path, error)
+    content = read_yaml(path, error)
     if isinstance(content, dict) and section:
         content = content.get(section)
     if not isinstance(content, dict):
@@ -165,67 +185,3 @@ def read_document(path: Path, form: type[S], error: type[JepaCoffeaError], secti
         lines = [f"  {place or 'document'}: {one['msg']}" for place, one in zip(places, wrong.errors(), strict=True)]
         msg = f"{path} cannot be used:\n" + "\n".join(lines)
         raise error(msg) from None
-
-
-def _load(path: Path, error: type[JepaCoffeaError]) -> Any:
-    """The content of a YAML file, of bounded size, with every key once."""
-    if not path.is_file():
-        msg = f"no document {path}"
-        raise error(msg)
-    try:
-        raw = path.read_bytes()
-        if len(raw) > LARGEST:
-            msg = f"{path} has {len(raw):,} bytes; a document has at most {LARGEST:,}"
-            raise error(msg)
-        node = yaml.compose(raw.decode(), Loader=yaml.SafeLoader)
-        _require_bounded(node)
-        return yaml.load(raw.decode(), Loader=_OnceEach)
-    except OSError as wrong:
-        msg = f"{path} cannot be read: {wrong.strerror}"
-        raise error(msg) from None
-    except UnicodeDecodeError as wrong:
-        msg = f"{path} is no YAML: it is not UTF-8 ({wrong.reason} at byte {wrong.start})"
-        raise error(msg) from None
-    except RecursionError:
-        msg = f"{path} is no YAML that a document may be: nested too deeply"
-        raise error(msg) from None
-    except (yaml.YAMLError, ValueError, OverflowError) as wrong:
-        if isinstance(wrong, error):
-            raise
-        msg = f"{path} is no YAML: {wrong}"
-        raise error(msg) from None
-
-
-def _require_bounded(node: yaml.Node | None) -> None:
-    """Raise if aliases blow a document up, or contain themselves."""
-    sizes: dict[int, int] = {}
-    inside: set[int] = set()
-
-    def size(one: yaml.Node | None) -> int:
-        if not isinstance(one, yaml.CollectionNode):
-            return 1
-        if id(one) in inside:
-            msg = f"an alias contains itself, line {one.start_mark.line + 1}"
-            raise yaml.YAMLError(msg)
-        if id(one) not in sizes:
-            inside.add(id(one))
-            parts = [part for pair in one.value for part in pair] if isinstance(one, yaml.MappingNode) else one.value
-            sizes[id(one)] = 1 + sum(map(size, parts))
-            inside.discard(id(one))
-        return sizes[id(one)]
-
-    if size(node) > MOST_VALUES:
-        msg = f"its aliases stand for more than {MOST_VALUES:,} values"
-        raise yaml.YAMLError(msg)
-
-
-class _OnceEach(yaml.SafeLoader):
-    """Refuses a key that is given twice, of which YAML's own loader keeps the last without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        twice = sorted({key for key in keys if isinstance(key, str) and keys.count(key) > 1})
-        if twice:
-            msg = f"the key {twice[0]!r} is given twice, line {node.start_mark.line + 1}"
-            raise yaml.YAMLError(msg)
-        return super().construct_mapping(node, deep=deep)

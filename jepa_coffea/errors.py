@@ -21,9 +21,13 @@ class FolderError(JepaCoffeaError, RuntimeError):
     """A folder that is in use, or holds something else than what is about to be written."""
 
 
-class HistogramError(JepaCoffeaError, ValueError):
+class SpectrumError(JepaCoffeaError):
+    """A spectrum from which no background, significance or limit can be had."""
+
+
+class HistogramError(SpectrumError, ValueError):
     """Counts, edges or windows that no fit can use: wrong shape, order, sign, or nothing in them."""
 
 
-class FitError(JepaCoffeaError, RuntimeError):
+class FitError(SpectrumError, RuntimeError):
     """A fit whose result may not be used: it did not converge, or the data do not determine it."""

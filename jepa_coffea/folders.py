@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+import fsspec
+
 from jepa_coffea.errors import FolderError, StorageError
 from jepa_coffea.files import storage_problem
 
@@ -74,6 +76,88 @@ def working_in(folder: str | Path, kind: str, *, among_others: bool = False) -> 
         yield path
 
 
+def filesystem(url: str) -> tuple[Any, str]:
+    """What reads and writes at a URL.
+
+    Parameters
+    ----------
+    url
+        Such as ``root://host//folder``.
+
+    Returns
+    -------
+    tuple
+        The file system of fsspec, and the path in it.
+
+    Raises
+    ------
+    StorageError
+        If nothing is installed for URLs of this kind, or the server does not answer.
+    """
+    try:
+        files, path = fsspec.url_to_fs(url)
+    except (ValueError, ImportError, OSError) as error:
+        msg = f"{url} cannot be used ({error})"
+        raise StorageError(msg) from None
+    return files, str(path)
+
+
+@contextmanager
+def working_at(url: str, kind: str) -> Iterator[str]:
+    """Have a folder at a URL for one run, as far as that can be had there: marked, but not locked.
+
+    Parameters
+    ----------
+    url
+        Of the folder.
+    kind
+        What it will hold; a folder that is marked as something else is refused.
+
+    Yields
+    ------
+    str
+        The URL. During the block the mark there names this process; a run that was killed leaves its name there, which
+        the next one warns of where it cannot look whether that process is alive.
+
+    Raises
+    ------
+    FolderError
+        If another process of this machine works there, or it holds something else.
+    StorageError
+        If it cannot be written.
+    """
+    files, path = filesystem(url)
+    mark = f"{path}/{MARK}"
+    try:
+        files.makedirs(path, exist_ok=True)
+        before = _parsed(files.cat_file(mark)) if files.exists(mark) else {}
+        if before.get("kind", kind) != kind:
+            msg = f"{url} holds a folder of kind {before['kind']!r}, not {kind!r}; choose another folder"
+            raise FolderError(msg)
+        _require_nobody(before, url)
+        about = {"kind": kind, "host": socket.gethostname(), "began": _now()}
+        files.pipe_file(mark, json.dumps({**about, "pid": os.getpid()}).encode())
+        try:
+            yield url
+        finally:
+            files.pipe_file(mark, json.dumps({**about, "ended": _now()}).encode())
+    except OSError as error:
+        msg = f"{url} cannot be used ({error})"
+        raise StorageError(msg) from None
+
+
+def _require_nobody(mark: dict[str, Any], url: str) -> None:
+    """Raise if the process that a mark names is alive; warn if that cannot be seen from here."""
+    who = f"process {mark.get('pid')} on {mark.get('host')} since {mark.get('began')}"
+    if "pid" not in mark or mark["pid"] == os.getpid():
+        return
+    if mark.get("host") != socket.gethostname():
+        warnings.warn(f"{url} was in use by {who}, which did not say that it ended; does it still run?", stacklevel=5)
+    elif Path(f"/proc/{mark['pid']}").exists():
+        msg = f"{url} is in use by {who}; wait for it, or choose another folder"
+        raise FolderError(msg)
+
+
 def fresh_folder(folder: Path, kind: str) -> Path:
     """An empty folder for what is made anew, such as the plots of a hunt.
 
@@ -121,9 +205,13 @@ def _lock(file: TextIO, path: Path) -> None:
 
 def _content(file: TextIO) -> dict[str, Any]:
     file.seek(0)
+    return _parsed(file.read())
+
+
+def _parsed(text: str | bytes) -> dict[str, Any]:
     try:
-        return dict(json.loads(file.read()))
-    except ValueError:  # a run was killed while it wrote this
+        return dict(json.loads(text))
+    except (ValueError, TypeError):  # a run was killed while it wrote this
         return {}
 
 

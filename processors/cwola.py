@@ -16,9 +16,8 @@ from jepa_coffea import JEPAEmbedder
 from jepa_coffea.cwola.ensemble import Ensemble, train_ensembles
 from jepa_coffea.cwola.folds import event_hash
 from jepa_coffea.files import bytes_hash
-from jepa_coffea.hunt.config import HuntConfig
+from jepa_coffea.hunt.config import FeatureConfig, HuntConfig
 from jepa_coffea.hunt.events import feature_matrix, read_events
-from jepa_coffea.hunt.sections import FeatureConfig
 from jepa_coffea.processing import DijetSelection, embedded_events
 from jepa_coffea.processing.chunk import Chunk
 from jepa_coffea.processing.processor import DijetEmbedder, EmbeddedDijets

@@ -100,6 +100,11 @@ def test_errors(words: list[str], match: str, model: Path, capsys: pytest.Captur
     assert match in capsys.readouterr().err
 
 
+def test_what_moves_the_cursor_of_a_terminal_is_spelled_out(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", "a\x1b[31mb.onnx"]) == 2
+    assert r"a\x1b[31mb.onnx: no such model file" in capsys.readouterr().err
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main(["--version"])

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from jepa_coffea.errors import JepaCoffeaError
 from jepa_coffea.files import write_text
+from jepa_coffea.files.yaml import read_yaml
 from training.data.config import DataConfig
 from training.models.encoders import KINDS, AnyEncoderConfig
 from training.objectives.dropout import GROUPS
@@ -195,7 +196,7 @@ def override(content: dict[str, Any], assignments: Iterable[str]) -> dict[str, A
     Raises
     ------
     ConfigError
-        If an assignment has no ``=`` or goes through something that is not a section.
+        If an assignment has no ``=``, goes through something that is not a section, or its value is no YAML.
     """
     content = yaml.safe_load(yaml.safe_dump(content))
     for assignment in assignments:
@@ -210,7 +211,11 @@ def override(content: dict[str, Any], assignments: Iterable[str]) -> dict[str, A
             if not isinstance(section, dict):
                 msg = f"--set {assignment}: {parent} is a value, not a section"
                 raise ConfigError(msg)
-        section[key] = yaml.safe_load(value)
+        try:
+            section[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            msg = f"--set {assignment}: the value is no YAML ({' '.join(str(error).split())})"
+            raise ConfigError(msg) from None
     return content
 
 
@@ -257,15 +262,7 @@ def read_sections(path: str | Path) -> dict[str, Any]:
     ConfigError
         If the file is missing, or is not YAML with sections.
     """
-    path = Path(path)
-    if not path.is_file():
-        msg = f"{path}: no such configuration file"
-        raise ConfigError(msg)
-    try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        msg = f"{path}: not valid YAML: {error}"
-        raise ConfigError(msg) from None
+    content = read_yaml(Path(path), ConfigError)
     if not isinstance(content, dict):
         msg = f"{path}: expected sections with fields, got {type(content).__name__}"
         raise ConfigError(msg)
@@ -295,7 +292,11 @@ def read_config(path: str | Path, assignments: Iterable[str] = (), *, data: Sequ
     """
     content = read_sections(path)
     if data:
-        content["data"] = (content.get("data") or {}) | {"files": list(data)}
+        section = content.get("data") or {}
+        if not isinstance(section, dict):
+            msg = f"{path}: data: expected a section with fields, got {type(section).__name__}"
+            raise ConfigError(msg)
+        content["data"] = section | {"files": list(data)}
     return check(override(content, assignments), str(path))
 
 

@@ -12,6 +12,9 @@ import argparse
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout, of which the wheel has a part
+
+from jepa_coffea.commands.command_line import Help, add_verbose
 from training.exporting.command import export
 from training.loop.entry import explained
 
@@ -23,9 +26,9 @@ def parser() -> argparse.ArgumentParser:
     -------
     argparse.ArgumentParser
     """
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
     options.add_argument("run", type=Path, help="run folder, a checkpoint in it, or an exported fp32 file")
-    options.add_argument("--output", type=Path, required=True, metavar="FILE.onnx")
+    options.add_argument("--output", type=Path, required=True, metavar="FILE.onnx", help="file to write")
     options.add_argument("--name", help="name in the card; by default that of the run")
     options.add_argument("--training-data", metavar="TEXT", help="what it was trained on; by default the file names")
     options.add_argument("--particle-embedding", action="store_true", help="also give an embedding of each particle")
@@ -34,7 +37,10 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--results", type=Path, metavar="JSON", help="what it reaches on test sets, for the card")
     options.add_argument("--dijets", nargs="+", metavar="GLOB", help="events embedded with the file: leakage of m_jj")
-    options.add_argument("--precision", choices=("fp32", "fp16", "int8"), default="fp32")
+    options.add_argument(
+        "--precision", choices=("fp32", "fp16", "int8"), default="fp32", help="of the numbers in the file"
+    )
+    add_verbose(options)
     return options
 
 

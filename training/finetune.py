@@ -10,6 +10,9 @@ import argparse
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout, of which the wheel has a part
+
+from jepa_coffea.commands.command_line import Help, add_verbose
 from training.loop.entry import add_run_options, explained
 from training.loop.finetuning import finetune
 
@@ -23,16 +26,31 @@ def parser() -> argparse.ArgumentParser:
     -------
     argparse.ArgumentParser
     """
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
     options.add_argument("--encoder", required=True, type=Path, metavar="RUN", help="run folder or checkpoint")
-    options.add_argument("--mode", default="finetune", choices=("finetune", "freeze", "scratch"))
-    options.add_argument("--head", default="linear", choices=("linear", "mlp", "class_attention"))
+    options.add_argument(
+        "--mode",
+        default="finetune",
+        choices=("finetune", "freeze", "scratch"),
+        help="what of the encoder learns: all, nothing, or all from random weights",
+    )
+    options.add_argument(
+        "--head", default="linear", choices=("linear", "mlp", "class_attention"), help="the classifier on top"
+    )
     options.add_argument("--variables", action="store_true", help="give the head jet observables beside the embedding")
     options.add_argument("--data", nargs="+", metavar="GLOB", help="labelled jets; the encoder's own if absent")
     options.add_argument("--labels-per-class", type=int, metavar="N", help="labelled jets per class; all if absent")
-    options.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="S")
-    options.add_argument("--config", default=CONFIG, metavar="YAML")
+    options.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=[0],
+        metavar="S",
+        help="of the choice of labelled jets and of the head; one training each",
+    )
+    options.add_argument("--config", default=CONFIG, metavar="YAML", help="sizes and rates")
     add_run_options(options)
+    add_verbose(options)
     return options
 
 

@@ -9,6 +9,9 @@ import argparse
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout, of which the wheel has a part
+
+from jepa_coffea.commands.command_line import Help, add_verbose
 from training.data.preparation import prepare
 from training.data.sources import Reading
 
@@ -20,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     -------
     argparse.ArgumentParser
     """
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
     options.add_argument(
         "--data", nargs="+", required=True, help="files or globs: JetClass, JetClass-II, PFNano, NanoAOD, Delphes"
     )
@@ -34,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
         "--skip-bad", action="store_true", help="leave out bad files and jets and list them in the manifest"
     )
     options.add_argument("--workers", type=int, default=1, help="processes")
+    add_verbose(options)
     return options
 
 

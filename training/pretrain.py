@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout, of which the wheel has a part
+
+from jepa_coffea.commands.command_line import Help, add_verbose
 from training.loop.entry import add_run_options, explained
 from training.loop.pretraining import pretrain
 
@@ -20,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     -------
     argparse.ArgumentParser
     """
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
     options.add_argument("--config", required=True, metavar="YAML", help="e.g. training/configs/pjepa_mini.yaml")
     options.add_argument("--data", required=True, nargs="+", metavar="GLOB", help="ROOT or parquet files, or shards")
     options.add_argument(
@@ -28,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--stop-on-collapse", action="store_true", help="stop when all jets look alike to the encoder")
     add_run_options(options)
+    add_verbose(options)
     return options
 
 

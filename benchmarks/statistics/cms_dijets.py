@@ -91,7 +91,7 @@ def measure(toys: int) -> tuple[dict[str, Any], Any]:
     document["window"] = {
         "interval": WINDOW,
         "background": window.total,
-        "fit_error": float(window.envelope.sigmas[0]),
+        "fit_error": float(window.sigmas[0]),
         "function_error": window.error,
         "truths": window.truths,
     }

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from jepa_coffea.cwola.features import Whitening, symmetrised
 from jepa_coffea.cwola.folds import event_hash
@@ -18,6 +17,7 @@ from jepa_coffea.cwola.sample import Sample, make_sample
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.errors import JepaCoffeaError
 from jepa_coffea.files import find_files
+from jepa_coffea.files.parquet import read_rows
 from jepa_coffea.hunt.events import column, per_jet
 
 VARIABLES = ("log_mass_over_pt", "tau21", "tau32", "tau43")
@@ -158,7 +158,7 @@ def read_table(globs: Sequence[str], windows: Windows, mass: str, what: str) -> 
 
 
 def _read(file: Path, windows: Windows, mass: str) -> tuple[Sample, Columns]:
-    table = pq.read_table(file, partitioning=None)
+    table = read_rows(file)
     table = table.filter(pa.array(windows.inside(column(table, mass, file))))
     blocks = [symmetrised(*(_wide(table, f"{jet}_embedding", file) for jet in ("jet1", "jet2")))]
     blocks.append(np.concatenate([per_jet(table, name, file) for name in VARIABLES], axis=1))

@@ -22,10 +22,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.progress import track
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the checkout, of which the wheel has a part
+
 from examples.anomaly_search.features import SearchError
 from examples.simulation.clustering import Jets, cluster
 from examples.simulation.events import dijet_mass
 from examples.simulation.observables import substructure
+from jepa_coffea.commands.command_line import Help
 from jepa_coffea.constituents.record import FIELDS, KINEMATICS
 from jepa_coffea.encoder import OnnxEncoder
 from jepa_coffea.encoder.model_files import resolve
@@ -160,10 +163,10 @@ def parser() -> argparse.ArgumentParser:
     -------
     argparse.ArgumentParser
     """
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("file", type=Path, metavar="FILE.h5")
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
+    options.add_argument("file", type=Path, metavar="FILE.h5", help="of the LHC Olympics")
     options.add_argument("--model", required=True, metavar="ENCODER.onnx", help="file, or name of a shipped model")
-    options.add_argument("--output", type=Path, required=True, metavar="DIR")
+    options.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
     options.add_argument("--mjj", type=float, default=2000.0, help="smallest mass of the two leading jets, GeV")
     options.add_argument("--chunk", type=int, default=20_000, help="events per file")
     return options

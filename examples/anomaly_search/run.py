@@ -29,21 +29,24 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the checkout, of which the wheel has a part
+
 from examples.anomaly_search.features import Columns, SearchError, feature_sets, read_table, shuffled
 from examples.anomaly_search.results import report, summary_of
 from examples.anomaly_search.search import REFERENCES, Choice, Setting, Task, choices, experiment, key_of, merit
 from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.bumphunt.records import plain
 from jepa_coffea.clusters import local
+from jepa_coffea.commands.command_line import Help
 from jepa_coffea.cwola.classifiers import CLASSIFIERS
 from jepa_coffea.cwola.folds import Folds
 from jepa_coffea.cwola.recipe import Recipe
 from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.files import digest
+from jepa_coffea.hunt.config import StatisticsConfig
 from jepa_coffea.hunt.experiment import Method
 from jepa_coffea.hunt.pseudo import make_pseudo_data
-from jepa_coffea.hunt.sections import StatisticsConfig
 from jepa_coffea.hunt.selections import ESTIMATES
 from training.loop.entry import explained
 
@@ -55,16 +58,20 @@ def parser() -> argparse.ArgumentParser:
     -------
     argparse.ArgumentParser
     """
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
     options.add_argument("--background", nargs="+", required=True, metavar="GLOB", help="embedded background events")
     options.add_argument("--signal", action="append", required=True, metavar="NAME=GLOB", help="several times")
-    options.add_argument("--output", type=Path, required=True, metavar="DIR")
+    options.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
     options.add_argument("--mass", default="mjj", metavar="COLUMN", help="resonance mass, GeV")
-    options.add_argument("--window", type=float, nargs=2, default=(2600.0, 3250.0), metavar="GEV")
-    options.add_argument("--sidebands", type=float, nargs=2, default=(2300.0, 3550.0), metavar="GEV")
-    options.add_argument("--fit-range", type=float, nargs=2, default=(2300.0, 4500.0), metavar="GEV")
-    options.add_argument("--bins", type=int, default=24)
-    options.add_argument("--function", default="dijet3")
+    options.add_argument("--window", type=float, nargs=2, default=(2600.0, 3250.0), metavar="GEV", help="mass window")
+    options.add_argument(
+        "--sidebands", type=float, nargs=2, default=(2300.0, 3550.0), metavar="GEV", help="outer ends of the sidebands"
+    )
+    options.add_argument(
+        "--fit-range", type=float, nargs=2, default=(2300.0, 4500.0), metavar="GEV", help="masses that are fitted"
+    )
+    options.add_argument("--bins", type=int, default=24, help="of the spectrum")
+    options.add_argument("--function", default="dijet3", help="of the background")
     options.add_argument("--efficiency", type=float, default=0.01, help="of the sidebands")
     options.add_argument(
         "--yields", type=int, nargs="+", default=[50, 100, 200, 400], metavar="N", help="signal events"
@@ -76,7 +83,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--members", type=int, default=8, help="classifiers that are averaged")
     options.add_argument("--folds", type=int, nargs=2, default=(5, 4), metavar="N", help="outer and inner")
     options.add_argument("--workers", type=int, default=1, help="processes")
-    options.add_argument("--seed", type=int, default=1)
+    options.add_argument("--seed", type=int, default=1, help="of folds, classifiers and pseudo-data")
     return options
 
 

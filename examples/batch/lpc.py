@@ -19,6 +19,7 @@ from rich.console import Console
 
 from jepa_coffea import JEPAEmbedder
 from jepa_coffea.clusters import ship_model
+from jepa_coffea.commands.command_line import Help
 from jepa_coffea.processing import DijetEmbedder
 from jepa_coffea.processing.run import run
 from jepa_coffea.processing.run_report import report
@@ -36,12 +37,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     -------
     argparse.Namespace
     """
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=Help)
     parser.add_argument("model", help="ONNX file, or name of a shipped model")
-    parser.add_argument("output")
-    parser.add_argument("files", nargs="+", metavar="DATASET=FILE")
-    parser.add_argument("--jobs", type=int, default=50)
-    parser.add_argument("--chunksize", type=int, default=20_000)
+    parser.add_argument("output", help="folder to write")
+    parser.add_argument("files", nargs="+", metavar="DATASET=FILE", help="name and file of each dataset")
+    parser.add_argument("--jobs", type=int, default=50, help="HTCondor jobs")
+    parser.add_argument("--chunksize", type=int, default=20_000, help="events per chunk")
     return parser.parse_args(arguments)
 
 

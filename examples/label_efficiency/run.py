@@ -25,8 +25,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the checkout, of which the wheel has a part
+
 from examples.label_efficiency.curves import report
 from examples.label_efficiency.points import LABELS, MODES, SCRATCH, Plan, Point, name_of, trainings
+from jepa_coffea.commands.command_line import Help
 from jepa_coffea.files import write_text
 from training.loop.entry import add_device_option, explained
 from training.studies.jobs import Job, Runner, StudyError, finished, signals_passed_on
@@ -43,17 +46,28 @@ def parser() -> argparse.ArgumentParser:
     -------
     argparse.ArgumentParser
     """
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
     options.add_argument("--encoder", action="append", default=[], metavar="NAME=RUN", help="pretrained; several times")
     options.add_argument("--data", nargs="+", metavar="GLOB", help="labelled jets, all classes")
     options.add_argument("--test", nargs="+", default=[], metavar="GLOB", help="test jets; a part of --data if absent")
-    options.add_argument("--output", type=Path, required=True, metavar="DIR")
+    options.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the study")
     options.add_argument("--labels", nargs="+", default=[*map(str, LABELS), "all"], metavar="N", help="a class, or all")
     options.add_argument("--draws", type=int, default=5, metavar="N", help="of the labelled jets")
-    options.add_argument("--modes", nargs="*", default=MODES, choices=MODES, metavar="MODE")
-    options.add_argument("--scratch", nargs="*", default=SCRATCH, choices=SCRATCH, metavar="MODE")
+    options.add_argument(
+        "--modes",
+        nargs="*",
+        default=MODES,
+        choices=MODES,
+        metavar="MODE",
+        help="how pretrained encoders are fine-tuned",
+    )
+    options.add_argument(
+        "--scratch", nargs="*", default=SCRATCH, choices=SCRATCH, metavar="MODE", help="trainings from random weights"
+    )
     options.add_argument("--no-trees", action="store_true", help="without boosting on variables and embeddings")
-    options.add_argument("--head", default="linear", choices=("linear", "mlp", "class_attention"))
+    options.add_argument(
+        "--head", default="linear", choices=("linear", "mlp", "class_attention"), help="the classifier on top"
+    )
     options.add_argument("--jobs", type=int, default=2, metavar="J", help="trainings at a time")
     options.add_argument("--set", nargs="+", default=[], metavar="FIELD=VALUE", help="of all fine-tunings")
     options.add_argument("--plot", action="store_true", help="only draw what is there")

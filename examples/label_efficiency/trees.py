@@ -23,7 +23,10 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the checkout, of which the wheel has a part
+
 from examples.label_efficiency.points import Point, name_of
+from jepa_coffea.commands.command_line import Help
 from jepa_coffea.files import write_text
 from training.config import RunConfig
 from training.data.batch import Batch
@@ -156,17 +159,17 @@ def parser() -> argparse.ArgumentParser:
     -------
     argparse.ArgumentParser
     """
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
     options.add_argument(
         "--run", type=Path, required=True, metavar="RUN", help="its configuration says how jets are read"
     )
     options.add_argument("--embedding", action="store_true", help="give the embedding of its encoder beside variables")
-    options.add_argument("--curve", required=True, metavar="NAME")
+    options.add_argument("--curve", required=True, metavar="NAME", help="its name in the picture")
     options.add_argument("--pretraining", type=int, default=0, metavar="I", help="number of the pretraining")
-    options.add_argument("--data", nargs="+", required=True, metavar="GLOB")
+    options.add_argument("--data", nargs="+", required=True, metavar="GLOB", help="labelled jets")
     options.add_argument("--test", nargs="*", default=[], metavar="GLOB", help="test jets; a part of --data if absent")
     options.add_argument("--labels", nargs="+", required=True, metavar="N", help="labelled jets per class, or all")
-    options.add_argument("--draws", type=int, required=True)
+    options.add_argument("--draws", type=int, required=True, help="choices of the labelled jets")
     options.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the study")
     add_device_option(options)
     return options

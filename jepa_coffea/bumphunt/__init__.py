@@ -3,10 +3,9 @@
 from jepa_coffea.bumphunt.background import BackgroundFit, Prediction
 from jepa_coffea.bumphunt.calibrated import ZCalibration, calibrated_background
 from jepa_coffea.bumphunt.coverage import Coverage, check_coverage
-from jepa_coffea.bumphunt.envelope import function_envelope, spurious_signal
+from jepa_coffea.bumphunt.envelope import function_uncertainty, spurious_signal, spurious_yields
 from jepa_coffea.bumphunt.fit import check_expected_events, fit_background
 from jepa_coffea.bumphunt.ftest import f_test
-from jepa_coffea.bumphunt.function_uncertainty import function_uncertainty, spurious_yields
 from jepa_coffea.bumphunt.global_significance import GlobalSignificance, global_significance
 from jepa_coffea.bumphunt.limits import Limit, LimitCurve, cls_limit, counting_limit, mass_limits, width_limits
 from jepa_coffea.bumphunt.pass_fail import fit_transfer_factor
@@ -46,7 +45,6 @@ __all__ = [
     "f_test",
     "fit_background",
     "fit_transfer_factor",
-    "function_envelope",
     "function_uncertainty",
     "global_significance",
     "mass_limits",

@@ -1,13 +1,21 @@
-"""How much depends on the function: the envelope of all that fit, and the spurious signal that a wrong one fakes."""
+"""How much depends on the background function: in events, so that it can be counted as an uncertainty.
+
+Several functions are fitted to the spectrum beside a window. Those that describe it give the envelope of what may be
+expected in the window. Each of them is then tried as the truth: what the nominal function gets wrong of its curve, in
+the window or as a spurious signal against mass, is an uncertainty of the background, to be added in quadrature to that
+of the fit.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from jepa_coffea.bumphunt.background import BackgroundFit
 from jepa_coffea.bumphunt.fit import fit_background
 from jepa_coffea.bumphunt.functions import ALTERNATES
 from jepa_coffea.bumphunt.newton import Array
@@ -22,8 +30,8 @@ ACCEPTED = 0.05
 
 
 @dataclass(frozen=True, eq=False)
-class Envelope(Record):
-    """What different functions predict for the window; made by :func:`function_envelope`."""
+class FunctionUncertainty(Record):
+    """How far the nominal function may be off in a window; made by :func:`function_uncertainty`."""
 
     functions: tuple[str, ...]
     """Those that could be fitted; the first is the nominal one."""
@@ -35,23 +43,49 @@ class Envelope(Record):
     """[function]: events predicted in the window."""
     sigmas: Array
     """[function]: fit uncertainty of each."""
-    systematic: float
-    """Largest difference of an accepted function from the nominal one, events."""
+    biases: Array
+    """[function]: events by which the nominal function, fitted beside the window to this function's curve, misses the
+    curve inside it. 0 for the nominal one; NaN where it is not tried as the truth."""
+    envelope: float
+    """Events: largest difference of an accepted function's prediction from the nominal one."""
+    error: float
+    """Events: the envelope, or the largest of the biases if that is larger."""
     failed: tuple[str, ...]
-    """Functions that could not be fitted, with the reason."""
+    """Functions that could not be fitted, and truths that the nominal one could not be fitted to, with the reason."""
 
     @property
-    def sigma(self) -> float:
-        """Fit uncertainty of the nominal function and the systematic, in quadrature.
+    def truths(self) -> tuple[str, ...]:
+        """Accepted alternates, each tried as the truth.
+
+        Returns
+        -------
+        tuple of str
+        """
+        known = np.isfinite(self.biases)
+        return tuple(name for name, tried in zip(self.functions[1:], known[1:], strict=True) if tried)
+
+    @property
+    def total(self) -> float:
+        """Events that the nominal function predicts in the window.
 
         Returns
         -------
         float
         """
-        return float(np.hypot(self.sigmas[0], self.systematic))
+        return float(self.totals[0])
+
+    @property
+    def relative(self) -> float:
+        """``error`` over the predicted background; for selections that keep the shape of the spectrum.
+
+        Returns
+        -------
+        float
+        """
+        return self.error / self.total
 
 
-def function_envelope(
+def function_uncertainty(
     data: SpectrumLike,
     function: str = "dijet3",
     alternates: Sequence[str] = ALTERNATES,
@@ -61,8 +95,8 @@ def function_envelope(
     threshold: float = ACCEPTED,
     toys: int = 500,
     seed: int = 0,
-) -> Envelope:
-    """Fit several functions with the window masked and compare what they predict in it.
+) -> FunctionUncertainty:
+    """Measure how much the background in a window depends on the function.
 
     Parameters
     ----------
@@ -71,9 +105,9 @@ def function_envelope(
     function
         The nominal one.
     alternates
-        The others.
+        The others; those that describe the data are tried as the truth, one after the other.
     window
-        Masked mass interval, GeV.
+        Mass interval at bin edges, GeV.
     sqrt_s
         Centre-of-mass energy, GeV.
     threshold
@@ -85,32 +119,54 @@ def function_envelope(
 
     Returns
     -------
-    Envelope
-        Alternates that cannot be fitted are listed in ``failed``.
+    FunctionUncertainty
+        Add ``error`` in quadrature to the uncertainty of the fit: ``Prediction.widened(error)``.
 
     Raises
     ------
     FitError
         When the nominal function cannot be fitted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> edges = np.linspace(1600.0, 4800.0, 17)
+    >>> counts = 1e4 * np.exp(-(edges[:-1] - 1600) / 400)
+    >>> found = function_uncertainty((counts, edges), window=(2400.0, 2800.0), toys=0)
+    >>> found.truths, bool(found.relative < 0.05)
+    (('expdijet2', 'expdijet3', 'powexp3'), True)
     """
-    fits = [fit_background(data, function, sqrt_s=sqrt_s, window=window, toys=toys, seed=seed)]
+    how: dict[str, Any] = {"window": window, "sqrt_s": sqrt_s}
+    fits = [fit_background(data, function, toys=toys, seed=seed, **how)]
     failed: list[str] = []
-    for name in alternates:
+    for name in (name for name in alternates if name != function):
         try:
-            fits.append(fit_background(data, name, sqrt_s=sqrt_s, window=window, toys=toys, seed=seed))
+            fits.append(fit_background(data, name, toys=toys, seed=seed, **how))
         except FitError as error:
             failed.append(f"{name}: {error}")
-    predictions = [fit.prediction() for fit in fits]
-    totals = np.array([prediction.total for prediction in predictions])
     p_values = np.array([fit.p_value for fit in fits])
     accepted = p_values >= threshold
-    return Envelope(
+    predictions = [fit.prediction() for fit in fits]
+    totals = np.array([prediction.total for prediction in predictions])
+    biases, edges = np.full(len(fits), np.nan), as_spectrum(data).edges
+    biases[0] = 0.0
+    for i in np.flatnonzero(accepted[1:]) + 1:
+        try:
+            nominal = fit_background(Spectrum(fits[i].expected, edges), function, toys=0, **how)
+        except FitError as error:
+            failed.append(f"{fits[i].function} as the truth: {error}")
+            continue
+        biases[i] = nominal.prediction().total - totals[i]
+    envelope = float(np.abs(totals - totals[0])[accepted].max(initial=0.0))
+    return FunctionUncertainty(
         functions=tuple(fit.function for fit in fits),
         p_values=p_values,
         accepted=accepted,
         totals=totals,
         sigmas=np.array([prediction.sigma for prediction in predictions]),
-        systematic=float(np.abs(totals - totals[0])[accepted].max(initial=0.0)),
+        biases=biases,
+        envelope=envelope,
+        error=max(envelope, float(np.nanmax(np.abs(biases)))),
         failed=tuple(failed),
     )
 
@@ -199,6 +255,132 @@ def spurious_signal(
         msg = f"the spurious signal of {function} on itself is 0 by construction; take another truth"
         raise HistogramError(msg)
     curve = fit_background(data, truth, sqrt_s=sqrt_s, window=window, toys=0)
-    spectrum = Spectrum(curve.expected, as_spectrum(data).edges)
-    result = scan(spectrum, masses, signal=signal, function=function, sqrt_s=sqrt_s, toys=0)
-    return SpuriousSignal(truth, function, result.masses, result.yields, result.errors, tolerance)
+    return _of_curve(curve, as_spectrum(data).edges, function, masses, signal, sqrt_s, tolerance)
+
+
+def _of_curve(
+    curve: BackgroundFit,
+    edges: Array,
+    function: str,
+    masses: npt.ArrayLike | None,
+    signal: Signal | None,
+    sqrt_s: float,
+    tolerance: float,
+) -> SpuriousSignal:
+    """What a function fakes where the truth is a fitted curve."""
+    result = scan(Spectrum(curve.expected, edges), masses, signal=signal, function=function, sqrt_s=sqrt_s, toys=0)
+    return SpuriousSignal(curve.function, function, result.masses, result.yields, result.errors, tolerance)
+
+
+@dataclass(frozen=True, eq=False)
+class SpuriousYields(Record):
+    """Signal that the nominal function may fake, against mass; made by :func:`spurious_yields`."""
+
+    function: str
+    masses: Array
+    """[mass], GeV."""
+    events: Array
+    """[mass]: largest absolute spurious signal of any accepted truth."""
+    errors: Array
+    """[mass]: statistical error of a fitted yield."""
+    studies: tuple[SpuriousSignal, ...]
+    """One for each accepted truth."""
+    rejected: tuple[str, ...]
+    """Alternates that do not describe the data or cannot be fitted, with the reason."""
+    tolerance: float
+
+    @property
+    def ratios(self) -> Array:
+        """[mass]: largest spurious signal over the statistical error.
+
+        Returns
+        -------
+        Array
+        """
+        return self.events / self.errors
+
+    @property
+    def passed(self) -> bool:
+        """Whether the spurious signal is small enough to be left out: every ratio within the tolerance.
+
+        Returns
+        -------
+        bool
+        """
+        return bool(self.ratios.max() < self.tolerance)
+
+
+def spurious_yields(
+    data: SpectrumLike,
+    function: str = "dijet3",
+    alternates: Sequence[str] = ALTERNATES,
+    *,
+    masses: npt.ArrayLike | None = None,
+    signal: Signal | None = None,
+    sqrt_s: float = 13000.0,
+    window: Interval | None = None,
+    threshold: float = ACCEPTED,
+    tolerance: float = 0.2,
+    toys: int = 500,
+    seed: int = 0,
+) -> SpuriousYields:
+    """Spurious signal against mass, every accepted alternate taken as the truth.
+
+    Parameters
+    ----------
+    data
+        Spectrum, GeV.
+    function
+        The nominal one.
+    alternates
+        The others.
+    masses
+        [mass], GeV; by default half a width apart.
+    signal
+        Its shape; by default a Gaussian of 5 %.
+    sqrt_s
+        Centre-of-mass energy, GeV.
+    window
+        Masked in the fits of the truths, GeV.
+    threshold
+        Goodness of fit of an alternate that is accepted.
+    tolerance
+        Largest share of the statistical error that may be left out.
+    toys
+        Pseudo-experiments for each goodness of fit.
+    seed
+        Of these.
+
+    Returns
+    -------
+    SpuriousYields
+        Give ``events`` to :func:`~jepa_coffea.bumphunt.scan.scan` or
+        :func:`~jepa_coffea.bumphunt.limits.mass_limits` as ``spurious``.
+
+    Raises
+    ------
+    FitError
+        When no alternate describes the data, or the nominal function cannot be fitted.
+    """
+    studies, rejected, edges = [], [], as_spectrum(data).edges
+    for name in (name for name in alternates if name != function):
+        try:
+            truth = fit_background(data, name, sqrt_s=sqrt_s, window=window, toys=toys, seed=seed)
+            if truth.p_value < threshold:
+                rejected.append(f"{name}: goodness of fit {truth.p_value:.2g}")
+                continue
+            studies.append(_of_curve(truth, edges, function, masses, signal, sqrt_s, tolerance))
+        except FitError as error:
+            rejected.append(f"{name}: {error}")
+    if not studies:
+        msg = f"no alternate to {function} describes the data, so that its spurious signal is unknown: {rejected}"
+        raise FitError(msg)
+    return SpuriousYields(
+        function=function,
+        masses=studies[0].masses,
+        events=np.abs([study.spurious for study in studies]).max(axis=0),
+        errors=np.median([study.errors for study in studies], axis=0),
+        studies=tuple(studies),
+        rejected=tuple(rejected),
+        tolerance=tolerance,
+    )

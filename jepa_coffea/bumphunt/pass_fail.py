@@ -48,6 +48,16 @@ class TransferFactorFit(Record):
     """Of the deviance, by chi-squared over bins with at least 1 expected event on either side."""
 
     @property
+    def degree(self) -> int:
+        """Of the polynomial in mass.
+
+        Returns
+        -------
+        int
+        """
+        return len(self.parameters) - 1
+
+    @property
     def efficiency(self) -> Array:
         """[bin]: fitted share of events that pass.
 

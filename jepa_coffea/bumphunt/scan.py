@@ -195,7 +195,7 @@ def scan(
         Mass interval at bin edges, GeV.
     spurious
         [hypothesis]: signal events that the function may fake, counted as an uncertainty of the yield; see
-        :func:`~jepa_coffea.bumphunt.function_uncertainty.spurious_yields`.
+        :func:`~jepa_coffea.bumphunt.envelope.spurious_yields`.
     toys
         Pseudo-experiments for the goodness of fit of background alone.
     seed

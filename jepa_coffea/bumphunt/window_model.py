@@ -112,7 +112,7 @@ def window_model(
         Of the channel.
     function_error
         Events in the window by which the choice of the function may be wrong, see
-        :func:`~jepa_coffea.bumphunt.function_uncertainty.function_uncertainty`; a nuisance of its own.
+        :func:`~jepa_coffea.bumphunt.envelope.function_uncertainty`; a nuisance of its own.
     calibration
         Mean and width of Z without a signal: the background is moved, and the nuisance ``null_width`` widens it.
     systematics

@@ -64,9 +64,7 @@ def slurm(
     Raises
     ------
     ClusterError
-        If dask-jobqueue is missing.
-    ValueError
-        If more than one GPU a job is asked for.
+        If dask-jobqueue is missing, or more than one GPU a job is asked for.
     """
     gres = [f"--gres=gpu:{_one(gpus)}"] if gpus else []
     start = partial(
@@ -119,9 +117,7 @@ def htcondor(
     Raises
     ------
     ClusterError
-        If dask-jobqueue is missing.
-    ValueError
-        If more than one GPU a job is asked for.
+        If dask-jobqueue is missing, or more than one GPU a job is asked for.
     """
     request = {"request_gpus": str(_one(gpus)), "RequestCpus": str(cores)} if gpus else {}
     start = partial(
@@ -159,7 +155,7 @@ def _cluster(name: str) -> Any:
 def _one(gpus: int) -> int:
     if gpus != 1:
         msg = f"gpus: expected 0 or 1 per job, got {gpus}; a worker drives one GPU, so ask for more jobs instead"
-        raise ValueError(msg)
+        raise ClusterError(msg)
     return gpus
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -69,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     int
         0.
     """
+    _refuse_weaver(arguments.card, arguments.model)
     document = read_document(arguments.card, CardDocument, ModelError)
     output = arguments.output or arguments.model.with_suffix(".jepa.onnx")
     if output.resolve() == arguments.model.resolve():
@@ -92,6 +94,21 @@ def run(arguments: argparse.Namespace) -> int:
     )
     Console().print(summary(card, output), markup=False, highlight=False, soft_wrap=True)
     return 0
+
+
+def _refuse_weaver(card: Path, model: Path) -> None:
+    """Say what to do with a weaver export: its preprocess.json makes the inputs, and its graph gives no embedding."""
+    try:
+        content = json.loads(card.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return
+    if isinstance(content, dict) and {"input_names", "output_names"} <= set(content):
+        msg = (
+            f"{card}: is weaver's preprocess.json, by which the inputs of {model} are made outside of its graph, so "
+            f"that they make no single file; open both in Python: JEPAEmbedder.from_weaver({str(model)!r}, "
+            f"{str(card)!r})"
+        )
+        raise ModelError(msg)
 
 
 def summary(card: ModelCard, path: Path) -> str:

@@ -1,4 +1,4 @@
-"""What a layout is: everything that this project has to know of a format of event files."""
+"""What a layout is, everything that this project has to know of a format of event files, and which one events have."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import importlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.metadata import entry_points
 from typing import Any
 
+import awkward as ak
 from numpy.typing import NDArray
 
-from jepa_coffea.constituents.columns import Columns, flat
-from jepa_coffea.constituents.ragged import Ragged, Table
+from jepa_coffea.constituents.ragged import Columns, Ragged, Table, flat
 from jepa_coffea.constituents.record import FIELDS, LayoutError, cartesian
+from jepa_coffea.documents import did_you_mean
 
 ReadParticles = Callable[[Columns, str, Collection[str]], Ragged]
 ReadJets = Callable[[Columns, str], Table]
@@ -117,6 +119,9 @@ def _quiet(schema: type) -> type:
 
 _LAYOUTS: dict[str, Layout] = {}
 
+ENTRY_POINTS = "jepa_coffea.layouts"
+"""Group of entry points under which other packages name the modules that register theirs."""
+
 
 def register(name: str, *, recognise: Recognise, fields: Collection[str] = FIELDS, **more: Any) -> Any:
     """Make a function a layout: the one step to add a file format.
@@ -169,11 +174,94 @@ def register(name: str, *, recognise: Recognise, fields: Collection[str] = FIELD
     return _decorate
 
 
-def registered() -> dict[str, Layout]:
-    """Layouts that were registered so far by name, the newest first.
+def known() -> dict[str, Layout]:
+    """The known layouts: those of the folder ``layouts``, of installed packages, and what was registered since.
 
     Returns
     -------
     dict of Layout
+        By name, in the order in which events are held against them.
+
+    Raises
+    ------
+    LayoutError
+        If the layout of an installed package cannot be imported.
     """
+    _import_all()
     return dict(reversed(_LAYOUTS.items()))
+
+
+@cache
+def _import_all() -> None:
+    importlib.import_module("jepa_coffea.constituents.layouts")  # its files register theirs
+    for entry in entry_points(group=ENTRY_POINTS):
+        try:
+            entry.load()
+        except Exception as error:
+            msg = f"the layout {entry.name!r} of an installed package, {entry.value}, cannot be imported ({error})"
+            raise LayoutError(msg) from error
+
+
+def find_layout(events: ak.Array, layout: str | Layout | None = None) -> Layout:
+    """The layout of some events.
+
+    Parameters
+    ----------
+    events
+        NanoEvents, or awkward records with the file's collections or branches as fields.
+    layout
+        A layout, or the name of one; default: the first that recognises the events.
+
+    Returns
+    -------
+    Layout
+
+    Raises
+    ------
+    LayoutError
+        If the name is unknown or no layout recognises the events.
+    """
+    if isinstance(layout, Layout):
+        return layout
+    if layout is not None:
+        return layout_named(layout)
+    columns = Columns(events)
+    for form in known().values():
+        if form.recognise(columns):
+            return form
+    raise LayoutError(_unrecognised(columns))
+
+
+def layout_named(name: str) -> Layout:
+    """The layout of that name.
+
+    Parameters
+    ----------
+    name
+        Of a known layout.
+
+    Returns
+    -------
+    Layout
+
+    Raises
+    ------
+    LayoutError
+        If there is none.
+    """
+    found = known()
+    if name not in found:
+        msg = f"unknown layout {name!r}; {did_you_mean(name, found)}"
+        raise LayoutError(msg)
+    return found[name]
+
+
+def _unrecognised(columns: Columns) -> str:
+    names: list[Any] = sorted(columns.events.fields)
+    if columns.has("FatJet", "pt") or columns.has("Jet", "pt"):
+        return (
+            "these events have jets but no particle-flow candidates, so there are no constituents to read "
+            "(NanoAOD before v15 stores none): use PFNano, or NanoAOD v15 and later with FatJetPFCand. "
+            f"Known layouts: {[*known()]}"
+        )
+    return f"no layout recognises these events; known are {[*known()]}, fields are {names[:30]}"

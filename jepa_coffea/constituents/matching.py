@@ -8,8 +8,7 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
-from jepa_coffea.constituents.columns import Columns
-from jepa_coffea.constituents.ragged import Nesting
+from jepa_coffea.constituents.ragged import Columns, Nesting
 from jepa_coffea.constituents.record import LayoutError
 
 ETA, PHI = ("eta", "Eta"), ("phi", "Phi")
@@ -125,7 +124,7 @@ def match(selected: Directions, stored: Directions, collection: str) -> NDArray[
                 f"jets=: {int(bad.sum())} of {len(bad)} jets cannot be traced to their constituents. The first, in "
                 f"entry {selected.event[jet]} with eta {selected.eta[jet]:.6f} and phi {selected.phi[jet]:.6f}, has "
                 f"the direction of {what} of the stored jets of {collection}. A selection may change pT, mass and "
-                "order, not eta and phi."
+                "order, not eta and phi; jets of another collection than FatJet need its name, as in collection='Jet'."
             )
             raise LayoutError(msg)
     return order[first]

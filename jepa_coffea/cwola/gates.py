@@ -23,7 +23,7 @@ from jepa_coffea.bumphunt.significance import counting_significance
 from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.cwola.merits import auc
 from jepa_coffea.cwola.windows import HIGH, LOW, OUTSIDE, WINDOW, Windows
-from jepa_coffea.errors import FitError, HistogramError
+from jepa_coffea.errors import SpectrumError
 
 Floats = npt.NDArray[np.float64]
 
@@ -308,7 +308,7 @@ def bent_count(passed: npt.NDArray[np.bool_], region: npt.NDArray[np.int8], mass
     before, after = (np.histogram(mass[rows], together)[0].astype(float) for rows in (near, near & passed))
     try:
         fit = fit_transfer_factor((after, together), (before, together), window=(low, high), degree=2)
-    except (FitError, HistogramError):
+    except SpectrumError:
         return None
     expected = fit.prediction()
     return expected.total, expected.sigma

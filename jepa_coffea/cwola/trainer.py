@@ -24,7 +24,7 @@ MINIMUM_EVENTS = 10
 
 @dataclass(frozen=True)
 class WindowTraining:
-    """What the training of a window's classifiers gives."""
+    """The trained classifiers of a window and their scores."""
 
     scores: WindowScores
     members: dict[int, tuple[Trained, ...]]

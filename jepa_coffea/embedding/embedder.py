@@ -1,39 +1,34 @@
-"""JEPAEmbedder: events in, jets with embeddings and scores out, in every mode that NanoEvents has."""
+"""JEPAEmbedder: events in, jets with embeddings and scores out, in every mode that NanoEvents has.
+
+What a model takes and returns is known from its file alone (:class:`Interface`), which is enough for typetracers and
+empty chunks.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
-from jepa_coffea.constituents.layout import Layout
-from jepa_coffea.constituents.layouts import find_layout, layout_named
+from jepa_coffea.constituents.layout import Layout, find_layout, layout_named
 from jepa_coffea.constituents.ragged import JetArrays, Ragged, arrays_of
 from jepa_coffea.constituents.read import as_given, ragged_of
-from jepa_coffea.constituents.record import LayoutError
-from jepa_coffea.embedding.signature import (
-    Interface,
-    WeaverFiles,
-    card_interface,
-    empty_outputs,
-    fields_to_read,
-    named,
-    weaver_interface,
-)
-from jepa_coffea.encoder.card import ModelError
-from jepa_coffea.encoder.metrics import Metrics
+from jepa_coffea.constituents.record import FIELDS, SUBJET, LayoutError
+from jepa_coffea.encoder.card import ModelError, load_model, read_card
+from jepa_coffea.encoder.engine import Metrics
 from jepa_coffea.encoder.model_files import locate, model_hash, resolve
-from jepa_coffea.encoder.onnx import OnnxEncoder
-from jepa_coffea.encoder.outputs import Kind
-from jepa_coffea.encoder.providers import Provider
-from jepa_coffea.encoder.ragged_encoder import RaggedEncoder
-from jepa_coffea.encoder.weaver import WeaverEncoder
+from jepa_coffea.encoder.onnx import OnnxEncoder, RaggedEncoder
+from jepa_coffea.encoder.outputs import Kind, outputs_of, softmax
+from jepa_coffea.encoder.providers import Provider, require_known
+from jepa_coffea.encoder.weaver import WeaverEncoder, slots
 from jepa_coffea.encoder.weaver_inputs import parse_preprocess, renamed
 
 _opening = threading.Lock()
@@ -108,6 +103,7 @@ class JEPAEmbedder:
     def _set(
         self, model: str | Path, *, prefix: str = "jepa", layout: str | Layout | None = None, **options: Any
     ) -> None:
+        require_known(options.get("provider", "auto"))
         self.path = resolve(model)
         self.digest = model_hash(self.path)
         self.prefix = prefix
@@ -115,7 +111,11 @@ class JEPAEmbedder:
         self.layout = layout_named(layout) if isinstance(layout, str) else layout
         self._options = options
         self._encoder: RaggedEncoder | None = None
-        self._interface()
+        # Known from now on: neither an empty chunk nor a worker opens the file for it.
+        if self._weaver is None:
+            self.interface = card_interface(self.path, self.digest)
+        else:
+            self.interface = weaver_interface(self.path, self.digest, self._weaver)
 
     @classmethod
     def from_weaver(
@@ -167,11 +167,12 @@ class JEPAEmbedder:
         return embedder
 
     def __repr__(self) -> str:
-        model = self._interface()
+        model = self.interface
         gives = [f"{model.embedding_dim} numbers per jet"] if model.embedding_dim else []
         gives += [f"scores of {len(model.class_names)} classes"] if model.class_names else []
         gives += [f"scale {model.scale}"] if model.scale else []
-        return f"<JEPAEmbedder {model.name}: {', '.join(gives)}>"
+        provider = self._encoder.provider if self._encoder is not None else self._options.get("provider", "auto")
+        return f"<JEPAEmbedder {model.name}: {', '.join(gives)}, provider {provider}>"
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_encoder": None}
@@ -180,7 +181,7 @@ class JEPAEmbedder:
         """What this object did since it was made or unpickled.
 
         Jets, micro-batches, particles, padding, seconds, loads (sessions that it opened; others were found open), and
-        so on as in :class:`jepa_coffea.encoder.metrics.Metrics`, and the provider in use (None before the first jet).
+        so on as in :class:`jepa_coffea.encoder.engine.Metrics`, and the provider in use (None before the first jet).
         All numbers add up over chunks and workers.
 
         Returns
@@ -222,6 +223,9 @@ class JEPAEmbedder:
         ModelError, ProviderError
             If the model cannot run here.
         """
+        if not hasattr(events, "fields"):
+            msg = f"events: expected the array that NanoEventsFactory gives, got {type(events).__name__}"
+            raise LayoutError(msg)
         if type(events).__module__.startswith("dask_awkward"):
             return self._lazily(events, collection, jets, prefix)
         return self._attach(events, jets, collection, prefix or self.prefix)
@@ -270,7 +274,7 @@ class JEPAEmbedder:
             If the events have no constituents, or not the fields that the model needs.
         """
         form = find_layout(events, self.layout)
-        fields = fields_to_read(self._interface(), form, self.path.name)
+        fields = fields_to_read(self.interface, form, self.path.name)
         return ragged_of(events, collection, jets=jets, layout=form, fields=fields)
 
     def embed(self, jets: Ragged) -> dict[str, NDArray[np.float32]]:
@@ -292,7 +296,7 @@ class JEPAEmbedder:
         ModelError, ProviderError
             If the model cannot run here.
         """
-        interface = self._interface()
+        interface = self.interface
         arrays = arrays_of(jets, interface.fields)
         outputs = self._run(arrays) if len(arrays.counts) else empty_outputs(interface)
         return named(outputs, interface)
@@ -324,11 +328,6 @@ class JEPAEmbedder:
         stated = None if self._weaver.outputs is None else dict(self._weaver.outputs)
         return WeaverEncoder(path, preprocess, stated, digest=self.digest, **self._options)
 
-    def _interface(self) -> Interface:
-        if self._weaver is None:
-            return card_interface(locate(self.path, self.digest), self.digest)
-        return weaver_interface(locate(self.path, self.digest), self.digest, self._weaver)
-
 
 def _read_text(path: str | Path) -> str:
     try:
@@ -336,3 +335,152 @@ def _read_text(path: str | Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         msg = f"{path}: cannot be read ({error})"
         raise ModelError(msg) from None
+
+
+@dataclass(frozen=True)
+class Interface:
+    """The fields that a model takes and the columns that it returns, known without a session."""
+
+    name: str
+    fields: tuple[str, ...]
+    optional_fields: tuple[str, ...]
+    embedding_dim: int | None
+    class_names: tuple[str, ...]
+    scale: str | None = None
+    """``blind`` to the scale of the jets, or ``seen``; None of a file without a card."""
+    regressions: tuple[tuple[str, int], ...] = ()
+    """Names of other outputs, and their width."""
+
+
+class WeaverFiles(NamedTuple):
+    """What a weaver export needs besides its ONNX file."""
+
+    preprocess: str
+    """Content of its preprocess.json."""
+    outputs: tuple[tuple[str, Kind], ...] | None
+    """What its outputs are, where its user says so."""
+
+
+@lru_cache(maxsize=32)
+def card_interface(path: Path, digest: str) -> Interface:  # noqa: ARG001  the hash keys the cache
+    """Of a file with a card.
+
+    Parameters
+    ----------
+    path
+        The ONNX file.
+    digest
+        Its SHA-256.
+
+    Returns
+    -------
+    Interface
+    """
+    card = read_card(path)
+    return Interface(card.name, card.fields, card.optional_fields, card.embedding_dim, card.class_names, card.scale)
+
+
+@lru_cache(maxsize=32)
+def weaver_interface(path: Path, digest: str, files: WeaverFiles) -> Interface:  # noqa: ARG001
+    """Of a weaver export.
+
+    Parameters
+    ----------
+    path
+        The ONNX file.
+    digest
+        Its SHA-256.
+    files
+        What belongs to it.
+
+    Returns
+    -------
+    Interface
+    """
+    preprocess = parse_preprocess(files.preprocess, str(path))
+    proto = load_model(path)
+    slots(proto, preprocess, str(path))
+    stated = None if files.outputs is None else dict(files.outputs)
+    found = {output.key: output for output in outputs_of(proto, stated, len(preprocess.class_names), str(path))}
+    absent = tuple(name for name in FIELDS if name not in preprocess.fields)
+    return Interface(
+        path.stem,
+        FIELDS,
+        absent,
+        found["embedding"].width if "embedding" in found else None,
+        preprocess.class_names if "scores" in found else (),
+        regressions=tuple((name, output.width) for name, output in found.items() if output.kind == "regression"),
+    )
+
+
+def empty_outputs(interface: Interface) -> dict[str, NDArray[np.float32]]:
+    """Outputs of a model for no jets.
+
+    Parameters
+    ----------
+    interface
+        Of the model.
+
+    Returns
+    -------
+    dict of numpy.ndarray
+        ``embedding`` [0, dim] and ``scores`` [0, class].
+    """
+    widths = {"embedding": interface.embedding_dim or 0, "scores": len(interface.class_names)}
+    widths |= dict(interface.regressions)
+    return {name: np.zeros((0, width), dtype=np.float32) for name, width in widths.items()}
+
+
+def named(outputs: Mapping[str, NDArray[np.float32]], interface: Interface) -> dict[str, NDArray[np.float32]]:
+    """Outputs of a model as columns: ``embedding`` [jet, dim], ``score_<class>`` [jet], and regressions by their name.
+
+    Parameters
+    ----------
+    outputs
+        ``embedding`` [jet, dim], and ``scores`` or ``logits`` [jet, class].
+    interface
+        Of the model.
+
+    Returns
+    -------
+    dict of numpy.ndarray
+    """
+    columns = {} if interface.embedding_dim is None else {"embedding": outputs["embedding"]}
+    if interface.class_names:
+        scores = outputs["scores"] if "scores" in outputs else softmax(outputs["logits"])
+        columns |= {f"score_{name}": scores[:, i] for i, name in enumerate(interface.class_names)}
+    for name, width in interface.regressions:
+        columns[name] = outputs[name][:, 0] if width == 1 else outputs[name]
+    return columns
+
+
+def fields_to_read(interface: Interface, layout: Layout, file: str) -> list[str]:
+    """All fields that the model in ``file`` needs, less those that it may do without and the layout lacks.
+
+    Parameters
+    ----------
+    interface
+        Of the model.
+    layout
+        Of the events.
+    file
+        Name of the model file, for errors.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    LayoutError
+        If the layout lacks one that the model cannot do without.
+    """
+    lacking = [name for name in interface.fields if name not in (*layout.fields, SUBJET)]
+    needed = [name for name in lacking if name not in interface.optional_fields]
+    if needed:
+        msg = (
+            f"layout {layout.name!r} cannot give {needed}, which the model {interface.name!r} ({file}) "
+            f"needs; it may only do without {list(interface.optional_fields)}"
+        )
+        raise LayoutError(msg)
+    return [name for name in interface.fields if name not in lacking]

@@ -1,105 +1,18 @@
-"""Bindings: each runs one micro-batch at a time on a shared session, with buffers that it uses again."""
+"""Bindings of a GPU: page-locked memory, and captured CUDA graphs."""
 
 from __future__ import annotations
 
+import ctypes
+import weakref
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jepa_coffea.encoder.pinned import pinned_floats
+from jepa_coffea.encoder.engine import Binding, Inputs, Names, Outputs
 from jepa_coffea.encoder.providers import runtime
 from jepa_coffea.encoder.session import OpenModel
-
-Inputs = dict[str, NDArray[np.generic]]
-Outputs = dict[str, NDArray[np.float32]]
-Names = tuple[str, ...]
-
-
-class Binding:
-    """Runs on the CPU: arrays in, arrays out, without copies.
-
-    Parameters
-    ----------
-    model
-        The open model.
-    """
-
-    arena = "cpu:0"
-
-    def __init__(self, model: OpenModel) -> None:
-        self.session = model.session
-        self.buffers: dict[str, NDArray[np.float32]] = {}
-
-    def buffer(self, name: str, size: int) -> NDArray[np.float32]:
-        """At least ``size`` floats under that name, with what the last batch left in them.
-
-        Parameters
-        ----------
-        name
-            Of the buffer.
-        size
-            How many floats.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, one-dimensional.
-        """
-        if name not in self.buffers or len(self.buffers[name]) < size:
-            self.buffers[name] = self.allocate(size)
-        return self.buffers[name]
-
-    def allocate(self, size: int) -> NDArray[np.float32]:
-        """New memory for a buffer.
-
-        Parameters
-        ----------
-        size
-            How many floats.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32, one-dimensional.
-        """
-        return np.empty(size, dtype=np.float32)
-
-    def run(self, inputs: Inputs, names: Names, *, shrink: bool) -> Outputs:
-        """The outputs called ``names``; ``shrink`` gives the session's unused memory back afterwards.
-
-        Parameters
-        ----------
-        inputs
-            Name to array.
-        names
-            Outputs to fetch.
-        shrink
-            Give the session's unused memory back afterwards.
-
-        Returns
-        -------
-        dict of numpy.ndarray
-        """
-        return dict(zip(names, self.session.run(list(names), inputs, self.settings(shrink)), strict=True))
-
-    def settings(self, shrink: bool) -> Any:
-        """Run options, or None for the usual ones.
-
-        Parameters
-        ----------
-        shrink
-            Give the session's unused memory back after the run.
-
-        Returns
-        -------
-        onnxruntime.RunOptions or None
-        """
-        if not shrink:
-            return None
-        options = runtime().RunOptions()
-        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", self.arena)
-        return options
 
 
 class PinnedBinding(Binding):
@@ -154,7 +67,7 @@ class PinnedBinding(Binding):
             self.io.bind_cpu_input(name, np.ascontiguousarray(array))
         for name in names:
             self.io.bind_output(name, "cpu")
-        self.session.run_with_iobinding(self.io, self.settings(shrink))
+        self.session.run_with_iobinding(self.io, self.shrinking if shrink else None)
         return dict(zip(names, self.io.copy_outputs_to_cpu(), strict=True))
 
 
@@ -221,21 +134,46 @@ class GraphBinding(Binding):
         return binding, device_inputs, device_outputs
 
 
-def binding_for(model: OpenModel) -> Binding:
-    """An idle binding of the model, or a new one; append it to ``model.idle`` after use.
-
-    Parameters
-    ----------
-    model
-        The open model.
+@cache
+def cuda_runtime() -> Any:
+    """The CUDA runtime library that ONNX Runtime uses, or None.
 
     Returns
     -------
-    Binding
+    ctypes.CDLL or None
     """
-    try:
-        return model.idle.pop()
-    except IndexError:
-        if model.options.cuda_graphs:
-            return GraphBinding(model)
-        return Binding(model) if model.options.provider == "cpu" else PinnedBinding(model)
+    for name in ("libcudart.so.13", "libcudart.so.12"):
+        try:
+            return ctypes.CDLL(name)
+        except OSError:
+            continue
+    return None
+
+
+def pinned_floats(size: int, device_id: int) -> NDArray[np.float32]:
+    """``size`` float32 of page-locked memory, freed with the last view of it; ordinary memory without CUDA.
+
+    Parameters
+    ----------
+    size
+        How many.
+    device_id
+        Which GPU reads them.
+
+    Returns
+    -------
+    numpy.ndarray
+    """
+    library = cuda_runtime()
+    pointer = ctypes.c_void_p()
+    # The runtime opens a context on the current device, which must not be another one than the session's.
+    if (
+        library is None
+        or library.cudaSetDevice(device_id) != 0
+        or library.cudaMallocHost(ctypes.byref(pointer), ctypes.c_size_t(4 * size)) != 0
+        or pointer.value is None
+    ):
+        return np.empty(size, dtype=np.float32)
+    memory = (ctypes.c_float * size).from_address(pointer.value)
+    weakref.finalize(memory, library.cudaFreeHost, pointer).atexit = False
+    return np.ctypeslib.as_array(memory)

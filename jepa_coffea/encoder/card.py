@@ -13,12 +13,21 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from jepa_coffea.constituents.record import FIELDS, SUBJET, UNITS
 from jepa_coffea.errors import JepaCoffeaError
+from jepa_coffea.files import bytes_hash
 
 KEY = "jepa_coffea.card"
 """Name of the entry of the ONNX metadata that holds the card."""
 
 VERSION = 1
 """Version of the card's schema that this code writes, and the newest it reads."""
+
+SEAL = "jepa_coffea.sha256"
+"""Name of the entry that holds the SHA-256 of the file, as it is with zeros in the place of these 64 digits."""
+
+_BEFORE = SEAL.encode() + b"\x12\x40"
+"""What stands before the digits in the file: the key, and protobuf's word for a text of 64 bytes."""
+
+_BLANK = b"0" * 64
 
 
 class ModelError(JepaCoffeaError, ValueError):
@@ -173,11 +182,36 @@ def write_card(model: onnx.ModelProto, card: ModelCard) -> None:
     card
         What to write.
     """
-    kept = [prop for prop in model.metadata_props if prop.key != KEY]
+    kept = [prop for prop in model.metadata_props if prop.key not in (KEY, SEAL)]
     del model.metadata_props[:]
     model.metadata_props.extend(kept)
     entry = model.metadata_props.add()
     entry.key, entry.value = KEY, card.model_dump_json()
+
+
+def save_model(model: onnx.ModelProto, path: Path) -> None:
+    """Write a model with its card and a hash of the whole file, which :func:`load_model` looks at.
+
+    Parameters
+    ----------
+    model
+        With its card; it is given an entry for the hash.
+    path
+        The file.
+    """
+    entry = model.metadata_props.add()
+    entry.key, entry.value = SEAL, _BLANK.decode()
+    content = model.SerializeToString()
+    path.write_bytes(content.replace(_BEFORE + _BLANK, _BEFORE + bytes_hash(content).encode()))
+
+
+def _intact(content: bytes) -> bool:
+    """Whether a file is as it was written, as far as it says; files of other tools say nothing."""
+    start = content.rfind(_BEFORE) + len(_BEFORE)
+    if start < len(_BEFORE):
+        return True
+    stop = start + len(_BLANK)
+    return content[start:stop] == bytes_hash(content[:start] + _BLANK + content[stop:]).encode()
 
 
 def parse_card(text: str, where: str) -> ModelCard:
@@ -230,19 +264,26 @@ def load_model(path: str | Path) -> onnx.ModelProto:
     Raises
     ------
     ModelError
-        If it is missing, not ONNX, or keeps tensors in other files.
+        If it is missing, not ONNX, damaged, or keeps tensors in other files.
     """
     path = Path(path)
     if not path.is_file():
         msg = f"{path}: no such model file"
         raise ModelError(msg)
     try:
-        model = onnx.load(str(path), load_external_data=False)
+        content = path.read_bytes()
+        model = onnx.load_from_string(content)
     except Exception as error:  # noqa: BLE001  the protobuf decoder has no error type of its own
         msg = f"{path}: not a readable ONNX file ({error})"
         raise ModelError(msg) from None
     if not model.graph.output:
         msg = f"{path}: not a readable ONNX file (it has no graph)"
+        raise ModelError(msg)
+    if not _intact(content):
+        msg = (
+            f"{path}: damaged, or changed by another tool: it has not the hash that it was written with; fetch or "
+            f"export it again, or delete its metadata entry {SEAL!r} if the change is meant"
+        )
         raise ModelError(msg)
     outside = [tensor.name for tensor in tensors(model) if uses_external_data(tensor)]
     if outside:
@@ -274,7 +315,7 @@ def read_card(path: str | Path) -> ModelCard:
     Parameters
     ----------
     path
-        The ONNX file.
+        The ONNX file, or the name of a shipped model.
 
     Returns
     -------
@@ -285,7 +326,9 @@ def read_card(path: str | Path) -> ModelCard:
     ModelError
         If the file is missing, not a self-contained ONNX file, or has no card (CardError).
     """
-    return card_in(load_model(path), str(path))
+    from jepa_coffea.encoder.model_files import resolve  # which needs the errors of this module
+
+    return card_in(load_model(resolve(path)), str(path))
 
 
 def has_card(model: onnx.ModelProto) -> bool:

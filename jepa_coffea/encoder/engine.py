@@ -1,4 +1,4 @@
-"""A chunk of jets through a session: micro-batches, threads, results in order, and what to do when a device is full."""
+"""A chunk of jets through a session: micro-batches, threads, results in order, what is counted, and full devices."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jepa_coffea.encoder.batching import Budget, MicroBatch, gather_index, plan
-from jepa_coffea.encoder.bindings import Binding, Inputs, Outputs, binding_for
 from jepa_coffea.encoder.card import ModelError
-from jepa_coffea.encoder.metrics import Metrics
-from jepa_coffea.encoder.providers import ProviderError
+from jepa_coffea.encoder.providers import ProviderError, runtime
 from jepa_coffea.encoder.session import AGAIN, OpenModel
+
+Inputs = dict[str, NDArray[np.generic]]
+Outputs = dict[str, NDArray[np.float32]]
+Names = tuple[str, ...]
 
 BUDGETS = {
     "cpu": Budget(tokens=1024, pairs=131_072, step=1),
@@ -33,6 +36,54 @@ Lengths that are multiples of 4 gain nothing there: the products run over all to
 
 THREADS = {"cpu": 1, "cuda": 2, "tensorrt": 2}
 """Micro-batches in flight: one worker, one core; on a GPU one is padded and copied while the other computes."""
+
+
+@dataclass
+class Metrics:
+    """What an encoder did since it was made; every number adds up over encoders, chunks and workers."""
+
+    jets: int = 0
+    """Jets asked for."""
+    batches: int = 0
+    """Micro-batches that ran."""
+    particles: int = 0
+    """Particles that went through the model."""
+    padding: int = 0
+    """Particle slots that went through the model empty."""
+    seconds: float = 0.0
+    """Wall time of the calls."""
+    session_seconds: float = 0.0
+    """Time inside ONNX Runtime, summed over threads."""
+    loads: int = 0
+    """Sessions that were opened; others were found open."""
+    empty: int = 0
+    """Jets without particles: NaN."""
+    non_finite: int = 0
+    """Jets with a NaN or infinity among their inputs, or numbers too large for the model to compute with: NaN."""
+    truncated: int = 0
+    """Jets with more particles than the model takes: the hardest were used."""
+    retries: int = 0
+    """Micro-batches halved because the device was out of memory."""
+
+    def add(self, **more: float) -> None:
+        """Add to the numbers named.
+
+        Parameters
+        ----------
+        **more
+            Name of a number to what is added.
+        """
+        for name, value in more.items():
+            setattr(self, name, getattr(self, name) + value)
+
+    def as_dict(self) -> dict[str, int | float]:
+        """Name to number.
+
+        Returns
+        -------
+        dict
+        """
+        return {item.name: getattr(self, item.name) for item in fields(self)}
 
 
 @dataclass(frozen=True)
@@ -99,6 +150,108 @@ class Results:
                 self.values[name][index[mask]] = values[mask]
             else:
                 self.values[name][batch.jets] = values.reshape(len(batch.jets), -1)
+
+
+class Binding:
+    """Runs on the CPU: arrays in, arrays out, without copies.
+
+    Parameters
+    ----------
+    model
+        The open model.
+    """
+
+    arena = "cpu:0"
+
+    def __init__(self, model: OpenModel) -> None:
+        self.session = model.session
+        self.buffers: dict[str, NDArray[np.float32]] = {}
+
+    def buffer(self, name: str, size: int) -> NDArray[np.float32]:
+        """At least ``size`` floats under that name, with what the last batch left in them.
+
+        Parameters
+        ----------
+        name
+            Of the buffer.
+        size
+            How many floats.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, one-dimensional.
+        """
+        if name not in self.buffers or len(self.buffers[name]) < size:
+            self.buffers[name] = self.allocate(size)
+        return self.buffers[name]
+
+    def allocate(self, size: int) -> NDArray[np.float32]:
+        """New memory for a buffer.
+
+        Parameters
+        ----------
+        size
+            How many floats.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, one-dimensional.
+        """
+        return np.empty(size, dtype=np.float32)
+
+    def run(self, inputs: Inputs, names: Names, *, shrink: bool) -> Outputs:
+        """The outputs called ``names``; ``shrink`` gives the session's unused memory back afterwards.
+
+        Parameters
+        ----------
+        inputs
+            Name to array.
+        names
+            Outputs to fetch.
+        shrink
+            Give the session's unused memory back afterwards.
+
+        Returns
+        -------
+        dict of numpy.ndarray
+        """
+        return dict(zip(names, self.session.run(list(names), inputs, self.shrinking if shrink else None), strict=True))
+
+    @cached_property
+    def shrinking(self) -> Any:
+        """Run options that give the session's unused memory back after the run.
+
+        Returns
+        -------
+        onnxruntime.RunOptions
+        """
+        options = runtime().RunOptions()
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", self.arena)
+        return options
+
+
+def binding_for(model: OpenModel) -> Binding:
+    """An idle binding of the model, or a new one; append it to ``model.idle`` after use.
+
+    Parameters
+    ----------
+    model
+        The open model.
+
+    Returns
+    -------
+    Binding
+    """
+    try:
+        return model.idle.pop()
+    except IndexError:
+        from jepa_coffea.encoder.bindings import GraphBinding, PinnedBinding
+
+        if model.options.cuda_graphs:
+            return GraphBinding(model)
+        return Binding(model) if model.options.provider == "cpu" else PinnedBinding(model)
 
 
 @dataclass

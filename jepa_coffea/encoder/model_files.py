@@ -6,6 +6,7 @@ import sys
 from importlib import resources
 from pathlib import Path
 
+from jepa_coffea.documents import did_you_mean
 from jepa_coffea.encoder.card import ModelError
 from jepa_coffea.files import file_hash
 
@@ -46,7 +47,7 @@ def resolve(model: str | Path) -> Path:
         raise ModelError(msg)
     known = shipped()
     if str(model) not in known:
-        msg = f"{model}: neither a file nor a shipped model; shipped are: {', '.join(known) or 'none'}"
+        msg = f"{model}: neither a file nor a shipped model; {did_you_mean(str(model), known)}"
         raise ModelError(msg)
     return known[str(model)]
 

@@ -1,18 +1,297 @@
-"""OnnxEncoder: ragged jets in detector quantities in, numpy embeddings out, for files with a model card."""
+"""Encoders: ragged jets in detector quantities in, checked and cut; numpy embeddings out, in order.
+
+:class:`RaggedEncoder` is what all have in common, :class:`OnnxEncoder` runs files with a model card.
+"""
 
 from __future__ import annotations
 
+import os
+import threading
+import time
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Unpack
+from typing import Any, TypedDict, Unpack
 
-from jepa_coffea.encoder.batching import MicroBatch, pad
-from jepa_coffea.encoder.bindings import Binding, Inputs
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from jepa_coffea.constituents.record import KINEMATICS
+from jepa_coffea.encoder.batching import MicroBatch, keep_hardest, pad
 from jepa_coffea.encoder.card import KEY, ModelCard, ModelError
-from jepa_coffea.encoder.engine import Jets
-from jepa_coffea.encoder.ragged_encoder import Placement, RaggedEncoder
-from jepa_coffea.encoder.session import OpenModel
+from jepa_coffea.encoder.engine import (
+    Binding,
+    Inputs,
+    Jets,
+    Metrics,
+    Results,
+    Work,
+    binding_for,
+    filled_up,
+    out_of_memory,
+    require_rows,
+    run,
+)
+from jepa_coffea.encoder.model_files import model_hash
+from jepa_coffea.encoder.providers import Provider, choose
+from jepa_coffea.encoder.session import AGAIN, OpenModel, Options, fixed_batch, input_types, open_model
+from jepa_coffea.errors import JepaCoffeaError
 
 PARTICLE = "particle_embedding"
+
+
+class ArrayError(JepaCoffeaError, TypeError, ValueError):
+    """Arrays that are no jets: of the wrong kind of numbers, or shapes that do not belong together."""
+
+
+class Placement(TypedDict, total=False):
+    """Where and how a model runs; keyword arguments of every encoder."""
+
+    provider: Provider
+    """``auto`` (the default: CUDA where there is a GPU, else the CPU), ``cuda``, ``tensorrt`` or ``cpu``."""
+    device_id: int
+    """Which GPU; default 0."""
+    threads: int | None
+    """Micro-batches in flight; default 1 on a CPU (a node runs one worker a core), 2 on a GPU."""
+    digest: str | None
+    """SHA-256 that the file must have; default: whatever it has now."""
+    cuda_graphs: bool
+    """Capture a CUDA graph per padded length, which saves launch time for small models; default no."""
+
+
+class RaggedEncoder(ABC):
+    """An open model that takes jets of any multiplicity; all instances in a process share one session.
+
+    Parameters
+    ----------
+    path
+        The ONNX file.
+    provider, device_id, threads, digest, cuda_graphs
+        See :class:`Placement`.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, broken, foreign, or not the one that ``digest`` names.
+    ProviderError
+        If ONNX Runtime or the provider is missing or does not work.
+    """
+
+    fields: tuple[str, ...]
+    """Meaning and order of the columns of the particles it is called with."""
+    longest: int
+    """Most particles of a jet that the model takes."""
+    shortest: int = 1
+    """Fewest slots that it takes."""
+    widths: dict[str, int]
+    """Outputs to fetch and their widths."""
+    per_particle: tuple[str, ...] = ()
+    """Those with one row per particle instead of one row per jet."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        provider: Provider = "auto",
+        device_id: int = 0,
+        threads: int | None = None,
+        digest: str | None = None,
+        cuda_graphs: bool = False,
+    ) -> None:
+        options = Options(choose(provider), device_id, cuda_graphs)
+        self.path = Path(path)
+        self.digest = digest or model_hash(path)
+        self.threads = threads
+        self.model, loaded = open_model(path, self.digest, options)
+        self.types = input_types(self.model, str(path))
+        self.fixed = fixed_batch(self.model, str(path))
+        self._counted, self._lock = Metrics(loads=int(loaded)), threading.Lock()
+
+    @abstractmethod
+    def feed(self, batch: MicroBatch, binding: Binding, jets: Jets) -> Inputs:
+        """The model's inputs for a micro-batch, in the buffers of the binding.
+
+        Parameters
+        ----------
+        batch
+            The micro-batch.
+        binding
+            Where it runs.
+        jets
+            The chunk.
+
+        Returns
+        -------
+        dict of numpy.ndarray
+        """
+
+    @property
+    def provider(self) -> str:
+        """The provider in use: ``cuda``, ``tensorrt`` or ``cpu``.
+
+        Returns
+        -------
+        str
+        """
+        return self.model.options.provider
+
+    def metrics(self) -> dict[str, Any]:
+        """What this instance did; see :class:`jepa_coffea.encoder.engine.Metrics`.
+
+        Returns
+        -------
+        dict
+        """
+        return self._counted.as_dict() | {"provider": self.provider}
+
+    def __call__(self, particles: ArrayLike, counts: ArrayLike, jets: ArrayLike) -> dict[str, NDArray[np.float32]]:
+        """Embed jets; the result depends on nothing but the jet itself, beyond float rounding.
+
+        With an int8 file it depends on the other jets within the drift that its card names: activations are scaled
+        batch by batch.
+
+        Parameters
+        ----------
+        particles
+            [sum(counts), field], all particles one jet after the other, in the order of ``fields``.
+        counts
+            Particles of each jet, [jet]. More than the model takes: the hardest are used.
+        jets
+            [jet, 4], px py pz energy in GeV.
+
+        Returns
+        -------
+        dict
+            ``embedding`` float32 [jet, dim] and, if the model has classes, ``logits`` float32 [jet, class]. A jet
+            without particles or with a non-finite input has NaN. Outputs with one row per particle are
+            [sum(counts), dim], in the order of ``particles``, NaN also for those that the model has no room for.
+
+        Raises
+        ------
+        ArrayError
+            If an array is not numeric, ``counts`` are not integers, or the shapes do not belong together.
+        ProviderError
+            If the device has no memory for a single jet.
+        """
+        begin = time.perf_counter()
+        if self.model.pid != os.getpid():  # inherited through a fork
+            self.model, loaded = open_model(self.path, self.digest, self.model.options)
+            self._lock = threading.Lock()
+            self._counted = Metrics(loads=int(loaded))
+        flat, number, axis = _checked(particles, counts, jets, len(self.fields))
+        good = _finite_jets(flat, number, axis)
+        truncated = good & (number > self.longest)
+        keep = None
+        if truncated.any():
+            keep, number = keep_hardest(self._hardness(flat), number, self.longest)
+            flat = flat[keep]
+        chunk = Jets(flat, np.cumsum(number) - number, np.where(good, number, 0), axis)
+        results = Results(chunk, self.widths, self.per_particle)
+        work = Work(
+            model=self.model,
+            counts=chunk.counts,
+            feed=lambda batch, binding: self.feed(batch, binding, chunk),
+            store=results.store,
+            outputs=tuple(self.widths),
+            types=self.types,
+            fixed=self.fixed,
+            metrics=self._counted,
+            lock=self._lock,
+        )
+        run(work, longest=self.longest, shortest=self.shortest, threads=self.threads)
+        if keep is not None:
+            for name in self.per_particle:
+                results.values[name] = _spread(results.values[name], keep)
+        lost = ~np.isfinite(results.values[next(iter(self.widths))]).all(axis=1) & (number > 0)
+        with self._lock:
+            self._counted.add(
+                jets=len(number),
+                empty=int(np.count_nonzero(number == 0)),
+                non_finite=int(np.count_nonzero(~good | lost)),
+                truncated=int(np.count_nonzero(truncated)),
+                seconds=time.perf_counter() - begin,
+            )
+        return results.values
+
+    def _prove(self) -> None:
+        """Run two small jets once for each model of a process, as a graph may be frozen inside whatever it declares."""
+        if self.model.proven or self.model.options.cuda_graphs:
+            return
+        counts = np.array([2, 1])
+        particles = np.zeros((3, len(self.fields)), np.float32)
+        particles[:, [self.fields.index(name) for name in KINEMATICS if name in self.fields]] = 1
+        axes = np.array([[2, 2, 2, 4], [1, 1, 1, 2]], np.float32)
+        jets = Jets(particles, np.cumsum(counts) - counts, counts, axes)
+        batch = MicroBatch(np.arange(2)[: self.fixed], max(2, self.shortest))
+        binding = binding_for(self.model)
+        inputs = self.feed(batch, binding, jets)
+        if self.fixed:
+            inputs = filled_up(inputs, self.fixed)
+        inputs = {name: array.astype(self.types[name], copy=False) for name, array in inputs.items()}
+        try:
+            outputs = binding.run(inputs, tuple(self.widths), shrink=False)
+        except Exception as error:
+            if out_of_memory(error):
+                raise
+            why = " ".join(str(error).split())
+            msg = f"{self.path}: does not run with {len(batch.jets)} jets ({why}); was it frozen? {AGAIN}"
+            raise ModelError(msg) from None
+        require_rows(outputs, self.fixed or 2, str(self.path))
+        self.model.idle.append(binding)
+        self.model.proven = True
+
+    def _hardness(self, flat: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Transverse momenta of particles, and what decides among equal ones, whatever their order: pz, then px."""
+        px, py, pz = (flat[:, self.fields.index(name)] for name in ("px", "py", "pz"))
+        with np.errstate(over="ignore"):
+            return np.stack([np.hypot(px, py), pz, px])
+
+
+def _spread(rows: NDArray[np.float32], keep: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """The rows where ``keep`` is True, NaN elsewhere."""
+    out = np.full((len(keep), rows.shape[1]), np.nan, dtype=np.float32)
+    out[keep] = rows
+    return out
+
+
+def _checked(
+    particles: ArrayLike, counts: ArrayLike, jets: ArrayLike, width: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
+    """The three arrays as contiguous float32, int64, float32, or an ArrayError that names what is wrong."""
+    flat, number, axis = np.asarray(particles), np.asarray(counts), np.asarray(jets)
+    for name, array in (("particles", flat), ("jets", axis)):
+        if array.dtype.kind not in "fiu":
+            msg = f"{name}: expected real numbers, got dtype {array.dtype}"
+            raise ArrayError(msg)
+    if number.dtype.kind not in "iu" and number.size:
+        msg = f"counts: expected integers, got dtype {number.dtype}"
+        raise ArrayError(msg)
+    if number.ndim != 1 or (number < 0).any():
+        msg = f"counts: expected one number >= 0 per jet, got shape {number.shape}, minimum {number.min(initial=0)}"
+        raise ArrayError(msg)
+    if number.max(initial=0) > len(flat):
+        msg = f"counts: a jet of {number.max()} particles, and particles has {len(flat)} rows altogether"
+        raise ArrayError(msg)
+    total = int(number.sum())
+    if flat.shape != (total, width):
+        msg = f"particles: expected shape (sum(counts), fields) = {(total, width)}, got {flat.shape}"
+        raise ArrayError(msg)
+    if axis.shape != (len(number), 4):
+        msg = f"jets: expected shape (jets, 4) = {(len(number), 4)}, got {axis.shape}"
+        raise ArrayError(msg)
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, which is found and counted
+        return (
+            np.ascontiguousarray(flat, dtype=np.float32),
+            number.astype(np.int64),
+            np.ascontiguousarray(axis, dtype=np.float32),
+        )
+
+
+def _finite_jets(flat: NDArray[np.float32], counts: NDArray[np.int64], jets: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which jets have only finite inputs, their own four-momentum included."""
+    good: NDArray[np.bool_] = np.all(np.isfinite(jets), axis=1)
+    bad_rows = np.flatnonzero(~np.isfinite(flat).all(axis=1))
+    good[np.searchsorted(np.cumsum(counts), bad_rows, side="right")] = False
+    return good
 
 
 class OnnxEncoder(RaggedEncoder):
@@ -26,7 +305,7 @@ class OnnxEncoder(RaggedEncoder):
         Also give the embedding of every particle: ``particle_embedding``, float32 [sum(counts), dim].
     **placement
         ``provider``, ``device_id``, ``threads``, ``digest``, ``cuda_graphs``: see
-        :class:`jepa_coffea.encoder.ragged_encoder.Placement`.
+        :class:`jepa_coffea.encoder.onnx.Placement`.
 
     Raises
     ------

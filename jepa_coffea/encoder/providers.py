@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, get_args
 
+from jepa_coffea.documents import did_you_mean
 from jepa_coffea.errors import JepaCoffeaError
 
 Provider = Literal["auto", "cuda", "tensorrt", "cpu"]
@@ -109,6 +110,25 @@ def gpu_count() -> int:
     return count.value
 
 
+def require_known(provider: str) -> None:
+    """Raise unless there is a provider of that name, whether or not this machine has it.
+
+    Parameters
+    ----------
+    provider
+        Name, or ``auto``.
+
+    Raises
+    ------
+    ProviderError
+        If there is none.
+    """
+    names = get_args(Provider)
+    if provider not in names:
+        msg = f"provider: expected one of {', '.join(names)}, got {provider!r}; {did_you_mean(str(provider), names)}"
+        raise ProviderError(msg)
+
+
 def choose(provider: Provider) -> Literal["cuda", "tensorrt", "cpu"]:
     """``provider`` with ``auto`` resolved: CUDA where the wheel has it and the driver shows a GPU, else the CPU.
 
@@ -126,9 +146,7 @@ def choose(provider: Provider) -> Literal["cuda", "tensorrt", "cpu"]:
     ProviderError
         If the name is unknown, or the installed wheel was built without that provider.
     """
-    if provider not in get_args(Provider):
-        msg = f"provider: expected one of {', '.join(get_args(Provider))}, got {provider!r}"
-        raise ProviderError(msg)
+    require_known(provider)
     available = runtime().get_available_providers()
     if provider == "auto":
         return "cuda" if EXECUTION["cuda"] in available and gpu_count() else "cpu"

@@ -45,7 +45,7 @@ def validate(encoder: OnnxEncoder) -> list[Agreement]:
     Returns
     -------
     list of Agreement
-        One an output.
+        One for each output.
 
     Raises
     ------

@@ -5,8 +5,10 @@ Also what the file declares of its inputs and outputs: types, and axes that are 
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +18,8 @@ import numpy as np
 from jepa_coffea.encoder.card import ModelCard, ModelError, card_in, has_card, load_model
 from jepa_coffea.encoder.model_files import model_hash
 from jepa_coffea.encoder.providers import confirm, mend, runtime, session_providers
+
+log = logging.getLogger(__name__)
 
 TYPES: dict[str, Any] = {
     "tensor(float)": np.float32,
@@ -204,6 +208,7 @@ def _newer(error: Exception) -> str:
 
 
 def _load(path: str | Path, digest: str, options: Options) -> OpenModel:
+    begin = time.perf_counter()
     verify(path, digest)
     proto = load_model(path)
     card = card_in(proto, str(path)) if has_card(proto) else None
@@ -224,6 +229,7 @@ def _load(path: str | Path, digest: str, options: Options) -> OpenModel:
         raise ModelError(msg) from None
     confirm(session, options.provider)
     verify(path, digest)  # what was read meanwhile was still that file
+    log.info("%s opened on %s in %.1f s", path, options.provider, time.perf_counter() - begin)
     return OpenModel(session, options, card)
 
 

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from jepa_coffea.constituents.record import FIELDS
 from jepa_coffea.encoder.batching import MicroBatch
-from jepa_coffea.encoder.bindings import Binding, Inputs
 from jepa_coffea.encoder.card import ModelError, load_model
-from jepa_coffea.encoder.engine import Jets
+from jepa_coffea.encoder.engine import Binding, Inputs, Jets
+from jepa_coffea.encoder.onnx import Placement, RaggedEncoder
 from jepa_coffea.encoder.outputs import Kind, axes, outputs_of, softmax
-from jepa_coffea.encoder.ragged_encoder import Placement, RaggedEncoder
 from jepa_coffea.encoder.weaver_inputs import Particles, Preprocess
 
 SHORTEST = 32

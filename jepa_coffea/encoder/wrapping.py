@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from onnx.compose import add_prefix
 
 from jepa_coffea.constituents.record import FIELDS
-from jepa_coffea.encoder.card import ModelCard, ModelError, Reference, load_model, write_card
+from jepa_coffea.encoder.card import ModelCard, ModelError, Reference, load_model, save_model, write_card
 from jepa_coffea.encoder.onnx import OnnxEncoder
 from jepa_coffea.encoder.outputs import axes
 from jepa_coffea.encoder.self_test import TOLERANCE
@@ -86,6 +86,8 @@ def wrap(
     spare = sorted(set(given) - set(inputs.values()))
     if spare:
         msg = f"{source}: inputs: {spare} of the graph are given nothing; expected each of {sorted(given)} to be named"
+        if any(name.startswith("pf_") for name in spare):
+            msg += "; a model that weaver exported is opened by JEPAEmbedder.from_weaver, with its preprocess.json"
         raise ModelError(msg)
     wrapped = add_prefix(proto, PREFIX)
     before = [node for name in inputs for node in _adapt(name, given[inputs[name]], particle_axes)]
@@ -175,7 +177,7 @@ def _write(model: onnx.ModelProto, card: ModelCard, path: Path) -> None:
     except onnx.checker.ValidationError as error:
         msg = f"{card.name}: cannot be wrapped ({str(error).splitlines()[0]})"
         raise ModelError(msg) from None
-    path.write_bytes(model.SerializeToString())
+    save_model(model, path)
 
 
 def _reference(path: Path, source: str | Path, card: ModelCard) -> Reference:

@@ -17,10 +17,10 @@ import numpy as np
 from jepa_coffea.bumphunt.limits import LimitCurve, cls_limit
 from jepa_coffea.cwola.gates import Gate
 from jepa_coffea.cwola.windows import Windows
-from jepa_coffea.errors import FitError, HistogramError
-from jepa_coffea.files import digest, write_text
-from jepa_coffea.hunt.preference import SIGNAL, expected_significance
-from jepa_coffea.hunt.sections import StatisticsConfig
+from jepa_coffea.errors import SpectrumError
+from jepa_coffea.files import digest, sealed_document, unsealed_document, write_text
+from jepa_coffea.hunt.calibration import SIGNAL, expected_significance
+from jepa_coffea.hunt.config import StatisticsConfig
 from jepa_coffea.hunt.selections import FUNCTION, Floats
 from jepa_coffea.hunt.state import CalibrationResult, HuntResult, Run, SelectionResult, Sensitivity
 
@@ -83,7 +83,7 @@ def record_blinding(run: Run) -> Blinding | None:
     path = run.output / FILE
     known = None
     if path.is_file():
-        stored = json.loads(path.read_text())
+        stored = unsealed_document(path.read_bytes(), path)
         known = Blinding(**{**stored, "changed": tuple(stored["changed"])})
     if known is None and not run.config.blind:
         return None
@@ -98,7 +98,7 @@ def record_blinding(run: Run) -> Blinding | None:
         else:
             changed = tuple(name for name, one in sections.items() if known.sections.get(name) != one)
             known = replace(known, unblinded=now, unblinded_with=document, changed=changed)
-    write_text(path, json.dumps(known.__dict__, indent=1))
+    write_text(path, json.dumps(sealed_document(known.__dict__), indent=1))
     return known
 
 
@@ -174,7 +174,7 @@ def without_observed(limits: Mapping[str, LimitCurve | str]) -> dict[str, LimitC
     Parameters
     ----------
     limits
-        Of :func:`~jepa_coffea.hunt.mass_limits.inclusive_limits`.
+        Of :func:`~jepa_coffea.hunt.inclusive.inclusive_limits`.
 
     Returns
     -------
@@ -242,7 +242,7 @@ def _expected_limit(finding: SelectionResult, background: str) -> tuple[float, .
         if model is None:
             return None
         limit = cls_limit(replace(model, observed=np.asarray(model.background)))
-    except (FitError, HistogramError):
+    except SpectrumError:
         return None
     return tuple(float(value) for value in limit.expected_events)
 

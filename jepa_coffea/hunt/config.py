@@ -1,34 +1,293 @@
 """The document that says what to hunt for, in what, and how: YAML, checked before anything runs."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from jepa_coffea.bumphunt.functions import FUNCTIONS
 from jepa_coffea.clusters.registry import ClusterConfig
 from jepa_coffea.cwola.classifiers import CLASSIFIERS
+from jepa_coffea.cwola.features import Whitening
 from jepa_coffea.cwola.folds import Folds
 from jepa_coffea.cwola.recipe import Recipe
-from jepa_coffea.documents import LocalPath, Section, read_document
+from jepa_coffea.cwola.windows import CMS_ALPHA, CMS_BETA, Window, Windows
+from jepa_coffea.documents import LocalPath, Location, Section, did_you_mean, read_document
 from jepa_coffea.errors import JepaCoffeaError
-from jepa_coffea.hunt.sections import (
-    DEFAULT_WIDTH,
-    CalibrationConfig,
-    ClassifierConfig,
-    FeatureConfig,
-    FoldConfig,
-    Fraction,
-    InjectionConfig,
-    InputConfig,
-    MassConfig,
-    Positive,
-    SignalConfig,
-    StatisticsConfig,
-)
+
+MINIMUM_EXPERIMENTS = 20
+"""Fewer pseudo-experiments measure no width."""
+
+FeatureKind = Literal["embedding", "scores", "observables", "columns"]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
 
 
 class HuntError(JepaCoffeaError, ValueError):
     """A hunt that cannot be done as described."""
+
+
+class InputConfig(Section):
+    """What to hunt in: embedded events, or a histogram alone."""
+
+    events: list[Location] = []
+    """Globs of parquet files of embedded events."""
+    histogram: LocalPath | None = None
+    """A spectrum to hunt in without classifiers: JSON with ``counts`` and ``edges`` (GeV), or FILE.root:NAME."""
+    unweight: bool = False
+    """Make counts of simulated events of different positive weights: each is kept with a probability of its weight over
+    the largest (hit or miss), decided by its identity and the seed. Without it different weights are an error."""
+
+    @model_validator(mode="after")
+    def _one(self) -> "InputConfig":
+        if bool(self.events) == (self.histogram is not None):
+            msg = "input: give either events (globs of parquet files) or one histogram"
+            raise ValueError(msg)
+        return self
+
+
+class WindowConfig(Section):
+    """One window, in GeV."""
+
+    window: tuple[float, float]
+    sidebands: tuple[float, float]
+    """Outer edges of the low and of the high sideband."""
+
+
+class MassConfig(Section):
+    """The mass axis and the windows on it."""
+
+    column: str = "mjj"
+    fit_range: tuple[float, float] | None = None
+    """GeV; by default the span of all sidebands."""
+    bins: int | list[float] = 40
+    """Number of logarithmic bins, aligned to the windows, or the edges themselves, GeV."""
+    windows: list[WindowConfig] | Literal["cms"] | list[list[float]] = "cms"
+    """Windows; or sets of edges whose inner intervals are windows; ``cms``: the two sets of CMS-EXO-22-026."""
+
+    def build(self) -> Windows:
+        """The checked windows.
+
+        Returns
+        -------
+        Windows
+
+        Raises
+        ------
+        WindowError
+            If windows, sidebands, fit range and bins do not fit together.
+        """
+        axis: dict[str, Any] = {"fit_range": self.fit_range, "bins": self.bins}
+        if self.windows == "cms":
+            return Windows.overlapping(CMS_ALPHA, CMS_BETA, **axis)
+        custom = [
+            Window(*entry.window, *entry.sidebands, name=f"W{number}")
+            for number, entry in enumerate(self.windows, 1)
+            if isinstance(entry, WindowConfig)
+        ]
+        if custom:
+            return Windows.custom(custom, **axis)
+        return Windows.overlapping(*(entry for entry in self.windows if isinstance(entry, list)), **axis)
+
+
+class FeatureConfig(Section):
+    """What the classifiers see of an event."""
+
+    use: Literal["embedding", "observables", "both"] | list[FeatureKind] = "embedding"
+    """One or several of ``embedding``, ``scores``, ``observables`` and ``columns``; ``both`` is embedding and
+    observables."""
+    scores: list[str] = []
+    """Classes of a tagger, of the columns ``jet1_score_<class>`` and ``jet2_score_<class>``: the log-odds of each, its
+    mean and difference over the two jets."""
+    columns: list[str] = []
+    """Columns of the event, taken as they are; a table with these alone needs no jets."""
+    observables: list[str] = ["log_mass_over_pt", "n_constituents", "tau21", "tau32", "tau43"]
+    """Per jet, the heavier first: a column without jet1_/jet2_ before it, ``log_mass_over_pt`` or a ratio ``tauNM``."""
+    components: int | None = 12
+    """Principal components of the embeddings that are kept, found in the sidebands of the training folds; null keeps
+    the raw embeddings. Observables are never reduced."""
+    novelty: bool = True
+    """Append how far an event lies from the sidebands, inside and outside these components."""
+    match: list[str] = []
+    """Columns, such as jet1_pt, in which the sidebands are weighted to look like the window."""
+
+    def reduction(self) -> Whitening | None:
+        """What makes few features of an embedding.
+
+        Returns
+        -------
+        Whitening or None
+            None where there is nothing to reduce.
+        """
+        if self.components is None or "embedding" not in self.kinds:
+            return None
+        sizes = {"scores": 2 * len(self.scores), "observables": 2 * len(self.observables), "columns": len(self.columns)}
+        return Whitening(self.components, self.novelty, sum(sizes.get(kind, 0) for kind in self.kinds))
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What is used, in the order of the features.
+
+        Returns
+        -------
+        tuple of str
+            Some of embedding, scores, observables, columns.
+        """
+        used: list[str] = [self.use] if isinstance(self.use, str) else list(self.use)
+        if self.use == "both":
+            used = ["embedding", "observables"]
+        return tuple(kind for kind in get_args(FeatureKind) if kind in used)
+
+    @model_validator(mode="after")
+    def _named(self) -> "FeatureConfig":
+        if not self.kinds:
+            msg = "use: expected some of embedding, scores, observables, columns, got none"
+            raise ValueError(msg)
+        for kind in ("scores", "observables", "columns"):
+            if kind in self.kinds and not getattr(self, kind):
+                msg = f"use: {kind} are used and none is named; list them in features.{kind}"
+                raise ValueError(msg)
+            if kind not in self.kinds and kind != "observables" and getattr(self, kind):
+                msg = f"{kind}: {getattr(self, kind)} are named and not used; put {kind!r} into features.use"
+                raise ValueError(msg)
+        return self
+
+
+class ClassifierConfig(Section):
+    """Window against sidebands."""
+
+    candidates: dict[str, dict[str, Any]] = {"gradient_boosting": {}}
+    """Options of ``gradient_boosting``, ``mlp``, ``logistic``; with several, ARGOS chooses on the inner folds."""
+    members: Annotated[int, Field(ge=1)] = Recipe.members
+    best_at: Fraction | None = Recipe.best_at
+    """In place of averaging all members: keep in each inner fold the one with the largest window efficiency at this
+    sideband efficiency, and average these."""
+    attribute_fraction: Fraction | None = Recipe.attribute_fraction
+    """Share of the features that each member sees; by default all of up to ten, and half of more but at least ten."""
+
+    @model_validator(mode="after")
+    def _known(self) -> "ClassifierConfig":
+        unknown = sorted(set(self.candidates) - set(CLASSIFIERS))
+        if unknown or not self.candidates:
+            hint = f"; {did_you_mean(unknown[0], CLASSIFIERS)}" if unknown else ""
+            msg = f"classifier.candidates: expected some of {sorted(CLASSIFIERS)}, got {sorted(self.candidates)}{hint}"
+            raise ValueError(msg)
+        for name, options in self.candidates.items():
+            final: Any = CLASSIFIERS[name]()
+            known = (final[-1] if hasattr(final, "steps") else final).get_params(deep=False)
+            for option in set(options) - set(known):
+                msg = f"classifier.candidates.{name}: no such option {option!r}; {did_you_mean(option, known)}"
+                raise ValueError(msg)
+        return self
+
+
+class FoldConfig(Section):
+    """Nested folds; see :class:`~jepa_coffea.cwola.folds.Folds`."""
+
+    outer: Annotated[int, Field(ge=2)] = Folds.outer
+    inner: Annotated[int, Field(ge=2)] = Folds.inner
+    order: Literal["cross", "forward"] = Folds.order
+
+
+class StatisticsConfig(Section):
+    """How the background under the window is estimated and the excess judged."""
+
+    background: Literal["function", "sideband_efficiency"] | None = None
+    """The estimate of the result: a ``function`` fitted to the selected spectrum, or ``sideband_efficiency``, the
+    events that fail the selection times the pass/fail ratio of the sidebands. By default the one with the larger
+    expected significance in the pseudo-experiments, which does not look at the window; the other is the cross-check."""
+    transfer_factor: Literal["auto"] | Annotated[int, Field(ge=1, le=2)] = "auto"
+    """Degree in mass of the logarithm of the pass/fail ratio behind the ``sideband_efficiency``: 1, a straight line; 2,
+    a parabola, which follows features that are curved in the mass and has a larger error; ``auto``, the straight line
+    unless pseudo-experiments without signal show that it is biased, decided for each selection beforehand."""
+    function: str = "dijet3"
+    """A name of jepa_coffea.bumphunt.functions, or ``auto``: the dijet function of the order that an F-test chooses."""
+    sqrt_s: Positive = 13000.0
+    """GeV. The background functions are of mass over sqrt_s; the result says where this default is used."""
+    constraint: Literal["poisson", "gaussian"] = "poisson"
+    """How the background of a window is known, in significances and in limits on counts."""
+    goodness_toys: Annotated[int, Field(ge=0)] = 500
+    """Pseudo-experiments for the goodness of fit."""
+    global_toys: Annotated[int, Field(ge=0)] = 2000
+    """Refitted toys for the global p-value of a histogram alone, 0 for none; with events, the calibration gives it."""
+    goodness_minimum: Fraction = 0.01
+    """A background fit with a smaller p-value is not to be quoted."""
+
+    @property
+    def energy(self) -> str:
+        """The centre-of-mass energy in words, and whether it is the default.
+
+        Returns
+        -------
+        str
+        """
+        given = "" if "sqrt_s" in self.model_fields_set else " (default)"
+        return f"sqrt(s) = {self.sqrt_s / 1000:g} TeV{given}"
+
+    @model_validator(mode="after")
+    def _known(self) -> "StatisticsConfig":
+        if self.function != "auto" and self.function not in FUNCTIONS:
+            msg = f"function: no such function {self.function!r}; {did_you_mean(self.function, [*FUNCTIONS, 'auto'])}"
+            raise ValueError(msg)
+        return self
+
+
+class CalibrationConfig(Section):
+    """Pseudo-experiments without signal that redo the whole analysis."""
+
+    experiments: Annotated[int, Field(ge=0)] = 100
+    """0 for none; fewer than 20 measure no width."""
+    background: list[Location] = []
+    """Globs of embedded background events to take features from; by default the sidebands of the data."""
+
+    @model_validator(mode="after")
+    def _enough(self) -> "CalibrationConfig":
+        if 0 < self.experiments < MINIMUM_EXPERIMENTS:
+            msg = (
+                f"experiments: {self.experiments} pseudo-experiments measure no width of Z; expected 0 or at least "
+                f"{MINIMUM_EXPERIMENTS}"
+            )
+            raise ValueError(msg)
+        return self
+
+
+class SignalUncertainties(Section):
+    """Relative uncertainties of the signal; 0 leaves one out."""
+
+    luminosity: Share = 0.0
+    efficiency: Share = 0.0
+    scale: Share = 0.0
+    """Of the mass: the peak moves by this share."""
+    resolution: Share = 0.0
+    """Of the width of the peak."""
+
+
+DEFAULT_WIDTH = 0.05
+"""Width over mass of the peak that a mass scan looks for where the document names no signal."""
+
+
+class SignalConfig(Section):
+    """The resonance that limits against mass are set on, in all events without a selection by classifiers."""
+
+    efficiency: Fraction = 1.0
+    """Acceptance and efficiency of everything before the hunt, for limits on a cross-section."""
+    widths: Annotated[list[Fraction], Field(min_length=1)] = [DEFAULT_WIDTH]
+    """Gaussian standard deviation over mass; each gives a curve, and a scan among the trials of a histogram alone. The
+    picture of local p0 against mass is of the first."""
+    uncertainties: SignalUncertainties = SignalUncertainties()
+
+
+class InjectionConfig(Section):
+    """Signal of known size put into pseudo-data."""
+
+    signal: list[Location] = []
+    """Globs of embedded signal events; by default the events of the input that are marked ``truth_signal``."""
+    yields: list[Annotated[int, Field(ge=0)]] = []
+    """Signal events in the fit range, e.g. [0, 50, 100, 200]; empty for no study."""
+    seeds: Annotated[int, Field(ge=1)] = 10
+    efficiency: Fraction | None = None
+    """Of the classifiers compared; by default the smallest of the hunt."""
 
 
 class HuntConfig(Section):

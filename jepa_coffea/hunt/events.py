@@ -11,16 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from jepa_coffea.cwola.features import symmetrised
-from jepa_coffea.cwola.folds import event_hash
+from jepa_coffea.cwola.folds import event_hash, salted, uniform
 from jepa_coffea.cwola.sample import Sample, make_sample
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.files import find_files
-from jepa_coffea.hunt.config import HuntConfig, HuntError
-from jepa_coffea.hunt.sections import FeatureConfig
-from jepa_coffea.hunt.unweight import hit_or_miss
+from jepa_coffea.files.parquet import read_rows
+from jepa_coffea.hunt.config import FeatureConfig, HuntConfig, HuntError
 
 Floats = npt.NDArray[Any]
 
@@ -95,7 +93,7 @@ def read_events(globs: Sequence[str], config: HuntConfig, what: str = "embedded 
         have different weights, or more than one event in a hundred has features that are not finite.
     """
     windows = config.mass.build()
-    parts = [_read_file(Path(file), config, windows) for file in find_files(globs, what)]
+    parts = [_read_file(file, config, windows) for file in find_files(globs, what)]
     sizes = {part.sample.X.shape[1] for part in parts}
     models = tuple(sorted({model for part in parts for model in part.models}))
     if len(sizes) > 1 or len(models) > 1:
@@ -131,7 +129,7 @@ def read_events(globs: Sequence[str], config: HuntConfig, what: str = "embedded 
     return everything.take(kept)
 
 
-def _refuse_other_units(mass: npt.NDArray[np.float64], windows: Windows, file: Path) -> None:
+def _refuse_other_units(mass: npt.NDArray[np.float64], windows: Windows, file: str | Path) -> None:
     """Raise where no mass is in the fit range, but all would be if they were TeV or MeV and not GeV."""
     for unit, factor in (("TeV", 1e3), ("MeV", 1e-3)):
         share = float(np.mean(windows.inside(mass * factor)))
@@ -157,8 +155,8 @@ def _check_unique(identity: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64
         raise HuntError(msg)
 
 
-def _read_file(file: Path, config: HuntConfig, windows: Windows) -> Events:
-    table = pq.read_table(file, partitioning=None)
+def _read_file(file: str | Path, config: HuntConfig, windows: Windows) -> Events:
+    table = read_rows(file)
     mass = column(table, config.mass.column, file).astype(float)
     no_mass = int(np.count_nonzero(~np.isfinite(mass)))
     inside = windows.inside(mass)
@@ -183,7 +181,7 @@ def _read_file(file: Path, config: HuntConfig, windows: Windows) -> Events:
     return Events(sample, identity, truth, names, observables, models, int((~good).sum()), no_mass).take(good)
 
 
-def _control(table: pa.Table, file: Path) -> npt.NDArray[np.float64]:
+def _control(table: pa.Table, file: str | Path) -> npt.NDArray[np.float64]:
     """Masses and tau ratios of both jets, (events, 6); (events, 0) where the table is not of two jets."""
     needed = {f"{jet}_{name}" for jet in ("jet1", "jet2") for name in ("mass", "tau1", "tau2", "tau3")}
     if not needed <= set(table.column_names):
@@ -191,7 +189,7 @@ def _control(table: pa.Table, file: Path) -> npt.NDArray[np.float64]:
     return np.concatenate([per_jet(table, name, file) for name in ("mass", "tau21", "tau32")], axis=1)
 
 
-def column(table: pa.Table, name: str, file: Path) -> Floats:
+def column(table: pa.Table, name: str, file: str | Path) -> Floats:
     """One column as an array.
 
     Parameters
@@ -226,7 +224,7 @@ def column(table: pa.Table, name: str, file: Path) -> Floats:
     return values.to_numpy(zero_copy_only=False)
 
 
-def per_jet(table: pa.Table, name: str, file: Path) -> npt.NDArray[np.float64]:
+def per_jet(table: pa.Table, name: str, file: str | Path) -> npt.NDArray[np.float64]:
     """An observable of both jets, the heavier jet first.
 
     Parameters
@@ -250,7 +248,7 @@ def per_jet(table: pa.Table, name: str, file: Path) -> npt.NDArray[np.float64]:
     return both
 
 
-def _of_jet(table: pa.Table, jet: str, name: str, file: Path) -> Floats:
+def _of_jet(table: pa.Table, jet: str, name: str, file: str | Path) -> Floats:
     """An observable of one jet, (events,); see :func:`per_jet`."""
 
     def read(what: str) -> Floats:
@@ -272,7 +270,7 @@ def _log_odds(share: Floats) -> npt.NDArray[np.float64]:
 
 
 def feature_matrix(
-    table: pa.Table, features: FeatureConfig, file: Path
+    table: pa.Table, features: FeatureConfig, file: str | Path
 ) -> tuple[npt.NDArray[np.float32], tuple[str, ...]]:
     """The features of a table: symmetrised embeddings and scores, observables of both jets, columns of the event.
 
@@ -317,3 +315,49 @@ def feature_matrix(
         blocks.append(np.stack([column(table, name, file).astype(float) for name in features.columns], axis=1))
         names += features.columns
     return np.concatenate(blocks, axis=1).astype(np.float32), tuple(names)
+
+
+def hit_or_miss(sample: Sample, what: str, *, allowed: bool, seed: int) -> tuple[npt.NDArray[np.bool_], str]:
+    """Keep each event with the probability of its weight over the largest.
+
+    Parameters
+    ----------
+    sample
+        The events.
+    what
+        What they are, for messages.
+    allowed
+        Whether events may be left out.
+    seed
+        Decides, with the identity of an event, whether it is kept.
+
+    Returns
+    -------
+    kept : array of bool, (events,)
+        All where all weights are the same.
+    note : str
+        What is to be said about it; empty where all are kept.
+
+    Raises
+    ------
+    HuntError
+        If weights differ and ``allowed`` is not set.
+    """
+    weights = sample.weights
+    if not len(weights) or np.ptp(weights) == 0:
+        return np.ones(len(weights), bool), ""
+    largest = float(weights.max())
+    if not allowed:
+        msg = (
+            f"hunt: {what} have weights from {weights.min():g} to {largest:g}; sums of different weights are not "
+            "Poisson counts and no p-value of them can be believed. Set input.unweight to keep each event with a "
+            f"probability of its weight over the largest ({weights.sum() / largest:.0f} of {len(weights)} would be "
+            "left)"
+        )
+        raise HuntError(msg)
+    kept = uniform(salted(sample.hashes, "unweight", seed)) * largest < weights
+    number = int(np.count_nonzero(kept))
+    return kept, (
+        f"Of {len(weights)} weighted {what} {number} are kept by hit or miss and count as one each: the weights "
+        f"describe {weights.sum() / max(number, 1):.3g} times as many."
+    )

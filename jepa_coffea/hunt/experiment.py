@@ -17,7 +17,7 @@ from jepa_coffea.cwola.recipe import Recipe
 from jepa_coffea.cwola.sample import Sample
 from jepa_coffea.cwola.trainer import train_window
 from jepa_coffea.errors import JepaCoffeaError
-from jepa_coffea.hunt.sections import StatisticsConfig
+from jepa_coffea.hunt.config import StatisticsConfig
 from jepa_coffea.hunt.selections import ESTIMATES, Selection, count_inclusive, select
 
 Floats = npt.NDArray[np.float64]
@@ -35,6 +35,9 @@ class Method:
     experiment chooses on its own inclusive spectrum."""
     function_errors: Mapping[str, float] = field(default_factory=dict)
     """Name of a window to the share of its background by which the choice of the function may be wrong."""
+    degrees: Mapping[tuple[str, float], int] = field(default_factory=dict)
+    """Window and efficiency to the degree of the transfer factor, where it was chosen; otherwise it is that of the
+    statistics."""
 
     def seeded(self, seed: int) -> "Method":
         """The same method with other folds and other random states.
@@ -70,12 +73,12 @@ class Method:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What an experiment gives."""
+    """The outcome of an experiment."""
 
     statistics: StatisticsConfig
     """With the background function that was used."""
     scores: tuple[WindowScores, ...]
-    """One a window."""
+    """One for each window."""
     inclusive: tuple[Selection, ...]
     """Every window without a selection; empty unless asked for."""
     selections: tuple[Selection, ...]
@@ -87,9 +90,12 @@ class Experiment:
         Returns
         -------
         list, [estimate][selection]
-            In the order of ``ESTIMATES``; NaN where there is none.
+            In the order of ``ESTIMATES``, and behind them the sideband efficiency of degree 2 while the degree is open;
+            NaN where there is none.
         """
-        return [[selection.estimates[name].z for selection in self.selections] for name in ESTIMATES]
+        found = [[selection.estimates[name].z for selection in self.selections] for name in ESTIMATES]
+        bent = [one.parabola.z for one in self.selections if one.parabola is not None]
+        return [*found, bent] if bent else found
 
 
 def run_experiment(
@@ -141,6 +147,7 @@ def run_experiment(
             statistics,
             goodness_toys,
             errors.get(of_window.window.name, 0.0),
+            method.degrees.get((of_window.window.name, efficiency), statistics.transfer_factor),
         )
         for of_window in scores
         for efficiency in method.efficiencies

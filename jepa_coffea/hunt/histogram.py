@@ -9,9 +9,43 @@ import numpy.typing as npt
 import uproot
 
 from jepa_coffea.cwola.windows import Windows
-from jepa_coffea.hunt.config import HuntError
+from jepa_coffea.hunt.config import HuntConfig, HuntError
 
 Floats = npt.NDArray[np.float64]
+
+
+def with_own_edges(config: HuntConfig) -> HuntConfig:
+    """A hunt in a histogram, in the bins of the histogram unless its document says others.
+
+    Parameters
+    ----------
+    config
+        Of any hunt.
+
+    Returns
+    -------
+    HuntConfig
+        With the edges inside the fit range, for a histogram and without ``mass.bins``; else as it was.
+
+    Raises
+    ------
+    HuntError
+        If there is no such file or histogram.
+    WindowError
+        If a window or sideband does not begin and end at these edges.
+    """
+    source, mass = config.input.histogram, config.mass
+    if source is None or "bins" in mass.model_fields_set:
+        return config
+    low, high = mass.build().edges[0], mass.build().edges[-1]
+    edges = _read(source)[1]
+    inside = [float(edge) for edge in edges if low * (1 - 1e-9) <= edge <= high * (1 + 1e-9)]
+    if len(inside) < 2:
+        msg = f"hunt: {source} is of {edges[0]:g} to {edges[-1]:g}, windows and sidebands of {low:g} to {high:g}"
+        raise HuntError(msg)
+    own = config.model_copy(update={"mass": mass.model_copy(update={"bins": inside})})
+    own.mass.build()
+    return own
 
 
 def read_histogram(source: Path, windows: Windows) -> Floats:
@@ -67,14 +101,19 @@ def _read(source: Path) -> tuple[Floats, Floats]:
         except (KeyError, TypeError, ValueError):
             msg = f"hunt: {path} is no JSON with 'counts' and 'edges'; for a ROOT file write FILE.root:NAME"
             raise HuntError(msg) from None
-    with uproot.open(path) as file:
-        if inside not in file:
-            msg = f"hunt: {path} holds no {inside!r}; it holds {', '.join(file.keys(cycle=False)) or 'nothing'}"
-            raise HuntError(msg)
-        histogram = file[inside]
-        values, edges = histogram.to_numpy()
-        counts = event_counts(values, np.asarray(histogram.variances()), f"{inside} in {path}")
-        return counts, np.asarray(edges, dtype=float)
+    try:
+        with uproot.open(path) as file:
+            held = file.keys(cycle=False)
+            histogram = file.get(inside)
+            values, edges = (None, None) if histogram is None else histogram.to_numpy()
+            variances = None if histogram is None else np.asarray(histogram.variances(), dtype=float)
+    except Exception as error:  # noqa: BLE001  whatever a damaged file makes the reader say is its problem
+        msg = f"hunt: {path}: {inside!r} cannot be read as a histogram ({type(error).__name__}: {error})"
+        raise HuntError(msg) from None
+    if values is None or variances is None:
+        msg = f"hunt: {path} holds no {inside!r}; it holds {', '.join(held) or 'nothing'}"
+        raise HuntError(msg)
+    return event_counts(values, variances, f"{inside} in {path}"), np.asarray(edges, dtype=float)
 
 
 def event_counts(values: npt.NDArray[Any], variances: npt.NDArray[Any], what: str) -> Floats:

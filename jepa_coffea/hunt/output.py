@@ -1,11 +1,13 @@
-"""What a hunt leaves in its folder besides scores, pseudo-experiments and the report."""
+"""The files of a hunt: the document and versions, the scores of a finished training, the result and its exports."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import hist
 import numpy as np
+import pyarrow as pa
 import yaml
 
 from jepa_coffea.bumphunt.exports.combine import write_combine
@@ -14,11 +16,15 @@ from jepa_coffea.bumphunt.exports.histograms import write_hists
 from jepa_coffea.bumphunt.exports.tables import CountingResult, limit_table, significance_table, spectrum_table
 from jepa_coffea.bumphunt.exports.workspace import write_workspace
 from jepa_coffea.bumphunt.records import plain
-from jepa_coffea.files import NUMERICAL, versions, write_text
-from jepa_coffea.folders import fresh_folder
-from jepa_coffea.hunt.headline import headline
+from jepa_coffea.cwola.efficiency import WindowScores
+from jepa_coffea.cwola.windows import Windows
+from jepa_coffea.files import NUMERICAL, digest, replacing, versions, write_text
+from jepa_coffea.files.parquet import read_rows, write_rows
+from jepa_coffea.folders import filesystem, fresh_folder
+from jepa_coffea.hunt.events import Events
 from jepa_coffea.hunt.selections import FUNCTION, Floats, Selection
 from jepa_coffea.hunt.state import HuntResult, Run
+from jepa_coffea.hunt.verdict import headline
 
 
 def write_provenance(run: Run) -> None:
@@ -128,3 +134,99 @@ def _name(selection: Selection) -> str:
     """A name for files and channels: letters, digits and underscores."""
     efficiency = selection.efficiency
     return f"{selection.window}_" + ("all" if efficiency == 1 else f"eff_{efficiency:g}".replace(".", "p"))
+
+
+def input_stamp(files: Sequence[str]) -> str:
+    """A stamp of input files by name, size and time: whether a finished stage still belongs to its input.
+
+    Parameters
+    ----------
+    files
+        Their paths or URLs.
+
+    Returns
+    -------
+    str
+    """
+    return digest([(str(file), _stamp(str(file))) for file in files])
+
+
+def _stamp(file: str) -> Any:
+    if "://" in file:
+        files, path = filesystem(file)
+        return files.ukey(path)
+    found = Path(file).stat()
+    return found.st_size, found.st_mtime_ns
+
+
+def write_scores(path: Path, key: str, events: Events, scores: Sequence[WindowScores]) -> None:
+    """Write out-of-fold scores as parquet: one row per event.
+
+    Columns are run, luminosityBlock, event, mass, fold, and score and fraction of each window.
+
+    Parameters
+    ----------
+    path
+        The file.
+    key
+        Says what the scores were made from; kept in the file's metadata with the chosen classifiers.
+    events
+        The events.
+    scores
+        One for each window.
+    """
+    columns = dict(zip(("run", "luminosityBlock", "event"), events.identity.T, strict=True))
+    columns |= {"mass": events.sample.mass, "fold": scores[0].fold}
+    for of_window in scores:
+        columns[f"score_{of_window.window.name}"] = of_window.score
+        columns[f"fraction_{of_window.window.name}"] = of_window.fraction
+    choice = [{"chosen": s.chosen, "argos": s.argos, "problem": s.problem} for s in scores]
+    metadata = {b"jepa_coffea_hunt": json.dumps({"key": key, "models": events.models, "choice": choice}).encode()}
+    table = pa.table({name: pa.array(values) for name, values in columns.items()}).replace_schema_metadata(metadata)
+    with replacing(path) as temporary:
+        write_rows(table, temporary)
+
+
+def read_scores(path: Path, key: str, events: Events, windows: Windows) -> list[WindowScores] | None:
+    """Read the scores of a finished training.
+
+    Parameters
+    ----------
+    path
+        The file.
+    key
+        As it was written.
+    events
+        The events.
+    windows
+        The windows.
+
+    Returns
+    -------
+    list of WindowScores or None
+        None if there are none, or they were made from something else.
+
+    Raises
+    ------
+    BadFileError
+        If the file is damaged.
+    """
+    if not path.is_file():
+        return None
+    table = read_rows(path, remedy="delete it to train again")
+    stored = json.loads((table.schema.metadata or {}).get(b"jepa_coffea_hunt", b'{"key": ""}'))
+    if stored["key"] != key:
+        return None
+    return [
+        WindowScores(
+            window,
+            table[f"score_{window.name}"].to_numpy(),
+            table[f"fraction_{window.name}"].to_numpy(),
+            window.region(events.sample.mass),
+            table["fold"].to_numpy().astype(np.int64),
+            tuple(choice["chosen"]),
+            tuple(choice["argos"]),
+            choice["problem"],
+        )
+        for window, choice in zip(windows.windows, stored["choice"], strict=True)
+    ]

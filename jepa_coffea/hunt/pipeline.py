@@ -34,14 +34,13 @@ from jepa_coffea.hunt.blinding import (
     record_blinding,
     without_observed,
 )
-from jepa_coffea.hunt.calibration import cross_check_doubts, null_gates
+from jepa_coffea.hunt.calibration import bent_efficiencies, cross_check_doubts, null_gates
+from jepa_coffea.hunt.config import StatisticsConfig
 from jepa_coffea.hunt.events import Events
 from jepa_coffea.hunt.experiment import Method, run_experiment
-from jepa_coffea.hunt.function_study import with_function
 from jepa_coffea.hunt.histogram import read_histogram
-from jepa_coffea.hunt.mass_limits import inclusive_limits
-from jepa_coffea.hunt.output import write_provenance, write_result
-from jepa_coffea.hunt.sections import StatisticsConfig
+from jepa_coffea.hunt.inclusive import inclusive_limits, with_function
+from jepa_coffea.hunt.output import input_stamp, write_provenance, write_result
 from jepa_coffea.hunt.selections import Floats, count_inclusive
 from jepa_coffea.hunt.stages import (
     all_gates,
@@ -52,7 +51,6 @@ from jepa_coffea.hunt.stages import (
     selection_results,
 )
 from jepa_coffea.hunt.state import HuntResult, Run
-from jepa_coffea.hunt.store import input_stamp
 from jepa_coffea.hunt.verdict import describe, disagreements, learning, reasons_against
 
 
@@ -196,13 +194,15 @@ def _hunt_events(run: Run) -> HuntResult:
     data = run_experiment(events.sample, method, scores, inclusive=True, goodness_toys=config.statistics.goodness_toys)
     closure = all_gates(run, key, events, scores, method)
     calibrated = calibration(run, key, inputs, method, data.selections)
-    background, width = calibrated.background, config.widths[0]
-    selections = selection_results(data.selections, windows, data.statistics, background, calibrated.corrected, width)
+    background, width, decided = calibrated.background, config.widths[0], calibrated.selections
+    selections = selection_results(decided, windows, data.statistics, background, calibrated.corrected, width)
+    method = replace(method, degrees=calibrated.degrees)  # of injections, too
     doubts: list[str] = []
     if calibrated.corrected:
-        gates = null_gates(data.selections, calibrated.corrected, background)
+        gates = null_gates(decided, calibrated.corrected, background)
         closure = replace(closure, gates=closure.gates + gates)
-        doubts = cross_check_doubts(data.selections, calibrated.corrected, background)
+        doubts = bent_efficiencies(decided, config.statistics)
+        doubts += cross_check_doubts(decided, calibrated.corrected, background)
     if config.blind:
         closure = replace(closure, gates=blind_gates(closure.gates))
     found = HuntResult(

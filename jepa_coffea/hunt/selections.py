@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +11,8 @@ from jepa_coffea.bumphunt import BackgroundFit, Prediction, counting_significanc
 from jepa_coffea.bumphunt.pass_fail import TransferFactorFit, fit_transfer_factor
 from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.cwola.windows import Window, Windows
-from jepa_coffea.errors import FitError, HistogramError
-from jepa_coffea.hunt.sections import StatisticsConfig
+from jepa_coffea.errors import SpectrumError
+from jepa_coffea.hunt.config import StatisticsConfig
 
 Floats = npt.NDArray[np.float64]
 
@@ -70,7 +70,10 @@ class Selection:
     """Events per bin, (bins,)."""
     function: Estimate
     sideband_efficiency: Estimate | None = None
-    """None without a selection: nothing fails then."""
+    """None without a selection: nothing fails then. Its transfer factor is a straight line unless another degree is
+    given or was chosen."""
+    parabola: Estimate | None = None
+    """The sideband efficiency with a transfer factor of degree 2, while the degree is open; see :meth:`with_degree`."""
 
     @property
     def label(self) -> str:
@@ -81,6 +84,36 @@ class Selection:
         str
         """
         return f"{self.window}, " + ("all events" if self.efficiency == 1 else f"efficiency {self.efficiency:g}")
+
+    def with_degree(self, degree: int) -> "Selection":
+        """The selection with the degree of the transfer factor decided.
+
+        Parameters
+        ----------
+        degree
+            1 for the straight line, 2 for the parabola.
+
+        Returns
+        -------
+        Selection
+            Itself where the degree was not open.
+        """
+        if self.parabola is None:
+            return self
+        chosen = self.parabola if degree > 1 else self.sideband_efficiency
+        return replace(self, sideband_efficiency=chosen, parabola=None)
+
+    @property
+    def degree(self) -> int | None:
+        """Degree of the transfer factor.
+
+        Returns
+        -------
+        int or None
+            None where there is no such fit.
+        """
+        other = self.sideband_efficiency
+        return None if other is None or other.transfer_factor is None else other.transfer_factor.degree
 
     @property
     def estimates(self) -> dict[str, Estimate]:
@@ -131,6 +164,8 @@ class Selection:
         dict
         """
         estimates = {name: estimate.record() for name, estimate in self.estimates.items()}
+        if self.degree is not None:
+            estimates[SIDEBAND_EFFICIENCY]["degree"] = self.degree
         return {"window": self.window, "efficiency": self.efficiency, "n": self.n, **estimates, "pull": self.pull}
 
 
@@ -142,6 +177,7 @@ def select(
     statistics: StatisticsConfig,
     goodness_toys: int = 0,
     function_error: float = 0.0,
+    degree: int | Literal["auto"] = 1,
 ) -> Selection:
     """Select by scores, count in the window, estimate the background in both ways.
 
@@ -161,6 +197,8 @@ def select(
         Toys for the goodness of the fit; without them it is that of chi-squared.
     function_error
         Share of the background by which the choice of the function may be wrong.
+    degree
+        Of the transfer factor; ``auto`` gives both.
 
     Returns
     -------
@@ -170,12 +208,17 @@ def select(
     refusal, window = scores.refusal(efficiency), scores.window
     if refusal:
         nothing = Estimate(problem=refusal)
-        return Selection(window.name, efficiency, 0, np.zeros(len(windows.edges) - 1), nothing, nothing)
+        other = nothing if degree == "auto" else None
+        return Selection(window.name, efficiency, 0, np.zeros(len(windows.edges) - 1), nothing, nothing, other)
     counts = windows.histogram(mass[scores.selected(efficiency)])
     function = by_function(counts, windows, window, statistics, goodness_toys, function_error)
     total = windows.histogram(mass[scores.scored])
-    other = by_sideband_efficiency(counts, total, windows, window, statistics)
-    return Selection(window.name, efficiency, _inside(counts, windows, window), counts, function, other)
+    line, *parabola = (
+        by_sideband_efficiency(counts, total, windows, window, statistics, one)
+        for one in ((1, 2) if degree == "auto" else (degree,))
+    )
+    n = _inside(counts, windows, window)
+    return Selection(window.name, efficiency, n, counts, function, line, *parabola)
 
 
 def count_inclusive(
@@ -252,7 +295,7 @@ def by_function(
             window=(window.low, window.high),
             toys=goodness_toys,
         )
-    except (FitError, HistogramError) as error:
+    except SpectrumError as error:
         return Estimate(problem=str(error))
     events = function_error * fit.prediction().total
     expected = fit.prediction().widened(events) if events > 0 else fit.prediction()
@@ -261,7 +304,7 @@ def by_function(
 
 
 def by_sideband_efficiency(
-    counts: Floats, total: Floats, windows: Windows, window: Window, statistics: StatisticsConfig
+    counts: Floats, total: Floats, windows: Windows, window: Window, statistics: StatisticsConfig, degree: int = 1
 ) -> Estimate:
     """The background as the events that fail the selection times the pass/fail transfer factor of the sidebands.
 
@@ -275,6 +318,8 @@ def by_sideband_efficiency(
         Bins, and the window that is masked.
     statistics
         The constraint.
+    degree
+        Of the polynomial in mass of the logarithm of the transfer factor.
 
     Returns
     -------
@@ -282,8 +327,8 @@ def by_sideband_efficiency(
     """
     try:
         edges = np.asarray(windows.edges)
-        fit = fit_transfer_factor((counts, edges), (total, edges), window=(window.low, window.high))
-    except (FitError, HistogramError) as error:
+        fit = fit_transfer_factor((counts, edges), (total, edges), window=(window.low, window.high), degree=degree)
+    except SpectrumError as error:
         return Estimate(problem=str(error))
     return replace(_judged(counts, windows, window, fit.prediction(), fit.p_value, statistics), transfer_factor=fit)
 

@@ -1,10 +1,13 @@
 """The stages of a hunt in events, each of which keeps what it has done in the output folder."""
 
 import json
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import numpy as np
+from rich.markup import escape
 
 from jepa_coffea.bumphunt import Gaussian, Scan, scan
 from jepa_coffea.bumphunt.limits import Limit, cls_limit
@@ -14,25 +17,27 @@ from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.cwola.gates import Gate
 from jepa_coffea.cwola.sample import Sample
 from jepa_coffea.cwola.windows import WINDOW, Windows
-from jepa_coffea.errors import FitError, HistogramError, JepaCoffeaError
-from jepa_coffea.files import digest, find_files, write_text
-from jepa_coffea.hunt.calibration import calibrate, null_significances
-from jepa_coffea.hunt.config import HuntError
+from jepa_coffea.errors import JepaCoffeaError, SpectrumError
+from jepa_coffea.files import digest, find_files, sealed_document, unsealed_document, write_text
+from jepa_coffea.hunt.calibration import calibrate, null_significances, preferred, with_degrees
+from jepa_coffea.hunt.config import DEFAULT_WIDTH, HuntError, StatisticsConfig
 from jepa_coffea.hunt.events import Events, read_events
 from jepa_coffea.hunt.experiment import Method, train_or_say_why
-from jepa_coffea.hunt.global_p import global_p
-from jepa_coffea.hunt.injection import GRID, Study, check_signal, injection_study
-from jepa_coffea.hunt.injection_summary import summarised
-from jepa_coffea.hunt.null import Corrected, Null
-from jepa_coffea.hunt.preference import preferred
+from jepa_coffea.hunt.injection import GRID, Study, check_signal, injection_study, summarised
+from jepa_coffea.hunt.null import Corrected, Null, global_p
+from jepa_coffea.hunt.output import input_stamp, read_scores, write_scores
 from jepa_coffea.hunt.pseudo import make_pseudo_data
-from jepa_coffea.hunt.sections import DEFAULT_WIDTH, StatisticsConfig
 from jepa_coffea.hunt.selections import FUNCTION, Selection
 from jepa_coffea.hunt.state import CalibrationResult, InjectionResult, Run, SelectionResult
-from jepa_coffea.hunt.store import input_stamp, read_scores, write_scores
 
-FAILURES = (JepaCoffeaError, ValueError, ArithmeticError, RuntimeError)
+FAULTS = (JepaCoffeaError, ArithmeticError, np.linalg.LinAlgError)
 """What a stage may fail with and be left out, named in the result, so that all that was found before is written."""
+
+BUGS = (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""Left out likewise, but the fault is the program's: the traceback is kept for whoever mends it."""
+
+ERROR_LOG = "errors.log"
+"""Where the folder keeps tracebacks."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,32 @@ class Inputs:
     signal: Events | None
     """To inject; None where nothing is injected."""
     signal_files: list[str]
+
+
+def problem_of(run: Run, stage: str, error: Exception) -> str:
+    """Why a stage was left out, in a line; the traceback of a bug goes to the folder's error log.
+
+    Parameters
+    ----------
+    run
+        The hunt.
+    stage
+        What was left out.
+    error
+        Why.
+
+    Returns
+    -------
+    str
+    """
+    if isinstance(error, FAULTS):
+        return str(error)
+    with (run.output / ERROR_LOG).open("a") as log:
+        log.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {stage}\n")
+        log.writelines(traceback.format_exception(error))
+    line = f"a bug ({type(error).__name__}: {error}); its traceback is in {ERROR_LOG}, please report it"
+    run.say(f"[red]{stage}: {escape(line)}[/]")
+    return line
 
 
 def selection_results(
@@ -106,7 +137,7 @@ def out_of_fold_scores(run: Run, key: str, events: Events, method: Method) -> Se
     Returns
     -------
     sequence of WindowScores
-        One a window; those without scores say why.
+        One for each window; those without scores say why.
     """
     path = run.output / "scores.parquet"
     scores: Sequence[WindowScores] | None = read_scores(path, key, events, method.recipe.windows)
@@ -124,7 +155,7 @@ def all_gates(run: Run, key: str, events: Events, scores: Sequence[WindowScores]
     run, key, events
         As for :func:`out_of_fold_scores`.
     scores
-        One a window; those without scores have no gates.
+        One for each window; those without scores have no gates.
     method
         What is done to the data.
 
@@ -135,8 +166,8 @@ def all_gates(run: Run, key: str, events: Events, scores: Sequence[WindowScores]
     path = run.output / "gates.json"
     key = digest("every efficiency", key, method.efficiencies)
     if path.is_file():
-        stored = json.loads(path.read_text())
-        if stored["key"] == key:
+        stored = unsealed_document(path.read_bytes(), path)
+        if stored.get("key") == key:
             numbers = ("value", "error", "threshold")  # NaN is written as text
             gates = [Gate(**{**gate, **{name: float(gate[name]) for name in numbers}}) for gate in stored["gates"]]
             return Closure(gates, stored["left_out"])
@@ -147,12 +178,12 @@ def all_gates(run: Run, key: str, events: Events, scores: Sequence[WindowScores]
         run.say(f"Closure gates of window {of_window.window.name}")
         try:
             one = closure_gates(events.sample, method.recipe, of_window, method.efficiencies, **run.execution)
-        except FAILURES as error:
-            what = f"could not be made: {error}"
+        except (*FAULTS, *BUGS) as error:
+            what = f"could not be made: {problem_of(run, f'closure gates of {of_window.window.name}', error)}"
             one = Closure([Gate("closure gates", of_window.window.name, False, np.nan, np.nan, np.nan, what)], [])
         closure = Closure(closure.gates + one.gates, closure.left_out + one.left_out)
     document = {"key": key, "gates": [gate.record() for gate in closure.gates], "left_out": closure.left_out}
-    write_text(path, json.dumps(plain(document), indent=1))
+    write_text(path, json.dumps(sealed_document(plain(document)), indent=1))
     return closure
 
 
@@ -217,11 +248,13 @@ def calibration(
     Returns
     -------
     CalibrationResult
-        Selections without a number are left out of it; all others are calibrated.
+        Selections without a number are left out of it; all others are calibrated. Transfer factors are straight lines
+        where no pseudo-experiments decide otherwise.
     """
-    config = run.config
+    config, nominal = run.config, run.config.statistics.background or FUNCTION
+    undecided = [selection.with_degree(1) for selection in selections]
     if not config.calibration.experiments or all(selection.function.problem for selection in selections):
-        return CalibrationResult(background=config.statistics.background or FUNCTION)
+        return CalibrationResult(background=nominal, selections=undecided)
     try:
         background = None if inputs.background is None else inputs.background.sample
         pseudo = make_pseudo_data(inputs.events.sample, method.recipe.windows, config.statistics, background)
@@ -243,12 +276,14 @@ def calibration(
             ledger=run.output / f"calibration-{key}.jsonl",
             **run.execution,
         )
-    except FAILURES as error:
-        return CalibrationResult(background=config.statistics.background or FUNCTION, problem=str(error))
+    except (*FAULTS, *BUGS) as error:
+        problem = problem_of(run, "calibration", error)
+        return CalibrationResult(background=nominal, problem=problem, selections=undecided)
+    selections, null = with_degrees(selections, null)
     corrected = calibrate(selections, null)
     estimate = preferred(selections, corrected, config.statistics)
     middle = {window.name: (window.low + window.high) / 2 for window in method.recipe.windows.windows}
-    result = CalibrationResult(corrected, None, null, estimate)
+    result = CalibrationResult(corrected, None, null, estimate, selections=selections)
     toys = result.toys(estimate)
     assert toys is not None
     search = global_p(
@@ -288,6 +323,7 @@ def injections(
             input_stamp(inputs.signal_files),
             study.efficiency,
             config.statistics.model_dump(mode="json"),
+            sorted(method.degrees.items()),
         )
         records = injection_study(
             study,
@@ -297,8 +333,8 @@ def injections(
             ledger=run.output / f"injection-{key}.jsonl",
             **run.execution,
         )
-    except FAILURES as error:
-        return InjectionResult(problem=str(error))
+    except (*FAULTS, *BUGS) as error:
+        return InjectionResult(problem=problem_of(run, "injection study", error))
     background = FUNCTION if calibrated is None else calibrated.background
     null = None if calibrated is None else _null(calibrated, method, study)
     summary = summarised(records, background, null)
@@ -330,7 +366,7 @@ def _local_scan(selection: Selection, windows: Windows, statistics: StatisticsCo
     data = (selection.counts, np.asarray(windows.edges))
     try:
         return scan(data, signal=Gaussian(width), function=statistics.function, sqrt_s=statistics.sqrt_s, toys=0)
-    except (FitError, HistogramError):
+    except SpectrumError:
         return None
 
 
@@ -339,7 +375,7 @@ def _upper_limit(finding: SelectionResult, background: str, statistics: Statisti
     try:
         model = finding.model(background)
         return None if model is None else cls_limit(model, constraint=statistics.constraint)
-    except (FitError, HistogramError):
+    except SpectrumError:
         return None
 
 

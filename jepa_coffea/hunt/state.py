@@ -10,16 +10,15 @@ from rich.console import Console
 
 from jepa_coffea.bumphunt import GlobalSignificance, Scan
 from jepa_coffea.bumphunt.calibrated import ZCalibration
+from jepa_coffea.bumphunt.envelope import FunctionUncertainty, SpuriousYields
 from jepa_coffea.bumphunt.ftest import FTest
-from jepa_coffea.bumphunt.function_uncertainty import FunctionUncertainty, SpuriousYields
 from jepa_coffea.bumphunt.limits import Limit, LimitCurve
 from jepa_coffea.bumphunt.window_model import WindowModel, window_model
 from jepa_coffea.cwola.closure import Closure
 from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.events import Events
-from jepa_coffea.hunt.global_p import GlobalP
-from jepa_coffea.hunt.null import Corrected
+from jepa_coffea.hunt.null import Corrected, GlobalP
 from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, Floats, Selection
 
 
@@ -182,6 +181,19 @@ class CalibrationResult:
     """The estimate of the result, which ``search`` is of."""
     problem: str = ""
     """Why there are no pseudo-experiments though they were asked for."""
+    selections: Sequence[Selection] = ()
+    """Of the data, the degrees of their transfer factors decided."""
+
+    @property
+    def degrees(self) -> dict[tuple[str, float], int]:
+        """The degree of each transfer factor.
+
+        Returns
+        -------
+        dict
+            By window and efficiency.
+        """
+        return {(one.window, one.efficiency): one.degree or 1 for one in self.selections}
 
     def toys(self, estimate: str) -> Floats | None:
         """Z of the pseudo-experiments by one background estimate.

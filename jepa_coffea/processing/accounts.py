@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from coffea.processor.executor import WorkItem
 
-from jepa_coffea.errors import JepaCoffeaError
+from jepa_coffea.errors import BadFileError, JepaCoffeaError
 from jepa_coffea.files import quoted, unquoted
-from jepa_coffea.processing.embedded_events import chunk_name, present, read_provenance, read_rows
+from jepa_coffea.files.parquet import opened, read_rows
+from jepa_coffea.processing.embedded_events import chunk_name, present, read_provenance, written
 from jepa_coffea.processing.input_faults import place
 
 IDENTITY = ("run", "luminosityBlock", "event")
@@ -97,14 +97,14 @@ def refuse_strangers(processor: Any, chunks: Sequence[WorkItem]) -> None:
             )
             raise LostEventsError(msg)
     if hasattr(processor, "identity"):
-        for path in _written(folder):
+        for path in written(folder):
             _require_same_identity(path, processor.identity())
 
 
-def _require_same_identity(path: Path, ours: Mapping[str, Any]) -> None:
+def _require_same_identity(path: str, ours: Mapping[str, Any]) -> None:
     try:
         theirs = read_provenance(path)
-    except (ValueError, OSError, pa.ArrowException) as error:
+    except BadFileError as error:
         msg = f"{path} cannot be read as embedded events ({error}); delete it, or use an empty folder"
         raise LostEventsError(msg) from None
     for name, value in ours.items():
@@ -127,7 +127,7 @@ def require_rows(processor: Any, output: Mapping[str, Any]) -> None:
     Parameters
     ----------
     processor
-        Whose folder ``output`` is looked at, where it is a local one.
+        Whose folder ``output`` is looked at.
     output
         Of the processor, with ``files`` and ``bookkeeping``.
 
@@ -136,7 +136,7 @@ def require_rows(processor: Any, output: Mapping[str, Any]) -> None:
     LostEventsError
         If a file is missing, one is too many, or there are other rows than selected events.
     """
-    folder = _local(processor)
+    folder = getattr(processor, "output", None)
     if folder is None or "files" not in output:
         return
     for dataset, totals in output.get("bookkeeping", {}).items():
@@ -144,13 +144,13 @@ def require_rows(processor: Any, output: Mapping[str, Any]) -> None:
             continue
         named = {name.rpartition("/")[2] for name in output["files"].get(dataset, ())}
         there = present(folder, dataset)
-        place_of = folder / f"dataset={quoted(dataset)}"
+        place_of = f"{folder}/dataset={quoted(dataset)}"
         if named != there:
             strange = sorted(named ^ there)[0]
             counts = f"{len(named)} files were written, {len(there)} are there"
             msg = f"{place_of}: {counts}; the first that differs is {strange}"
             raise LostEventsError(msg)
-        rows = sum(pq.read_metadata(place_of / name).num_rows for name in named)
+        rows = sum(_rows(f"{place_of}/{name}") for name in named)
         if rows != totals["selected"]:
             msg = f"{place_of}: {totals['selected']} events were selected, the files hold {rows} rows"
             raise LostEventsError(msg)
@@ -162,7 +162,7 @@ def other_datasets(processor: Any, datasets: Iterable[str]) -> dict[str, int]:
     Parameters
     ----------
     processor
-        Whose folder ``output`` is looked at, where it is a local one.
+        Whose folder ``output`` is looked at.
     datasets
         Of this run.
 
@@ -171,11 +171,11 @@ def other_datasets(processor: Any, datasets: Iterable[str]) -> dict[str, int]:
     dict
         Dataset to its number of files.
     """
-    folder = _local(processor)
+    folder = getattr(processor, "output", None)
     ours = set(datasets)
     found: dict[str, int] = {}
-    for path in [] if folder is None else _written(folder):
-        name = unquoted(path.parent.name.removeprefix("dataset="))
+    for path in [] if folder is None else written(folder):
+        name = unquoted(path.split("/")[-2].removeprefix("dataset="))
         if name not in ours:
             found[name] = found.get(name, 0) + 1
     return found
@@ -187,7 +187,7 @@ def repeated_events(processor: Any, output: Mapping[str, Any]) -> dict[str, int]
     Parameters
     ----------
     processor
-        Whose folder ``output`` is looked at, where it is a local one.
+        Whose folder ``output`` is looked at.
     output
         Of the processor, with ``files``.
 
@@ -196,12 +196,12 @@ def repeated_events(processor: Any, output: Mapping[str, Any]) -> dict[str, int]
     dict
         Dataset to how many, where there are any.
     """
-    folder = _local(processor)
+    folder = getattr(processor, "output", None)
     found = {}
     for dataset, names in output.get("files", {}).items():
         if folder is None:
             break
-        paths = [folder / f"dataset={quoted(dataset)}" / name.rpartition("/")[2] for name in names]
+        paths = [f"{folder}/dataset={quoted(dataset)}/{name.rpartition('/')[2]}" for name in names]
         columns = [read_rows(path, IDENTITY) for path in paths]
         if columns:
             rows = pa.concat_tables(part.replace_schema_metadata() for part in columns)
@@ -212,14 +212,9 @@ def repeated_events(processor: Any, output: Mapping[str, Any]) -> dict[str, int]
     return found
 
 
-def _local(processor: Any) -> Path | None:
-    folder = getattr(processor, "output", None)
-    return None if folder is None or "://" in str(folder) else Path(folder)
-
-
-def _written(folder: str | Path) -> list[Path]:
-    """Files of embedded events in a local folder."""
-    return [] if "://" in str(folder) else sorted(Path(folder).glob("dataset=*/*.parquet"))
+def _rows(path: str) -> int:
+    with opened(path) as source:
+        return int(pq.read_metadata(source).num_rows)
 
 
 def _name(chunk: WorkItem) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from coffea.processor import CheckpointerABC
 
-from jepa_coffea.errors import BadFileError
+from jepa_coffea.errors import BadFileError, JepaCoffeaError
 from jepa_coffea.files import digest, quoted, read_sealed, versions, write_sealed
 from jepa_coffea.processing.embedded_events import PACKAGES, present
 from jepa_coffea.processing.fingerprint import fingerprint
@@ -18,6 +18,10 @@ from jepa_coffea.processing.stored_output import from_bytes, to_bytes
 
 CHUNK = ("dataset", "filename", "treename", "entrystart", "entrystop", "fileuuid", "version")
 """What coffea says of a chunk (``version``, of the schema, only once it is open); anything else is the user's."""
+
+
+class NoIdentityError(JepaCoffeaError, TypeError):
+    """A processor that does not say what decides its output."""
 
 
 class Checkpointer(CheckpointerABC):
@@ -36,7 +40,7 @@ class Checkpointer(CheckpointerABC):
 
     Raises
     ------
-    TypeError
+    NoIdentityError
         If the processor has no ``identity()``.
     """
 
@@ -128,7 +132,7 @@ def identity_hash(processor: Any) -> str:
 
     Raises
     ------
-    TypeError
+    NoIdentityError
         If it has no ``identity()``.
     """
     if not hasattr(processor, "identity"):
@@ -136,7 +140,7 @@ def identity_hash(processor: Any) -> str:
             f"{type(processor).__name__} has no identity(): a checkpoint must know the processor's configuration and "
             "model, or it would give stale results when they change. Return both from identity(), as EmbedProcessor."
         )
-        raise TypeError(msg)
+        raise NoIdentityError(msg)
     code = [_code(kind) for kind in type(processor).__mro__ if kind.__module__ != "builtins"]
     return digest(processor.identity(), code, versions(*PACKAGES))
 

@@ -14,7 +14,7 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
-from jepa_coffea.constituents.columns import Columns, reading_seconds
+from jepa_coffea.constituents.ragged import Columns, reading_seconds
 from jepa_coffea.constituents.record import LayoutError
 
 

@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from jepa_coffea.clusters.registry import ClusterConfig
-from jepa_coffea.constituents.layout import Layout
-from jepa_coffea.constituents.layouts import known, layout_named
+from jepa_coffea.constituents.layout import Layout, known, layout_named
 from jepa_coffea.documents import LocalPath, Location, Section, anchored, did_you_mean, read_document
 from jepa_coffea.embedding.embedder import JEPAEmbedder
 from jepa_coffea.errors import JepaCoffeaError

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import json
-import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import awkward as ak
-import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
-from jepa_coffea.errors import BadFileError
-from jepa_coffea.files import digest, quoted, replacing, versions
+from jepa_coffea.errors import BadFileError, StorageError
+from jepa_coffea.files import quoted, replacing, versions
+from jepa_coffea.files.parquet import opened, write_rows
+from jepa_coffea.folders import filesystem
 
 METADATA = b"jepa_coffea"
 """Key of the parquet metadata under which a file says, in JSON, where its embeddings came from."""
-
-SEAL = b"jepa_coffea.seal"
-"""Key under which it keeps a hash of that and of its columns; the rows themselves have checksums of parquet."""
 
 PACKAGES = ("jepa-coffea", "coffea", "awkward", "numpy")
 """What decides the numbers in a file; their versions are kept in it."""
@@ -140,8 +137,6 @@ def write(rows: pa.Table, folder: str | Path, dataset: str, name: str) -> list[s
         If the disk is full or must not be written.
     """
     place = f"dataset={quoted(dataset)}/{name}"
-    metadata = rows.schema.metadata or {}
-    rows = rows.replace_schema_metadata({**metadata, SEAL: _seal(rows.schema).encode()})
     if "://" in str(folder):
         _write_remote(rows, f"{folder}/{place}")
         return [place] if rows.num_rows else []
@@ -150,23 +145,47 @@ def write(rows: pa.Table, folder: str | Path, dataset: str, name: str) -> list[s
         path.unlink(missing_ok=True)
         return []
     with replacing(path, rows.nbytes) as partial:
-        pq.write_table(rows, partial, compression="zstd", write_page_checksum=True)
+        write_rows(rows, partial)
     return [place]
 
 
 def _write_remote(rows: pa.Table, url: str) -> None:
     """The same for ``root://`` and other URLs that fsspec knows: upload under another name, then rename."""
-    files, path = fsspec.url_to_fs(url)
-    if files.exists(path):
-        files.rm(path)
-    if rows.num_rows == 0:
-        return
+    files, path = filesystem(url)
     folder, _, name = path.rpartition("/")
-    files.makedirs(folder, exist_ok=True)
     partial = f"{folder}/.{name}.{uuid.uuid4().hex}.part"
-    with files.open(partial, "wb") as target:
-        pq.write_table(rows, target, compression="zstd", write_page_checksum=True)
-    files.mv(partial, path)
+    try:
+        if files.exists(path):
+            files.rm(path)
+        if rows.num_rows == 0:
+            return
+        files.makedirs(folder, exist_ok=True)
+        with files.open(partial, "wb") as target:
+            write_rows(rows, target)
+        files.mv(partial, path)
+    except OSError as error:
+        msg = f"{url} cannot be written ({error}); run again when it can"
+        raise StorageError(msg) from None
+
+
+def written(folder: str | Path) -> list[str]:
+    """All files of embedded events in a folder.
+
+    Parameters
+    ----------
+    folder
+        Path or URL.
+
+    Returns
+    -------
+    list of str
+        Paths or URLs, sorted.
+    """
+    if "://" not in str(folder):
+        return sorted(map(str, Path(folder).glob("dataset=*/*.parquet")))
+    files, path = filesystem(str(folder))
+    files.invalidate_cache()
+    return sorted(files.unstrip_protocol(str(name)) for name in files.glob(f"{path}/dataset=*/*.parquet"))
 
 
 def present(folder: str | Path, dataset: str) -> set[str]:
@@ -186,53 +205,10 @@ def present(folder: str | Path, dataset: str) -> set[str]:
     place = f"dataset={quoted(dataset)}"
     if "://" not in str(folder):
         return {path.name for path in (Path(folder) / place).glob("*.parquet")}
-    files, path = fsspec.url_to_fs(f"{folder}/{place}")
+    files, path = filesystem(f"{folder}/{place}")
     files.invalidate_cache(path)
     names = (str(name).rpartition("/")[2] for name in (files.ls(path, detail=False) if files.isdir(path) else ()))
     return {name for name in names if name.endswith(".parquet")}
-
-
-def _seal(schema: pa.Schema) -> str:
-    metadata = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items() if key != SEAL}
-    # Parquet calls the items of a list otherwise than Arrow.
-    return digest(metadata, [(field.name, re.sub(r"<\w+: ", "<", str(field.type))) for field in schema])
-
-
-def read_rows(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Rows of a file of embedded events, with every checksum looked at.
-
-    Parameters
-    ----------
-    path
-        Of the parquet file; one that was not written here has no checksums, and is read as it is.
-    columns
-        Which; default: all.
-
-    Returns
-    -------
-    pyarrow.Table
-        With the metadata of the file.
-
-    Raises
-    ------
-    BadFileError
-        If the file is damaged.
-    """
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            rows = file.read(columns=None if columns is None else [*columns])
-            schema = file.schema_arrow.with_metadata(rows.schema.metadata)
-            stored = (schema.metadata or {}).get(SEAL)
-            intact = stored is None or stored.decode() == _seal(schema)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        msg = f"{path} is damaged ({error}); write it again"
-        raise BadFileError(msg) from None
-    if not intact or rows.num_rows != file.metadata.num_rows:
-        msg = f"{path} is damaged: its columns or what it says of itself changed since it was written; write it again"
-        raise BadFileError(msg)
-    return rows
 
 
 def read_provenance(path: str | Path) -> dict[str, Any]:
@@ -241,7 +217,7 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
     Parameters
     ----------
     path
-        Of the file.
+        Of the file, or a URL.
 
     Returns
     -------
@@ -249,11 +225,16 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
 
     Raises
     ------
-    ValueError
-        If it was not written by this project.
+    BadFileError
+        If it was not written by this project, or cannot be read.
     """
-    found = (pq.read_schema(path).metadata or {}).get(METADATA)
+    try:
+        with opened(path) as source:
+            found = (pq.read_schema(source).metadata or {}).get(METADATA)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        msg = f"{path} is damaged, or no parquet ({str(error).strip()})"
+        raise BadFileError(msg) from None
     if found is None:
         msg = f"{path}: no embedded events; its parquet metadata has no entry {METADATA.decode()!r}"
-        raise ValueError(msg)
+        raise BadFileError(msg)
     return dict(json.loads(found))

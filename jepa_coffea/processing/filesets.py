@@ -43,11 +43,14 @@ class File:
     uuid: bytes = b""
     stamp: str = ""
     """Size and time of a local file."""
+    stated: int | None = None
+    """Entries that the fileset says it has."""
+    stated_uuid: str = ""
     problem: str = ""
 
 
 Fileset = Mapping[str, Mapping[str, Any]]
-"""Dataset to ``trees`` (file to tree name), ``metadata`` and ``preload``."""
+"""Dataset to ``trees`` (file to tree name), ``stated`` (file to entries and UUID), ``metadata`` and ``preload``."""
 
 
 def normal_form(fileset: Any, treename: str) -> Fileset:
@@ -64,7 +67,7 @@ def normal_form(fileset: Any, treename: str) -> Fileset:
     Returns
     -------
     dict
-        Dataset to ``trees`` (file to tree name), ``metadata`` and ``preload``.
+        See :data:`Fileset`.
 
     Raises
     ------
@@ -109,12 +112,14 @@ def _dataset(dataset: str, given: Any, treename: str) -> dict[str, Any]:
     if not isinstance(several, Mapping):
         _require_once(dataset, several)
         several = dict.fromkeys(several)
-    trees = {str(name): _tree(dataset, str(name), _plain(value)) or tree for name, value in several.items()}
+    described = {str(name): _plain(value) for name, value in several.items()}
+    trees = {name: _tree(dataset, name, value) or tree for name, value in described.items()}
+    stated = {name: _stated(dataset, name, value) for name, value in described.items() if isinstance(value, Mapping)}
     metadata = given.get("metadata") or {}
     if not isinstance(metadata, Mapping):
         msg = f"dataset {dataset!r}: expected a mapping as metadata, got {metadata!r}"
         raise BadFileError(msg)
-    return {"trees": trees, "metadata": dict(metadata), "preload": given.get("preload")}
+    return {"trees": trees, "stated": stated, "metadata": dict(metadata), "preload": given.get("preload")}
 
 
 def _maps_files(given: Mapping[Any, Any]) -> bool:
@@ -146,21 +151,28 @@ def _tree(dataset: str, name: str, value: Any) -> str | None:
     if unknown:
         msg = f"{where}: no such key {unknown[0]!r}; {did_you_mean(unknown[0], FILE)}"
         raise BadFileError(msg)
-    steps = value.get("steps") or []
+    return None if value.get("object_path") is None else str(value["object_path"])
+
+
+def _stated(dataset: str, name: str, value: Mapping[str, Any]) -> tuple[int | None, str]:
+    """Entries and UUID that a file is said to have, after steps that leave out events were refused."""
+    where = f"dataset {dataset!r}, file {name}"
+    steps, entries = value.get("steps") or [], value.get("num_entries")
     try:
         edges = [(int(start), int(stop)) for start, stop in steps]
-    except (TypeError, ValueError):
-        msg = f"{where}: expected pairs of entries as steps, got {steps!r}"
+        entries = None if entries is None else int(entries)
+    except (TypeError, ValueError, OverflowError):
+        msg = f"{where}: expected pairs of entries as steps and a number as num_entries, got {steps!r} and {entries!r}"
         raise BadFileError(msg) from None
+    if edges and entries is None:
+        entries = edges[-1][1]
     whole = not edges or (
-        edges[0][0] == 0
-        and all(one[1] == two[0] for one, two in pairwise(edges))
-        and edges[-1][1] == value.get("num_entries", edges[-1][1])
+        edges[0][0] == 0 and all(one[1] == two[0] for one, two in pairwise(edges)) and edges[-1][1] == entries
     )
     if not whole:
         msg = f"{where}: its steps leave out events; a run takes whole files, so leave the steps out"
         raise BadFileError(msg)
-    return None if value.get("object_path") is None else str(value["object_path"])
+    return entries, "" if value.get("uuid") is None else str(value["uuid"])
 
 
 def list_files(fileset: Fileset) -> list[File]:
@@ -175,7 +187,12 @@ def list_files(fileset: Fileset) -> list[File]:
     -------
     list of File
     """
-    return [File(dataset, name, tree) for dataset, entry in fileset.items() for name, tree in entry["trees"].items()]
+    found = []
+    for dataset, entry in fileset.items():
+        for name, tree in entry["trees"].items():
+            entries, identity = entry["stated"].get(name, (None, ""))
+            found.append(File(dataset, name, tree, stated=entries, stated_uuid=identity))
+    return found
 
 
 def look(file: File, timeout: int = 60) -> File:
@@ -202,10 +219,17 @@ def look(file: File, timeout: int = 60) -> File:
             entries, uuid = source[file.treename].num_entries, source.file.fUUID
     except Exception as error:  # noqa: BLE001  whatever a broken file makes the reader say is its problem
         return replace(file, problem=_problem(file.name, error))
+    if file.stated is not None and file.stated != entries:
+        return replace(file, problem=f"it has {entries} events, the fileset says {file.stated}; was it replaced?")
+    if file.stated_uuid and file.stated_uuid.replace("-", "").lower() != uuid.hex():
+        return replace(file, problem=f"its UUID is not {file.stated_uuid}, as the fileset says; was it replaced?")
     return replace(file, entries=entries, uuid=uuid, stamp=before)
 
 
 def _problem(name: str, error: Exception) -> str:
+    # uproot says "expected Chunk of length 403, received 0 bytes".
+    if Path(name).is_file() and Path(name).stat().st_size == 0:
+        return "the file has 0 bytes: a job or copy that made it was cut off"
     stem, colon, tree = name.rpartition(":")
     if colon and Path(stem).is_file():
         return f"no such file; {stem} is one, and its tree is named apart: {{{stem!r}: {tree!r}}}"

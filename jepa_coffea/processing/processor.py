@@ -11,8 +11,8 @@ import numpy as np
 from coffea.processor import ProcessorABC
 from numpy.typing import NDArray
 
-from jepa_coffea.constituents.columns import Columns
-from jepa_coffea.constituents.layouts import find_layout
+from jepa_coffea.constituents.layout import find_layout
+from jepa_coffea.constituents.ragged import Columns
 from jepa_coffea.embedding.embedder import JEPAEmbedder
 from jepa_coffea.processing import embedded_events
 from jepa_coffea.processing.chunk import Chunk

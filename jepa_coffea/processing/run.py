@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -12,8 +13,8 @@ from coffea.processor import Runner
 from coffea.processor.executor import WorkItem
 
 from jepa_coffea.clusters.watch import watching
-from jepa_coffea.constituents.layouts import layout_named
-from jepa_coffea.folders import working_in
+from jepa_coffea.constituents.layout import layout_named
+from jepa_coffea.folders import working_at, working_in
 from jepa_coffea.processing.accounts import (
     account,
     other_datasets,
@@ -33,6 +34,8 @@ from jepa_coffea.processing.filesets import (
     require_readable,
 )
 from jepa_coffea.processing.input_faults import place
+
+log = logging.getLogger(__name__)
 
 KIND = "embedded events"
 """What output folders are marked as."""
@@ -117,8 +120,11 @@ def run(
         require_readable(files, skip=skipbadfiles)
         require_distinct(files)
         chunks = plan_chunks(datasets, files, chunksize)
+        entries = sum(map(len, chunks))
+        log.info("%d files with %d events, in %d chunks", len(files), entries, len(chunks))
         refuse_strangers(processor, chunks)
         output, done, skipped = _process(Runner(executor, schema=schema, checkpointer=keeper), chunks, processor)
+        log.info("%d chunks processed in %.1f s", len(done), time.perf_counter() - begin)
         account(output, chunks, done, skipped)
         _name_empty_datasets(output, datasets)
         require_rows(processor, output)
@@ -130,10 +136,12 @@ def run(
 
 
 def _output_folder(processor: Any) -> AbstractContextManager[Any]:
-    """The processor's output folder, for this run alone; nothing for a URL."""
+    """The processor's output folder, for this run alone."""
     folder = getattr(processor, "output", None)
-    if folder is None or "://" in str(folder):
+    if folder is None:
         return nullcontext()
+    if "://" in str(folder):
+        return working_at(str(folder), KIND)
     return working_in(folder, KIND, among_others=True)
 
 

@@ -72,6 +72,10 @@ def _events(output: Mapping[str, Any]) -> Table:
     run = output["run"]
     lines = [f"{run['files']} files, {run['chunks']} chunks ({run['resumed']} resumed), {run['events']} events"]
     lines += [f"empty: {name}" for name in run["empty_files"]]
+    if not run["events"]:
+        lines.append("no events: nothing was embedded")
+    elif not any(totals["selected"] for totals in output["bookkeeping"].values()):
+        lines.append("no event was selected: look at pt, eta and mjj of the selection, in GeV, and at the collection")
     lines += [f"skipped: {name}: {problem}" for name, problem in run["skipped_files"].items()]
     lines += [f"skipped chunk: {name}: {problem}" for name, problem in run["skipped_chunks"].items()]
     for dataset, count in run["other_datasets"].items():

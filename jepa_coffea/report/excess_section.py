@@ -87,6 +87,7 @@ def _estimates(findings: Sequence[SelectionResult]) -> list[ReportTable]:
                 one.z,
                 other.z,
                 *(_corrected(finding, name) for name in ESTIMATES),
+                s.degree,
                 other.fit_p,
                 s.pull,
                 other.problem or ("agree" if abs(s.pull) <= AGREEMENT else "disagree"),
@@ -94,10 +95,11 @@ def _estimates(findings: Sequence[SelectionResult]) -> list[ReportTable]:
         )
     columns = ["window", "eff.", "b, function", "b, sideband efficiency"]
     columns += ["uncalibrated Z, function", "uncalibrated Z, sideband efficiency"]
-    columns += ["corr. Z, function", "corr. Z, sideband efficiency", "transfer factor fit p", "pull", "verdict"]
+    columns += ["corr. Z, function", "corr. Z, sideband efficiency", "degree", "fit p", "pull", "verdict"]
     caption = (
         "Function: fitted to the selected spectrum beside the window. Sideband efficiency: the window's events that "
-        "fail the selection times the pass/fail ratio, fitted in the sidebands and interpolated into the window. "
+        "fail the selection times the pass/fail ratio, fitted in the sidebands and interpolated into the window; its "
+        "logarithm is a polynomial in mass of this degree, with this goodness of fit. "
         f"They must agree within {AGREEMENT:g} standard deviations. Corrected: each against its own distribution in "
         "the pseudo-experiments; Z without it is as counted and may be too large."
     )

@@ -46,17 +46,21 @@ def function_section(study: FunctionStudy | None) -> ReportSection:
         if isinstance(uncertainty, str):
             rows.append([window, study.function, None, None, None, uncertainty])
             continue
-        envelope = uncertainty.envelope
         for name, p, accepted, total, sigma in zip(
-            envelope.functions, envelope.p_values, envelope.accepted, envelope.totals, envelope.sigmas, strict=True
+            uncertainty.functions,
+            uncertainty.p_values,
+            uncertainty.accepted,
+            uncertainty.totals,
+            uncertainty.sigmas,
+            strict=True,
         ):
-            shift = float(total - envelope.totals[0])
+            shift = float(total - uncertainty.total)
             verdict = "accepted" if accepted else "does not describe the sidebands"
             rows.append([window, name, float(p), f"{total:.1f} ± {sigma:.1f}", f"{shift:+.1f}", verdict])
         rows.append(
             [window, "error of the choice", None, f"{uncertainty.error:.1f}", f"{uncertainty.relative:.2%}", ""]
         )
-        rows += [[window, reason.split(":")[0], None, None, None, reason] for reason in envelope.failed]
+        rows += [[window, reason.split(":")[0], None, None, None, reason] for reason in uncertainty.failed]
     caption = (
         "What each function expects in the window, without a selection. The error of the choice is the largest of "
         "these shifts and of what the used function misses where another is the truth; the same share is part of the "

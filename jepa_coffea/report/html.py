@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -76,6 +77,8 @@ class Report:
     """When, for instance in ISO 8601."""
     headline: Sequence[tuple[str, str]] = ()
     """Names and values of the result, shown first."""
+    procedure: str = ""
+    """What was done, in one paragraph of plain words."""
 
 
 def write_report(path: str | Path, report: Report) -> Path:
@@ -100,7 +103,7 @@ def write_report(path: str | Path, report: Report) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(cell=_cell, embedded=_embedded, numeric=_numeric, wide=_wide)
+    environment.filters.update(anchor=_anchor, cell=_cell, embedded=_embedded, numeric=_numeric, wide=_wide)
     page = environment.get_template("page.html.j2").render(report=report)
     target = Path(path)
     write_text(target, page)
@@ -123,6 +126,11 @@ def with_error(value: float, error: float, digits: int = 2) -> str:
         A dash where there is no number.
     """
     return "-" if math.isnan(value) else f"{value:.{digits}f} ± {error:.{digits}f}"
+
+
+def _anchor(title: str) -> str:
+    """A title as the target of a link."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
 def _numeric(value: Any) -> bool:

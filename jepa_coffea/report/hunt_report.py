@@ -8,9 +8,8 @@ import numpy as np
 
 from jepa_coffea.cwola.gates import Gate
 from jepa_coffea.folders import fresh_folder
-from jepa_coffea.hunt.headline import headline
 from jepa_coffea.hunt.state import HuntResult, Run, SelectionResult
-from jepa_coffea.hunt.verdict import AGREEMENT
+from jepa_coffea.hunt.verdict import AGREEMENT, headline
 from jepa_coffea.plots import save
 from jepa_coffea.report.calibration_section import calibration_section
 from jepa_coffea.report.classifier_section import classifier_section
@@ -19,6 +18,7 @@ from jepa_coffea.report.function_section import function_section
 from jepa_coffea.report.html import Check, Report, ReportFigure, write_report
 from jepa_coffea.report.injection_section import injection_section
 from jepa_coffea.report.limit_section import limit_section
+from jepa_coffea.report.procedure import what_was_done
 from jepa_coffea.report.sensitivity_section import sensitivity_section
 from jepa_coffea.report.spectrum_section import spectrum_section
 
@@ -56,7 +56,14 @@ def write_hunt_report(run: Run, result: HuntResult) -> None:
     ]
     checks += [_gate_check(gate) for gate in result.closure.gates]
     report = Report(
-        "Bump hunt", result.paragraph, checks, sections, configuration, created=created, headline=headline(result)
+        "Bump hunt",
+        result.paragraph,
+        checks,
+        sections,
+        configuration,
+        created=created,
+        headline=headline(result),
+        procedure=what_was_done(run, result),
     )
     write_report(run.output / "report.html", report)
 
@@ -66,7 +73,7 @@ def _saved(figure: ReportFigure, folder: Path) -> ReportFigure:
     if isinstance(figure.picture, Path):
         return figure
     name = "".join(c if c.isalnum() else "_" for c in figure.title.lower())
-    return replace(figure, picture=save(figure.picture, folder / f"{name}.png"))
+    return replace(figure, picture=save(figure.picture, folder / f"{name}.png", pdf=True))
 
 
 def _gate_check(gate: Gate) -> Check:

@@ -110,7 +110,7 @@ def test_function_uncertainty_is_several_times_that_of_the_fit() -> None:
     window = (2037.0, 2438.0)
     found = function_uncertainty(DATA, window=window, toys=200)
     assert found.truths == ("expdijet3", "powexp3")
-    assert found.error > found.envelope.sigmas[0]
+    assert found.error > found.sigmas[0]
     prediction = fit_background(DATA, window=window, toys=0).prediction()
     n = COUNTS[(EDGES[:-1] >= window[0]) & (EDGES[1:] <= window[1])].sum()
     limits = [

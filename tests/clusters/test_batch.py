@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from jepa_coffea import clusters
+from jepa_coffea.clusters.client import ClusterError
 
 
 def test_slurm_with_a_gpu(model: Path) -> None:
@@ -44,7 +45,7 @@ def test_htcondor(model: Path) -> None:
 
 
 def test_one_gpu_a_job() -> None:
-    with pytest.raises(ValueError, match="expected 0 or 1 per job, got 2"):
+    with pytest.raises(ClusterError, match="expected 0 or 1 per job, got 2"):
         clusters.slurm(1, gpus=2)
 
 

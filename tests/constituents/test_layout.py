@@ -1,7 +1,6 @@
 """The registry: what is known, how a user adds a format, what an unknown file says."""
 
 import dataclasses
-import importlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -74,16 +73,15 @@ def test_an_installed_package_brings_a_layout(tmp_path: Path, monkeypatch: pytes
     (info / "entry_points.txt").write_text("[jepa_coffea.layouts]\ntheirs = their_layout\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "their_layout", raising=False)
-    module = importlib.import_module("jepa_coffea.constituents.layouts")
-    module._import_others.cache_clear()
+    layout._import_all.cache_clear()
     assert layouts()["theirs"].tree == "theirs"
     assert constituents_of(EVENTS, "Clusters").px.to_list() == [[[4, 3], [6]]]
     (info / "entry_points.txt").write_text("[jepa_coffea.layouts]\ntheirs = no_such_module\n")
-    module._import_others.cache_clear()
+    layout._import_all.cache_clear()
     with pytest.raises(LayoutError, match="layout 'theirs' of an installed package, no_such_module, cannot be imp"):
         layouts()
     (info / "entry_points.txt").unlink()
-    module._import_others.cache_clear()
+    layout._import_all.cache_clear()
 
 
 @pytest.mark.parametrize(

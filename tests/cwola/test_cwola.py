@@ -23,8 +23,7 @@ from jepa_coffea.cwola.sample import make_sample
 from jepa_coffea.cwola.trainer import train_window
 from jepa_coffea.cwola.weights import WeightError, balanced
 from jepa_coffea.cwola.windows import OUTSIDE, WINDOW
-from jepa_coffea.hunt.config import HuntConfig
-from jepa_coffea.hunt.sections import InputConfig
+from jepa_coffea.hunt.config import HuntConfig, InputConfig
 from tests.cwola.toy import dijets
 
 WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000))

@@ -5,7 +5,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 from jepa_coffea.cwola.features import FeatureError, Whitening
-from jepa_coffea.hunt.sections import FeatureConfig
+from jepa_coffea.hunt.config import FeatureConfig
 
 
 def test_passed_columns_stay_and_do_not_steer_the_components() -> None:

@@ -14,7 +14,7 @@ from coffea.nanoevents import NanoEventsFactory, PFNanoAODSchema
 
 from jepa_coffea import JEPAEmbedder
 from jepa_coffea.constituents import constituents_of, jets_of
-from jepa_coffea.constituents.layouts import find_layout
+from jepa_coffea.constituents.layout import find_layout
 from jepa_coffea.constituents.record import FIELDS, LayoutError
 from jepa_coffea.encoder import OnnxEncoder, model_files, session
 from jepa_coffea.encoder.card import ModelError

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jepa_coffea.encoder import OnnxEncoder, bindings, engine, pinned
+from jepa_coffea.encoder import OnnxEncoder, bindings, engine
 from jepa_coffea.encoder.batching import Budget
 from tests.encoder.tiny import random_jets, tiny_embedding, tiny_tokens, write_tiny
 
 
 @pytest.mark.parametrize("binding", [bindings.PinnedBinding, bindings.GraphBinding])
-def test_bound_memory(binding: type[bindings.Binding], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bound_memory(binding: type[engine.Binding], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     budget = Budget(512, 10**6, 16)
     monkeypatch.setitem(engine.BUDGETS, "cpu", budget)
     monkeypatch.setattr(bindings.GraphBinding, "device", "cpu")
@@ -43,12 +43,12 @@ def test_bound_memory(binding: type[bindings.Binding], tmp_path: Path, monkeypat
 
 
 def test_pinned_memory_without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pinned, "cuda_runtime", lambda: None)
-    assert pinned.pinned_floats(7, 0).shape == (7,)
+    monkeypatch.setattr(bindings, "cuda_runtime", lambda: None)
+    assert bindings.pinned_floats(7, 0).shape == (7,)
 
 
 def test_a_buffer_grows_and_is_used_again(tmp_path: Path) -> None:
-    binding = bindings.Binding(OnnxEncoder(write_tiny(tmp_path / "a.onnx"), provider="cpu").model)
+    binding = engine.Binding(OnnxEncoder(write_tiny(tmp_path / "a.onnx"), provider="cpu").model)
     first = binding.buffer("particles", 10)
     assert binding.buffer("particles", 5) is first
     assert len(binding.buffer("particles", 50)) == 50

@@ -1,13 +1,26 @@
 """The card survives the file, and what is no card is refused with a reason."""
 
 import json
+import random
 from pathlib import Path
 
 import onnx
 import pytest
 
 from jepa_coffea import read_card
-from jepa_coffea.encoder.card import KEY, VERSION, CardError, ModelCard, ModelError, Parity, Reference, write_card
+from jepa_coffea.encoder.card import (
+    KEY,
+    VERSION,
+    CardError,
+    ModelCard,
+    ModelError,
+    Parity,
+    Reference,
+    card_in,
+    load_model,
+    save_model,
+    write_card,
+)
 from tests.encoder.tiny import tiny_model, write_tiny
 
 REFERENCE = Reference(
@@ -86,3 +99,38 @@ def test_errors_are_not_os_errors(tmp_path: Path) -> None:
     while error is not None:
         assert not isinstance(error, OSError)
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def test_a_flipped_bit_anywhere_in_a_saved_file_is_refused(tmp_path: Path) -> None:
+    path, draw = tmp_path / "a.onnx", random.Random(1)
+    save_model(tiny_model(), path)
+    load_model(path)
+    whole = path.read_bytes()
+    for _ in range(200):
+        damaged = bytearray(whole)
+        damaged[draw.randrange(len(whole))] ^= 1 << draw.randrange(8)
+        path.write_bytes(damaged)
+        try:
+            changed = load_model(path)
+        except ModelError:
+            continue
+        # What is not noticed is in the name of the seal alone.
+        assert changed.graph == tiny_model().graph
+        assert card_in(changed, "a") == card_in(tiny_model(), "a")
+    path.write_bytes(whole[:-1])
+    with pytest.raises(ModelError):
+        load_model(path)
+
+
+def test_another_card_breaks_no_seal(tmp_path: Path) -> None:
+    save_model(tiny_model(), tmp_path / "a.onnx")
+    model = load_model(tmp_path / "a.onnx")
+    onnx.save(model, str(tmp_path / "same.onnx"))
+    load_model(tmp_path / "same.onnx")
+    model.graph.doc_string = "changed"
+    onnx.save(model, str(tmp_path / "changed.onnx"))
+    with pytest.raises(ModelError, match="damaged, or changed by another tool"):
+        load_model(tmp_path / "changed.onnx")
+    write_card(model, card_in(model, "a"))
+    onnx.save(model, str(tmp_path / "b.onnx"))
+    load_model(tmp_path / "b.onnx")

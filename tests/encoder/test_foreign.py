@@ -197,7 +197,7 @@ def test_variables_with_other_names(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"unknown variables \['pfcand_charge', .*rename= maps"):
         JEPAEmbedder.from_weaver(path, text)
     known = {"pfcand_charge": "part_charge", "pfcand_isMuon": "part_isMuon"}
-    assert JEPAEmbedder.from_weaver(path, text, rename=known)._interface().class_names == ("a", "b")
+    assert JEPAEmbedder.from_weaver(path, text, rename=known).interface.class_names == ("a", "b")
     for rename, message in (
         ({**known, "pfcand_d0": "part_d0"}, r"rename= names \['pfcand_d0'\]"),
         ({**known, "pfcand_isMuon": "part_charge"}, "gives two variables one name"),

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 START = """
 import numpy as np
 from pathlib import Path
-from jepa_coffea.encoder import OnnxEncoder, bindings, engine
+from jepa_coffea.encoder import OnnxEncoder, engine
 from jepa_coffea.encoder.batching import Budget
 from tests.encoder.tiny import random_jets
 def megabytes(name):
@@ -36,11 +36,11 @@ import sys
 engine.BUDGETS["cpu"] = Budget(10**6, 10**9, 1)
 encoder = OnnxEncoder(sys.argv[1], provider="cpu")
 many = jets(1000, 128)
-shrinking = bindings.Binding.settings
-bindings.Binding.settings = lambda binding, shrink: None
+shrinking = engine.Binding.shrinking
+engine.Binding.shrinking = None
 encoder(*many)
 kept = megabytes("RssAnon")
-bindings.Binding.settings = shrinking
+engine.Binding.shrinking = shrinking
 encoder(*many)
 print(kept - megabytes("RssAnon"))
 """

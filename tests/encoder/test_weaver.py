@@ -16,9 +16,8 @@ from jepa_coffea import JEPAEmbedder
 from jepa_coffea.constituents import constituents_of, jets_of
 from jepa_coffea.constituents.record import FIELDS
 from jepa_coffea.encoder.batching import MicroBatch
-from jepa_coffea.encoder.bindings import Binding
 from jepa_coffea.encoder.card import ModelError
-from jepa_coffea.encoder.engine import Jets
+from jepa_coffea.encoder.engine import Binding, Jets
 from jepa_coffea.encoder.weaver import WeaverEncoder
 from jepa_coffea.encoder.weaver_inputs import parse_preprocess
 from tests.encoder.tiny import random_jets

@@ -13,6 +13,7 @@ from jepa_coffea.encoder import OnnxEncoder
 from jepa_coffea.encoder.card import ModelError, read_card
 from jepa_coffea.encoder.self_test import validate
 from jepa_coffea.encoder.wrapping import wrap
+from tests.encoder.test_foreign import preprocess
 from tests.encoder.tiny import PROVENANCE, random_jets, tiny_embedding, tiny_model, weights
 
 CARD = {
@@ -153,3 +154,13 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document.write_text(DOCUMENT.format(fields=", ".join(FIELDS)))
     assert main(["wrap", str(source), "--card", str(document), "--output", str(source)]) == 2
     assert "is the model itself" in capsys.readouterr().err
+
+
+def test_a_weaver_export_is_sent_where_it_is_opened(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = foreign(tmp_path / "theirs.onnx")
+    (tmp_path / "preprocess.json").write_text(preprocess())
+    assert main(["wrap", str(source), "--card", str(tmp_path / "preprocess.json")]) == 2
+    said = capsys.readouterr().err
+    assert f"JEPAEmbedder.from_weaver({str(source)!r}, {str(tmp_path / 'preprocess.json')!r})" in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "theirs.jepa.onnx").exists()

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import random
 import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from jepa_coffea import __version__
 from jepa_coffea.errors import JepaCoffeaError
 from tests.faults.cases import CASES, Case
-from tests.faults.kills import killed
+from tests.faults.kills import FRESH, killed
 
 RESULTS = ("same", "line", "not checked", "silent", "raw")
 """Of a fault: nothing changed for the user; a clear line; a change that no checksum covers; a change without a word
@@ -59,30 +61,43 @@ def _outcome(case: Case, path: Path, expected: Any) -> tuple[str, str]:
     return ("silent", f"{str(got)[:200]}") if case.checked else ("not checked", "")
 
 
+def rows_of(number: int, tries: int, seed: int) -> tuple[list[dict[str, Any]], list[str]]:
+    """Rows of the table of one case, or of the kills for -1, and what was bad."""
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if number < 0:
+            kills = killed(Path(folder), tries // 25, seed)
+            bad = [f"{count} times {result}" for result, count in kills.items() if count and result != "same"]
+            found = {"kill": kills}
+        else:
+            found, bad = tried(CASES[number], Path(folder), tries, seed)
+    name = "a run with checkpoints" if number < 0 else CASES[number].name
+    return [
+        {"file": name, "fault": fault, "tried": results.total(), **{result: results[result] for result in RESULTS}}
+        for fault, results in found.items()
+    ], bad
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Try all, print the table, and write it where it is asked for; 1 if there is a silent or raw result."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("tries", type=int, help="of each kind of file")
+    parser.add_argument("tries", type=int, help="of each kind of file; a run is killed once for 25 of them")
     parser.add_argument("--output", type=Path, help="JSON file")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
     rows = []
     status = 0
-    with tempfile.TemporaryDirectory() as folder:
-        kills = killed(Path(folder), options.tries // 25, options.seed)
-    rows.append({"file": "a run with checkpoints", "fault": "kill", "tried": kills.total(), **kills})
-    print(rows[-1])
-    status |= bool(kills["silent"] or kills["raw"])
-    for case in CASES:
-        with tempfile.TemporaryDirectory() as folder:
-            found, bad = tried(case, Path(folder), options.tries, options.seed)
-        for fault, results in found.items():
-            counts = {result: results[result] for result in RESULTS}
-            rows.append({"file": case.name, "fault": fault, "tried": results.total(), **counts})
-            print(f"{case.name:28}{fault:12}" + "".join(f"{name} {count:<8}" for name, count in counts.items()))
-        for text in bad:
-            print(f"    {text}")
-        status |= bool(bad)
+    # The slowest, kills and the files that a whole run reads, begin first.
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=FRESH) as pool:
+        done = [pool.submit(rows_of, number, options.tries, options.seed) for number in range(-1, len(CASES))]
+        for found, bad in (job.result() for job in done):
+            rows += found
+            for row in found:
+                counts = "".join(f"{result} {row[result]:<8}" for result in RESULTS)
+                print(f"{row['file']:32}{row['fault']:12}{counts}", flush=True)
+            for text in bad:
+                print(f"    {text}", flush=True)
+            status |= bool(bad)
     if options.output is not None:
         about = {"jepa-coffea": __version__, "machine": platform.platform(), "seed": options.seed}
         options.output.write_text(json.dumps({"about": about, "rows": rows}, indent=1) + "\n")

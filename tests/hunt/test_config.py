@@ -4,8 +4,7 @@ import pytest
 import yaml
 
 from jepa_coffea.bumphunt import cls_limit, counting_limit, counting_significance, global_significance
-from jepa_coffea.hunt.config import HuntError, read_config
-from jepa_coffea.hunt.sections import StatisticsConfig
+from jepa_coffea.hunt.config import HuntError, StatisticsConfig, read_config
 
 WINDOW = {"window": [2500, 3100], "sidebands": [2200, 3400]}
 DOCUMENT = {"input": {"events": ["a/*.parquet"]}, "output": "out"}

@@ -8,8 +8,8 @@ from jepa_coffea.bumphunt.ftest import f_test_rule
 from jepa_coffea.cwola import Recipe, Windows
 from jepa_coffea.cwola.classifiers import logistic
 from jepa_coffea.cwola.sample import make_sample
+from jepa_coffea.hunt.config import StatisticsConfig
 from jepa_coffea.hunt.experiment import Method, run_experiment
-from jepa_coffea.hunt.sections import StatisticsConfig
 from tests.cwola.toy import dijets
 
 WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=25)

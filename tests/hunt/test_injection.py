@@ -9,13 +9,11 @@ from jepa_coffea.cwola import Recipe, Windows
 from jepa_coffea.cwola.classifiers import logistic
 from jepa_coffea.cwola.sample import make_sample
 from jepa_coffea.hunt import injection
-from jepa_coffea.hunt.config import HuntError
+from jepa_coffea.hunt.config import HuntError, StatisticsConfig
 from jepa_coffea.hunt.experiment import Method
-from jepa_coffea.hunt.injection import GRID, METHODS, Study, inject, injection_study
-from jepa_coffea.hunt.injection_summary import in_yields, summarised
+from jepa_coffea.hunt.injection import GRID, METHODS, Study, in_yields, inject, injection_study, summarised
 from jepa_coffea.hunt.null import Corrected, Null
 from jepa_coffea.hunt.pseudo import make_pseudo_data
-from jepa_coffea.hunt.sections import StatisticsConfig
 from jepa_coffea.hunt.stages import _null
 from jepa_coffea.hunt.state import CalibrationResult, HuntResult, InjectionResult
 from jepa_coffea.report.injection_section import LABELS, injection_section

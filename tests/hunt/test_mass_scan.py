@@ -10,8 +10,8 @@ from jepa_coffea.commands.hunt import hunt
 from jepa_coffea.hunt.config import read_config
 from jepa_coffea.hunt.events import read_events
 from jepa_coffea.hunt.experiment import Method
-from jepa_coffea.hunt.headline import headline
 from jepa_coffea.hunt.pipeline import too_tight
+from jepa_coffea.hunt.verdict import headline
 from tests.hunt.make import write_events
 from tests.hunt.test_pipeline import DOCUMENT
 

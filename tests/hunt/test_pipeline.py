@@ -13,7 +13,7 @@ from jepa_coffea.cli import main
 from jepa_coffea.commands.hunt import hunt
 from jepa_coffea.hunt.calibration import null_experiment
 from jepa_coffea.hunt.config import read_config
-from jepa_coffea.hunt.headline import headline
+from jepa_coffea.hunt.verdict import headline
 from tests.hunt.make import write_events
 
 DOCUMENT = {
@@ -208,8 +208,23 @@ def test_a_stage_that_fails_leaves_the_rest_and_is_named(folder, monkeypatch):
     result = hunt(write(folder, "failing.yaml", output="failing"), progress=False)
     assert "there are no pseudo-experiments: singular" in result.paragraph
     assert "'closure gates' of window W1 failed (could not be made: singular)" in result.paragraph
+    assert not (folder / "failing" / "errors.log").exists()
     assert (folder / "failing" / "report.html").is_file()
     assert json.loads((folder / "failing" / "results.json").read_text())["selections"][0]["function"]["z"]
+
+
+def test_a_bug_in_a_stage_is_a_line_in_the_report_and_a_traceback_in_the_log(folder, monkeypatch):
+    def buggy(*_, **__):
+        raise KeyError("[x]")
+
+    monkeypatch.setattr("jepa_coffea.hunt.stages.null_significances", buggy)
+    result = hunt(write(folder, "buggy.yaml", output="buggy"), progress=False)
+    assert (
+        "there are no pseudo-experiments: a bug (KeyError: '[x]'); its traceback is in errors.log" in result.paragraph
+    )
+    log = (folder / "buggy" / "errors.log").read_text()
+    assert "calibration\nTraceback" in log
+    assert "in buggy" in log
 
 
 def test_the_command_says_what_is_wrong_with_the_input(folder, capsys):

@@ -1,13 +1,15 @@
 import numpy as np
 import pytest
+from scipy import special
 
 from jepa_coffea.bumphunt import counting_significance, fit_background
 from jepa_coffea.bumphunt.spectrum import as_spectrum
 from jepa_coffea.cwola import Folds, Windows
 from jepa_coffea.cwola.efficiency import window_scores
 from jepa_coffea.cwola.sample import make_sample
+from jepa_coffea.hunt.calibration import degree_of
+from jepa_coffea.hunt.config import StatisticsConfig
 from jepa_coffea.hunt.pipeline import window_search
-from jepa_coffea.hunt.sections import StatisticsConfig
 from jepa_coffea.hunt.selections import by_function, by_sideband_efficiency, count_inclusive, select
 from tests.cwola.toy import dijets
 
@@ -67,6 +69,32 @@ def test_two_estimates_of_a_smooth_background_agree_and_both_are_right():
         )
         pulls.append([found.pull, other.z, found.function.z])
     assert (np.abs(pulls) < 3).all()
+
+
+@pytest.mark.parametrize("bend", [0.0, -0.45])
+def test_a_curved_efficiency_biases_the_line_and_not_the_parabola(bend):
+    """Counts drawn without signal; the degree that is chosen has no bias, and is the precise one where it may be."""
+    rng, edges = np.random.default_rng(3), np.asarray(WINDOWS.edges)
+    centres = (edges[1:] + edges[:-1]) / 2
+    total = 14_000 * np.diff(np.exp(-edges / 500)) / (np.exp(-edges[-1] / 500) - np.exp(-edges[0] / 500))
+    passing = special.expit(-2.2 + bend * ((centres - 2800) / 600) ** 2 * (centres < 3600))
+    passing[centres >= 3600] = special.expit(-2.2 + bend * (800 / 600) ** 2)
+    z, errors = [], []
+    for _ in range(300):
+        before = rng.poisson(total).astype(float)
+        after = rng.binomial(before.astype(int), passing).astype(float)
+        found = [by_sideband_efficiency(after, before, WINDOWS, WINDOW, STATISTICS, degree) for degree in (1, 2)]
+        z.append([one.z for one in found])
+        errors.append([one.sigma_b for one in found])
+    line, parabola = np.array(z).T
+    degree = degree_of(line[:25], parabola[:25])
+    print(bend, line.mean(), parabola.mean(), line.std(), parabola.std(), degree, np.mean(errors, axis=0))
+    assert degree == (2 if bend else 1)
+    chosen = parabola if bend else line
+    assert chosen.mean() == pytest.approx(0, abs=0.2)
+    assert chosen.std() == pytest.approx(1, abs=0.13)
+    assert (abs(line.mean()) > 1) == bool(bend)
+    assert np.mean(errors, axis=0)[1] > 1.3 * np.mean(errors, axis=0)[0]
 
 
 def test_a_transfer_factor_that_is_not_smooth_in_mass_is_seen_in_its_own_fit():

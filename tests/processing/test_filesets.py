@@ -59,6 +59,7 @@ def test_models_of_coffea() -> None:
         ({"d": {"treename": "x"}}, "it has no 'files'"),
         ({"d": {"files": {"x.root": {"objekt_path": "a"}}}}, "did you mean 'object_path'"),
         ({"d": {"files": {"x.root": {"steps": [[5, 9]], "num_entries": 9}}}}, "its steps leave out events"),
+        ({"d": {"files": {"x.root": {"steps": [[0, 5]], "num_entries": "x"}}}}, "a number as num_entries"),
         ({"d": {"files": {"x.root": 7}}}, "expected the name of a tree, got 7"),
         ({"d": 7}, "expected a name of a file, or several, got 7"),
         ({"d": {"files": ["x.root"], "metadata": 7}}, "expected a mapping as metadata"),
@@ -97,3 +98,23 @@ def test_different_files_of_one_uuid(tmp_path: Path) -> None:
     files = [look(file) for file in list_files(normal_form({"d": paths}, "Events"))]
     with pytest.raises(BadFileError, match="share a UUID"):
         require_distinct(files)
+
+
+@pytest.mark.parametrize(
+    ("stated", "words"),
+    [
+        ({"num_entries": 5}, ""),
+        ({"steps": [[0, 5]]}, ""),
+        ({"num_entries": 6}, "it has 5 events, the fileset says 6"),
+        ({"steps": [[0, 3]]}, "it has 5 events, the fileset says 3"),
+        ({"uuid": "0" * 32}, "its UUID is not 0000"),
+    ],
+)
+def test_files_are_what_the_fileset_says_of_them(tmp_path: Path, stated: dict[str, Any], words: str) -> None:
+    path = str(write_events(tmp_path / "a.root", 5))
+    with uproot.open(path) as source:
+        uuid = str(source.file.uuid)
+    given = {"d": {"files": {path: {"object_path": "Events", "uuid": uuid} | stated}}}
+    (file,) = (look(one) for one in list_files(normal_form(given, "Events")))
+    assert words in file.problem
+    assert bool(words) == bool(file.problem)

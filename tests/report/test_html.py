@@ -63,8 +63,8 @@ def test_self_contained_and_complete(tmp_path: Path) -> None:
     page = Page()
     page.feed(source)
     assert page.open == []
-    assert len(page.sources) == 2
-    assert all(link.startswith("data:image/png;base64,") for link in page.sources)
+    assert sum(link.startswith("data:") for link in page.sources) == 2
+    assert all(link.startswith(("data:image/png;base64,", "#")) for link in page.sources)
     text = " ".join(page.text)
     for expected in (
         "A <hunt>",
@@ -98,3 +98,24 @@ def test_wide_pictures_get_the_whole_width(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("value", "shown"), [(1.234, "1.2 ± 0.5"), (np.nan, "-")])
 def test_a_number_has_an_error_and_nothing_has_a_dash(value: float, shown: str) -> None:
     assert with_error(value, 0.52, 1) == shown
+
+
+def test_order_contents_and_widths(tmp_path: Path) -> None:
+    """The result first, then what was done, then the contents, whose links all lead somewhere; nothing is cut."""
+    sections = [ReportSection("Spectra & fits", "A."), ReportSection("Limits against mass", "B.")]
+    report = Report(
+        "T", "An excess.", CHECKS, sections, "seed: 1", headline=[("Observed", "27")], procedure="Events were scored."
+    )
+    source = write_report(tmp_path / "r.html", report).read_text()
+    order = ["An excess.", "Events were scored.", "Contents", 'id="checks"', 'id="spectra-fits"', 'id="configuration"']
+    places = [source.index(text) for text in ["<th>Observed</th>", *order]]
+    assert places == sorted(places)
+    links = re.findall(r'href="#([^"]+)"', source)
+    assert {"checks", "spectra-fits", "limits-against-mass", "configuration", "versions"} == set(links)
+    assert set(links) <= set(re.findall(r'id="([^"]+)"', source))
+    # A column that may not shrink below a number of pixels is cut on a telephone.
+    assert not re.findall(r"minmax\(\d+px", source)
+    assert re.search(r"figure img \{[^}]*max-width: \d+px; height: auto", source)
+    assert '<meta name="viewport" content="width=device-width' in source
+    assert "@media print" in source
+    assert source.count("<thead>") == 1  # of the checks: a long table repeats its head on every printed page

@@ -63,17 +63,26 @@ def test_missing_field() -> None:
 
 
 def test_bad_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no such configuration file"):
+    with pytest.raises(ConfigError, match=r"no document .*none\.yaml"):
         read_config(tmp_path / "none.yaml")
     (tmp_path / "list.yaml").write_text("[1, 2]")
     with pytest.raises(ConfigError, match=r"list\.yaml: expected sections with fields, got list"):
         read_config(tmp_path / "list.yaml")
     (tmp_path / "broken.yaml").write_text("a: [1")
-    with pytest.raises(ConfigError, match=r"broken\.yaml: not valid YAML"):
+    with pytest.raises(ConfigError, match=r"broken\.yaml is no YAML"):
         read_config(tmp_path / "broken.yaml")
     (tmp_path / "code.yaml").write_text("a: !!python/object/apply:os.getcwd []")
-    with pytest.raises(ConfigError, match="not valid YAML"):
+    with pytest.raises(ConfigError, match="is no YAML"):
         read_config(tmp_path / "code.yaml")
+    (tmp_path / "data.yaml").write_text("data: [1]")
+    with pytest.raises(ConfigError, match="data: expected a section with fields, got list"):
+        read_config(tmp_path / "data.yaml", data=["a.root"])
+    (tmp_path / "latin.yaml").write_bytes(b"a: \xe9")
+    with pytest.raises(ConfigError, match=r"latin\.yaml is no YAML: it is not UTF-8"):
+        read_config(tmp_path / "latin.yaml")
+    (tmp_path / "twice.yaml").write_text("steps: 3\nsteps: 4")
+    with pytest.raises(ConfigError, match="the key 'steps' is given twice"):
+        read_config(tmp_path / "twice.yaml")
 
 
 def test_override_leaves_the_original_alone() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import re
 import signal
@@ -21,7 +22,7 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from jepa_coffea.errors import BadFileError
-from jepa_coffea.files import write_text
+from jepa_coffea.files import sealed_document, write_text
 from training.data.checksums import of_file
 from training.data.columns import OBSERVABLES, UNLABELLED
 from training.data.readers.base import EmptyFileError, JetFile, describe, naming, usable, writing
@@ -180,7 +181,7 @@ def prepare(
         msg = f"none of the {len(sources)} files could be prepared: {'; '.join(list(files_left_out.values())[:3])}"
         raise BadFileError(msg)
     manifest = _summarise([shards[source] for source in sources if source in shards], files_left_out)
-    write_text(output / MANIFEST, manifest.model_dump_json(indent=1))
+    write_text(output / MANIFEST, json.dumps(sealed_document(manifest.model_dump()), indent=1))
     _report(console, output, manifest)
     return manifest
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from jepa_coffea.constituents.record import JET_FIELDS, SUBJET
 from jepa_coffea.errors import BadFileError
-from jepa_coffea.files import synchronise_folder, write_text
+from jepa_coffea.files import sealed_document, synchronise_folder, unsealed_document, write_text
 from training.data.checksums import Checksum, of_array
 from training.data.columns import GROUPS, OBSERVABLES, Columns
 from training.data.readers.base import JetFile, even_blocks, naming
@@ -133,7 +133,7 @@ class ShardWriter:
             checksums={name: checksum.hex() for name, checksum in self.checksums.items()},
             **description,
         )
-        write_text(self.partial / DESCRIPTION, shard.model_dump_json(indent=1))
+        write_text(self.partial / DESCRIPTION, json.dumps(sealed_document(shard.model_dump()), indent=1))
         shutil.rmtree(self.folder, ignore_errors=True)
         self.partial.rename(self.folder)
         synchronise_folder(self.folder.parent)
@@ -195,14 +195,9 @@ def describe_shard(folder: Path) -> Shard:
     if not path.is_file():
         msg = f"{folder}: no {DESCRIPTION}; expected a shard written by training/prepare.py"
         raise BadFileError(msg)
-    try:
-        content = json.loads(path.read_text())
-        version = content["version"]
-    except (ValueError, KeyError, TypeError) as error:
-        msg = f"{path}: not the description of a shard ({type(error).__name__}: {error})"
-        raise BadFileError(msg) from None
-    if version != VERSION:
-        msg = f"{path}: shard version {version}, this code reads {VERSION}; prepare the data again"
+    content = unsealed_document(path.read_bytes(), path)
+    if content.get("version") != VERSION:
+        msg = f"{path}: shard version {content.get('version')}, this code reads {VERSION}; prepare the data again"
         raise BadFileError(msg)
     try:
         return Shard.model_validate(content)

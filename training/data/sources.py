@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rich.progress import track
 
 from jepa_coffea.errors import BadFileError
-from jepa_coffea.files import digest, find_files
+from jepa_coffea.files import digest, find_files, unsealed_document
 from training.data.checksums import of_samples
 from training.data.readers.base import EmptyFileError, JetFile, naming
 from training.data.shards import DESCRIPTION, ShardFile, describe_shard
@@ -87,7 +86,7 @@ def _shards_of(path: Path) -> list[str]:
         msg = f"{path}: a folder without {MANIFEST}; expected files, a glob, or finished output of training/prepare.py"
         raise BadFileError(msg)
     with naming(str(path / MANIFEST)):
-        names = sorted(json.loads((path / MANIFEST).read_text(encoding="utf-8"))["shards"])
+        names = sorted(unsealed_document((path / MANIFEST).read_bytes(), path / MANIFEST)["shards"])
     lost = [name for name in names if not (path / name / DESCRIPTION).is_file()]
     if lost:
         msg = f"{path}: {MANIFEST} names {lost[0]}, which is not there; run training/prepare.py again"

@@ -9,11 +9,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import onnx
 from torch import nn
 
 from jepa_coffea.constituents.record import UNITS
-from jepa_coffea.encoder.card import ModelCard, Provenance, write_card
+from jepa_coffea.encoder.card import ModelCard, Provenance, save_model, write_card
 from jepa_coffea.files import replacing
 from training.exporting.onnx_graph import Exported, ExportError, measure_parity, reference_jets, to_onnx
 from training.loop.checkpoint import load_encoder, load_objective
@@ -116,7 +115,7 @@ def export_encoder(
     )
     write_card(model, card)
     with replacing(path) as temporary:
-        onnx.save(model, str(temporary), format="protobuf")
+        save_model(model, temporary)
     return card
 
 

@@ -17,7 +17,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from jepa_coffea.encoder.card import Drift, ModelCard, card_in, load_model, write_card
+from jepa_coffea.encoder.card import Drift, ModelCard, card_in, load_model, save_model, write_card
 from jepa_coffea.files import replacing
 from training.exporting.onnx_graph import ExportError, Session, example_jets, reference_jets
 
@@ -72,7 +72,7 @@ def reduce_precision(source: str | Path, output: str | Path, precision: Literal[
     write_card(model, new)
     onnx.checker.check_model(model)
     with replacing(Path(output)) as temporary:
-        onnx.save(model, str(temporary), format="protobuf")
+        save_model(model, temporary)
     return new
 
 

@@ -47,7 +47,7 @@ def add_device_option(parser: argparse.ArgumentParser) -> None:
     parser
         Gets the option.
     """
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to train")
 
 
 def explained(main: Callable[[], int]) -> int:

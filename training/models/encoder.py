@@ -174,7 +174,7 @@ class ScaleInput(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Raw jets to one embedding a jet and one a particle.
+    """Raw jets to an embedding of each jet and of each particle.
 
     Parameters
     ----------
@@ -229,7 +229,7 @@ class Encoder(nn.Module):
         Returns
         -------
         Encoded
-            One embedding a jet, and one a particle.
+            An embedding of each jet, and one of each particle.
         """
         features, p4 = self.preprocess(particles, mask, jets)
         padding = padding_bias(mask)

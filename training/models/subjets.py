@@ -331,7 +331,7 @@ class SubjetEncoder(nn.Module):
         Returns
         -------
         Encoded
-            One embedding a jet, and one a particle: that of its subjet, 0 for a particle that has none.
+            An embedding of each jet, and one of each particle: that of its subjet, 0 for a particle that has none.
 
         Raises
         ------

@@ -51,7 +51,7 @@ def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
     Parameters
     ----------
     values
-        One a draw.
+        One for each draw.
 
     Returns
     -------

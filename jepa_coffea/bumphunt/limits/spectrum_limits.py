@@ -60,7 +60,7 @@ def mass_limits(
         Of the fit, GeV; by default the whole spectrum.
     spurious
         [mass]: signal events that the function may fake, the standard deviation of a nuisance; see
-        :func:`~jepa_coffea.bumphunt.function_uncertainty.spurious_yields`.
+        :func:`~jepa_coffea.bumphunt.envelope.spurious_yields`.
     systematics
         Uncertainties of the signal, each a nuisance.
     level

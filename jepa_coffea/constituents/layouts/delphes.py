@@ -11,9 +11,8 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
-from jepa_coffea.constituents.columns import Columns, counts_of, flat
 from jepa_coffea.constituents.layout import register
-from jepa_coffea.constituents.ragged import Nesting, Ragged
+from jepa_coffea.constituents.ragged import Columns, Nesting, Ragged, counts_of, flat
 from jepa_coffea.constituents.record import DISPLACEMENT, FIELDS, IDENTITY, KINEMATICS, LayoutError, cartesian, flags
 
 NUMBER = 0xFFFFFF
@@ -87,7 +86,7 @@ def _is_delphes(columns: Columns) -> bool:
 def _delphes(columns: Columns, collection: str, fields: Collection[str]) -> Ragged:
     """Delphes: references of any jet collection resolved to energy-flow, particle-flow (PUPPI) or raw objects."""
     if not columns.has(collection, "Constituents", "PT"):
-        others = [*_with_constituents(columns)]
+        others = sorted(_with_constituents(columns))
         msg = f"layout {columns.layout!r}: the events have no {collection} with constituents; those that do: {others}"
         raise LayoutError(msg)
     references = columns.get(collection, "Constituents.refs")

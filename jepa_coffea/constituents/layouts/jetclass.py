@@ -6,9 +6,8 @@ from collections.abc import Collection
 
 import numpy as np
 
-from jepa_coffea.constituents.columns import Columns, counts_of, flat
 from jepa_coffea.constituents.layout import register
-from jepa_coffea.constituents.ragged import Nesting, Ragged, Table
+from jepa_coffea.constituents.ragged import Columns, Nesting, Ragged, Table, counts_of, flat
 from jepa_coffea.constituents.record import FIELDS, cartesian
 
 BRANCHES = {

@@ -14,6 +14,7 @@ import uproot
 
 from benchmarks.synthetic import jet_arrays, write_jetclass, write_tree
 from jepa_coffea.errors import BadFileError
+from jepa_coffea.files import unsealed_document
 from tests.training.data.conftest import jet_ids
 from training.data.loader import DataConfig, make_loader
 from training.data.preparation import Manifest, prepare
@@ -283,9 +284,22 @@ def test_shard_without_a_column(one_shard: Path) -> None:
 @pytest.mark.parametrize("change", [{"version": 99}, {"columns": {"kinematics": ["px"]}}, {"jets": "many"}])
 def test_shard_of_another_schema(one_shard: Path, change: dict[str, Any]) -> None:
     path = one_shard / "shard.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    content = unsealed_document(path.read_text(), path) | change
+    path.write_text(json.dumps(content))
     with pytest.raises(BadFileError, match=str(one_shard)):
         ShardFile(str(one_shard))
+
+
+def test_a_changed_description_is_noticed(one_shard: Path) -> None:
+    for path, old, new in (
+        (one_shard / "shard.json", "charge", "chargf"),
+        (one_shard.parent / "manifest.json", '"0', '"1'),
+    ):
+        whole = path.read_text()
+        path.write_text(whole.replace(old, new, 1) if old in whole else whole.replace("crc32:", "crc32:0", 1))
+        with pytest.raises(BadFileError, match=f"{path} is damaged"):
+            expand(str(one_shard.parent)) if path.name == "manifest.json" else ShardFile(str(one_shard))
+        path.write_text(whole)
 
 
 class FullDisk:

@@ -4,21 +4,28 @@ from pathlib import Path
 
 import numpy as np
 
+from jepa_coffea.files import unsealed_document
 from training.data.checksums import of_array, of_file
 from training.data.preparation import Manifest, prepare
 from training.data.shards import ShardFile
 from training.data.sources import Reading, expand
 
 
+def written(folder: Path) -> Manifest:
+    """The manifest, as it is in the folder."""
+    path = folder / "manifest.json"
+    return Manifest.model_validate(unsealed_document(path.read_bytes(), path))
+
+
 def test_several_processes_write_the_same(jetclass: Path, shards: Path, tmp_path: Path) -> None:
     manifest = prepare(f"{jetclass}/*.root", tmp_path, Reading(), workers=2)
-    alone = Manifest.model_validate_json((shards / "manifest.json").read_text())
+    alone = written(shards)
     assert manifest.model_dump(exclude={"created"}) == alone.model_dump(exclude={"created"})
-    assert Manifest.model_validate_json((tmp_path / "manifest.json").read_text()) == manifest
+    assert written(tmp_path) == manifest
 
 
 def test_manifest(jetclass: Path, shards: Path) -> None:
-    manifest = Manifest.model_validate_json((shards / "manifest.json").read_text())
+    manifest = written(shards)
     assert manifest.jets == 6600
     assert manifest.class_counts == {"Hbb": 1800, "Tbqq": 2600, "QCD": 2200}
     assert manifest.files_left_out == manifest.jets_left_out == {}

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jepa_coffea.constituents import Layout, LayoutError, Ragged, jets_of, layouts, ragged_of
-from jepa_coffea.constituents.columns import Columns as EventColumns
-from jepa_coffea.constituents.layouts import find_layout
+from jepa_coffea.constituents.layout import find_layout
+from jepa_coffea.constituents.ragged import Columns as EventColumns
 from jepa_coffea.constituents.record import JET_FIELDS
 from training.data.columns import GROUPS, OBSERVABLES, UNLABELLED, Columns, empty
 from training.data.readers.base import EmptyFileError, JetFile, even_blocks, naming

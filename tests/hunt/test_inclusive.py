@@ -4,15 +4,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jepa_coffea.bumphunt import Gaussian, scan
 from jepa_coffea.bumphunt.ftest import richest
 from jepa_coffea.bumphunt.functions import DIJET_FAMILY
+from jepa_coffea.bumphunt.limits import LimitCurve
 from jepa_coffea.bumphunt.records import plain
 from jepa_coffea.cwola import Windows
-from jepa_coffea.hunt.config import HuntConfig
-from jepa_coffea.hunt.function_study import with_function
-from jepa_coffea.hunt.sections import InputConfig, StatisticsConfig
-from jepa_coffea.hunt.state import Run
+from jepa_coffea.hunt.config import HuntConfig, InputConfig, SignalConfig, StatisticsConfig
+from jepa_coffea.hunt.inclusive import inclusive_limits, with_function
+from jepa_coffea.hunt.state import HuntResult, Run
 from jepa_coffea.report.function_section import function_section
+from jepa_coffea.report.limit_section import limit_section
 from tests.cwola.toy import dijets
 
 WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=25)
@@ -40,18 +42,17 @@ def test_a_named_function_stays_and_is_compared_with_others():
     assert run.config.statistics.function == "expdijet2"
     assert study.choices == {}
     uncertainty, spurious = study.uncertainties["window"], study.spurious["window"]
-    envelope = uncertainty.envelope
-    assert envelope.functions == ("expdijet2", "expdijet3", "powexp3")
-    assert envelope.systematic == pytest.approx(np.abs(envelope.totals - envelope.totals[0]).max())
+    assert uncertainty.functions == ("expdijet2", "expdijet3", "powexp3")
+    assert uncertainty.envelope == pytest.approx(np.abs(uncertainty.totals - uncertainty.totals[0]).max())
     assert {one.truth for one in spurious.studies} <= {"expdijet3", "powexp3"}
-    assert uncertainty.error >= envelope.systematic
-    assert study.errors == {"window": pytest.approx(uncertainty.error / envelope.totals[0])}
+    assert uncertainty.error >= uncertainty.envelope
+    assert study.errors == {"window": pytest.approx(uncertainty.error / uncertainty.totals[0])}
     document = json.loads(json.dumps(plain(study), allow_nan=False))
-    assert document["uncertainties"]["window"]["envelope"]["systematic"] == pytest.approx(envelope.systematic)
+    assert document["uncertainties"]["window"]["envelope"] == pytest.approx(uncertainty.envelope)
     titles = {table.title: table for table in function_section(study).tables}
     assert set(titles) == {"Envelope of functions", "Spurious signal"}
     rows = [row[1] for row in titles["Envelope of functions"].rows]
-    assert rows == [*envelope.functions, "error of the choice"]
+    assert rows == [*uncertainty.functions, "error of the choice"]
 
 
 def test_what_cannot_be_studied_says_why():
@@ -66,3 +67,34 @@ def test_what_cannot_be_studied_says_why():
     assert rules == ()
     assert "no events above the window" in study.choices["window"]
     assert "no events above the window" in function_section(study).tables[0].rows[0][-1]
+
+
+COARSE = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=20)
+STATISTICS = StatisticsConfig(function="dijet2", goodness_toys=0)
+
+
+def test_limits_against_mass_are_in_fb_and_each_width_has_its_own(tmp_path):
+    counts = COARSE.histogram(dijets(5000)[1])
+    signal = SignalConfig(efficiency=0.5, widths=[0.03, 0.1])
+    found = inclusive_limits(counts, COARSE, STATISTICS, signal, luminosity=10.0)
+    narrow, wide = found["width 0.03"], found["width 0.1"]
+    assert isinstance(narrow, LimitCurve)
+    assert isinstance(wide, LimitCurve)
+    assert narrow.cross_section == pytest.approx(narrow.events / (10.0 * 0.5))
+    assert np.median(wide.expected_events[:, 2]) > np.median(narrow.expected_events[:, 2])
+    how = {"function": "dijet2", "signal": Gaussian(0.03), "toys": 0}
+    errors = scan((counts, np.asarray(COARSE.edges)), narrow.points, **how).errors
+    # Without nuisances the median expected limit is 1.96 errors of a fitted signal; the spurious signal adds to it.
+    assert np.median(narrow.expected_events[:, 2] / errors) > 1.9
+    section = limit_section(HuntResult(tmp_path, (), mass_limits=found))
+    assert [figure.title for figure in section.figures] == [
+        "Limits against mass, width 0.03",
+        "Limits against mass, width 0.1",
+    ]
+
+
+def test_no_signal_section_no_limits_and_what_cannot_be_fitted_says_why():
+    counts = np.zeros(20)
+    assert inclusive_limits(counts, COARSE, STATISTICS, None) == {}
+    (problem,) = inclusive_limits(counts, COARSE, STATISTICS, SignalConfig()).values()
+    assert isinstance(problem, str)

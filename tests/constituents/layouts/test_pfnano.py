@@ -10,7 +10,7 @@ import uproot
 from coffea.nanoevents import NanoEventsFactory, PFNanoAODSchema
 
 from jepa_coffea.constituents import FIELDS, LayoutError, constituents_of, jets_of
-from jepa_coffea.constituents.consistency import ClosureWarning
+from jepa_coffea.constituents.read import ClosureWarning
 
 COUNTS = [[43, 51, 31], [42, 41], [58, 27], [29, 45], [25, 72], [74, 38], [17, 52], [76, 25, 29, 41], [41, 84]]
 COUNTS += [[53, 55, 27]]

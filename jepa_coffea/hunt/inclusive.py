@@ -1,6 +1,7 @@
-"""The background function: its order by F-test, what other functions make of it, the spurious signal.
+"""The spectrum without a selection: which background function it asks for, and limits on a resonance against mass.
 
-An order that is chosen on the data, beside the windows, is chosen again in every pseudo-experiment by the same rule.
+The order of the function is chosen by F-test, other functions show how wrong it may be. An order that is chosen on the
+data, beside the windows, is chosen again in every pseudo-experiment by the same rule.
 """
 
 from collections.abc import Callable
@@ -9,16 +10,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from jepa_coffea.bumphunt import Gaussian, SignalSystematics, mass_limits
+from jepa_coffea.bumphunt.envelope import FunctionUncertainty, SpuriousYields, function_uncertainty, spurious_yields
 from jepa_coffea.bumphunt.ftest import FTest, FTestRule, f_test, f_test_rule
-from jepa_coffea.bumphunt.function_uncertainty import (
-    FunctionUncertainty,
-    SpuriousYields,
-    function_uncertainty,
-    spurious_yields,
-)
 from jepa_coffea.bumphunt.functions import ALTERNATES, DIJET_FAMILY
+from jepa_coffea.bumphunt.limits import LimitCurve
 from jepa_coffea.cwola.windows import Windows
-from jepa_coffea.errors import FitError, HistogramError
+from jepa_coffea.errors import SpectrumError
+from jepa_coffea.hunt.config import SignalConfig, StatisticsConfig
 from jepa_coffea.hunt.selections import Floats
 from jepa_coffea.hunt.state import FunctionStudy, Run
 
@@ -79,5 +78,57 @@ def _attempt(study: Callable[..., T], *args: Any, **options: Any) -> T | str:
     """What a study finds, or why it finds nothing: a study that fails must not end the hunt."""
     try:
         return study(*args, **options)
-    except (FitError, HistogramError) as error:
+    except SpectrumError as error:
         return str(error)
+
+
+def inclusive_limits(
+    counts: Floats,
+    windows: Windows,
+    statistics: StatisticsConfig,
+    signal: SignalConfig | None,
+    luminosity: float | None = None,
+) -> dict[str, LimitCurve | str]:
+    """95 % CLs limits, observed and expected, for every width that the document asks for.
+
+    What the background function may fake as a signal, with every other function that describes the spectrum as the
+    truth, is a nuisance.
+
+    Parameters
+    ----------
+    counts
+        Events per bin without a selection, (bins,).
+    windows
+        Their bins.
+    statistics
+        The background function.
+    signal
+        Widths, efficiency and uncertainties; None for no limits.
+    luminosity
+        In 1/fb, for limits in fb.
+
+    Returns
+    -------
+    dict
+        Relative width in words to the limits, or to why there are none.
+    """
+    if signal is None:
+        return {}
+    found: dict[str, LimitCurve | str] = {}
+    data, systematics = (counts, np.asarray(windows.edges)), SignalSystematics(**signal.uncertainties.model_dump())
+    for width in signal.widths:
+        how = {"function": statistics.function, "sqrt_s": statistics.sqrt_s, "signal": Gaussian(width)}
+        try:
+            faked = spurious_yields(data, toys=statistics.goodness_toys, **how)  # type: ignore[arg-type]
+            found[f"width {width:g}"] = mass_limits(
+                data,
+                faked.masses,
+                spurious=faked.events,
+                systematics=systematics,
+                luminosity=luminosity,
+                efficiency=signal.efficiency,
+                **how,  # type: ignore[arg-type]
+            )
+        except SpectrumError as error:
+            found[f"width {width:g}"] = str(error)
+    return found

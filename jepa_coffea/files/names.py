@@ -1,0 +1,86 @@
+"""Any text as the name of a file, and files found by globs that may be names."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from jepa_coffea.errors import BadFileError
+
+
+def quoted(name: str) -> str:
+    """Any text as the name of one file or folder, such as a dataset ``/QCD/Run2018A/NANOAODSIM``.
+
+    >>> quoted("/QCD/x"), quoted(".."), quoted("qcd_2018")
+    ('%2FQCD%2Fx', '%2E%2E', 'qcd_2018')
+
+    Parameters
+    ----------
+    name
+        Not empty.
+
+    Returns
+    -------
+    str
+        Letters, digits, ``_ - . ~`` and ``%XX``; :func:`unquoted` gives the name back.
+
+    Raises
+    ------
+    BadFileError
+        If the name is empty, or too long for a file system.
+    """
+    text = quote(name, safe="", errors="surrogatepass")
+    text = re.sub(r"^\.+|^_", lambda found: "".join(f"%{ord(one):02X}" for one in found[0]), text)
+    if not 0 < len(text) <= 200:
+        msg = f"{name!r}: expected a name of 1 to 200 characters as the name of a folder, got {len(text)}"
+        raise BadFileError(msg)
+    return text
+
+
+def unquoted(text: str) -> str:
+    """The name that :func:`quoted` made a file name of.
+
+    Parameters
+    ----------
+    text
+        Name of a file or folder.
+
+    Returns
+    -------
+    str
+    """
+    return unquote(text, errors="surrogatepass")
+
+
+def find_files(patterns: str | Path | Iterable[str | Path], what: str = "files") -> list[str]:
+    """Paths that globs match, sorted within a glob, each once.
+
+    Parameters
+    ----------
+    patterns
+        Paths, globs (``**`` goes through folders) or URLs; a URL, and a path that exists, stand for themselves.
+    what
+        What the files are, for the message.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    BadFileError
+        If a pattern matches nothing.
+    """
+    found: dict[str, None] = {}
+    for pattern in [patterns] if isinstance(patterns, str | Path) else patterns:
+        text = str(pattern)
+        literal = "://" in text or Path(text).exists()
+        matches = [text] if literal else sorted(glob.glob(text, recursive=True))  # noqa: PTH207  absolute patterns, too
+        if not matches:
+            msg = f"{what}: nothing matches {text}"
+            raise BadFileError(msg)
+        found |= dict.fromkeys(matches)
+    return list(found)
