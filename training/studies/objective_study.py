@@ -195,9 +195,14 @@ def _jobs(args: argparse.Namespace, runner: Runner) -> list[Job]:
 def _labelled_jets(args: argparse.Namespace) -> tuple[list[Batch], Batch]:
     """Draws of jets to fit probes to, and jets to judge on."""
     sections = read_sections(args.config)
-    longest = {"max_particles": sections["data"]["max_particles"], "bucketed": False}
-    rest = {"test_files": tuple(args.test), "val_fraction": 0.0, "test_fraction": 0.0}
-    data = DataConfig(files=tuple(args.labelled or args.data), **longest, **rest)
+    data = DataConfig(
+        files=tuple(args.labelled or args.data),
+        test_files=tuple(args.test),
+        val_fraction=0.0,
+        test_fraction=0.0,
+        max_particles=sections["data"]["max_particles"],
+        bucketed=False,
+    )
     fit = []
     for draw in range(args.draws):
         few = data.model_copy(update={"labels_per_class": max(args.labels), "subset_seed": draw})
