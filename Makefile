@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := cpu,hunt,jobqueue,train,simulation,docs,dev
 
-.PHONY: demo test faults docs test-slurm test-gpu-wheel test-dask-awkward lint gpu-wheels gpu-rehearsal clean
+.PHONY: demo test faults docs test-install test-lowest test-slurm test-gpu-wheel test-dask-awkward lint gpu-wheels gpu-rehearsal clean
 
 # The environment is rebuilt when the versions it is made of change.
 $(VENV)/.ready: constraints.txt pyproject.toml
@@ -31,11 +31,31 @@ docs: $(VENV)/.ready
 faults: $(VENV)/.ready
 	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.faults.table 500 --output benchmarks/results/faults.json
 
+# Fresh environments: every printed line that installs, every extra of the wheel, and what then has to work. Half an hour
+# and a package index; uv makes it quicker where it is installed.
+test-install: $(VENV)/.ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m install tests/install
+
+# The oldest versions that pyproject.toml allows.
+LOWEST := .venv-lowest
+$(LOWEST)/.ready: pyproject.toml
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet uv
+	$(LOWEST)/bin/uv pip compile --quiet --resolution lowest-direct --python $(LOWEST)/bin/python \
+		--extra cpu --extra hunt --extra jobqueue pyproject.toml --output-file $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --requirement $(LOWEST)/lowest.txt pytest pytest-timeout
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps --editable .
+	touch $@
+
+test-lowest: $(LOWEST)/.ready
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -W default tests/constituents tests/embedding tests/bumphunt/test_background.py \
+		tests/hunt/test_histogram.py tests/processing tests/report tests/commands/test_command_line.py -k "not scripts"
+
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/numpydoc lint $$(git ls-files 'jepa_coffea/*.py' 'processors/*.py' 'training/*.py' 'examples/*.py')
+	$(BIN)/numpydoc lint $$(git ls-files 'jepa_coffea/*.py' 'processors/*.py' 'training/*.py' 'examples/*.py' 'benchmarks/*.py')
 
 # The GPU package excludes the CPU package, so that it needs an environment of its own.
 .venv-gpu/.ready: constraints.txt
@@ -63,4 +83,4 @@ gpu-rehearsal: $(VENV)/.ready
 	PYTHON=$(BIN)/python bash benchmarks/gpu_day.sh --rehearse
 
 clean:
-	rm -rf $(VENV) .venv-gpu .venv-dask-awkward demo docs/_build docs/generated
+	rm -rf $(VENV) .venv-gpu .venv-dask-awkward $(LOWEST) demo docs/_build docs/generated

@@ -15,6 +15,7 @@ from jepa_coffea import __version__
 from jepa_coffea.commands.command_line import Help, add_verbose
 from jepa_coffea.documents import did_you_mean
 from jepa_coffea.errors import JepaCoffeaError
+from jepa_coffea.files import printable
 
 log = logging.getLogger(__name__)
 
@@ -117,15 +118,13 @@ class _Completion(argparse.Action):
                 _missing(name, error)
             for action in command._actions:
                 if action.choices is None and action.nargs != 0 and action.type not in (int, float):
-                    action.complete = shtab.FILE  # type: ignore[attr-defined]  shtab's way
+                    action.complete = shtab.FILE  # type: ignore[attr-defined]  # shtab's way
         print(shtab.complete(whole, shell=values))
         parser.exit()
 
 
 def _say(command: str, text: str) -> int:
-    # A name in a message may hold what moves the cursor of a terminal.
-    shown = "".join(one if one.isprintable() or one in "\n\t" else ascii(one)[1:-1] for one in text)
-    print(f"jepa-coffea {command}: {shown}", file=sys.stderr)
+    print(f"jepa-coffea {command}: {printable(text)}", file=sys.stderr)
     return 2
 
 

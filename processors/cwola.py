@@ -102,7 +102,7 @@ class CWoLaProcessor(DijetEmbedder):
         self.mjj_edges = tuple(float(edge) for edge in mjj_edges)
 
     def identity(self) -> dict[str, Any]:
-        """Everything that decides what a chunk gives, the trained classifiers included.
+        """Everything that decides the output of a chunk, the trained classifiers included.
 
         Returns
         -------

@@ -60,7 +60,7 @@ class EmbedProcessor(DijetEmbedder):
         self.mjj_edges = tuple(float(edge) for edge in mjj_edges)
 
     def identity(self) -> dict[str, Any]:
-        """Everything that decides what a chunk gives.
+        """Everything that decides the output of a chunk.
 
         Returns
         -------

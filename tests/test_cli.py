@@ -11,8 +11,9 @@ import uproot
 
 from jepa_coffea.cli import COMMANDS, main
 from jepa_coffea.constituents import constituents_of
+from jepa_coffea.encoder.card import card_in, save_model, write_card
 from tests.encoder.test_self_test import reference
-from tests.encoder.tiny import write_tiny
+from tests.encoder.tiny import tiny_model, write_tiny
 from tests.processors.synthetic import write_events
 from tests.support.event_files import MINIATURES, event_files
 
@@ -100,9 +101,17 @@ def test_errors(words: list[str], match: str, model: Path, capsys: pytest.Captur
     assert match in capsys.readouterr().err
 
 
-def test_what_moves_the_cursor_of_a_terminal_is_spelled_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_moves_the_cursor_of_a_terminal_is_spelled_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", "a\x1b[31mb.onnx"]) == 2
     assert r"a\x1b[31mb.onnx: no such model file" in capsys.readouterr().err
+    proto = tiny_model()
+    evil = {"name": "a\x1b[31m[/x]", "training_data": "\x1b]0;b\x07"}
+    write_card(proto, card_in(proto, "a").model_copy(update=evil))
+    save_model(proto, tmp_path / "a.onnx")
+    assert main(["inspect", str(tmp_path / "a.onnx")]) == 0
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    assert r"a\x1b[31m[/x]" in said
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

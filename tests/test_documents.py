@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
-from jepa_coffea.documents import LocalPath, Location, Section, did_you_mean, read_document
+from jepa_coffea.documents import LocalPath, Location, Section, closest, did_you_mean, read_document
 from jepa_coffea.errors import BadFileError
 
 
@@ -104,3 +104,20 @@ def test_no_documents(tmp_path: Path, text: str | bytes, words: str) -> None:
 def test_did_you_mean() -> None:
     assert did_you_mean("modle", ["model", "files"]) == "did you mean 'model'?"
     assert did_you_mean("q", ["model", "files"]) == "known are files, model"
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "meant"),
+    [
+        ("gpu", ["auto", "cpu", "cuda"], "cuda"),
+        ("CUDA", ["auto", "cpu", "cuda"], "cuda"),
+        ("pjepa_mini", ["pjepa-mini"], "pjepa-mini"),
+        ("fatjet", ["FatJet", "Jet"], "FatJet"),
+        ("AK4", ["FatJet", "Jet"], "Jet"),
+        ("gpu", ["embed", "hunt"], None),
+    ],
+)
+def test_words_that_are_meant(word: str, known: list[str], meant: str | None) -> None:
+    """Not by letters alone, which would make "cpu" of "gpu"."""
+    assert closest(word, known) == meant
+    assert did_you_mean(word, known) == (f"did you mean {meant!r}?" if meant else f"known are {', '.join(known)}")

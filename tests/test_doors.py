@@ -48,6 +48,7 @@ SHUT = {
 
 # All that training may take from the plugin.
 TRAINING_MAY = (
+    "jepa_coffea.commands.command_line",  # help and log of every command line, the scripts' too
     "jepa_coffea.constituents",
     "jepa_coffea.encoder.card",
     "jepa_coffea.errors",
@@ -259,3 +260,40 @@ def test_the_way_of_an_event_reads_in_under_ten_files() -> None:
     assert len(jets.jepa_embedding[0, 0]) == embedder.interface.embedding_dim
     assert passed == WAY
     assert len(passed) < 10
+
+
+ACROSS = {
+    "benchmarks": {"results_index"},
+    "bumphunt": {"against_pybumphunter", "cms_dijets"},
+    "clusters": {"faults", "recipes", "slurm"},
+    "constituents/layouts": {"miniatures"},
+    "encoder": {"foreign", "import", "memory"},
+    "examples": {"simulate_arguments"},
+    "hunt": {"mass_scan"},
+    "plots": {"pictures"},
+    "processing": {"remote"},
+    "training": {"batch_scripts"},
+    "training/data": {"bad_input", "pinned", "vectors"},
+    "training/exporting": {"subjets_file"},
+    "training/models": {"weaver"},
+    "training/objectives": {"losses", "no_waiting"},
+}
+"""Tests by room that look at no single file of it, but at several, or at it as a whole."""
+
+WHOLE = {"", "dask_awkward", "docs", "faults", "gpu", "gpu_wheel", "install"}
+"""Folders of tests that look at the whole house, or at another environment."""
+
+
+def test_tests_mirror_the_tree() -> None:
+    """``a/b.py`` or the folder ``a/b`` is tested by ``tests/a/test_b.py``, without ``jepa_coffea/`` in front."""
+    stray = []
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        folder, name = str(path.parent.relative_to(ROOT / "tests")), path.stem.removeprefix("test_")
+        folder = "" if folder == "." else folder
+        rooms = (PACKAGE / folder, ROOT / folder)
+        found = any((room / file).exists() for room in rooms for file in (f"{name}.py", f"__{name}__.py", name))
+        if not (found or folder in WHOLE or name in ACROSS.get(folder, ())):
+            stray.append(str(path.relative_to(ROOT)))
+    assert stray == []
+    for folder, names in ACROSS.items():
+        assert all((ROOT / "tests" / folder / f"test_{name}.py").is_file() for name in names), folder

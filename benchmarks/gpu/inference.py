@@ -117,7 +117,7 @@ def torch_speed(size: str, arrays: Arrays, device: str, seconds: float, *, compi
     if compiled:
         compile_regions(encoder, "inductor" if device == "cuda" else "aot_eager")  # a rehearsal has no time for C++
 
-    def run() -> int:
+    def _run() -> int:
         with torch.no_grad(), torch.autocast(device, half):
             for batch in batches:
                 encoder(*batch)
@@ -126,10 +126,10 @@ def torch_speed(size: str, arrays: Arrays, device: str, seconds: float, *, compi
         return len(arrays[1])
 
     start = time.perf_counter()
-    run()
+    _run()
     warmup = time.perf_counter() - start
     try:
-        return {"jets_per_second": repeated(run, seconds), "warmup_seconds": warmup}
+        return {"jets_per_second": repeated(_run, seconds), "warmup_seconds": warmup}
     finally:
         torch._dynamo.reset()
 
@@ -157,11 +157,11 @@ def package_speed(path: Path, arrays: Arrays, provider: Any, seconds: float, *, 
     """
     encoder = OnnxEncoder(path, provider=provider, cuda_graphs=graphs)
 
-    def run() -> int:
+    def _run() -> int:
         encoder(*arrays)
         return len(arrays[1])
 
-    speed = repeated(run, seconds)
+    speed = repeated(_run, seconds)
     alone = OnnxEncoder(path, provider=provider, cuda_graphs=graphs, threads=1)
     repeated(lambda: len(alone(*arrays)["embedding"]), seconds / 3)
     spent = alone.metrics()
@@ -197,23 +197,23 @@ def ways(size: str, folder: Path, arrays: Arrays, provider: str, seconds: float)
     many = 8 if provider == "cuda" else 1
     large = (np.tile(arrays[0], (many, 1)), np.tile(arrays[1], many), np.tile(arrays[2], (many, 1)))
 
-    def package(precision: str, *, graphs: bool) -> Callable[[], dict[str, Any]]:
+    def _package(precision: str, *, graphs: bool) -> Callable[[], dict[str, Any]]:
         return lambda: package_speed(model_file(folder, size, precision), large, provider, seconds, graphs=graphs)
 
-    def one(measured: dict[str, Any]) -> dict[str, Any]:
+    def _one(measured: dict[str, Any]) -> dict[str, Any]:
         measured.pop("embedding", None)
         return measured
 
     found: Ways = {
         "limit": lambda: limit(size, arrays, provider, 1, seconds),
-        "fp16": package("fp16", graphs=False),
-        "fp32": package("fp32", graphs=False),
+        "fp16": _package("fp16", graphs=False),
+        "fp32": _package("fp32", graphs=False),
         "torch": lambda: torch_speed(size, large, provider, seconds, compiled=False),
-        "ort padded": lambda: one(ort_padded(size, folder, arrays, provider, 1, seconds)),
-        "torch padded": lambda: one(torch_padded(size, arrays, provider, seconds)),
+        "ort padded": lambda: _one(ort_padded(size, folder, arrays, provider, 1, seconds)),
+        "torch padded": lambda: _one(torch_padded(size, arrays, provider, seconds)),
     }
     if provider == "cuda":
-        found |= {"fp16 graphs": package("fp16", graphs=True), "fp32 graphs": package("fp32", graphs=True)}
+        found |= {"fp16 graphs": _package("fp16", graphs=True), "fp32 graphs": _package("fp32", graphs=True)}
     return found | {"torch compiled": lambda: torch_speed(size, large, provider, seconds, compiled=True)}
 
 

@@ -116,14 +116,14 @@ def for_one_gpu(architecture: int) -> Callable[[str, bytes], bytes]:
         From a file's name and content to its new content.
     """
 
-    def change(name: str, content: bytes) -> bytes:
+    def _change(name: str, content: bytes) -> bytes:
         if not name.endswith(DEVICE_CODE):
             return content
         library = bytearray(content)
         keep_architecture(library, architecture)
         return bytes(library)
 
-    return change
+    return _change
 
 
 def main() -> None:

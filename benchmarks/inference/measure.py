@@ -125,12 +125,12 @@ def device_memory(provider: str, found: dict[str, float]) -> Any:
     start = torch.cuda.mem_get_info()[0]
     least, done = start, threading.Event()
 
-    def watch() -> None:
+    def _watch() -> None:
         nonlocal least
         while not done.wait(0.02):
             least = min(least, torch.cuda.mem_get_info()[0])
 
-    watcher = threading.Thread(target=watch)
+    watcher = threading.Thread(target=_watch)
     watcher.start()
     yield
     done.set()

@@ -136,10 +136,10 @@ def ort_padded(size: str, folder: Path, arrays: Arrays, provider: str, threads: 
     session = onnxruntime.InferenceSession(str(model_file(folder, size, "fp32")), options, providers=[name])
     assert session.get_providers()[0] == name
 
-    def call(*columns: np.ndarray) -> np.ndarray:
+    def _call(*columns: np.ndarray) -> np.ndarray:
         return session.run(["embedding"], dict(zip(("particles", "mask", "jets"), columns, strict=True)))[0]
 
-    return in_batches(call, arrays, provider, seconds)
+    return in_batches(_call, arrays, provider, seconds)
 
 
 def in_batches(call: Callable[..., np.ndarray], arrays: Arrays, provider: str, seconds: float) -> dict[str, Any]:
@@ -164,14 +164,14 @@ def in_batches(call: Callable[..., np.ndarray], arrays: Arrays, provider: str, s
     batch = min(BATCH[provider], len(arrays[1]))
     position = 0
 
-    def run() -> int:
+    def _run() -> int:
         nonlocal position
         first = position % (len(arrays[1]) - batch + 1)
         call(*padded(arrays, first, first + batch))
         position += batch
         return batch
 
-    speed = repeated(run, seconds)
+    speed = repeated(_run, seconds)
     slots = 128 * len(arrays[1])
     shown = call(*padded(arrays, 0, SHOWN))
     return {"jets_per_second": speed, "padding": slots / float(arrays[1].sum()) - 1, "embedding": shown.tolist()}

@@ -60,11 +60,11 @@ def ours(
     shown = encoder(*first(arrays, SHOWN))["embedding"]
     before = encoder.metrics()
 
-    def run() -> int:
+    def _run() -> int:
         encoder(flat, counts, axes)
         return len(counts)
 
-    speed = repeated(run, seconds)
+    speed = repeated(_run, seconds)
     after = encoder.metrics()
     spent = {name: after[name] - before[name] for name in ("seconds", "session_seconds", "padding", "particles")}
     row = {"jets_per_second": speed, "padding": spent["padding"] / spent["particles"], "embedding": shown.tolist()}

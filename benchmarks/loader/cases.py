@@ -69,13 +69,13 @@ def cases(folder: Path) -> dict[str, Callable[..., Iterator[int]]]:
     """
     root, shards = f"{folder}/*.root", str(folder / "shards")
 
-    def weaver(processes: int, fetch: str) -> Callable[..., Iterator[int]]:
+    def _weaver(processes: int, fetch: str) -> Callable[..., Iterator[int]]:
         return lambda **_: weaver_batches(folder, batch_size=BATCH, processes=processes, fetch=fetch)
 
     return {
-        "weaver, ROOT, by files": weaver(1, "files"),
-        "weaver, ROOT, a tenth of all files": weaver(1, "tenth"),
-        "weaver, ROOT, by files, two processes": weaver(2, "files"),
+        "weaver, ROOT, by files": _weaver(1, "files"),
+        "weaver, ROOT, a tenth of all files": _weaver(1, "tenth"),
+        "weaver, ROOT, by files, two processes": _weaver(2, "files"),
         "ROOT": lambda **k: own_batches(root, preprocess=False, workers=1, **k),
         "ROOT, two threads": lambda **k: own_batches(root, preprocess=False, workers=2, **k),
         "ROOT + preprocessing": lambda **k: own_batches(root, preprocess=True, workers=1, **k),
@@ -100,7 +100,7 @@ def decompression(folder: Path) -> dict[str, float]:
     """
     branches = [name for names in PARTICLES.values() for name in names] + list(JET)
 
-    def once() -> Iterator[int]:
+    def _once() -> Iterator[int]:
         for path in sorted(folder.glob("*.root")):
             with uproot.open(path, handler=uproot.MemmapSource, array_cache=None, object_cache=None) as file:
                 tree = file["tree"]
@@ -109,7 +109,7 @@ def decompression(folder: Path) -> dict[str, float]:
                         tree[name].basket(number)
                 yield tree.num_entries
 
-    return measure(once, 2)
+    return measure(_once, 2)
 
 
 def copying(folder: Path) -> dict[str, float]:
@@ -127,13 +127,13 @@ def copying(folder: Path) -> dict[str, float]:
     """
     files = [open_jets(path, Reading()) for path in expand(str(folder / "shards"))]
 
-    def once() -> Iterator[int]:
+    def _once() -> Iterator[int]:
         for file in files:
             for array in file.read(0, file.jets).arrays().values():
                 np.array(array, copy=True)
             yield file.jets
 
-    return measure(once, 3)
+    return measure(_once, 3)
 
 
 def preparing(folder: Path) -> dict[str, float]:
@@ -150,11 +150,11 @@ def preparing(folder: Path) -> dict[str, float]:
         From :func:`benchmarks.timing.measure`.
     """
 
-    def once() -> Iterator[int]:
+    def _once() -> Iterator[int]:
         with tempfile.TemporaryDirectory(dir=folder) as output:
             yield prepare(f"{folder}/*.root", Path(output), Reading()).jets
 
-    return measure(once, 1)
+    return measure(_once, 1)
 
 
 OTHERS = {"limit: decompression": decompression, "limit: copying shards": copying, "prepare": preparing}
@@ -183,17 +183,17 @@ def training_step(folder: Path, device: str) -> tuple[str, float]:
     batches = [batch.to(device) for batch, _ in zip(make_loader(config), steps, strict=False)]
     encoder = Encoder(EncoderConfig()).to(device)
 
-    def step(number: int) -> None:
+    def _step(number: int) -> None:
         batch = batches[number]
         encoded = encoder(batch.particles, batch.mask, batch.jets)
         (encoded.jet.square().mean() + encoded.tokens.square().mean()).backward()
         if device != "cpu":
             torch.cuda.synchronize()
 
-    step(0)
+    _step(0)
     start = time.perf_counter()
     for number in steps[1:]:
-        step(number)
+        _step(number)
     seconds = time.perf_counter() - start
     weights = sum(parameter.numel() for parameter in encoder.parameters())
     return f"{weights / 1e3:.0f} k weights on {device}", sum(len(batch) for batch in batches[1:]) / seconds

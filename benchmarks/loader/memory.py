@@ -161,11 +161,11 @@ def measured(work: str, path: str, output: str) -> dict[str, float]:
 
     before, peak, done = anonymous(), [0.0], threading.Event()
 
-    def watch() -> None:
+    def _watch() -> None:
         while not done.wait(0.02):
             peak[0] = max(peak[0], anonymous())
 
-    watcher = threading.Thread(target=watch)
+    watcher = threading.Thread(target=_watch)
     watcher.start()
     begin, count = time.perf_counter(), 0
     if work == "prepare":

@@ -39,7 +39,7 @@ def weaver_config() -> dict[str, Any]:
         Sections of weaver's YAML.
     """
 
-    def inputs(variables: list[Any]) -> dict[str, Any]:
+    def _inputs(variables: list[Any]) -> dict[str, Any]:
         return {"length": 128, "pad_mode": "constant", "vars": variables}
 
     return {
@@ -57,9 +57,9 @@ def weaver_config() -> dict[str, Any]:
         },
         "preprocess": {"method": "manual", "data_fraction": 0.5},
         "inputs": {
-            "pf_features": inputs([[name, *scale] if scale else [name, None] for name, scale in FEATURES.items()]),
-            "pf_vectors": inputs([[f"part_{name}", None] for name in ("px", "py", "pz", "energy")]),
-            "pf_mask": inputs([["part_mask", None]]),
+            "pf_features": _inputs([[name, *scale] if scale else [name, None] for name, scale in FEATURES.items()]),
+            "pf_vectors": _inputs([[f"part_{name}", None] for name in ("px", "py", "pz", "energy")]),
+            "pf_mask": _inputs([["part_mask", None]]),
         },
         "labels": {"type": "simple", "value": [f"label_{name}" for name in CLASSES]},
     }

@@ -98,11 +98,11 @@ def one_by_one(fit: BackgroundFit, counts: Array, *, whitened: bool) -> float:
     if whitened:
         weights, design = weights * np.exp(design @ fit.parameters), design @ fit.transform
 
-    def cumulative(_: Array, parameters: Array) -> Array:
+    def _cumulative(_: Array, parameters: Array) -> Array:
         return np.append(0, np.cumsum((weights * np.exp(design @ parameters)).sum(axis=1)))
 
     minuit = Minuit(
-        cost.ExtendedBinnedNLL(counts, EDGES, cumulative), 0 * fit.parameters if whitened else fit.parameters
+        cost.ExtendedBinnedNLL(counts, EDGES, _cumulative), 0 * fit.parameters if whitened else fit.parameters
     )
     minuit.migrad(ncall=20000)
     return float(minuit.fval)
@@ -269,6 +269,7 @@ def show(title: str, rows: list[dict[str, Any]]) -> None:
 
 
 def main() -> None:
+    """Measure as the command line says, print, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a tenth of the pseudo-experiments, nothing written")
     scale = 1 if parser.parse_args().quick else 10

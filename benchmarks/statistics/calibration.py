@@ -39,7 +39,7 @@ from jepa_coffea.cwola import Folds, Recipe, Windows
 from jepa_coffea.cwola.classifiers import gradient_boosting, logistic
 from jepa_coffea.cwola.sample import Sample, make_sample
 from jepa_coffea.cwola.tasks import run_tasks
-from jepa_coffea.hunt.calibration import calibrate, null_significances
+from jepa_coffea.hunt.calibration import calibrate, null_significances, with_degrees
 from jepa_coffea.hunt.config import StatisticsConfig
 from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.null import Corrected, Null, null_of
@@ -192,8 +192,9 @@ def whole_search(number: int, method: Method, toys: int) -> dict[str, list[float
         Estimate to raw Z, corrected Z, rank p.
     """
     sample = falling_spectrum(3000, 4, number)
-    (selection,) = run_experiment(sample, method.seeded(number)).selections
+    data = run_experiment(sample, method.seeded(number)).selections
     null = null_significances(make_pseudo_data(sample, WINDOWS, STATISTICS), method, toys, seed=number)
+    (selection,), null = with_degrees(data, null)
     (calibrated,) = calibrate([selection], null)
     found = {}
     for name, corrected in calibrated.items():

@@ -129,6 +129,7 @@ def measure(toys: int) -> tuple[dict[str, Any], Any]:
 
 
 def main() -> None:
+    """Measure as the command line says, print, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a tenth of the toys, nothing written")
     quick = parser.parse_args().quick

@@ -122,7 +122,7 @@ def train(case: Case, least: float, *, profile: bool) -> None:
     optimiser = torch.optim.AdamW(trained, 1e-4, fused=True)
     inputs = [model.prepare(batch) for batch in data]
 
-    def step(i: int) -> None:
+    def _step(i: int) -> None:
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             loss = model(inputs[i])
         loss.backward()
@@ -136,12 +136,12 @@ def train(case: Case, least: float, *, profile: bool) -> None:
     start = now(device)
     lengths = {batch.mask.shape[1]: i for i, batch in enumerate(data)}
     for i in [*lengths.values(), *lengths.values()]:
-        step(i)
+        _step(i)
     result.warmup_s = round(now(device) - start, 1)
     passes, start, seconds = 0, now(device), 0.0
     while seconds < least:
         for i in range(len(data)):
-            step(i)
+            _step(i)
         passes += 1
         seconds = now(device) - start
     result.jets_per_s = passes * sum(len(batch) for batch in data) / seconds
@@ -153,4 +153,4 @@ def train(case: Case, least: float, *, profile: bool) -> None:
         result.mfu_datasheet = rate / HOPPER_PEAK if hopper else None
         result.memory_gib = torch.cuda.max_memory_allocated(device) / 2**30
     if profile:
-        result.kernels = kernels(step, len(data), device)
+        result.kernels = kernels(_step, len(data), device)

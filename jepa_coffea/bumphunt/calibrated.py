@@ -18,7 +18,13 @@ from jepa_coffea.errors import HistogramError
 
 @dataclass(frozen=True)
 class ZCalibration(Record):
-    """How Z is distributed where there is no signal, measured by pseudo-experiments that redo the whole analysis."""
+    """How Z is distributed where there is no signal, measured by pseudo-experiments that redo the whole analysis.
+
+    Raises
+    ------
+    HistogramError
+        If numbers are not finite, the width is not positive, or there are too few pseudo-experiments.
+    """
 
     mean: float
     """Mean Z."""

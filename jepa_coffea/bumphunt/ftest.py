@@ -1,4 +1,9 @@
-"""How many parameters? The order of a nested family of functions by F-test, for the data and for every toy of them."""
+"""How many parameters? The order of a nested family of functions by F-test, for the data and for every toy of them.
+
+F compares what a parameter gains with what is left (Bevington and Robinson, Data Reduction and Error Analysis, 3rd
+edition, section 11.4), with the Poisson deviance of Baker and Cousins, NIM 221 (1984) 437, for chi-squared. Its
+distribution is taken from toys, since bins with few events do not follow Fisher's.
+"""
 
 from __future__ import annotations
 

@@ -179,7 +179,13 @@ def _score(model: BackgroundModel, counts: Array, alone: BatchFit, templates: Ar
 
 @dataclass(frozen=True, eq=False)
 class WindowSearch(_Search):
-    """Counting in mass windows, each against a fit that masks it; Z from the closed form."""
+    """Counting in mass windows, each against a fit that masks it; Z from the closed form.
+
+    Raises
+    ------
+    HistogramError
+        If there is not one error for each window, or a window has no events beside it.
+    """
 
     windows: tuple[Interval, ...]
     """Mass intervals at bin edges, GeV."""

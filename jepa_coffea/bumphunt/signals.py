@@ -1,4 +1,8 @@
-"""What a resonance looks like in the spectrum: expected events per bin for a yield of 1, at any mass."""
+"""What a resonance looks like in the spectrum: expected events per bin for a yield of 1, at any mass.
+
+Uncertainties are those of the LHC's common statistical model (ATL-PHYS-PUB-2011-11, CMS NOTE-2011/005): rates are
+log-normal, shapes are given by templates at +1 and -1 standard deviation.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from jepa_coffea.errors import HistogramError
 
 
 class Signal(Protocol):
-    """Anything that gives a template at a mass."""
+    """Anything that makes a template for a mass."""
 
     @property
     def relative_width(self) -> float:
@@ -53,6 +57,11 @@ class Signal(Protocol):
 @dataclass(frozen=True)
 class Gaussian:
     """A Gaussian peak whose width is a fixed fraction of its mass.
+
+    Raises
+    ------
+    HistogramError
+        If the width is not between 0 and 1.
 
     Examples
     --------
@@ -103,7 +112,13 @@ class Gaussian:
 
 @dataclass(frozen=True, eq=False)
 class SignalTemplate:
-    """A simulated peak at one mass, moved to others by stretching its mass axis in proportion."""
+    """A simulated peak at one mass, moved to others by stretching its mass axis in proportion.
+
+    Raises
+    ------
+    HistogramError
+        If counts and edges do not belong together, or counts are negative or all 0.
+    """
 
     counts: Array
     """[bin] of the simulated signal; any normalisation, negative weights not allowed."""
@@ -166,6 +181,11 @@ class SignalTemplate:
 @dataclass(frozen=True)
 class SignalSystematics:
     """Relative uncertainties of a signal, each a nuisance of a limit; 0 leaves it out.
+
+    Raises
+    ------
+    HistogramError
+        If an uncertainty is not between 0 and 1.
 
     Examples
     --------

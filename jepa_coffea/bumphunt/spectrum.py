@@ -21,7 +21,13 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """Event counts in bins of a mass. Build it with :func:`as_spectrum`."""
+    """Event counts in bins of a mass. Build it with :func:`as_spectrum`.
+
+    Raises
+    ------
+    HistogramError
+        If counts and edges do not belong together, or are not counts of events.
+    """
 
     counts: Array
     """[bin]; not negative. Whole numbers in data; fractional in Asimov spectra."""

@@ -1,4 +1,4 @@
-"""Pseudo-experiments of whole searches: drawn from the background fits, and every fit redone on each of them.
+"""Toys of whole searches: spectra drawn from the background fits, each of which is searched as the data are.
 
 Toys come in batches of fixed size with a seed of their own, so that the numbers do not depend on how many workers
 there are or in which order they answer, and a run that was interrupted continues where it stopped.

@@ -30,6 +30,13 @@ def local(n_workers: int | None = None, *, models: Iterable[str | Path] = (), **
     -------
     ClusterClient
         Closes the cluster when it is closed.
+
+    Examples
+    --------
+    >>> from jepa_coffea.clusters import local
+    >>> with local(1) as client:
+    ...     client.submit(sum, [1, 2]).result()
+    3
     """
     count = n_workers or len(os.sched_getaffinity(0))
     start = partial(

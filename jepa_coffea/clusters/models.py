@@ -75,6 +75,14 @@ def ship_model(client: Any, model: str | Path) -> str:
     ------
     ModelError
         If the file cannot be read, or a worker has another one after all.
+
+    Examples
+    --------
+    >>> from jepa_coffea.clusters import local, ship_model
+    >>> with local(1) as client:
+    ...     digest = ship_model(client, "pjepa-mini")
+    >>> len(digest)
+    64
     """
     path = resolve(model)
     try:

@@ -6,6 +6,7 @@ import argparse
 
 from rich.console import Console
 
+from jepa_coffea.files import printable
 from jepa_coffea.processing.embed_config import read_embed_config
 from jepa_coffea.processing.run import run as run_processor
 from jepa_coffea.processing.run_report import report
@@ -52,14 +53,14 @@ def run(arguments: argparse.Namespace) -> int:
             treename=config.treename or config.layout.tree,
             schema=config.layout.schema_class(),
             chunksize=config.chunksize,
-            skipbadfiles=config.skip_bad_files,
+            skipbadfiles=config.skipbadfiles,
             checkpoints=config.checkpoints,
             progress=not arguments.quiet,
         )
     console = Console()
     for table in report(output):
         console.print(table)
-    console.print(f"Embedded events are in {config.output}", highlight=False, markup=False)
+    console.print(printable(f"Embedded events are in {config.output}"), highlight=False, markup=False)
     done = output["run"]
     selected = sum(totals["selected"] for totals in output["bookkeeping"].values())
     repeated = 100 * sum(done["repeated_events"].values()) > selected

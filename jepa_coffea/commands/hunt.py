@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jepa_coffea.clusters.registry import ClusterConfig
+from jepa_coffea.files import printable
 from jepa_coffea.hunt.config import read_config
 from jepa_coffea.hunt.histogram import with_own_edges
 from jepa_coffea.hunt.pipeline import run_hunt
@@ -80,7 +81,7 @@ def hunt(
         write_hunt_report(given, result)
     console.print(_blind_table(result) if result.sensitivity else _table(result))
     console.print(result.paragraph, style="bold" if not result.reasons else "bold red", highlight=False)
-    console.print(f"Everything is in {result.output}", highlight=False, markup=False)
+    console.print(printable(f"Everything is in {result.output}"), highlight=False, markup=False)
     return result
 
 

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from jepa_coffea.encoder.card import ModelCard, card_in, load_model
 from jepa_coffea.encoder.model_files import resolve
-from jepa_coffea.files import file_hash
+from jepa_coffea.files import file_hash, printable
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +59,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _summary(path: Path, model: onnx.ModelProto, card: ModelCard) -> Table:
     """What the model is, one property a line."""
     table = Table(
-        title=escape(f"{card.name} ({path.name})"), show_header=False, title_style="bold", title_justify="left"
+        title=escape(printable(f"{card.name} ({path.name})")),
+        show_header=False,
+        title_style="bold",
+        title_justify="left",
     )
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
@@ -95,10 +98,10 @@ def _summary(path: Path, model: onnx.ModelProto, card: ModelCard) -> Table:
         "card version": str(card.version),
     }
     for name, text in rows.items():
-        table.add_row(name, escape(text))
+        table.add_row(name, escape(printable(text)))
     for node in (*model.graph.input, *model.graph.output):
         kind = "input" if node in model.graph.input else "output"
-        table.add_row(escape(f"{kind} {node.name}"), escape(_shape(node)))
+        table.add_row(escape(printable(f"{kind} {node.name}")), escape(printable(_shape(node))))
     return table
 
 
@@ -109,7 +112,10 @@ def _particles(card: ModelCard) -> Table:
         table.add_column(header)
     for position, name in enumerate(card.fields):
         table.add_row(
-            str(position), escape(name), card.units.get(name, ""), "yes" if name in card.optional_fields else ""
+            str(position),
+            escape(printable(name)),
+            card.units.get(name, ""),
+            "yes" if name in card.optional_fields else "",
         )
     return table
 
@@ -120,7 +126,7 @@ def _results(card: ModelCard) -> Table:
     table.add_column(style="cyan")
     table.add_column(overflow="fold")
     for name, value in card.results.items():
-        table.add_row(escape(name), escape(words(value)))
+        table.add_row(escape(printable(name)), escape(printable(words(value))))
     return table
 
 

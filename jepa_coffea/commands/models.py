@@ -11,6 +11,7 @@ from rich.table import Table
 from jepa_coffea.commands.inspect import words
 from jepa_coffea.encoder.card import read_card
 from jepa_coffea.encoder.model_files import shipped
+from jepa_coffea.files import printable
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:  # noqa: ARG001  as of all comman
     console = Console()
     for name, path in shipped().items():
         card = read_card(path)
-        table = Table(title=escape(name), show_header=False, title_style="bold", title_justify="left")
+        table = Table(title=escape(printable(name)), show_header=False, title_style="bold", title_justify="left")
         table.add_column(style="cyan")
         table.add_column(overflow="fold")
         rows = {
@@ -55,8 +56,8 @@ def run(arguments: argparse.Namespace) -> int:  # noqa: ARG001  as of all comman
             "training data": card.training_data,
         }
         for label, text in rows.items():
-            table.add_row(label, escape(text))
+            table.add_row(label, escape(printable(text)))
         for label, value in card.results.items():
-            table.add_row(escape(f"reaches: {label}"), escape(words(value)))
+            table.add_row(escape(printable(f"reaches: {label}")), escape(printable(words(value))))
         console.print(table)
     return 0

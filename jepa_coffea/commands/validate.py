@@ -15,6 +15,7 @@ from jepa_coffea.encoder.model_files import resolve
 from jepa_coffea.encoder.onnx import OnnxEncoder
 from jepa_coffea.encoder.providers import Provider
 from jepa_coffea.encoder.self_test import validate
+from jepa_coffea.files import printable
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -54,12 +55,19 @@ def run(arguments: argparse.Namespace) -> int:
     console = Console()
     encoder = OnnxEncoder(resolve(arguments.model), provider=arguments.provider, device_id=arguments.device_id)
     table = Table(
-        "output", "jets", "difference", "tolerance", "", title=escape(f"{encoder.card.name} on {encoder.provider}")
+        "output",
+        "jets",
+        "difference",
+        "tolerance",
+        "",
+        title=escape(printable(f"{encoder.card.name} on {encoder.provider}")),
     )
     agreements = validate(encoder)
     for item in agreements:
         verdict = "[green]agrees[/green]" if item.passed else "[red]DIFFERS[/red]"
-        table.add_row(escape(item.output), str(item.jets), f"{item.relative:.1e}", f"{item.tolerance:.0e}", verdict)
+        table.add_row(
+            escape(printable(item.output)), str(item.jets), f"{item.relative:.1e}", f"{item.tolerance:.0e}", verdict
+        )
     console.print(table)
     passed = all(item.passed for item in agreements)
     if arguments.events is not None:
@@ -84,7 +92,7 @@ def _embed(arguments: argparse.Namespace, console: Console) -> bool:
     values = ak.to_numpy(ak.flatten(embedding, axis=1) if embedding.ndim == 3 else embedding)
     good = values[np.isfinite(values).all(axis=1)]
     counted = embedder.metrics()
-    table = Table(show_header=False, title=escape(arguments.events.name), title_justify="left")
+    table = Table(show_header=False, title=escape(printable(arguments.events.name)), title_justify="left")
     rows = {
         "entries": len(events),
         "jets": counted["jets"],

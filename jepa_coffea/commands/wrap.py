@@ -16,6 +16,7 @@ from jepa_coffea.documents import Section, read_document
 from jepa_coffea.encoder.card import ModelCard, ModelError
 from jepa_coffea.encoder.model_files import model_hash
 from jepa_coffea.encoder.wrapping import Axes, wrap
+from jepa_coffea.files import printable
 
 
 class CardDocument(Section):
@@ -69,6 +70,11 @@ def run(arguments: argparse.Namespace) -> int:
     -------
     int
         0.
+
+    Raises
+    ------
+    ModelError
+        If the card is not valid, the model cannot be wrapped, or the output is the model itself.
     """
     _refuse_weaver(arguments.card, arguments.model)
     document = read_document(arguments.card, CardDocument, ModelError)
@@ -92,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
         outputs={str(name): inner for name, inner in document.outputs.items()},
         particle_axes=document.particle_axes,
     )
-    Console().print(summary(card, output), markup=False, highlight=False, soft_wrap=True)
+    Console().print(printable(summary(card, output)), markup=False, highlight=False, soft_wrap=True)
     return 0
 
 

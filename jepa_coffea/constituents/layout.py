@@ -186,6 +186,12 @@ def known() -> dict[str, Layout]:
     ------
     LayoutError
         If the layout of an installed package cannot be imported.
+
+    Examples
+    --------
+    >>> from jepa_coffea.constituents import layouts
+    >>> layouts()["pfnano"].tree
+    'Events'
     """
     _import_all()
     return dict(reversed(_LAYOUTS.items()))

@@ -125,5 +125,5 @@ def _fake_window_gate(fake: _Fake | str, name: str, window: str, efficiency: flo
     region = np.where(scores.scored, scores.region, OUTSIDE)
     count, smooth = interpolated_count(passed, region, fake.mass), bent_count(passed, region, fake.mass)
     return count_gate(
-        name, window, count, "classifiers trained for a window where there is nothing find nothing", smooth
+        name, window, count, "classifiers trained for a window without signal select no excess there", smooth
     )

@@ -4,11 +4,12 @@ A weak classifier drowns in many dimensions when little signal is in the window.
 labels and is fitted on the sidebands of the training folds only, so it belongs to the folds as the classifier does.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.cross_decomposition import PLSRegression
 from sklearn.decomposition import PCA
 
 from jepa_coffea.errors import JepaCoffeaError
@@ -77,24 +78,39 @@ def symmetrised(first: Floats, second: Floats) -> Floats:
 
 
 class Whitening(TransformerMixin, BaseEstimator):
-    """Leading principal components with unit variance, optionally with how far an event lies from the sidebands.
+    """A few directions of embeddings with unit variance, optionally with how far an event lies from the sidebands.
+
+    By variance they are the leading principal components. By observables they are those of partial least squares
+    (Wold, Sjoestroem, Eriksson, Chemom. Intell. Lab. Syst. 58 (2001) 109): linear regressors of the observables, the
+    first direction being the one that varies most together with them, the next ones the same of what is left. A
+    direction that tells the number of prongs is found however little it varies. Linear, since a regressor of many
+    parameters fits sideband events, and would tell them from those of the window.
 
     Parameters
     ----------
     components
-        How many principal components to keep.
+        How many directions to keep.
     novelty
         Append two numbers: the squared distance from the mean in the kept components (Mahalanobis), and the log of the
         squared residual outside them. Rare events of any kind, signal among them, are extreme in both.
     passed
         The last columns, this many, are left as they are: observables, whose units have nothing in common and of which
         there are few.
+    by
+        What the directions follow: ``variance``, or ``observables``, the passed columns.
     """
 
-    def __init__(self, components: int = 12, novelty: bool = True, passed: int = 0) -> None:
+    def __init__(
+        self,
+        components: int = 12,
+        novelty: bool = True,
+        passed: int = 0,
+        by: Literal["variance", "observables"] = "variance",
+    ) -> None:
         self.components = components
         self.novelty = novelty
         self.passed = passed
+        self.by = by
 
     def fit(self, X: Floats, y: None = None) -> "Whitening":  # noqa: ARG002 (scikit-learn's signature)
         """Find the components.
@@ -113,13 +129,28 @@ class Whitening(TransformerMixin, BaseEstimator):
         Raises
         ------
         FeatureError
-            If there are fewer features than components.
+            If there are fewer features than components, or no observables to follow.
         """
         reducible = X.shape[1] - self.passed
         if self.components > reducible:
             msg = f"Whitening: {self.components} components of {reducible} features; take fewer"
             raise FeatureError(msg)
-        self.pca_ = PCA(self.components, whiten=True, svd_solver="full").fit(X[:, :reducible])
+        if self.by == "observables" and not self.passed:
+            msg = "Whitening: directions by observables need observables beside the embeddings"
+            raise FeatureError(msg)
+        embeddings, observables = X[:, :reducible], X[:, reducible:].astype(float)
+        self.mean_ = embeddings.mean(axis=0, dtype=float).astype(X.dtype)
+        if self.by == "variance":
+            pca = PCA(self.components, svd_solver="full").fit(embeddings)
+            self.directions_, self.scales_ = pca.components_.T, np.diag(pca.explained_variance_**-0.5)
+            return self
+        unit = np.maximum(embeddings.std(axis=0), 1e-12)
+        targets = (observables - observables.mean(axis=0)) / np.maximum(observables.std(axis=0), 1e-12)
+        fitted = PLSRegression(self.components, scale=False).fit((embeddings - self.mean_) / unit, targets)
+        self.directions_ = np.linalg.qr(fitted.x_rotations_ / unit[:, None])[0]
+        inside = (embeddings - self.mean_) @ self.directions_
+        root = np.linalg.cholesky(np.atleast_2d(np.cov(inside, rowvar=False)))
+        self.scales_ = np.linalg.inv(root).T
         return self
 
     def transform(self, X: Floats) -> Floats:
@@ -135,10 +166,10 @@ class Whitening(TransformerMixin, BaseEstimator):
         array, (events, components + 2 with novelty + passed)
         """
         X, passed = np.split(X, [X.shape[1] - self.passed], axis=1)
-        reduced = self.pca_.transform(X)
+        centred = X - self.mean_
+        inside = centred @ self.directions_
+        reduced = inside @ self.scales_
         if not self.novelty:
             return np.column_stack([reduced, passed])
-        centred = X - self.pca_.mean_
-        inside = centred @ self.pca_.components_.T
         residual = np.maximum((centred**2).sum(axis=1) - (inside**2).sum(axis=1), 1e-12 * (centred**2).mean())
         return np.column_stack([reduced, (reduced**2).sum(axis=1), np.log(residual), passed])

@@ -159,6 +159,11 @@ class Folds:
     of how its classifier was made; counts minus expectations are martingale differences, and at a given threshold their
     sum has the variance that the counts say (see :mod:`jepa_coffea.hunt.calibration` for why the cross order has more,
     and for what thresholds set per fold add at small counts).
+
+    Raises
+    ------
+    FoldError
+        If there are fewer than two folds, or the order is not known.
     """
 
     outer: int = 5

@@ -17,7 +17,13 @@ FEW = 10
 class Recipe:
     """What decides the classifiers besides the events; picklable, and checked when it is made.
 
-    The defaults are those of :class:`~jepa_coffea.cwola.cwola.CWoLa` and of hunt documents, too.
+    The defaults are those of :class:`~jepa_coffea.cwola.cwola.CWoLa` and of hunt documents, too; but for ``reduction``,
+    since an array does not say which of its columns are embeddings, and a document does.
+
+    Raises
+    ------
+    ClassifierError
+        If an estimator takes no sample weights, or numbers are out of range.
     """
 
     windows: Windows

@@ -41,7 +41,13 @@ class WindowError(JepaCoffeaError, ValueError):
 
 @dataclass(frozen=True)
 class Window:
-    """One signal window [low, high) between the sidebands [sideband_low, low) and [high, sideband_high), in GeV."""
+    """One signal window [low, high) between the sidebands [sideband_low, low) and [high, sideband_high), in GeV.
+
+    Raises
+    ------
+    WindowError
+        If the window and its sidebands do not follow one another.
+    """
 
     low: float
     high: float

@@ -105,7 +105,16 @@ class Reference(_Part):
 
 
 class ModelCard(_Part):
-    """Everything a user of an encoder file has to know; see DESIGN: "The ONNX file"."""
+    """Everything a user of an encoder file has to know; it travels in the file's metadata.
+
+    Examples
+    --------
+    >>> from jepa_coffea import read_card
+    >>> from jepa_coffea.encoder.model_files import resolve
+    >>> card = read_card(resolve("pjepa-mini"))
+    >>> card.objective, card.fields[:4], card.units["d0"]
+    ('pjepa', ('px', 'py', 'pz', 'energy'), 'mm')
+    """
 
     version: int = VERSION
     name: str
@@ -325,6 +334,14 @@ def read_card(path: str | Path) -> ModelCard:
     ------
     ModelError
         If the file is missing, not a self-contained ONNX file, or has no card (CardError).
+
+    Examples
+    --------
+    >>> from jepa_coffea import read_card
+    >>> from jepa_coffea.encoder.model_files import resolve
+    >>> card = read_card(resolve("pjepa-mini"))
+    >>> card.name, card.precision
+    ('pjepa-mini', 'fp32')
     """
     from jepa_coffea.encoder.model_files import resolve  # which needs the errors of this module
 
@@ -359,6 +376,11 @@ def card_in(model: onnx.ModelProto, where: str) -> ModelCard:
     Returns
     -------
     ModelCard
+
+    Raises
+    ------
+    CardError
+        If it has none, or one that is not valid.
     """
     for prop in model.metadata_props:
         if prop.key == KEY:

@@ -1,7 +1,7 @@
 """Files: written whole or not at all, sealed by a hash, named by any text, found by globs, told apart by content."""
 
 from jepa_coffea.files.hashes import NUMERICAL, bytes_hash, digest, file_hash, versions
-from jepa_coffea.files.names import find_files, quoted, unquoted
+from jepa_coffea.files.names import find_files, printable, quoted, unquoted
 from jepa_coffea.files.sealed import (
     read_sealed,
     sealed_document,
@@ -19,6 +19,7 @@ __all__ = [
     "digest",
     "file_hash",
     "find_files",
+    "printable",
     "quoted",
     "read_sealed",
     "replacing",

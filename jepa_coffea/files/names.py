@@ -40,6 +40,24 @@ def quoted(name: str) -> str:
     return text
 
 
+def printable(text: str) -> str:
+    """Any text as a terminal may show it: what would move its cursor or change its colours is spelled out.
+
+    >>> printable("\x1b[31mred")
+    '\\\\x1b[31mred'
+
+    Parameters
+    ----------
+    text
+        A name, a message; line breaks and tabs stay.
+
+    Returns
+    -------
+    str
+    """
+    return "".join(one if one.isprintable() or one in "\n\t" else ascii(one)[1:-1] for one in text)
+
+
 def unquoted(text: str) -> str:
     """The name that :func:`quoted` made a file name of.
 

@@ -32,7 +32,10 @@ class InputConfig(Section):
     """What to hunt in: embedded events, or a histogram alone."""
 
     events: list[Location] = []
-    """Globs of parquet files of embedded events."""
+    """Globs of parquet files of embedded events, or of parquet or ROOT files with any flat table of events: a mass, the
+    numbers ``run``, ``luminosityBlock`` and ``event``, and features."""
+    tree: str = "Events"
+    """Name of the TTree or RNTuple in ROOT files, here and in all other globs of events."""
     histogram: LocalPath | None = None
     """A spectrum to hunt in without classifiers: JSON with ``counts`` and ``edges`` (GeV), or FILE.root:NAME."""
     unweight: bool = False
@@ -105,8 +108,11 @@ class FeatureConfig(Section):
     observables: list[str] = ["log_mass_over_pt", "n_constituents", "tau21", "tau32", "tau43"]
     """Per jet, the heavier first: a column without jet1_/jet2_ before it, ``log_mass_over_pt`` or a ratio ``tauNM``."""
     components: int | None = 12
-    """Principal components of the embeddings that are kept, found in the sidebands of the training folds; null keeps
-    the raw embeddings. Observables are never reduced."""
+    """Directions of the embeddings that are kept, found in the sidebands of the training folds; null keeps the raw
+    embeddings. Observables are never reduced."""
+    directions: Literal["variance", "observables"] = "variance"
+    """Which ones: principal components, or by ``observables`` those of linear regressors of all other features (partial
+    least squares), which needs other features in ``use``."""
     novelty: bool = True
     """Append how far an event lies from the sidebands, inside and outside these components."""
     match: list[str] = []
@@ -123,7 +129,8 @@ class FeatureConfig(Section):
         if self.components is None or "embedding" not in self.kinds:
             return None
         sizes = {"scores": 2 * len(self.scores), "observables": 2 * len(self.observables), "columns": len(self.columns)}
-        return Whitening(self.components, self.novelty, sum(sizes.get(kind, 0) for kind in self.kinds))
+        passed = sum(sizes.get(kind, 0) for kind in self.kinds)
+        return Whitening(self.components, self.novelty, passed, self.directions)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -144,6 +151,9 @@ class FeatureConfig(Section):
         if not self.kinds:
             msg = "use: expected some of embedding, scores, observables, columns, got none"
             raise ValueError(msg)
+        if self.directions == "observables" and (self.kinds[0] != "embedding" or len(self.kinds) == 1):
+            msg = "directions: by observables they need embedding and other features in features.use, e.g. both"
+            raise ValueError(msg)
         for kind in ("scores", "observables", "columns"):
             if kind in self.kinds and not getattr(self, kind):
                 msg = f"use: {kind} are used and none is named; list them in features.{kind}"
@@ -154,17 +164,31 @@ class FeatureConfig(Section):
         return self
 
 
+PRESETS: dict[Any, dict[str, Any]] = {"bagging": {"candidates": {"gradient_boosting": {}}, "members": 50}}
+"""Classifiers by name of a preset; the share of features follows their number."""
+
+
 class ClassifierConfig(Section):
     """Window against sidebands."""
 
     candidates: dict[str, dict[str, Any]] = {"gradient_boosting": {}}
     """Options of ``gradient_boosting``, ``mlp``, ``logistic``; with several, ARGOS chooses on the inner folds."""
+    preset: Literal["bagging"] | None = None
+    """``bagging``: 50 members of gradient boosting, each on its own half of the features where they are many, as in
+    arXiv:2309.13111. What is said beside it counts more."""
     members: Annotated[int, Field(ge=1)] = Recipe.members
     best_at: Fraction | None = Recipe.best_at
     """In place of averaging all members: keep in each inner fold the one with the largest window efficiency at this
     sideband efficiency, and average these."""
     attribute_fraction: Fraction | None = Recipe.attribute_fraction
     """Share of the features that each member sees; by default all of up to ten, and half of more but at least ten."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("preset") in PRESETS:
+            return {**PRESETS[given["preset"]], **given}
+        return given
 
     @model_validator(mode="after")
     def _known(self) -> "ClassifierConfig":

@@ -1,4 +1,4 @@
-"""Embedded events from parquet: their identities, masses, and the features that a classifier sees."""
+"""Events from parquet or ROOT files: their identities, masses, and the features that a classifier sees."""
 
 import difflib
 import json
@@ -19,6 +19,7 @@ from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.files import find_files
 from jepa_coffea.files.parquet import read_rows
 from jepa_coffea.hunt.config import FeatureConfig, HuntConfig, HuntError
+from jepa_coffea.hunt.root_table import read_tree
 
 Floats = npt.NDArray[Any]
 
@@ -74,7 +75,7 @@ def read_events(globs: Sequence[str], config: HuntConfig, what: str = "embedded 
     Parameters
     ----------
     globs
-        Of parquet files.
+        Of parquet or ROOT files.
     config
         The hunt.
     what
@@ -156,21 +157,24 @@ def _check_unique(identity: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64
 
 
 def _read_file(file: str | Path, config: HuntConfig, windows: Windows) -> Events:
-    table = read_rows(file)
+    if str(file).endswith(".root"):
+        table, everything = read_tree(file, config.input.tree, config.mass.column, windows)
+    else:
+        table = read_rows(file)
+        everything = column(table, config.mass.column, file).astype(float)
+        table = table.filter(pa.array(windows.inside(everything)))
+    no_mass = int(np.count_nonzero(~np.isfinite(everything)))
+    if len(everything) > no_mass and not len(table):
+        _refuse_other_units(everything[np.isfinite(everything)], windows, file)
     mass = column(table, config.mass.column, file).astype(float)
-    no_mass = int(np.count_nonzero(~np.isfinite(mass)))
-    inside = windows.inside(mass)
-    if len(mass) > no_mass and not inside.any():
-        _refuse_other_units(mass[np.isfinite(mass)], windows, file)
-    table, mass = table.filter(pa.array(inside)), mass[inside]
     identity = np.stack([column(table, name, file).astype(np.int64) for name in ("run", "luminosityBlock", "event")], 1)
     X, names = feature_matrix(table, config.features, file)
     observables = _control(table, file)
     match = None
     if config.features.match:
         match = np.stack([column(table, name, file).astype(float) for name in config.features.match], 1)
-    everything = np.concatenate([X, observables, match if match is not None else X[:, :0]], axis=1)
-    good = np.isfinite(everything).all(axis=1)
+    read = np.concatenate([X, observables, match if match is not None else X[:, :0]], axis=1)
+    good = np.isfinite(read).all(axis=1)
     truth = column(table, "truth_signal", file).astype(bool) if "truth_signal" in table.column_names else None
     metadata = json.loads((table.schema.metadata or {}).get(b"jepa_coffea", b"{}"))
     models = (str(metadata["model_hash"]),) if "model_hash" in metadata else ()

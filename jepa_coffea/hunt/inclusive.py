@@ -75,7 +75,7 @@ def with_function(run: Run, counts: Floats, windows: Windows) -> tuple[Run, Func
 
 
 def _attempt(study: Callable[..., T], *args: Any, **options: Any) -> T | str:
-    """What a study finds, or why it finds nothing: a study that fails must not end the hunt."""
+    """The result of a study, or why there is none: a study that fails must not end the hunt."""
     try:
         return study(*args, **options)
     except SpectrumError as error:

@@ -36,7 +36,7 @@ from jepa_coffea.hunt.experiment import Method, run_experiment, train_or_say_why
 from jepa_coffea.hunt.null import Null
 from jepa_coffea.hunt.pseudo import PseudoData
 from jepa_coffea.hunt.reference_classifiers import idealised_anomaly_detector, supervised
-from jepa_coffea.hunt.selections import FUNCTION, Estimate, Selection
+from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, Estimate, Selection
 
 Mask = npt.NDArray[np.bool_]
 
@@ -237,7 +237,8 @@ def _one_window(study: Study, seed: int) -> Method:
 
 
 def _judged(selection: Selection, signal: int, constraint: Constraint) -> dict[str, Any]:
-    return {**selection.record(), "limit": _limit(selection.n, selection.function, constraint), "signal": signal}
+    limits = {name: _limit(selection.n, one, constraint) for name, one in selection.estimates.items()}
+    return {**selection.record(), "limits": limits, "signal": signal}
 
 
 def _limit(n: int, estimate: Estimate, constraint: Constraint) -> float:
@@ -263,7 +264,7 @@ def summarised(
     records
         From :func:`~jepa_coffea.hunt.injection.injection_study`.
     background
-        The estimate that Z is by; the function where there is no selection.
+        The estimate that Z and limits are by; the function where there is no selection.
     null
         Distribution without signal of the hunt's own Z at this window, efficiency and estimate: it corrects that of
         ``cwola``. Z of all other methods is as counted, as that of all methods is without it.
@@ -272,7 +273,8 @@ def summarised(
     -------
     list of dict
         For each yield and method: Z and whether it is ``calibrated``, ``limit_selected`` on signal events that are
-        selected in the window, ``limit`` on the injected yield (see :func:`in_yields`), selected signal, and SIC.
+        selected in the window, ``limit`` on the injected yield (see :func:`in_yields`), its median by either
+        estimate in ``limit_by``, selected signal, and SIC.
     """
     rows = []
     amounts = sorted({record["yield"] for record in records})
@@ -284,8 +286,8 @@ def summarised(
             z = np.array([r[name].get(background, r[name]["function"])["z"] for r in here], dtype=float)
             if null is not None and calibrated:
                 z = null.corrected(z)
-            limit = np.array([r[name]["limit"] for r in here], dtype=float)
-            limit = np.where(np.isfinite(limit), limit, np.inf)
+            limits = {one: _limits(here, name, one) for one in ESTIMATES}
+            limit = limits[background]
             row = {
                 "yield": amount,
                 "method": name,
@@ -295,6 +297,10 @@ def summarised(
                 **_band("z", np.where(np.isfinite(z), z, -np.inf)),
                 **_band("limit_selected", limit),
                 **_band("limit", in_yields(limit, amounts, response)),
+                "limit_by": {
+                    one: float(np.percentile(in_yields(of_one, amounts, response), 50, method="nearest"))
+                    for one, of_one in limits.items()
+                },
                 "signal": float(np.median([r[name]["signal"] for r in here])),
             }
             if name != "inclusive":
@@ -303,6 +309,13 @@ def summarised(
                 row["sic"] = [float(x) if ok else None for x, ok in zip(np.median(sic, axis=0), usable, strict=True)]
             rows.append(row)
     return sorted(rows, key=lambda row: row["yield"])
+
+
+def _limits(records: Sequence[dict[str, Any]], method: str, estimate: str) -> Floats:
+    """Limits by an estimate, or by the function where there is no selection; infinite where there are none."""
+    found = [record[method]["limits"].get(estimate, record[method]["limits"][FUNCTION]) for record in records]
+    limit = np.array(found, dtype=float)
+    return np.where(np.isfinite(limit), limit, np.inf)
 
 
 def _band(name: str, values: Floats) -> dict[str, float]:

@@ -363,7 +363,7 @@ def make_pseudo_data(
     ------
     HuntError
         If there are too few donors.
-    FitError, HistogramError
+    SpectrumError
         If the spectrum cannot be fitted.
     """
     counts, edges = windows.histogram(sample.mass), np.asarray(windows.edges)

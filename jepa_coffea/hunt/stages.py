@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 from rich.markup import escape
@@ -35,6 +36,9 @@ FAULTS = (JepaCoffeaError, ArithmeticError, np.linalg.LinAlgError)
 
 BUGS = (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """Left out likewise, but the fault is the program's: the traceback is kept for whoever mends it."""
+
+HIDDEN = ".blind"
+"""Folder in which a blind hunt keeps scores and gates for the unblinding."""
 
 ERROR_LOG = "errors.log"
 """Where the folder keeps tracebacks."""
@@ -120,6 +124,32 @@ def selection_results(
     return found
 
 
+def kept(run: Run, name: str) -> Path:
+    """Where a stage keeps what was counted or scored in windows.
+
+    Parameters
+    ----------
+    run
+        The hunt.
+    name
+        Of the file.
+
+    Returns
+    -------
+    Path
+        In the folder of the hunt, or while it is blind in ``HIDDEN`` below it, which is no result and is not looked at;
+        a file of an earlier run is moved there or back.
+    """
+    open_, hidden = run.output / name, run.output / HIDDEN / name
+    here, there = (hidden, open_) if run.config.blind else (open_, hidden)
+    if there.is_file() and not here.is_file():
+        here.parent.mkdir(exist_ok=True)
+        there.replace(here)
+    elif run.config.blind:
+        hidden.parent.mkdir(exist_ok=True)
+    return here
+
+
 def out_of_fold_scores(run: Run, key: str, events: Events, method: Method) -> Sequence[WindowScores]:
     """Train and score, or read the scores of an earlier run of the same.
 
@@ -139,7 +169,7 @@ def out_of_fold_scores(run: Run, key: str, events: Events, method: Method) -> Se
     sequence of WindowScores
         One for each window; those without scores say why.
     """
-    path = run.output / "scores.parquet"
+    path = kept(run, "scores.parquet")
     scores: Sequence[WindowScores] | None = read_scores(path, key, events, method.recipe.windows)
     if scores is None:
         scores = train_or_say_why(events.sample, method.recipe, **run.execution)
@@ -163,7 +193,7 @@ def all_gates(run: Run, key: str, events: Events, scores: Sequence[WindowScores]
     -------
     Closure
     """
-    path = run.output / "gates.json"
+    path = kept(run, "gates.json")
     key = digest("every efficiency", key, method.efficiencies)
     if path.is_file():
         stored = unsealed_document(path.read_bytes(), path)
@@ -201,9 +231,11 @@ def read_inputs(run: Run) -> Inputs:
 
     Raises
     ------
-    JepaCoffeaError
-        If there are no such files or columns, files have other features than the input, or there are fewer signal
-        events than are to be injected.
+    BadFileError
+        If there are no such files.
+    HuntError
+        If they lack columns or have other features than the input, or there are fewer signal events than are to be
+        injected.
     """
     config = run.config
     events = read_events(config.input.events, config)
@@ -338,6 +370,11 @@ def injections(
     background = FUNCTION if calibrated is None else calibrated.background
     null = None if calibrated is None else _null(calibrated, method, study)
     summary = summarised(records, background, null)
+    if config.luminosity is not None and config.signal is not None:
+        # Of the classifiers' selection: a limit on the yield knows how much of the signal they select.
+        for row in summary:
+            for name in ("limit_low", "limit", "limit_high"):
+                row[f"{name}_fb"] = row[name] / (config.luminosity * config.signal.efficiency)
     document = {
         "window": method.recipe.windows.windows[study.window].name,
         "efficiency": study.efficiency,

@@ -15,7 +15,14 @@ Floats = NDArray[np.float64]
 
 
 class DijetSelection(Section):
-    """Two leading jets with pT above 200 GeV in |eta| < 2.5 and m_jj above 2 TeV, unless said otherwise."""
+    """Two leading jets with pT above 200 GeV in |eta| < 2.5 and m_jj above 2 TeV, unless said otherwise.
+
+    Examples
+    --------
+    >>> from jepa_coffea.processing import DijetSelection
+    >>> DijetSelection(mjj=1200, delta_eta=1.3)
+    DijetSelection(pt=200.0, eta=2.5, mjj=1200.0, delta_eta=1.3)
+    """
 
     pt: float = Field(default=200.0, ge=0)
     """Smallest transverse momentum of a jet, GeV."""

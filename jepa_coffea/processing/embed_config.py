@@ -49,7 +49,8 @@ class EmbedConfig(Section):
     selection: DijetSelection = DijetSelection()
     provider: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
     chunksize: int = Field(20_000, gt=0)
-    skip_bad_files: bool = False
+    skipbadfiles: bool = False
+    """Go on without files that cannot be read, and list them; coffea's name for it."""
     checkpoints: LocalPath | None = None
     """Folder that keeps finished chunks, so that an interrupted run goes on."""
     cluster: ClusterConfig = ClusterConfig()

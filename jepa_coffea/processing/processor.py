@@ -59,7 +59,7 @@ class DijetEmbedder(ProcessorABC):
         self.collection = collection
 
     def identity(self) -> dict[str, Any]:
-        """Everything that decides what a chunk gives: part of the key of a checkpoint, and written into every file.
+        """Everything that decides the output of a chunk: part of the key of a checkpoint, and written into every file.
 
         Returns
         -------

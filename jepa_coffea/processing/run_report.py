@@ -9,6 +9,8 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from jepa_coffea.files import printable
+
 STEPS = ("reading", "selection", "packing", "model", "scoring", "filling", "writing")
 """Where the time of a chunk goes, in the order in which it is spent."""
 
@@ -63,7 +65,7 @@ def _events(output: Mapping[str, Any]) -> Table:
     table = _table("Events", "dataset", "events", "chunks", "selected", "sum of weights")
     for dataset, totals in sorted(output["bookkeeping"].items()):
         table.add_row(
-            escape(dataset),
+            escape(printable(dataset)),
             f"{totals['events']}",
             f"{totals['chunks']}",
             f"{totals['selected']}",
@@ -82,7 +84,7 @@ def _events(output: Mapping[str, Any]) -> Table:
         lines.append(f"also in the output folder, of an earlier run: {dataset}, {count} files")
     for dataset, count in run["repeated_events"].items():
         lines.append(f"{dataset}: {count} selected events have the run, block and number of another one")
-    table.caption = escape("\n".join(lines))
+    table.caption = escape(printable("\n".join(lines)))
     return table
 
 
@@ -94,7 +96,7 @@ def _workers(output: Mapping[str, Any]) -> Table:
         slots = worker["particles"] + worker["padding"]
         wall = output["run"]["seconds"] if name == "all" else worker["seconds"]["total"]
         table.add_row(
-            escape(name),
+            escape(printable(name)),
             "+".join(sorted(worker["provider"])) or "-",
             f"{worker['chunks']}",
             f"{worker['jets']}",

@@ -72,13 +72,16 @@ def injection_section(result: HuntResult) -> ReportSection:
             ReportFigure("Significance improvement of injections", plot_sic(improvements, floor=floor), caption)
         )
     columns = ["injected", "method", "Z", "Z is", "limit on yield", "limit on selected", "selected", "failed"]
+    in_fb = any("limit_fb" in row for row in result.injection.summary)
+    if in_fb:
+        columns.insert(5, "limit [fb]")
     table = [
         [
             row["yield"],
             LABELS[row["method"]],
             _in_band(row, "z"),
             "calibrated" if row["calibrated"] else "as counted",
-            *(_in_band(row, name) for name in ("limit", "limit_selected")),
+            *(_in_band(row, name) for name in ("limit", *(["limit_fb"] if in_fb else []), "limit_selected")),
             row["signal"],
             row["failed"],
         ]
@@ -92,4 +95,7 @@ def injection_section(result: HuntResult) -> ReportSection:
 
 def _in_band(row: dict[str, Any], name: str) -> str:
     """Median and band of a row of the injection study."""
-    return f"{row[name]:.3g} ({row[name + '_low']:.3g} to {row[name + '_high']:.3g})"
+    stem = name.removesuffix("_fb")
+    ends = (f"{stem}_{end}_fb" if name != stem else f"{stem}_{end}" for end in ("low", "high"))
+    low, high = (row[end] for end in ends)
+    return f"{row[name]:.3g} ({low:.3g} to {high:.3g})"

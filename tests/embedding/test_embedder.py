@@ -12,12 +12,13 @@ import pytest
 import uproot
 from coffea.nanoevents import NanoEventsFactory, PFNanoAODSchema
 
-from jepa_coffea import JEPAEmbedder
+from jepa_coffea import JEPAEmbedder, read_card
 from jepa_coffea.constituents import constituents_of, jets_of
 from jepa_coffea.constituents.layout import find_layout
 from jepa_coffea.constituents.record import FIELDS, LayoutError
 from jepa_coffea.encoder import OnnxEncoder, model_files, session
 from jepa_coffea.encoder.card import ModelError
+from jepa_coffea.encoder.providers import ProviderError
 from tests.encoder.tiny import tiny_embedding, weights, write_tiny
 from tests.support.event_files import MINIATURES, event_files
 
@@ -246,3 +247,36 @@ def test_threads_that_come_first_are_all_counted(events: ak.Array, model: Path) 
         with ThreadPoolExecutor(8) as pool:
             assert len(list(pool.map(lambda _, e=embedder, t=table: e.embed(t), range(8)))) == 8
         assert embedder.metrics()["jets"] == 8 * len(table.counts)
+
+
+@pytest.mark.parametrize(
+    ("file", "collection", "says"),
+    [
+        ("pfnano.root", "FatJett", "there is no collection 'FatJett': did you mean 'FatJet'?"),
+        ("pfnano.root", "Muon", "there is no collection 'Muon'"),
+        ("nano_v15.root", "Jet", "Jet has no constituents in these events, FatJet has"),
+    ],
+)
+def test_a_collection_that_is_not_there(file: str, collection: str, says: str, model: Path) -> None:
+    events = events_of(MINIATURES / file, "eager")
+    with pytest.raises(LayoutError) as raised:
+        JEPAEmbedder(model, provider="cpu")(events, collection=collection)
+    assert says in str(raised.value)
+
+
+def test_jets_of_another_collection_ask_for_its_name(model: Path) -> None:
+    events = events_of(MINIATURES / "pfnano.root", "eager")
+    with pytest.raises(LayoutError, match="need its name, as in collection='Jet'"):
+        JEPAEmbedder(model, provider="cpu")(events, jets=events.Jet)
+
+
+def test_words_that_are_meant(model: Path) -> None:
+    with pytest.raises(ProviderError, match="got 'gpu'; did you mean 'cuda'"):
+        JEPAEmbedder(model, provider="gpu")  # at once, not with the first jet
+    with pytest.raises(ModelError, match="did you mean 'pjepa-mini'"):
+        JEPAEmbedder("pjepa_mini")
+    with pytest.raises(LayoutError, match="did you mean 'pfnano'"):
+        JEPAEmbedder(model, layout="pfnan")
+    with pytest.raises(LayoutError, match="expected the array that NanoEventsFactory gives, got str"):
+        JEPAEmbedder(model)("events.root")
+    assert read_card("pjepa-mini").name == "pjepa-mini"

@@ -1,6 +1,8 @@
 """Files that are no encoder are refused with the reason, before a session opens."""
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -10,6 +12,7 @@ from onnx import TensorProto, external_data_helper, helper
 from jepa_coffea.constituents.record import FIELDS
 from jepa_coffea.encoder import OnnxEncoder
 from jepa_coffea.encoder.card import ModelError, load_model
+from jepa_coffea.encoder.model_files import locate
 from tests.encoder.tiny import tiny_model, write_tiny
 
 
@@ -107,3 +110,25 @@ def test_wherever_the_file_is_cut(path: Path, tmp_path: Path) -> None:
         (tmp_path / "cut.onnx").write_bytes(content[:stop])
         with pytest.raises(ModelError):
             OnnxEncoder(tmp_path / "cut.onnx", provider="cpu")
+
+
+def test_a_file_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "a.onnx").write_bytes(b"")
+    assert locate(tmp_path / "a.onnx") == tmp_path / "a.onnx"
+
+
+def test_on_a_worker_that_was_sent_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = SimpleNamespace(local_directory=str(tmp_path))
+    monkeypatch.setitem(sys.modules, "distributed", SimpleNamespace(get_worker=lambda: worker))
+    there = Path("/of/the/client/a.onnx")
+    assert locate(there) == there
+    (tmp_path / "a.onnx").write_bytes(b"")
+    assert locate(there) == tmp_path / "a.onnx"
+
+
+def test_where_there_is_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    def get_worker() -> None:
+        raise ValueError
+
+    monkeypatch.setitem(sys.modules, "distributed", SimpleNamespace(get_worker=get_worker))
+    assert locate(Path("/a.onnx")) == Path("/a.onnx")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from jepa_coffea.errors import BadFileError
-from jepa_coffea.files import find_files, quoted, unquoted, write_bytes
+from jepa_coffea.files import find_files, printable, quoted, unquoted, write_bytes
 
 NAMES = [
     "qcd",
@@ -54,3 +54,8 @@ def test_globs_and_names_that_look_like_globs(tmp_path: Path) -> None:
     assert find_files("root://host//a*.root") == ["root://host//a*.root"]
     with pytest.raises(BadFileError, match="events: nothing matches"):
         find_files(f"{tmp_path}/y*", "events")
+
+
+def test_nothing_printable_moves_the_cursor() -> None:
+    assert printable("\x1b[31mred\x07\tand\nmore é") == "\\x1b[31mred\\x07\tand\nmore é"
+    assert printable("\udcff\u202e") == "\\udcff\\u202e"

@@ -8,6 +8,7 @@ from rich.console import Console
 from jepa_coffea.commands.hunt import hunt
 from jepa_coffea.hunt.blinding import record_blinding
 from jepa_coffea.hunt.config import HuntConfig
+from jepa_coffea.hunt.stages import HIDDEN
 from jepa_coffea.hunt.state import Run
 from tests.hunt.make import write_events
 from tests.hunt.test_pipeline import DOCUMENT
@@ -30,11 +31,9 @@ def both(tmp_path_factory):
     names = ("results.json", "spectra.json", "summary.txt", "report.html")
     written = {name: (folder / "out" / name).read_text() for name in names} | {"printed": console.export_text()}
     written |= {"exports": str(sorted((folder / "out" / "exports").rglob("*")))}
-    stages = [
-        *(folder / "out").glob("calibration-*.jsonl"),
-        folder / "out" / "scores.parquet",
-        folder / "out/gates.json",
-    ]
+    assert not {"scores.parquet", "gates.json"} & {path.name for path in (folder / "out").iterdir()}
+    kept = [folder / "out" / HIDDEN / name for name in ("scores.parquet", "gates.json")]
+    stages = [*(folder / "out").glob("calibration-*.jsonl"), *kept]
     before = {path.name: path.stat().st_mtime_ns for path in stages}
     unblinded = hunt(write(folder, **BLIND | {"blind": False}), progress=False)
     after = {path.name: path.stat().st_mtime_ns for path in (folder / "out").iterdir() if path.name in before}

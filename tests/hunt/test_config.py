@@ -3,8 +3,13 @@ import inspect
 import pytest
 import yaml
 
-from jepa_coffea.bumphunt import cls_limit, counting_limit, counting_significance, global_significance
-from jepa_coffea.hunt.config import HuntError, StatisticsConfig, read_config
+from jepa_coffea import run
+from jepa_coffea.bumphunt import cls_limit, counting_limit, counting_significance, fit_background, global_significance
+from jepa_coffea.cwola import CWoLa
+from jepa_coffea.cwola.features import Whitening
+from jepa_coffea.hunt.config import FeatureConfig, HuntConfig, HuntError, StatisticsConfig, read_config
+from jepa_coffea.processing.embed_config import EmbedConfig
+from jepa_coffea.processing.processor import DijetEmbedder
 
 WINDOW = {"window": [2500, 3100], "sidebands": [2200, 3400]}
 DOCUMENT = {"input": {"events": ["a/*.parquet"]}, "output": "out"}
@@ -77,3 +82,28 @@ def test_functions_and_documents_have_the_same_defaults():
     for function in (counting_significance, counting_limit, cls_limit):
         assert inspect.signature(function).parameters["constraint"].default == statistics.constraint
     assert inspect.signature(global_significance).parameters["toys"].default == statistics.global_toys
+    assert inspect.signature(fit_background).parameters["toys"].default == statistics.goodness_toys
+    features = FeatureConfig()
+    whitening = Whitening(passed=2 * len(features.observables))
+    both = FeatureConfig(use="both").reduction()
+    assert both is not None
+    assert both.get_params() == whitening.get_params()
+    recipe = HuntConfig(**DOCUMENT).recipe()
+    named = ("members", "attribute_fraction", "seed", "best_at", "folds")
+    plain = CWoLa(recipe.windows, recipe.candidates).recipe
+    assert [getattr(recipe, name) for name in named] == [getattr(plain, name) for name in named]
+    embed = EmbedConfig(model="pjepa-mini", files={"d": "x.root"}, output="x")
+    for name in ("chunksize", "skipbadfiles", "checkpoints"):
+        assert inspect.signature(run).parameters[name].default == getattr(embed, name)
+    assert inspect.signature(DijetEmbedder).parameters["collection"].default == embed.collection
+
+
+def test_a_preset_fills_in_what_the_document_does_not_say(tmp_path):
+    recipe = read_config(write(tmp_path, classifier={"preset": "bagging"})).recipe()
+    assert recipe.members == 50
+    assert list(recipe.candidates) == ["gradient_boosting"]
+    assert (recipe.share(100), recipe.share(8)) == (0.5, 1.0)
+    fewer = read_config(write(tmp_path, classifier={"preset": "bagging", "members": 20}))
+    assert fewer.recipe().members == 20
+    with pytest.raises(HuntError, match="bagging"):
+        read_config(write(tmp_path, classifier={"preset": "bagged"}))

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import uproot
 
-from jepa_coffea.cwola.windows import Windows
-from jepa_coffea.hunt.config import HuntError
-from jepa_coffea.hunt.histogram import read_histogram
+from jepa_coffea.cwola.windows import WindowError, Windows
+from jepa_coffea.hunt.config import HuntError, read_config
+from jepa_coffea.hunt.histogram import read_histogram, with_own_edges
 
 EDGES = np.linspace(2000, 4000, 41)
 WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), bins=list(np.linspace(2200, 3600, 15)))
@@ -53,3 +53,19 @@ def test_histograms_that_are_no_counts(tmp_path):
         read_histogram(tmp_path / "h.root:mixed", WINDOWS)
     with pytest.raises(HuntError, match="holds no 'other'; it holds mjj, mixed"):
         read_histogram(tmp_path / "h.root:other", WINDOWS)
+
+
+def test_a_hunt_takes_the_bins_of_its_histogram(tmp_path):
+    """Those inside the fit range, unless the document has bins of its own."""
+    write(tmp_path / "h.json", np.full(40, 10.0))
+    text = "input: {{histogram: h.json}}\noutput: o\nmass: {{windows: [{{window: {}, sidebands: [2200, 3600]}}]{}}}\n"
+    path = tmp_path / "hunt.yaml"
+    path.write_text(text.format("[2600, 3000]", ""))
+    windows = with_own_edges(read_config(path)).mass.build()
+    assert windows.edges == pytest.approx(EDGES[4:33])
+    assert read_histogram(tmp_path / "h.json", windows).tolist() == [10.0] * 28
+    path.write_text(text.format("[2600, 3000]", ", bins: [2200, 2600, 3000, 3600]"))
+    assert with_own_edges(read_config(path)).mass.build().edges == (2200, 2600, 3000, 3600)
+    path.write_text(text.format("[2610, 3000]", ""))
+    with pytest.raises(WindowError, match="edges"):
+        with_own_edges(read_config(path))

@@ -102,6 +102,11 @@ def test_more_signal_than_there_is(study):
         injection_study(study, [301], 1, seed=0)
 
 
+def limit_of(one, estimate):
+    of_estimate = one[estimate]
+    return counting_limit(one["n"], of_estimate["b"], of_estimate["sigma_b"], constraint="poisson").events
+
+
 def test_the_classifier_improves_the_limit_where_there_is_signal_to_learn_from(records):
     rows = {(row["yield"], row["method"]): row for row in summarised(records)}
     for name in METHODS:
@@ -111,9 +116,16 @@ def test_the_classifier_improves_the_limit_where_there_is_signal_to_learn_from(r
     # Where this much is learned by both, the supervised limit is the better one up to the spread of five experiments.
     assert rows[0, "supervised"]["limit"] < 1.15 * rows[0, "cwola"]["limit"] < 1.15 * rows[0, "inclusive"]["limit"]
     one = next(record for record in records if record["yield"] == 150)["inclusive"]
-    assert one["limit"] == pytest.approx(
-        counting_limit(one["n"], one["function"]["b"], one["function"]["sigma_b"], constraint="poisson").events
+    assert one["limits"] == {"function": pytest.approx(limit_of(one, "function"))}
+    cwola = next(record for record in records if record["yield"] == 150)["cwola"]
+    assert cwola["limits"]["sideband_efficiency"] == pytest.approx(limit_of(cwola, "sideband_efficiency"))
+    other = {(row["yield"], row["method"]): row for row in summarised(records, "sideband_efficiency")}[0, "cwola"]
+    assert (
+        other["limit"]
+        == other["limit_by"]["sideband_efficiency"]
+        == rows[0, "cwola"]["limit_by"]["sideband_efficiency"]
     )
+    assert rows[0, "cwola"]["limit"] == rows[0, "cwola"]["limit_by"]["function"] != other["limit"]
 
 
 def test_a_limit_on_the_yield_is_where_the_selected_signal_reaches_the_limit():

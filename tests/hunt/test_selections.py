@@ -88,13 +88,25 @@ def test_a_curved_efficiency_biases_the_line_and_not_the_parabola(bend):
         errors.append([one.sigma_b for one in found])
     line, parabola = np.array(z).T
     degree = degree_of(line[:25], parabola[:25])
-    print(bend, line.mean(), parabola.mean(), line.std(), parabola.std(), degree, np.mean(errors, axis=0))
+
     assert degree == (2 if bend else 1)
     chosen = parabola if bend else line
     assert chosen.mean() == pytest.approx(0, abs=0.2)
     assert chosen.std() == pytest.approx(1, abs=0.13)
     assert (abs(line.mean()) > 1) == bool(bend)
     assert np.mean(errors, axis=0)[1] > 1.3 * np.mean(errors, axis=0)[0]
+
+
+def test_a_parabola_does_not_hide_what_is_in_the_window_alone():
+    centres = (np.asarray(WINDOWS.edges)[1:] + np.asarray(WINDOWS.edges)[:-1]) / 2
+    before = np.round(14_000 * np.exp(-centres / 500) / np.exp(-centres / 500).sum())
+    inside = WINDOWS.bins_of(WINDOW)
+    after = np.round(0.1 * before)
+    after[inside] = np.round(0.15 * before[inside])
+    by = [by_sideband_efficiency(after, before, WINDOWS, WINDOW, STATISTICS, degree) for degree in (1, 2)]
+    assert by[0].z > 6
+    assert by[1].z > 5
+    assert by[1].b == pytest.approx(0.1 * before[inside].sum(), rel=0.05)
 
 
 def test_a_transfer_factor_that_is_not_smooth_in_mass_is_seen_in_its_own_fit():

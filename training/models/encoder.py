@@ -90,7 +90,7 @@ class EncoderConfig(BaseModel):
 
 
 class Encoded(NamedTuple):
-    """What an encoder gives."""
+    """Outputs of an encoder."""
 
     jet: Tensor
     """[B, embedding_dim], one embedding a jet; the class token comes first."""

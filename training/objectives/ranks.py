@@ -62,7 +62,7 @@ def sum_over_ranks(x: Tensor) -> Tensor:
 
 
 def global_mean(values: Tensor, weights: Tensor) -> Tensor:
-    """Weighted mean over the global batch, as a number on each rank whose average over ranks it is; 0 of nothing.
+    """Weighted mean over the global batch, shared out so that the average over ranks is the mean; 0 without jets.
 
     Losses on single jets or particles go through this: ranks hold different numbers.
 

@@ -115,7 +115,7 @@ def r_squared(predicted: Tensor, wanted: Tensor) -> float:
     Returns
     -------
     float
-        At most 1; negative when the mean would predict better. NaN of nothing.
+        At most 1; negative when the mean would predict better. NaN without jets.
     """
     left = (wanted - predicted).double().square().sum()
     return float(1 - left / (wanted - wanted.mean(0)).double().square().sum())

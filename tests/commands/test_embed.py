@@ -36,7 +36,7 @@ def test_skipped_files_are_told(model: Path, fileset: dict, tmp_path: Path, caps
     options = {"model": str(model), "files": files, "output": "out"}
     assert main(["embed", "--quiet", document(tmp_path, **options)]) == 2
     assert "1 of 2 files cannot be read" in capsys.readouterr().err
-    assert main(["embed", "--quiet", document(tmp_path, **options, skip_bad_files=True)]) == 1
+    assert main(["embed", "--quiet", document(tmp_path, **options, skipbadfiles=True)]) == 1
     assert "skipped:" in capsys.readouterr().out
 
 

@@ -41,3 +41,31 @@ def test_a_hunt_in_observables_reduces_nothing() -> None:
     assert many.reduction().passed == 5
     assert FeatureConfig(use="observables").reduction() is None
     assert FeatureConfig(components=None).reduction() is None
+
+
+def test_directions_by_observables_find_what_hardly_varies() -> None:
+    rng = np.random.default_rng(2)
+    hidden = rng.normal(size=(2000, 2))
+    embedding = rng.normal(size=(2000, 12)) * np.geomspace(30, 1, 12)
+    embedding[:, -2:] = 0.1 * hidden
+    rotated = embedding @ np.linalg.qr(rng.normal(size=(12, 12)))[0]
+    observables = hidden + 0.3 * rng.normal(size=(2000, 2))
+    X = np.column_stack([rotated, observables])
+    found = Whitening(4, passed=2, by="observables").fit(X[:1000])
+    reduced = found.transform(X[1000:])
+    assert reduced.shape == (1000, 4 + 2 + 2)
+    np.testing.assert_allclose(np.cov(found.transform(X[:1000])[:, :4], rowvar=False), np.eye(4), atol=1e-6)
+
+    def explained(kept: np.ndarray) -> float:
+        design = np.column_stack([np.ones(1000), kept])
+        left = hidden[1000:] - design @ np.linalg.lstsq(design, hidden[1000:], rcond=None)[0]
+        return 1 - float(left.var() / hidden[1000:].var())
+
+    principal = Whitening(4, passed=2).fit(X[:1000]).transform(X[1000:])
+    assert explained(principal[:, :4]) < 0.05
+    assert explained(reduced[:, :4]) > 0.5
+    with pytest.raises(FeatureError, match="need observables beside"):
+        Whitening(2, by="observables").fit(rotated)
+    with pytest.raises(ValueError, match="need embedding and other features"):
+        FeatureConfig(use="embedding", directions="observables")
+    assert FeatureConfig(use="both", directions="observables").reduction().by == "observables"
