@@ -39,6 +39,12 @@ def test_histograms_that_are_no_counts(tmp_path):
         read_histogram(write(tmp_path / "h.json", np.ones(40), EDGES + 1), WINDOWS)
     with pytest.raises(HuntError, match="no histogram file"):
         read_histogram(tmp_path / "none.json", WINDOWS)
+    (tmp_path / "h.json").write_text('{"counts": 3, "edges": [1, 2]}')
+    with pytest.raises(HuntError, match="has 1 counts and edges"):
+        read_histogram(tmp_path / "h.json", WINDOWS)
+    (tmp_path / "h.root").write_bytes(b"no ROOT file")
+    with pytest.raises(HuntError, match="'mjj' cannot be read as a histogram"):
+        read_histogram(tmp_path / "h.root:mjj", WINDOWS)
     (tmp_path / "h.json").write_text("{}")
     with pytest.raises(HuntError, match="'counts' and 'edges'"):
         read_histogram(tmp_path / "h.json", WINDOWS)
