@@ -70,8 +70,8 @@ def read_histogram(source: Path, windows: Windows) -> Floats:
         If there is no such file or histogram, contents are weighted or negative, or edges do not increase or match.
     """
     counts, edges = _read(source)
-    if edges.ndim != 1 or len(edges) != len(counts) + 1 or not (np.diff(edges) > 0).all():
-        msg = f"hunt: {source} has {len(counts)} counts and edges {edges}; expected one more edge, strictly increasing"
+    if counts.ndim != 1 or edges.shape != (len(counts) + 1,) or not (np.diff(edges) > 0).all():
+        msg = f"hunt: {source} has {counts.size} counts and edges {edges}; expected one more edge, strictly increasing"
         raise HuntError(msg)
     if (counts < 0).any() or not np.isfinite(counts).all() or (counts != np.round(counts)).any():
         msg = f"hunt: {source} has contents that are no event counts (negative, weighted or not finite)"

@@ -16,7 +16,7 @@ STEP = "100 MB"
 """Read at a time; of a step only the events in the fit range are kept."""
 
 
-def read_tree(file: Path, tree: str, mass: str, windows: Windows) -> tuple[pa.Table, npt.NDArray[np.float64]]:
+def read_tree(file: str | Path, tree: str, mass: str, windows: Windows) -> tuple[pa.Table, npt.NDArray[np.float64]]:
     """The events in the fit range, and the masses of all.
 
     Branches with a varying number of values in an entry are left out; a feature that is one of them is missing.
@@ -24,7 +24,7 @@ def read_tree(file: Path, tree: str, mass: str, windows: Windows) -> tuple[pa.Ta
     Parameters
     ----------
     file
-        A ROOT file.
+        A ROOT file, or the URL of one.
     tree
         Name of the TTree or RNTuple in it.
     mass
@@ -59,14 +59,13 @@ def read_tree(file: Path, tree: str, mass: str, windows: Windows) -> tuple[pa.Ta
                 here = ak.to_numpy(step[mass]).astype(float)
                 masses.append(here)
                 parts.append(_flat(step[windows.inside(here)]))
+            if not parts:
+                parts.append(_flat(entries.arrays(branches, entry_stop=0, library="ak")))
     except HuntError:
         raise
     except Exception as error:  # noqa: BLE001  whatever a damaged file makes the reader say is its problem
         msg = f"hunt: {file} is no ROOT file, or damaged ({error})"
         raise HuntError(msg) from None
-    if not parts:
-        msg = f"hunt: {tree} of {file} has no entries"
-        raise HuntError(msg)
     return pa.concat_tables(parts), np.concatenate(masses)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import uproot
 from coffea.processor.executor import WorkItem
 
-from jepa_coffea.constituents.record import UnreadableError
+from jepa_coffea.constituents.record import LayoutError, UnreadableError
 from jepa_coffea.errors import JepaCoffeaError
 
 OPENING = "Failed to open file"
@@ -62,6 +62,8 @@ class Guarded:
             If the chunk cannot be read and must not be skipped.
         ChangedFileError
             If its file was replaced.
+        LayoutError
+            If the schema cannot make events of the file; never skipped.
         JepaCoffeaError
             Any error of this project, with file and events in front.
         """
@@ -79,6 +81,11 @@ class Guarded:
                 msg = f"{where}: {reason}"
                 raise UnreadableError(msg) from None
             known = next((one for one in _chain(error) if isinstance(one, JepaCoffeaError)), None)
+            if known is None and str(error).startswith(MAKING):
+                cause = [*_chain(error)][-1]
+                reason = f"{type(cause).__name__}: {cause}"
+                msg = f"{where}: its schema finds no events in it ({reason}); is it of this format?"
+                raise LayoutError(msg) from error
             if known is None:
                 raise
             raise _with_place(known, where) from None
@@ -126,7 +133,7 @@ def reading_problem(error: BaseException) -> str | None:
         return text
     frames = {name for one in chain for name in _modules(one)}
     if str(error).startswith(MAKING):
-        return text if any(name.partition(".")[0] == "uproot" for name in frames) else None
+        return text if any(name.startswith(("uproot", "coffea.nanoevents.mapping")) for name in frames) else None
     return text if any(name.startswith("coffea.nanoevents.mapping") for name in frames) else None
 
 

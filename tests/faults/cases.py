@@ -205,7 +205,8 @@ def _hunted(folder: Path) -> Path:
 
 def _hunt_events(path: Path) -> Any:
     mass = {"windows": [{"window": [2600, 3000], "sidebands": [2200, 3600]}], "fit_range": [2000, 5000]}
-    found = read_events([str(path)], HuntConfig(input={"events": [str(path)]}, output=path.parent, mass=mass))
+    given = {"input": {"events": [str(path)]}, "output": str(path.parent), "mass": mass}
+    found = read_events([str(path)], HuntConfig.model_validate(given))
     return found.sample.X.tolist(), found.sample.mass.tolist(), found.identity.tolist(), found.models, found.names
 
 

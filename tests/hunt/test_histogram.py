@@ -39,6 +39,12 @@ def test_histograms_that_are_no_counts(tmp_path):
         read_histogram(write(tmp_path / "h.json", np.ones(40), EDGES + 1), WINDOWS)
     with pytest.raises(HuntError, match="no histogram file"):
         read_histogram(tmp_path / "none.json", WINDOWS)
+    (tmp_path / "h.json").write_text('{"counts": 3, "edges": [1, 2]}')
+    with pytest.raises(HuntError, match="has 1 counts and edges"):
+        read_histogram(tmp_path / "h.json", WINDOWS)
+    (tmp_path / "h.root").write_bytes(b"no ROOT file")
+    with pytest.raises(HuntError, match="'mjj' cannot be read as a histogram"):
+        read_histogram(tmp_path / "h.root:mjj", WINDOWS)
     (tmp_path / "h.json").write_text("{}")
     with pytest.raises(HuntError, match="'counts' and 'edges'"):
         read_histogram(tmp_path / "h.json", WINDOWS)
@@ -67,5 +73,5 @@ def test_a_hunt_takes_the_bins_of_its_histogram(tmp_path):
     path.write_text(text.format("[2600, 3000]", ", bins: [2200, 2600, 3000, 3600]"))
     assert with_own_edges(read_config(path)).mass.build().edges == (2200, 2600, 3000, 3600)
     path.write_text(text.format("[2610, 3000]", ""))
-    with pytest.raises(WindowError, match="edges"):
+    with pytest.raises(WindowError, match="2610 GeV is no bin edge"):
         with_own_edges(read_config(path))

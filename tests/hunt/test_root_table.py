@@ -81,3 +81,15 @@ def test_what_is_not_there_is_named_in_a_line(tmp_path):
     broken.write_bytes(b"rubbish" * 100)
     with pytest.raises(HuntError, match="is no ROOT file, or damaged"):
         read_events([str(broken)], document(broken))
+
+
+def test_a_tree_without_entries_adds_nothing(tmp_path):
+    parquet = write_events(tmp_path / "events.parquet", 300)
+    as_root(parquet, tmp_path / "a.root", "Events", ntuple=False)
+    with uproot.open(tmp_path / "a.root") as full, uproot.recreate(tmp_path / "b.root") as empty:
+        branches = full["Events"].arrays(library="np", entry_stop=1)
+        empty.mktree("Events", {name: (values.dtype, values.shape[1:]) for name, values in branches.items()})
+    files = [str(tmp_path / name) for name in ("a.root", "b.root")]
+    alone, both = (read_events(those, document(those[0])) for those in (files[:1], files))
+    assert np.array_equal(both.sample.X, alone.sample.X)
+    assert len(alone.sample.X)

@@ -7,14 +7,17 @@ from typing import Any
 import awkward as ak
 import pytest
 import uproot
+from coffea.nanoevents import PFNanoAODSchema
 
 from jepa_coffea import JEPAEmbedder
+from jepa_coffea.constituents.record import LayoutError, UnreadableError
 from jepa_coffea.errors import StorageError
 from jepa_coffea.processing.input_faults import reading_problem
 from jepa_coffea.processing.run import run
 from processors.embed import EmbedProcessor
 from tests.processing.test_run import damaged
 from tests.processors.synthetic import write_events
+from tests.support.event_files import MINIATURES
 
 
 def skipping(processor: Any, fileset: dict, **options: Any) -> dict[str, Any]:
@@ -99,3 +102,26 @@ def test_too_many_open_files_is_not_the_file(tmp_path: Path) -> None:
     assert reading_problem(error) is None
     error.__cause__ = OSError(errno.EIO, "Input/output error")
     assert "Input/output error" in str(reading_problem(error))
+
+
+def test_names_of_branches_that_are_no_text(model: Path, fileset: dict, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.root"
+    bad.write_bytes(Path(fileset["qcd"][0]).read_bytes().replace(b"PFCands_charge", b"PF\xc3ands_charge"))
+    with pytest.raises(UnreadableError, match="UnicodeEncodeError"):
+        run(EmbedProcessor(JEPAEmbedder(model)), {"qcd": [str(bad)]}, progress=False)
+
+
+def test_a_file_of_another_schema(model: Path) -> None:
+    class Strict(PFNanoAODSchema):
+        def __init__(self, form: Any, *words: Any) -> None:
+            raise KeyError("oJet")
+
+    with pytest.raises(LayoutError, match=r"delphes\.root, events .*KeyError: 'oJet'.*is it of this format"):
+        run(
+            EmbedProcessor(JEPAEmbedder(model)),
+            {"d": [str(MINIATURES / "delphes.root")]},
+            treename="Delphes",
+            schema=Strict,
+            skipbadfiles=True,
+            progress=False,
+        )
