@@ -102,9 +102,9 @@ def test_a_parabola_does_not_hide_what_is_in_the_window_alone():
     after = np.round(0.1 * before)
     after[inside] = np.round(0.15 * before[inside])
     by = [by_sideband_efficiency(after, before, WINDOWS, WINDOW, STATISTICS, degree) for degree in (1, 2)]
-    assert by[0].z > 6
-    assert by[1].z > 5
-    assert by[1].b == pytest.approx(0.1 * before[inside].sum(), rel=0.05)
+    assert by[0].z > by[1].z > 5
+    failing = (before - after)[inside].sum()
+    assert [one.b for one in by] == pytest.approx([failing / 9] * 2, rel=0.02)
 
 
 def test_a_transfer_factor_that_is_not_smooth_in_mass_is_seen_in_its_own_fit():
