@@ -9,7 +9,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.cross_decomposition import PLSRegression
 from sklearn.decomposition import PCA
 
 from jepa_coffea.errors import JepaCoffeaError
@@ -80,11 +79,11 @@ def symmetrised(first: Floats, second: Floats) -> Floats:
 class Whitening(TransformerMixin, BaseEstimator):
     """A few directions of embeddings with unit variance, optionally with how far an event lies from the sidebands.
 
-    By variance they are the leading principal components. By observables they are those of partial least squares
-    (Wold, Sjoestroem, Eriksson, Chemom. Intell. Lab. Syst. 58 (2001) 109): linear regressors of the observables, the
-    first direction being the one that varies most together with them, the next ones the same of what is left. A
-    direction that tells the number of prongs is found however little it varies. Linear, since a regressor of many
-    parameters fits sideband events, and would tell them from those of the window.
+    By variance they are the leading principal components. By observables the first ones are linear regressors of the
+    passed columns, as few as explain most of them (reduced-rank regression; Izenman, J. Multivariate Anal. 5 (1975)
+    248), and principal components follow where more are asked for than there are observables: a direction that tells
+    the number of prongs is found however little it varies. Linear, since a regressor of many parameters would know the
+    sideband events that it was fitted to, and tell them from those of the window.
 
     Parameters
     ----------
@@ -144,13 +143,16 @@ class Whitening(TransformerMixin, BaseEstimator):
             pca = PCA(self.components, svd_solver="full").fit(embeddings)
             self.directions_, self.scales_ = pca.components_.T, np.diag(pca.explained_variance_**-0.5)
             return self
-        unit = np.maximum(embeddings.std(axis=0), 1e-12)
+        pca = PCA(svd_solver="full").fit(embeddings)
+        varies = pca.explained_variance_ > 1e-9 * pca.explained_variance_[0]
+        white = (pca.components_.T * pca.explained_variance_**-0.5)[:, varies]
         targets = (observables - observables.mean(axis=0)) / np.maximum(observables.std(axis=0), 1e-12)
-        fitted = PLSRegression(self.components, scale=False).fit((embeddings - self.mean_) / unit, targets)
-        self.directions_ = np.linalg.qr(fitted.x_rotations_ / unit[:, None])[0]
-        inside = (embeddings - self.mean_) @ self.directions_
-        root = np.linalg.cholesky(np.atleast_2d(np.cov(inside, rowvar=False)))
-        self.scales_ = np.linalg.inv(root).T
+        slopes = np.linalg.lstsq((embeddings - self.mean_) @ white, targets, rcond=None)[0]
+        regressors = np.linalg.svd(slopes, full_matrices=False)[0]
+        ordered = np.linalg.qr(np.column_stack([regressors, np.eye(len(slopes))[:, : self.components]]))[0]
+        kept = white @ ordered[:, : self.components]
+        self.directions_ = np.linalg.qr(kept)[0]
+        self.scales_ = self.directions_.T @ kept
         return self
 
     def transform(self, X: Floats) -> Floats:

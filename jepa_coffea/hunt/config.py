@@ -111,8 +111,8 @@ class FeatureConfig(Section):
     """Directions of the embeddings that are kept, found in the sidebands of the training folds; null keeps the raw
     embeddings. Observables are never reduced."""
     directions: Literal["variance", "observables"] = "variance"
-    """Which ones: principal components, or by ``observables`` those of linear regressors of all other features (partial
-    least squares), which needs other features in ``use``."""
+    """Which ones: principal components, or by ``observables`` linear regressors of all other features, which needs
+    other features in ``use``."""
     novelty: bool = True
     """Append how far an event lies from the sidebands, inside and outside these components."""
     match: list[str] = []

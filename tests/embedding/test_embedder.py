@@ -63,8 +63,11 @@ def expected_of(events: ak.Array) -> np.ndarray:
 
 
 def test_it_says_what_it_gives(model: Path) -> None:
-    assert repr(JEPAEmbedder(model)) == "<JEPAEmbedder tiny: 8 numbers per jet, scores of 2 classes, scale seen>"
-    assert "scale blind>" in repr(JEPAEmbedder("pjepa-mini"))
+    assert (
+        repr(JEPAEmbedder(model))
+        == "<JEPAEmbedder tiny: 8 numbers per jet, scores of 2 classes, scale seen, provider auto>"
+    )
+    assert "scale blind, provider auto>" in repr(JEPAEmbedder("pjepa-mini"))
 
 
 def test_against_numpy(events: ak.Array, model: Path) -> None:
@@ -211,7 +214,7 @@ def test_names_of_shipped_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     write_tiny(tmp_path / "models" / "small-one.onnx")
     monkeypatch.setattr(model_files.resources, "files", lambda package: tmp_path)
     assert JEPAEmbedder("small-one").path == tmp_path / "models" / "small-one.onnx"
-    with pytest.raises(ModelError, match="large-one: neither a file nor a shipped model; shipped are: small-one"):
+    with pytest.raises(ModelError, match="large-one: neither a file nor a shipped model; known are small-one"):
         JEPAEmbedder("large-one")
     with pytest.raises(ModelError, match=r"small-one.onnx: no such model file"):
         JEPAEmbedder("small-one.onnx")
@@ -257,10 +260,10 @@ def test_threads_that_come_first_are_all_counted(events: ak.Array, model: Path) 
         ("nano_v15.root", "Jet", "Jet has no constituents in these events, FatJet has"),
     ],
 )
-def test_a_collection_that_is_not_there(file: str, collection: str, says: str, model: Path) -> None:
-    events = events_of(MINIATURES / file, "eager")
+def test_a_collection_that_is_not_there(file: str, collection: str, says: str) -> None:
+    events = NanoEventsFactory.from_root({str(MINIATURES / file): "Events"}, schemaclass=PFNanoAODSchema).events()
     with pytest.raises(LayoutError) as raised:
-        JEPAEmbedder(model, provider="cpu")(events, collection=collection)
+        JEPAEmbedder("pjepa-mini", provider="cpu")(events, collection=collection)
     assert says in str(raised.value)
 
 

@@ -144,10 +144,10 @@ def test_signals_that_no_training_saw(tmp_path: Path) -> None:
         of_it = of_it & (events.GenPart_genPartIdxMother >= 0)
         assert set(ak.flatten(abs(events.GenPart_pdgId[of_it])).tolist()) == quarks
         assert ak.all(ak.sum(of_it, axis=1) == 2 * (3 if heavy == 1000022 else 2))
-        # Jets hold the resonance: their mass is its, and none of them counts as QCD.
-        near = abs(leading(events, "msoftdrop") - mass) < 0.2 * mass
+        # Jets hold the resonance: their mass is its, and they do not count as QCD, but for jets from radiation.
+        near = abs(leading(events, "mass") - mass) < 0.2 * mass
         assert near.mean() > 0.5
-        assert CLASSES.index("QCD") not in leading(events, "truthLabel")[near]
+        assert (leading(events, "truthLabel")[near] == CLASSES.index("QCD")).mean() < 0.15
     assert np.median(leading(rpv, "tau3") / leading(rpv, "tau2")) < 0.7
     assert displaced_share(displaced) > 0.1 > 5 * displaced_share(rpv)
 

@@ -71,14 +71,13 @@ def test_two_estimates_of_a_smooth_background_agree_and_both_are_right():
     assert (np.abs(pulls) < 3).all()
 
 
-@pytest.mark.parametrize("bend", [0.0, -0.45])
+@pytest.mark.parametrize("bend", [0.0, -0.1])
 def test_a_curved_efficiency_biases_the_line_and_not_the_parabola(bend):
     """Counts drawn without signal; the degree that is chosen has no bias, and is the precise one where it may be."""
     rng, edges = np.random.default_rng(3), np.asarray(WINDOWS.edges)
     centres = (edges[1:] + edges[:-1]) / 2
     total = 14_000 * np.diff(np.exp(-edges / 500)) / (np.exp(-edges[-1] / 500) - np.exp(-edges[0] / 500))
-    passing = special.expit(-2.2 + bend * ((centres - 2800) / 600) ** 2 * (centres < 3600))
-    passing[centres >= 3600] = special.expit(-2.2 + bend * (800 / 600) ** 2)
+    passing = special.expit(-2.2 + bend * ((centres - 2800) / 600) ** 2)
     z, errors = [], []
     for _ in range(300):
         before = rng.poisson(total).astype(float)
@@ -88,7 +87,6 @@ def test_a_curved_efficiency_biases_the_line_and_not_the_parabola(bend):
         errors.append([one.sigma_b for one in found])
     line, parabola = np.array(z).T
     degree = degree_of(line[:25], parabola[:25])
-
     assert degree == (2 if bend else 1)
     chosen = parabola if bend else line
     assert chosen.mean() == pytest.approx(0, abs=0.2)
@@ -104,9 +102,9 @@ def test_a_parabola_does_not_hide_what_is_in_the_window_alone():
     after = np.round(0.1 * before)
     after[inside] = np.round(0.15 * before[inside])
     by = [by_sideband_efficiency(after, before, WINDOWS, WINDOW, STATISTICS, degree) for degree in (1, 2)]
-    assert by[0].z > 6
-    assert by[1].z > 5
-    assert by[1].b == pytest.approx(0.1 * before[inside].sum(), rel=0.05)
+    assert by[0].z > by[1].z > 5
+    failing = (before - after)[inside].sum()
+    assert [one.b for one in by] == pytest.approx([failing / 9] * 2, rel=0.02)
 
 
 def test_a_transfer_factor_that_is_not_smooth_in_mass_is_seen_in_its_own_fit():

@@ -66,10 +66,12 @@ def encode(
     ----------
     encoder
         Of particles.
-    particles, mask, jets, last, seen
+    particles, mask, jets
         As of :meth:`training.models.encoder.Encoder.forward`.
     whole
         Whether all at once.
+    last, seen
+        As of the encoder.
 
     Returns
     -------

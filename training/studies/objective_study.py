@@ -24,6 +24,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the checkout, of which the wheel has a part
+
+from jepa_coffea.commands.command_line import Help, add_verbose
 from jepa_coffea.files import write_text
 from training.config import read_sections
 from training.data.batch import Batch
@@ -84,15 +87,17 @@ def parser() -> argparse.ArgumentParser:
     argparse.ArgumentParser
     """
     about = (__doc__ or "").format(arms=", ".join(ARMS))
-    options = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(description=about, formatter_class=Help)
     options.add_argument("--data", nargs="+", required=True, metavar="GLOB", help="jets to pretrain on")
     options.add_argument(
         "--labelled", nargs="+", metavar="GLOB", help="jets to fit probes to; those of --data if absent"
     )
     options.add_argument("--test", nargs="+", required=True, metavar="GLOB", help="labelled jets to judge on")
-    options.add_argument("--output", type=Path, required=True, metavar="DIR")
+    options.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
     options.add_argument("--config", default=str(CONFIGS / "pjepa_mini.yaml"), metavar="YAML", help="of all arms")
-    options.add_argument("--arms", nargs="+", default=DEFAULT, choices=list(ARMS), metavar="ARM")
+    options.add_argument(
+        "--arms", nargs="+", default=DEFAULT, choices=list(ARMS), metavar="ARM", help="which to compare"
+    )
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the pretrainings")
     length = options.add_mutually_exclusive_group(required=True)
     length.add_argument("--minutes", type=float, metavar="M", help="of processor time, of each pretraining")
@@ -103,6 +108,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--jobs", type=int, default=1, metavar="J", help="pretrainings at a time")
     options.add_argument("--set", nargs="+", default=[], metavar="FIELD=VALUE", help="of all pretrainings")
     add_device_option(options)
+    add_verbose(options)
     return options
 
 
@@ -189,9 +195,14 @@ def _jobs(args: argparse.Namespace, runner: Runner) -> list[Job]:
 def _labelled_jets(args: argparse.Namespace) -> tuple[list[Batch], Batch]:
     """Draws of jets to fit probes to, and jets to judge on."""
     sections = read_sections(args.config)
-    longest = {"max_particles": sections["data"]["max_particles"], "bucketed": False}
-    rest = {"test_files": tuple(args.test), "val_fraction": 0.0, "test_fraction": 0.0}
-    data = DataConfig.model_validate({"files": tuple(args.labelled or args.data)} | longest | rest)
+    data = DataConfig(
+        files=tuple(args.labelled or args.data),
+        test_files=tuple(args.test),
+        val_fraction=0.0,
+        test_fraction=0.0,
+        max_particles=sections["data"]["max_particles"],
+        bucketed=False,
+    )
     fit = []
     for draw in range(args.draws):
         few = data.model_copy(update={"labels_per_class": max(args.labels), "subset_seed": draw})

@@ -28,7 +28,10 @@ def events(path: Path, model_hash: str, *, signal: float, number: int = 4000, se
     return X, mass
 
 
-def test_it_is_measured_and_stands_in_the_card(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_is_measured_and_stands_in_the_card(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
     model = write_tiny(tmp_path / "tiny.onnx")
     X, mass = events(tmp_path / "qcd.parquet", file_hash(model), signal=0.6)
     before = read_card(model)
