@@ -115,7 +115,7 @@ def test_schemas_are_quiet_and_pickle() -> None:
 
 
 def test_unknown_name() -> None:
-    with pytest.raises(LayoutError, match="unknown layout 'pfnanno'; known are"):
+    with pytest.raises(LayoutError, match="unknown layout 'pfnanno'; did you mean 'pfnano'"):
         constituents_of(EVENTS, layout="pfnanno")
 
 
