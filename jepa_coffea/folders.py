@@ -234,7 +234,7 @@ def _lock(file: TextIO, path: Path) -> None:
 
 def _content(file: TextIO) -> dict[str, Any]:
     file.seek(0)
-    return _parsed(file.read())
+    return _parsed(file.buffer.read())  # bytes: whatever they are, they are no error
 
 
 def _parsed(text: str | bytes) -> dict[str, Any]:

@@ -56,12 +56,14 @@ def test_bookkeeping(undisturbed: dict[str, Any]) -> None:
     }
 
 
-@pytest.mark.parametrize("content", [b"no ROOT file at all", b"", None])
-def test_bad_file_is_named(model: Path, fileset: dict, tmp_path: Path, content: bytes | None) -> None:
+@pytest.mark.parametrize(
+    ("content", "why"), [(b"no ROOT file at all", r"\w+: "), (b"", "the file has 0 bytes"), (None, r"\w+: ")]
+)
+def test_bad_file_is_named(model: Path, fileset: dict, tmp_path: Path, content: bytes | None, why: str) -> None:
     path = tmp_path / "broken.root"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(BadFileError, match=rf"1 of 3 files cannot be read:\n  qcd: {path}: \w+: "):
+    with pytest.raises(BadFileError, match=rf"1 of 3 files cannot be read:\n  qcd: {path}: {why}"):
         quietly(EmbedProcessor(JEPAEmbedder(model)), {**fileset, "qcd": [*fileset["qcd"], str(path)]})
 
 

@@ -57,3 +57,16 @@ def test_sizes_suit_their_names() -> None:
 @pytest.mark.parametrize(("size", "config"), [("mini", "pjepa_mini"), ("small", "pjepa_small"), ("published", "pjepa")])
 def test_the_benchmarks_measure_these_encoders(size: str, config: str) -> None:
     assert encoder_config(size) == read(config).encoder
+
+
+@pytest.mark.parametrize("name", PRETRAINING)
+def test_identity_stays_small_beside_the_other_losses(name: str) -> None:
+    objective = read(name).objective
+    assert objective.get("identity", objective.get("weights", {}).get("identity", 0)) <= 0.1
+
+
+def test_baselines_have_the_encoder_of_mini() -> None:
+    mini = read("pjepa_mini")
+    for name in ("mpm", "jetclr"):
+        assert read(name).encoder == mini.encoder
+        assert read(name).optimiser == mini.optimiser

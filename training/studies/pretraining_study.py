@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _study(args: argparse.Namespace) -> int:
-    given = vars(args)
+    given = {name: value for name, value in vars(args).items() if name != "verbose"}
     study = Study(settings=given.pop("set"), finetune_settings=given.pop("set_finetune"), **given)
     with signals_passed_on():
         conduct(study)

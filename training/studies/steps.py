@@ -25,7 +25,7 @@ from training.loop.checkpoint import new_objective
 from training.loop.distributed import Ranks
 from training.loop.finetuning import configure
 from training.loop.loop import train
-from training.studies.jobs import Job, Runner
+from training.studies.jobs import Job, Runner, StudyError
 
 WARMUP, MEASURED = 5, 30
 """Steps before, and in, a measurement."""
@@ -56,6 +56,11 @@ def processor_seconds(config: RunConfig, *, warmup: int = WARMUP, steps: int = M
     -------
     float
         Seconds, over all threads.
+
+    Raises
+    ------
+    StudyError
+        If a signal stops it.
     """
     needed = (warmup + steps + 1) * config.accumulate * config.data.batch_size
     loader = make_loader(config.data, seed=config.seed, labels=config.objective["name"] == "supervised")
@@ -66,7 +71,10 @@ def processor_seconds(config: RunConfig, *, warmup: int = WARMUP, steps: int = M
     config = config.model_copy(update=names | length)
     with tempfile.TemporaryDirectory() as folder:
         alone = Ranks(0, 1, torch.device("cpu"))
-        train(new_objective(config), jets, config, Path(folder), alone, console=Console(quiet=True))
+        outcome = train(new_objective(config), jets, config, Path(folder), alone, console=Console(quiet=True))
+    if outcome.interrupted:
+        msg = f"{outcome.interrupted} while the processor time of a step was measured; the same command goes on"
+        raise StudyError(msg)
     asked = jets.seconds[:: config.accumulate]
     return (asked[warmup + steps] - asked[warmup]) / steps
 

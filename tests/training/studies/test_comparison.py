@@ -8,6 +8,7 @@ import pytest
 
 from tests.training.conftest import pretraining
 from training.config import RunConfig
+from training.loop.loop import Outcome
 from training.studies import jobs as study_jobs
 from training.studies import steps as study_steps
 from training.studies.comparison import finetune, pretrain
@@ -175,6 +176,13 @@ def test_a_step_is_measured(jetclass: str, study: Study, tmp_path: Path) -> None
     known = json.loads((tmp_path / "cost.json").read_text())["jepa"]
     assert steps == max(1, round(30 * study.threads / known))
     assert not (tmp_path / "none").exists()
+
+
+def test_a_measurement_that_is_stopped_says_so(jetclass: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = study_steps.configuration(Job("pretrain", (tmp_path,), tuple(pretraining(jetclass, tmp_path))))
+    monkeypatch.setattr(study_steps, "train", lambda *_, **__: Outcome(1, "SIGTERM"))
+    with pytest.raises(StudyError, match="SIGTERM while"):
+        processor_seconds(config, warmup=1, steps=3)
 
 
 def test_other_settings_need_another_folder(tmp_path: Path, scripts: None, capsys: pytest.CaptureFixture[str]) -> None:
