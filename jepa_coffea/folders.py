@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 import socket
 import time
 import warnings
@@ -159,12 +158,12 @@ def _require_nobody(mark: dict[str, Any], url: str) -> None:
 
 
 def fresh_folder(folder: Path, kind: str) -> Path:
-    """An empty folder for what is made anew, such as the plots of a hunt.
+    """An empty folder for what is made anew, such as the plots of a hunt; :func:`finished_folder` ends the making.
 
     Parameters
     ----------
     folder
-        What is in it is removed if this function made it.
+        What was made in it before is removed. Files that others put there since it was finished stay.
     kind
         What it will hold.
 
@@ -179,14 +178,44 @@ def fresh_folder(folder: Path, kind: str) -> Path:
         If it holds files, and was not made here.
     """
     mark = folder / MARK
+    strangers: list[str] = []
     if folder.exists():
         if not mark.is_file() and any(folder.iterdir()):
             msg = f"{folder} was not made by this project, and would be emptied for {kind}; move it away"
             raise FolderError(msg)
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    mark.write_text(json.dumps({"kind": kind}))
+        there = _files_in(folder)
+        known = _parsed(mark.read_bytes()) if mark.is_file() else {}
+        ours = set(known.get("files", set(there) - set(known.get("strangers", ()))))
+        strangers = [name for name in there if name not in ours]
+        for name in ours.intersection(there):
+            (folder / name).unlink()
+        for path in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
+            if not any(path.iterdir()):
+                path.rmdir()
+    folder.mkdir(parents=True, exist_ok=True)
+    mark.write_text(json.dumps({"kind": kind, "strangers": strangers}))
     return folder
+
+
+def finished_folder(folder: Path) -> None:
+    """Note which files were made in a folder, so that those that others add later are told from them.
+
+    Parameters
+    ----------
+    folder
+        Of :func:`fresh_folder`.
+    """
+    known = _parsed((folder / MARK).read_bytes())
+    files = [name for name in _files_in(folder) if name not in known.get("strangers", ())]
+    (folder / MARK).write_text(json.dumps({**known, "files": files}))
+
+
+def _files_in(folder: Path) -> list[str]:
+    return sorted(
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path != folder / MARK and (path.is_symlink() or not path.is_dir())
+    )
 
 
 def _lock(file: TextIO, path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jepa_coffea.errors import FolderError, StorageError
-from jepa_coffea.folders import MARK, fresh_folder, working_in
+from jepa_coffea.folders import MARK, finished_folder, fresh_folder, working_in
 
 ROOT = Path(__file__).parent.parent
 
@@ -54,6 +54,14 @@ def test_fresh_folders(tmp_path: Path) -> None:
     (plots / "a.pdf").touch()
     fresh_folder(plots, "plots")
     assert [path.name for path in plots.iterdir()] == [MARK]
+    (plots / "deep").mkdir()
+    (plots / "deep" / "a.pdf").touch()
+    finished_folder(plots)
+    (plots / "deep" / "mine.txt").touch()
+    for _ in range(2):  # the second time as after a kill: nothing says which files were made
+        fresh_folder(plots, "plots")
+        assert sorted(path.name for path in plots.rglob("*")) == [MARK, "deep", "mine.txt"]
+        (plots / "b.pdf").touch()
     other = tmp_path / "exports"
     other.mkdir()
     (other / "mine").touch()

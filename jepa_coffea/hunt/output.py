@@ -20,7 +20,7 @@ from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.files import NUMERICAL, digest, replacing, versions, write_text
 from jepa_coffea.files.parquet import read_rows, write_rows
-from jepa_coffea.folders import filesystem, fresh_folder
+from jepa_coffea.folders import filesystem, finished_folder, fresh_folder
 from jepa_coffea.hunt.events import Events
 from jepa_coffea.hunt.selections import FUNCTION, Floats, Selection
 from jepa_coffea.hunt.state import HuntResult, Run
@@ -128,6 +128,7 @@ def write_exports(folder: Path, result: HuntResult, edges: Floats, constraint: L
     if results:
         tables.append(significance_table(results))
     write_hepdata(folder / "hepdata", tables)
+    finished_folder(folder)
 
 
 def _name(selection: Selection) -> str:

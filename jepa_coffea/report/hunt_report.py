@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from jepa_coffea.cwola.gates import Gate
-from jepa_coffea.folders import fresh_folder
+from jepa_coffea.folders import finished_folder, fresh_folder
 from jepa_coffea.hunt.state import HuntResult, Run, SelectionResult
 from jepa_coffea.hunt.verdict import AGREEMENT, headline
 from jepa_coffea.plots import save
@@ -49,6 +49,7 @@ def write_hunt_report(run: Run, result: HuntResult) -> None:
     ]
     plots = fresh_folder(run.output / "plots", "plots")
     sections = [replace(section, figures=[_saved(figure, plots) for figure in section.figures]) for section in sections]
+    finished_folder(plots)
     configuration = (run.output / "config.yaml").read_text()
     created = datetime.now(UTC).isoformat(timespec="seconds")
     checks = [
