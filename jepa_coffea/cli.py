@@ -13,8 +13,7 @@ from typing import Any
 
 from jepa_coffea import __version__
 from jepa_coffea.commands.command_line import Help, add_verbose
-from jepa_coffea.documents import did_you_mean
-from jepa_coffea.errors import JepaCoffeaError
+from jepa_coffea.errors import JepaCoffeaError, did_you_mean
 from jepa_coffea.files import printable
 
 log = logging.getLogger(__name__)

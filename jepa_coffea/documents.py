@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
@@ -20,54 +18,8 @@ from pydantic import (
 from pydantic.functional_validators import ModelWrapValidatorHandler
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from jepa_coffea.errors import JepaCoffeaError
+from jepa_coffea.errors import JepaCoffeaError, closest, did_you_mean
 from jepa_coffea.files.yaml import read_yaml
-
-OTHER_WORDS = {"gpu": "cuda", "trt": "tensorrt", "ak8": "FatJet", "ak4": "Jet"}
-"""What people say, to what it is called here; these letters are far apart."""
-
-
-def closest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that was meant.
-
-    Parameters
-    ----------
-    word
-        What was given.
-    known
-        What could have been.
-
-    Returns
-    -------
-    str or None
-        None where none is close; large and small letters, ``-`` and ``_`` count as the same.
-    """
-    plain = {name.lower().replace("_", "-"): name for name in sorted(known)}
-    meant = OTHER_WORDS.get(word.lower())
-    if meant is not None and meant in plain.values():
-        return meant
-    close = difflib.get_close_matches(word.lower().replace("_", "-"), plain, n=1)
-    return plain[close[0]] if close else None
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """What to say of a word that is not among those that are known.
-
-    Parameters
-    ----------
-    word
-        What was given.
-    known
-        What could have been.
-
-    Returns
-    -------
-    str
-        ``did you mean 'model'?``, or the known words where none is close.
-    """
-    names = sorted(known)
-    meant = closest(word, names)
-    return f"did you mean {meant!r}?" if meant else f"known are {', '.join(names) or 'none'}"
 
 
 class Section(BaseModel):

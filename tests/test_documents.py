@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
-from jepa_coffea.documents import LocalPath, Location, Section, closest, did_you_mean, read_document
-from jepa_coffea.errors import BadFileError
+from jepa_coffea.documents import LocalPath, Location, Section, read_document
+from jepa_coffea.errors import BadFileError, closest, did_you_mean
 
 
 class Inner(Section):

@@ -13,7 +13,8 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from jepa_coffea.clusters.batch import htcondor, slurm
 from jepa_coffea.clusters.machine import cuda, local
 from jepa_coffea.clusters.running import scheduler
-from jepa_coffea.documents import LocalPath, Section, did_you_mean
+from jepa_coffea.documents import LocalPath, Section
+from jepa_coffea.errors import did_you_mean
 
 SHELL = re.compile(
     r"(module (load|use|swap|unload|purge)( [\w./+@:-]+)*|conda activate [\w./-]+"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from jepa_coffea.constituents.ragged import Columns, Ragged, Table, flat
 from jepa_coffea.constituents.record import FIELDS, LayoutError, cartesian
-from jepa_coffea.documents import did_you_mean
+from jepa_coffea.errors import did_you_mean
 
 ReadParticles = Callable[[Columns, str, Collection[str]], Ragged]
 ReadJets = Callable[[Columns, str], Table]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jepa_coffea.constituents.record import JET_FIELDS, LayoutError, UnreadableError
-from jepa_coffea.documents import closest
+from jepa_coffea.errors import closest
 
 Index = NDArray[np.int64]
 Table = Mapping[str, NDArray[Any]]

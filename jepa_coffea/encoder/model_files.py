@@ -6,8 +6,8 @@ import sys
 from importlib import resources
 from pathlib import Path
 
-from jepa_coffea.documents import did_you_mean
 from jepa_coffea.encoder.card import ModelError
+from jepa_coffea.errors import did_you_mean
 from jepa_coffea.files import file_hash
 
 

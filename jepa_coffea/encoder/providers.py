@@ -10,8 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, get_args
 
-from jepa_coffea.documents import did_you_mean
-from jepa_coffea.errors import JepaCoffeaError
+from jepa_coffea.errors import JepaCoffeaError, did_you_mean
 
 Provider = Literal["auto", "cuda", "tensorrt", "cpu"]
 

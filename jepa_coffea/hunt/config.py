@@ -12,8 +12,8 @@ from jepa_coffea.cwola.features import Whitening
 from jepa_coffea.cwola.folds import Folds
 from jepa_coffea.cwola.recipe import Recipe
 from jepa_coffea.cwola.windows import CMS_ALPHA, CMS_BETA, Window, Windows
-from jepa_coffea.documents import LocalPath, Location, Section, did_you_mean, read_document
-from jepa_coffea.errors import JepaCoffeaError
+from jepa_coffea.documents import LocalPath, Location, Section, read_document
+from jepa_coffea.errors import JepaCoffeaError, did_you_mean
 
 MINIMUM_EXPERIMENTS = 20
 """Fewer pseudo-experiments measure no width."""

@@ -9,9 +9,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 
 from jepa_coffea.clusters.registry import ClusterConfig
 from jepa_coffea.constituents.layout import Layout, known, layout_named
-from jepa_coffea.documents import LocalPath, Location, Section, anchored, did_you_mean, read_document
+from jepa_coffea.documents import LocalPath, Location, Section, anchored, read_document
 from jepa_coffea.embedding.embedder import JEPAEmbedder
-from jepa_coffea.errors import JepaCoffeaError
+from jepa_coffea.errors import JepaCoffeaError, did_you_mean
 from jepa_coffea.files import find_files
 from jepa_coffea.processing.dijets import DijetSelection
 from jepa_coffea.processing.processor import DijetEmbedder

@@ -14,8 +14,7 @@ from typing import Any
 import uproot
 from coffea.processor.executor import WorkItem
 
-from jepa_coffea.documents import did_you_mean
-from jepa_coffea.errors import BadFileError
+from jepa_coffea.errors import BadFileError, did_you_mean
 from jepa_coffea.processing.input_faults import STAMP, stamp
 
 DATASET = ("files", "treename", "metadata", "preload", "format", "compressed_form", "did")
