@@ -1,4 +1,4 @@
-"""Whole searches in simulated QCD without signal: are the corrected p-values of both background estimates right?
+"""Calibration of whole searches in simulated QCD without signal, for both background estimates.
 
     python -m benchmarks.statistics.simulated 'embedded/dataset=qcd/*.parquet' --searches 300
 
@@ -234,6 +234,7 @@ def searches(
     missing = [i for i in range(number) if str(i) not in ledger]
 
     def keep(task: int, found: dict[str, list[Any]]) -> None:
+        """Keep a search that is done, and say once what one takes."""
         ledger.add(str(missing[task]), found)
         if task == 0:
             print(f"a search takes {(time.perf_counter() - start):.0f} s (with all workers busy)", flush=True)
