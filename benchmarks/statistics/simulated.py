@@ -234,7 +234,15 @@ def searches(
     missing = [i for i in range(number) if str(i) not in ledger]
 
     def keep(task: int, found: dict[str, list[Any]]) -> None:
-        """Keep a search that is done, and say once what one takes."""
+        """Keep a search that is done, and say once what one takes.
+
+        Parameters
+        ----------
+        task
+            Number of the search among those that were missing.
+        found
+            Its significances.
+        """
         ledger.add(str(missing[task]), found)
         if task == 0:
             print(f"a search takes {(time.perf_counter() - start):.0f} s (with all workers busy)", flush=True)
