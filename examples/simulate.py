@@ -23,7 +23,7 @@ import sys
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout, of which the wheel has a part
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process per core is the parallelism
 
 from rich.console import Console

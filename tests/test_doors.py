@@ -218,6 +218,20 @@ def test_rooms_as_planned() -> None:
     assert rooms == ROOMS
 
 
+def test_scripts_find_their_checkout_in_one_way() -> None:
+    """The only line about ``sys.path``, in every script that takes more of the checkout than ``jepa_coffea``."""
+    for path in (path for room in ("training", "examples", "benchmarks") for path in (ROOT / room).rglob("*.py")):
+        text, depth = path.read_text(), len(path.relative_to(ROOT).parts) - 1
+        line = (
+            f"sys.path.insert(0, str(Path(__file__).resolve().parents[{depth}]))"
+            "  # the checkout, of which the wheel has a part\n"
+        )
+        takes = any(below(name, room) for name in imported(path) for room in HOUSE - {"jepa_coffea"})
+        run_by_path = 'if __name__ == "__main__":' in text and path.relative_to(ROOT).parts[0] != "benchmarks"
+        expected = int(takes and run_by_path)
+        assert (text.count("sys.path"), text.count(line)) == (expected, expected), path
+
+
 WAY = {
     "embedding/embedder.py",
     "constituents/read.py",

@@ -2,8 +2,9 @@
 
 With ``x = m / sqrt(s)`` every member of the dijet family and every alternate here has a logarithm linear in its
 parameters. That one property gives exact gradients, a likelihood that is close to convex, and a reparametrisation
-in which the strongly correlated parameters come out uncorrelated (see ``likelihood``). Sources: the dijet searches of
-CDF (arXiv:0812.4036), ATLAS (arXiv:1910.08447) and CMS (arXiv:1911.03947).
+in which the strongly correlated parameters come out uncorrelated (see ``likelihood``). ``dijet3`` is the function of
+the dijet searches of CDF (arXiv:0812.4036), ATLAS (arXiv:1910.08447) and CMS (arXiv:1911.03947); the rest of its family
+has fewer or more of the same terms, and the alternates are chosen to differ from it.
 """
 
 from __future__ import annotations

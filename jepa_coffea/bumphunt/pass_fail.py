@@ -1,9 +1,10 @@
 """A background estimate without a function of the spectrum: what fails the selection times a transfer factor.
 
 The pass/fail transfer factor, the odds of passing, is measured in the sidebands as a smooth function of mass and
-interpolated into the window, where the events that fail provide the shape and the normalisation, as in CMS's search
-for boosted Higgs bosons, PRL 120 (2018) 071802 (arXiv:1709.05543). The fit is a logistic regression by Fisher scoring,
-and its goodness the binomial deviance (McCullagh and Nelder, Generalized Linear Models, 2nd edition, chapter 4).
+interpolated into the window, where the events that fail provide the shape and the normalisation. The idea is that of
+CMS's search for boosted Higgs bosons, PRL 120 (2018) 071802 (arXiv:1709.05543), where the factor is a polynomial in two
+variables; here its logarithm is one in the mass. The fit is a logistic regression by Fisher scoring, and its goodness
+the binomial deviance (McCullagh and Nelder, Generalized Linear Models, 2nd edition, chapter 4).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a resonance looks like in the spectrum: expected events per bin for a yield of 1, at any mass.
 
-Uncertainties are those of the LHC's common statistical model (ATL-PHYS-PUB-2011-11, CMS NOTE-2011/005): rates are
-log-normal, shapes are given by templates at +1 and -1 standard deviation.
+Uncertainties are as in the combined Higgs boson searches of ATLAS and CMS (ATL-PHYS-PUB-2011-11, CMS NOTE-2011/005):
+those of rates are log-normal, those of shapes are templates at +1 and -1 standard deviation.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Selections by sideband efficiency: thresholds, ties, and the scores of a window with the events that a cut selects.
 
-A selection is named by the share of sideband events that it keeps. Every outer fold has its own classifiers, so each
-has its own threshold: the quantile of the scores of its held-out sideband events, as in Collins, Howe and Nachman,
-PRD 99 (2019) 014038 (arXiv:1902.02634). Equal scores at a threshold are decided at random, by the event's identity, so
-that a selection keeps the share that it is named by.
+A selection is named by the share of sideband events that it keeps. Every outer fold has its own classifiers, and
+therefore its own threshold, as in Collins, Howe and Nachman, PRD 99 (2019) 014038 (arXiv:1902.02634); here that is the
+quantile of the scores of its held-out sideband events. Equal scores at a threshold are decided at random, by the
+event's identity, so that a selection keeps the share that it is named by.
 """
 
 from dataclasses import dataclass

@@ -141,10 +141,11 @@ class _SquareOfRows(torch.autograd.Function):
 def pair_features(p4: Tensor, row: Tensor, column: Tensor, particle: int = 1) -> Tensor:
     """ln kT, ln z, ln Delta, ln m^2 of the pairs (row, column) of massless particles, fp32.
 
-    Delta^2 = dy^2 + dphi^2, kT = min(pT) Delta, z = min(pT) / (pT_i + pT_j), m^2 = (p_i + p_j)^2 (arXiv 2202.03772,
-    eq. 3). Masses of particles are hypotheses that follow from their identity, and E^2 - p^2 of an energetic particle
-    is rounding noise in fp32: with it, ln m^2 differs between two machines. Without, m^2 = 2 pT_i pT_j (cosh dy - cos
-    dphi) is exact to rounding even for collinear particles, since both differences from 1 are computed as squares.
+    Delta^2 = dy^2 + dphi^2, kT = min(pT) Delta, z = min(pT) / (pT_i + pT_j), m^2 = (p_i + p_j)^2, the interaction
+    features of ParticleTransformer (arXiv 2202.03772). Masses of particles are hypotheses that follow from their
+    identity, and E^2 - p^2 of an energetic particle is rounding noise in fp32: with it, ln m^2 differs between two
+    machines. Without, m^2 = 2 pT_i pT_j (cosh dy - cos dphi) is exact to rounding even for collinear particles, since
+    both differences from 1 are computed as squares.
     What needs a transcendental function is computed per particle, not per pair.
 
     Parameters

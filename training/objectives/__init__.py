@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import BaseModel
 
-from training.models.encoder import Encoder, EncoderConfig, Scale
+from training.models.encoder import Encoder, EncoderConfig
 from training.models.encoders import AnyEncoderConfig, build_encoder
 from training.models.subjets import SubjetConfig, SubjetEncoder
 from training.objectives.base import Objective, ObjectiveError
-from training.objectives.dropout import GROUPS, DropoutConfig, scales_of
+from training.objectives.dropout import DropoutConfig, Dropped, dropped
 from training.objectives.jetclr import JetCLR, JetCLRConfig
 from training.objectives.jjepa import JJEPA, JJEPAConfig
 from training.objectives.mpm import MPM, MPMConfig
@@ -48,7 +48,7 @@ def build_objective(
     observable_names
         Names of the columns of ``Batch.observables``.
     seed
-        Of the masks.
+        Of masks and copies.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def build_objective(
         if name == "mpm":
             return MPM(Encoder(encoder), MPMConfig.model_validate(options), seed=seed)
         if name == "jetclr":
-            return JetCLR(Encoder(encoder), JetCLRConfig.model_validate(options))
+            return JetCLR(Encoder(encoder), JetCLRConfig.model_validate(options), seed=seed)
         config = PJEPAConfig.model_validate(options)
         return PJEPA(Encoder(encoder), config, observables=observable_names, seed=seed)
     if name == "jjepa":
@@ -77,15 +77,6 @@ def build_objective(
         return Supervised(build_encoder(encoder), supervised, class_names, observable_names)
     msg = f"objective: unknown {name!r}; known: {', '.join(OBJECTIVES)}"
     raise ObjectiveError(msg)
-
-
-class Dropped(NamedTuple):
-    """What an encoder learned to do without."""
-
-    scales: tuple[Scale, ...]
-    """Whether it may be blind to the scale of the jets, see it, or either; the default first."""
-    fields: tuple[str, ...]
-    """Fields of a particle that events may lack."""
 
 
 def dropped_by(objective: Mapping[str, Any], encoder: AnyEncoderConfig) -> Dropped:
@@ -104,8 +95,7 @@ def dropped_by(objective: Mapping[str, Any], encoder: AnyEncoderConfig) -> Dropp
     """
     kind = OBJECTIVES.get(str(objective.get("name")), DropoutConfig)
     if not issubclass(kind, DropoutConfig):
-        return Dropped(("blind",) if encoder.scale_to_jet_pt else ("seen",), ())
+        return dropped(None, encoder)
     defaults = {name: kind.model_fields[name].default for name in DropoutConfig.model_fields}
-    options = DropoutConfig(**{name: objective.get(name, default) for name, default in defaults.items()})
-    fields = tuple(field for name, group in GROUPS.items() if getattr(options, name) for field in group)
-    return Dropped(scales_of(options, encoder), fields)
+    options = {name: objective.get(name, default) for name, default in defaults.items()}
+    return dropped(DropoutConfig(**options), encoder)

@@ -100,9 +100,24 @@ def augment(particles: Tensor, jets: Tensor, config: AugmentationConfig, each: T
     return torch.cat([momenta, particles[..., 4:].float()], dim=-1)
 
 
+def numbers_of(n: int) -> int:
+    """How many random numbers :func:`augmented` needs for a jet.
+
+    Parameters
+    ----------
+    n
+        Particles N of a jet, padding included.
+
+    Returns
+    -------
+    int
+    """
+    return n * (PARTICLE_NUMBERS + 1) + JET_NUMBERS
+
+
 @torch.no_grad()
-def augmented(batch: Batch, config: WholeJetConfig) -> Batch:
-    """A batch of jets changed at random, each time anew; torch's generator draws.
+def augmented(batch: Batch, config: WholeJetConfig, numbers: Tensor) -> Batch:
+    """A batch of jets changed at random.
 
     Parameters
     ----------
@@ -110,14 +125,15 @@ def augmented(batch: Batch, config: WholeJetConfig) -> Batch:
         Jets; their axes, energies, labels and observables stay.
     config
         How strongly.
+    numbers
+        In [0, 1), f32 [B, numbers_of(N)].
 
     Returns
     -------
     Batch
         Particles that are left are in their old order, padding follows. A jet never loses its hardest particle.
     """
-    (b, n), device = batch.mask.shape, batch.mask.device
-    each, common = torch.rand(b, n, PARTICLE_NUMBERS + 1, device=device), torch.rand(b, JET_NUMBERS, device=device)
+    each, common = numbers[:, JET_NUMBERS:].unflatten(1, (-1, PARTICLE_NUMBERS + 1)), numbers[:, :JET_NUMBERS]
     particles = augment(batch.particles, batch.jets, config, each, common) * batch.mask.unsqueeze(-1)
     if not config.drop:
         return replace(batch, particles=particles)

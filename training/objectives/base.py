@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from jepa_coffea.errors import JepaCoffeaError
 from training.data.batch import Batch
 from training.models.compiled import compile_regions
-from training.models.encoder import Encoded, Encoder, Scale
+from training.models.encoder import Encoded, Encoder
 from training.models.encoders import AnyEncoder
 from training.models.slices import encode, slices
 
@@ -30,11 +30,6 @@ class Objective(nn.Module, ABC):
 
     compiled: bool = False
     """Whether parts are compiled for the shapes of whole batches."""
-    optional_fields: tuple[str, ...] = ()
-    """Fields dropped at random in training, which events may therefore lack."""
-    scales: tuple[Scale, ...] = ()
-    """Whether the exported encoder may be blind to the scale of the jets, see it, or either; empty: as it is built."""
-
     sometimes_unused: bool = False
     """Whether some losses leave out parameters that are trained at other times."""
 

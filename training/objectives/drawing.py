@@ -1,4 +1,4 @@
-"""Random numbers of objectives that hide particles: they follow from the batches seen, however ranks share them."""
+"""Random numbers of objectives that make views of jets: they follow from the batches seen, however ranks share them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from training.objectives.ranks import world
 
 
 class Drawing(Objective):
-    """An objective whose masks follow from a seed and the number of batches that it has seen.
+    """An objective whose random numbers follow from a seed and the number of batches that it has seen.
 
     Parameters
     ----------
     seed
-        Of the masks.
+        Of the numbers.
     """
 
     def __init__(self, seed: int) -> None:
@@ -25,7 +25,7 @@ class Drawing(Objective):
         self.seen = 0
 
     def get_extra_state(self) -> Tensor:
-        """Number of batches seen, of which the masks are a function.
+        """Number of batches seen, of which the random numbers are a function.
 
         Returns
         -------
@@ -35,7 +35,7 @@ class Drawing(Objective):
         return torch.tensor(self.seen)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Go on with the masks of a checkpoint.
+        """Go on with the random numbers of a checkpoint.
 
         Parameters
         ----------
@@ -45,7 +45,7 @@ class Drawing(Objective):
         self.seen = int(state)
 
     def uniform(self, jets: int, numbers: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Numbers in [0, 1) for the masks of the next batch.
+        """Numbers in [0, 1) for the next batch.
 
         Parameters
         ----------
@@ -62,7 +62,7 @@ class Drawing(Objective):
             float32 [jets, numbers], and one float32 [] for all jets.
         """
         rank, world_size = world()
-        # Outside training always the same masks, so that two evaluations agree.
+        # Outside training always the same numbers, so that two evaluations agree.
         step = self.seen if self.training else -1
         self.seen += self.training
         return draws((jets, numbers), seed=self.seed, step=step, rank=rank, world_size=world_size, device=device)

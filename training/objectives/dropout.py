@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from training.models.encoder import EncoderConfig, Scale
-from training.models.encoders import AnyEncoderConfig
+from training.models.encoders import AnyEncoder, AnyEncoderConfig
 from training.models.preprocess import DISPLACEMENT, IDENTITY
 from training.objectives.base import ObjectiveError
 
@@ -29,25 +31,37 @@ class DropoutConfig(BaseModel):
     scale seen, at 1 only blind to it, in between either way."""
 
 
-def scales_of(config: DropoutConfig, encoder: AnyEncoderConfig) -> tuple[Scale, ...]:
-    """Which scales an encoder trained with ``config`` can be used with, the default first.
+class Dropped(NamedTuple):
+    """What an encoder learned to do without."""
+
+    scales: tuple[Scale, ...]
+    """Whether it may be blind to the scale of the jets, see it, or either; the default first."""
+    fields: tuple[str, ...]
+    """Fields of a particle that events may lack."""
+
+
+def dropped(config: DropoutConfig | None, encoder: AnyEncoderConfig) -> Dropped:
+    """What an encoder learns to do without.
 
     Parameters
     ----------
     config
-        How often the scale is withheld in training.
+        What is dropped in training; None for an objective that drops nothing.
     encoder
         Configuration of the encoder.
 
     Returns
     -------
-    tuple of {'blind', 'seen'}
+    Dropped
     """
-    if not (isinstance(encoder, EncoderConfig) and encoder.scale_input):
-        return ("blind",) if encoder.scale_to_jet_pt else ("seen",)
+    fields: tuple[str, ...] = ()
+    if config is not None:
+        fields = tuple(field for name, group in GROUPS.items() if getattr(config, name) for field in group)
+    if config is None or not (isinstance(encoder, EncoderConfig) and encoder.scale_input):
+        return Dropped(("blind",) if encoder.scale_to_jet_pt else ("seen",), fields)
     if config.drop_scale in (0, 1):
-        return ("blind",) if config.drop_scale else ("seen",)
-    return ("blind", "seen")
+        return Dropped(("blind",) if config.drop_scale else ("seen",), fields)
+    return Dropped(("blind", "seen"), fields)
 
 
 class FieldDropout(nn.Module):
@@ -57,8 +71,8 @@ class FieldDropout(nn.Module):
     ----------
     config
         Probabilities.
-    fields
-        Of the encoder.
+    encoder
+        In training; its scale becomes the default of those that it learns.
 
     Raises
     ------
@@ -69,14 +83,16 @@ class FieldDropout(nn.Module):
     probability: Tensor
     group: Tensor
 
-    def __init__(self, config: DropoutConfig, fields: tuple[str, ...]) -> None:
+    def __init__(self, config: DropoutConfig, encoder: AnyEncoder) -> None:
         super().__init__()
+        fields = encoder.config.fields
         probabilities = {name: getattr(config, name) for name in GROUPS}
         for name, probability in probabilities.items():
             if probability and GROUPS[name][0] not in fields:
                 msg = f"{name}: {probability}, but the encoder's fields have no {GROUPS[name][0]}; set it to 0"
                 raise ObjectiveError(msg)
-        self.optional_fields = tuple(field for name, group in GROUPS.items() if probabilities[name] for field in group)
+        self.scales, self.optional_fields = dropped(config, encoder.config)
+        encoder.scale = self.scales[0]
         self.drop_scale = config.drop_scale
         self.register_buffer("probability", torch.tensor([*probabilities.values()]), persistent=False)
         membership = [[float(field in group) for field in fields] for group in GROUPS.values()]

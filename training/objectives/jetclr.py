@@ -18,9 +18,9 @@ from training.data.batch import Batch
 from training.models.encoder import Encoder
 from training.models.flops import encoder_macs
 from training.models.slices import encode
-from training.objectives.augmentations import WholeJetConfig, augmented, visible_sum
-from training.objectives.base import Objective
-from training.objectives.dropout import DropoutConfig, FieldDropout, scales_of
+from training.objectives.augmentations import WholeJetConfig, augmented, numbers_of, visible_sum
+from training.objectives.dropout import GROUPS, DropoutConfig
+from training.objectives.ema import Momentum, MovingAverage
 from training.objectives.ranks import rows_of_all_ranks
 from training.objectives.views import projector
 
@@ -34,10 +34,12 @@ class JetCLRConfig(DropoutConfig):
     augmentations: WholeJetConfig = WholeJetConfig(drop=0.2)
     temperature: float = Field(default=0.1, gt=0)
     """Of the cosines."""
+    momentum: Momentum = (0.99, 0.9995)
+    """Of the moving average of the encoder, which is exported, at the beginning and at the end."""
 
 
-class JetCLR(Objective):
-    """The encoder in training and the projector on it.
+class JetCLR(MovingAverage[Encoder]):
+    """The encoder in training, its moving average, and the projector, which is not exported.
 
     Parameters
     ----------
@@ -45,6 +47,8 @@ class JetCLR(Objective):
         In training.
     config
         Options of the objective.
+    seed
+        Of the copies.
 
     Raises
     ------
@@ -52,13 +56,9 @@ class JetCLR(Objective):
         For fields to drop that the encoder lacks.
     """
 
-    def __init__(self, encoder: Encoder, config: JetCLRConfig) -> None:
-        super().__init__()
-        self.config, self.encoder = config, encoder
-        self.drop = FieldDropout(config, encoder.config.fields)
-        self.scales = scales_of(config, encoder.config)
-        self.optional_fields = self.drop.optional_fields
-        encoder.scale = self.scales[0]
+    def __init__(self, encoder: Encoder, config: JetCLRConfig, *, seed: int = 0) -> None:
+        super().__init__(encoder, config.momentum, seed, config)
+        self.config = config
         self.projector = projector(encoder.config.embedding_dim, PROJECTION)
 
     def forward(self, batch: Batch, progress: float = 0.0) -> dict[str, Tensor]:  # noqa: ARG002
@@ -76,32 +76,29 @@ class JetCLR(Objective):
         dict
             ``loss``, and ``found``, the part of the copies whose nearest one is of the same jet.
         """
-        shown = self.drop.shown(torch.rand(len(batch), device=batch.mask.device))
-        first, second = (self.projector(self._embedded(self._copy(batch), shown)).float() for _ in range(2))
+        shown, copies = self._copies(batch)
+        first, second = (self.projector(self._embedded(copy, shown)).float() for copy in copies)
         real = batch.mask.any(1)
         projections, there = rows_of_all_ranks(torch.stack([first, second], dim=1), real)
         return nt_xent(projections, there, self.config.temperature)
 
-    def _copy(self, batch: Batch) -> Batch:
-        """Jets changed at random, which know of themselves what their particles say."""
-        copy = augmented(batch, self.config.augmentations)
-        kept = self.drop.kept(torch.rand(len(batch), 2, device=batch.mask.device))
-        jets = visible_sum(copy.particles, copy.mask)
-        return replace(copy, particles=self.drop(copy.particles, kept), jets=jets)
+    @torch.compiler.disable
+    def _copies(self, batch: Batch) -> tuple[Tensor, list[Batch]]:
+        """Which jets show their scale, and two copies of them, which know of themselves what their particles say."""
+        changes = numbers_of(batch.mask.shape[1])
+        each = changes + len(GROUPS)
+        numbers, _ = self.uniform(len(batch), 2 * each + 1, batch.mask.device)
+        copies = []
+        for some in numbers[:, 1:].split(each, dim=1):
+            copy = augmented(batch, self.config.augmentations, some[:, :changes])
+            jets, kept = visible_sum(copy.particles, copy.mask), self.drop.kept(some[:, changes:])
+            copies.append(replace(copy, particles=self.drop(copy.particles, kept), jets=jets))
+        return self.drop.shown(numbers[:, 0]), copies
 
     def _embedded(self, batch: Batch, shown: Tensor) -> Tensor:
         """Embeddings of jets, [B, embedding_dim]."""
         inputs = batch.particles, batch.mask, batch.jets
         return encode(self.encoder, *inputs, whole=self.whole(batch.mask), seen=shown).jet
-
-    def exported(self) -> Encoder:
-        """The encoder in training, without the projector.
-
-        Returns
-        -------
-        Encoder
-        """
-        return self.encoder
 
     def flops(self, batch: Batch) -> float:
         """Floating-point operations of a training step: two copies, forward and backward.

@@ -8,16 +8,15 @@ variance weight to 0 (the default) for a loss without any such term on the stude
 
 from __future__ import annotations
 
-from typing import Self
-
 import torch
 import torch.nn.functional as F  # noqa: N812
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from training.data.batch import Batch
-from training.models.flops import block_macs, subjet_macs
+from training.models.flops import subjet_macs
 from training.models.subjets import SubjetEncoder
+from training.objectives.ema import Momentum
 from training.objectives.masks import Split, lengths, split, take
 from training.objectives.predictor import Predictor, PredictorConfig, normalise
 from training.objectives.ranks import RunningCovariance, RunningMoments, global_mean, spread_of
@@ -36,17 +35,10 @@ class JJEPAConfig(BaseModel):
     predictor: PredictorConfig = PredictorConfig()
     last_blocks: int = Field(default=1, gt=0)
     """Targets are the mean of the outputs of this many last blocks."""
-    momentum: tuple[float, float] = (0.996, 1.0)
+    momentum: Momentum = (0.996, 1.0)
     """Of the target encoder, at the beginning and at the end."""
     variance: float = Field(default=0.0, ge=0)
     """Weight of a hinge on the standard deviation of each dimension of the student's tokens, over the last batches."""
-
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        if not all(0 <= m <= 1 for m in self.momentum):
-            msg = f"momentum: expected two numbers in [0, 1], got {self.momentum}"
-            raise ValueError(msg)
-        return self
 
 
 class JJEPA(TeacherStudent[SubjetEncoder]):
@@ -146,9 +138,8 @@ class JJEPA(TeacherStudent[SubjetEncoder]):
         -------
         float
         """
-        size, predictor = self.encoder.config, self.config.predictor
+        size = self.encoder.config
         visible, hidden = lengths(size.max_subjets, (self.config.hidden, self.config.hidden))
         each = float(batch.mask.sum()) / len(batch) / size.max_subjets if self.encoder.in_slices(batch.mask) else None
         total = 6 * subjet_macs(size, visible, each) + 2 * subjet_macs(size, size.max_subjets, each)
-        ends = (visible + hidden) * size.dim * predictor.dim
-        return len(batch) * (total + 6 * (predictor.blocks * block_macs(visible + hidden, predictor.dim) + ends))
+        return len(batch) * (total + 6 * self.predictor.macs(visible, hidden))

@@ -1,4 +1,4 @@
-"""MPM: predict the hidden particles themselves from the visible ones, without a target network (arXiv 2401.13537).
+"""MPM: predict the hidden particles themselves, not embeddings of them, from the visible ones (arXiv 2401.13537).
 
 A part of a jet's particles is hidden. A predictor, given the tokens and the jet embedding of the visible ones and as
 many slots as particles are hidden, says what they are: their standardised features and their identity. Slots are
@@ -17,15 +17,14 @@ from torch import Tensor, nn
 
 from training.data.batch import Batch
 from training.models.encoder import Encoder
-from training.models.flops import block_macs, encoder_macs
+from training.models.flops import encoder_macs
 from training.models.preprocess import IDENTITY
 from training.models.slices import slices
 from training.objectives.augmentations import visible_sum
 from training.objectives.base import ObjectiveError
-from training.objectives.drawing import Drawing
-from training.objectives.dropout import FieldDropout, scales_of
+from training.objectives.ema import Momentum, MovingAverage
 from training.objectives.identity import IDENTITIES, kinds_of
-from training.objectives.masks import lengths, take
+from training.objectives.masks import take
 from training.objectives.predictor import Predictor, PredictorConfig
 from training.objectives.ranks import RunningMoments, global_mean
 from training.objectives.views import Views, ViewsConfig, draw_views, rows_of
@@ -40,6 +39,8 @@ class MPMConfig(ViewsConfig):
     predictor: PredictorConfig = PredictorConfig()
     identity: float = Field(default=0.1, ge=0)
     """Weight of the identity of the hidden particles beside their features."""
+    momentum: Momentum = (0.99, 0.9995)
+    """Of the moving average of the encoder, which is exported, at the beginning and at the end."""
 
 
 class Distances(NamedTuple):
@@ -51,7 +52,7 @@ class Distances(NamedTuple):
     """f32 [B, slot, particle], cross-entropy; 0 where the particle has no known identity."""
 
 
-class MPM(Drawing):
+class MPM(MovingAverage[Encoder]):
     """The encoder in training, and what predicts hidden particles from what it makes of the visible ones.
 
     Parameters
@@ -70,16 +71,12 @@ class MPM(Drawing):
     """
 
     def __init__(self, encoder: Encoder, config: MPMConfig, *, seed: int = 0) -> None:
-        super().__init__(seed)
+        super().__init__(encoder, config.momentum, seed, config)
         size = encoder.config
         if config.identity and IDENTITY[0] not in size.fields:
             msg = f"identity: {config.identity}, but the encoder's fields have no {IDENTITY[0]}; set it to 0"
             raise ObjectiveError(msg)
-        self.config, self.encoder = config, encoder
-        self.drop = FieldDropout(config, size.fields)
-        self.scales = scales_of(config, size)
-        self.optional_fields = self.drop.optional_fields
-        encoder.scale = self.scales[0]
+        self.config = config
         names = encoder.preprocess.names
         self.columns = [i for i, name in enumerate(names) if name not in IDENTITY]
         self.slots = nn.Parameter(torch.empty(size.max_particles, size.dim))
@@ -147,15 +144,6 @@ class MPM(Drawing):
         features, identity = chamfer(distances, masks.target_mask, self.config.identity)
         return features.flatten(), identity.flatten(), masks.target_mask.flatten()
 
-    def exported(self) -> Encoder:
-        """The encoder in training.
-
-        Returns
-        -------
-        Encoder
-        """
-        return self.encoder
-
     def flops(self, batch: Batch) -> float:
         """Floating-point operations of a training step: encoder on the visible particles and predictor, both ways.
 
@@ -168,14 +156,11 @@ class MPM(Drawing):
         -------
         float
         """
-        whole, share, size = self.whole(batch.mask), self.config.hidden, self.config.predictor
         total = 0.0
         for jets, n in self.shapes(batch.mask):
-            visible, hidden = lengths(n, share) if whole else (n - sum(share) / 2 * n, sum(share) / 2 * n)
-            ends = (visible + hidden) * self.encoder.config.dim * size.dim
-            predicting = size.blocks * block_macs(visible + hidden, size.dim) + ends
-            total += 6 * self.config.views * jets * (encoder_macs(self.encoder.config, visible) + predicting)
-        return total
+            visible, hidden = self.config.tokens(n, whole=self.whole(batch.mask))
+            total += jets * (encoder_macs(self.encoder.config, visible) + self.predictor.macs(visible, hidden))
+        return 6 * self.config.views * total
 
 
 def distances_of(features: Tensor, logits: Tensor | None, wanted: Tensor, particles: Tensor) -> Distances:

@@ -20,14 +20,14 @@ from torch import Tensor
 
 from training.data.batch import Batch
 from training.models.encoder import Encoder
-from training.models.flops import block_macs, encoder_macs
+from training.models.flops import encoder_macs
 from training.models.preprocess import IDENTITY, KINEMATIC_FEATURES
 from training.models.slices import encode, slices
 from training.objectives.augmentations import visible_sum
 from training.objectives.base import ObjectiveError
-from training.objectives.dropout import FieldDropout, scales_of
+from training.objectives.ema import Momentum
 from training.objectives.identity import IDENTITIES, identity_loss
-from training.objectives.masks import lengths, take
+from training.objectives.masks import take
 from training.objectives.observables import jet_observables, observable_names
 from training.objectives.predictor import JetPredictor, Predictor, PredictorConfig, normalise
 from training.objectives.ranks import RunningCovariance, RunningMoments, global_mean, spread_of
@@ -71,15 +71,12 @@ class PJEPAConfig(ViewsConfig):
     predictor: PredictorConfig = PredictorConfig()
     last_blocks: int = Field(default=3, gt=0)
     """Targets are the mean of the layer-normed outputs of this many last blocks."""
-    momentum: tuple[float, float] = (0.99, 0.9995)
+    momentum: Momentum = (0.99, 0.9995)
     """Of the target encoder, at the beginning and at the end."""
     weights: Weights = Weights()
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if not all(0 <= m <= 1 for m in self.momentum):
-            msg = f"momentum: expected two numbers in [0, 1], got {self.momentum}"
-            raise ValueError(msg)
         if not (self.weights.jet or self.weights.agreement or self.weights.observables):
             msg = "weights: jet, agreement and observables are all 0, nothing would train the jet embedding"
             raise ValueError(msg)
@@ -142,16 +139,12 @@ class PJEPA(TeacherStudent[Encoder]):
     def __init__(
         self, encoder: Encoder, config: PJEPAConfig, *, observables: tuple[str, ...] = (), seed: int = 0
     ) -> None:
-        super().__init__(encoder, config.momentum, config.last_blocks, seed)
+        super().__init__(encoder, config.momentum, config.last_blocks, seed, config)
         size, weights = encoder.config, config.weights
         if weights.identity and IDENTITY[0] not in size.fields:
             msg = f"weights.identity: {weights.identity}, but the encoder's fields have no {IDENTITY[0]}; set it to 0"
             raise ObjectiveError(msg)
         self.config, self.stored = config, observables
-        self.drop = FieldDropout(config, size.fields)
-        self.scales = scales_of(config, size)
-        self.encoder.scale = self.target.scale = self.scales[0]
-        self.optional_fields = self.drop.optional_fields
         if weights.particle or weights.identity:
             self.predictor = Predictor(config.predictor, size.dim, len(KINEMATIC_FEATURES))
             self.predictor.embedding.requires_grad_(weights.particle > 0)
@@ -453,16 +446,15 @@ class PJEPA(TeacherStudent[Encoder]):
         return sum(jets * self._flops_each(n, whole=self.whole(batch.mask)) for jets, n in self.shapes(batch.mask))
 
     def _flops_each(self, n: int, *, whole: bool) -> float:
-        """Operations for one jet of ``n`` particles; a slice has no padding between what is visible and hidden."""
-        weights, share = self.config.weights, self.config.hidden
-        visible, hidden = lengths(n, share) if whole else (n - sum(share) / 2 * n, sum(share) / 2 * n)
+        """Operations for one jet of ``n`` particles."""
+        weights = self.config.weights
+        visible, hidden = self.config.tokens(n, whole=whole)
         total = 6 * self.config.views * encoder_macs(self.encoder.config, visible)
         if weights.particle or weights.jet:
             total += 2 * self.config.predicted * encoder_macs(self.encoder.config, n)
         if weights.particle or weights.identity:
-            size, dim = self.config.predictor, self.encoder.config.dim
-            ends = (visible + hidden) * dim * size.dim
-            total += 6 * self.config.predicted * (size.blocks * block_macs(visible + hidden, size.dim) + ends)
+            predicted = self.config.predicted * self.config.predicted_views
+            total += 6 * predicted * self.predictor.macs(visible, hidden)
         return total
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from training.models.attention import Block, padding_bias
 from training.models.encoder import damp_residuals, initialise
+from training.models.flops import block_macs
 
 
 class PredictorConfig(BaseModel):
@@ -81,6 +82,22 @@ class Predictor(nn.Module):
             x = block(x, bias)
         return self.norm(x[:, context.shape[1] :])
 
+    def macs(self, visible: float, hidden: float) -> float:
+        """Multiply-accumulates of a forward pass for one jet, :attr:`embedding` included.
+
+        Parameters
+        ----------
+        visible, hidden
+            Tokens that are seen, and that are asked for.
+
+        Returns
+        -------
+        float
+        """
+        seen, asked, given = (_macs_a_token(part) for part in (self.context, self.hint, self.embedding))
+        ends = visible * seen + hidden * (asked + given)
+        return ends + len(self.blocks) * block_macs(visible + hidden, len(self.mask_token))
+
 
 class JetPredictor(nn.Module):
     """MLP from the jet embedding of the context to numbers about the whole jet.
@@ -112,6 +129,11 @@ class JetPredictor(nn.Module):
             [B, outputs].
         """
         return self.layers(jet)
+
+
+def _macs_a_token(layers: nn.Module) -> int:
+    linear = (layer for layer in layers.modules() if isinstance(layer, nn.Linear))
+    return sum(layer.in_features * layer.out_features for layer in linear)
 
 
 def normalise(x: Tensor) -> Tensor:

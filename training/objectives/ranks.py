@@ -268,7 +268,7 @@ class RunningCovariance(torch.nn.Module):
 
 
 def spread_of(covariance: Tensor) -> tuple[Tensor, Tensor]:
-    """Hinge on the standard deviations, and mean squared covariance of different dimensions (arXiv 2105.04906).
+    """Variance and covariance terms of VICReg (arXiv 2105.04906).
 
     Parameters
     ----------
@@ -278,7 +278,8 @@ def spread_of(covariance: Tensor) -> tuple[Tensor, Tensor]:
     Returns
     -------
     tuple of Tensor
-        Hinge and mean, two scalars.
+        Two scalars: the mean over dimensions of max(0, 1 - standard deviation), and the sum of the squared covariances
+        of different dimensions, over D.
     """
     diagonal = covariance.diagonal()
     hinge = torch.relu(1 - (diagonal.clamp(min=0) + 1e-4).sqrt()).mean()

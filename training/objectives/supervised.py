@@ -16,9 +16,9 @@ from training.models.encoders import AnyEncoder
 from training.models.flops import encoder_macs
 from training.models.heads import HeadName, build_head
 from training.models.slices import slices
-from training.objectives.augmentations import WholeJetConfig, augmented
+from training.objectives.augmentations import WholeJetConfig, augmented, numbers_of
 from training.objectives.base import Objective, ObjectiveError
-from training.objectives.dropout import DropoutConfig, FieldDropout, scales_of
+from training.objectives.dropout import DropoutConfig, FieldDropout
 from training.objectives.ranks import global_mean
 from training.objectives.variables import Variables
 
@@ -76,15 +76,12 @@ class Supervised(Objective):
             raise ObjectiveError(msg)
         self.config, self.class_names, self.encoder = config, class_names, encoder
         size = encoder.config
-        self.drop = FieldDropout(config, size.fields)
-        self.optional_fields = self.drop.optional_fields
+        self.drop = FieldDropout(config, encoder)
         if config.augmentations and config.augmentations.drop and not isinstance(encoder, Encoder):
             msg = "augmentations.drop: subjets would be left without particles; set it to 0 for an encoder of subjets"
             raise ObjectiveError(msg)
         self.variables = Variables(observables, size.fields) if config.variables else None
         self.head = build_head(config.head, size, len(class_names), len(self.variables.names) if self.variables else 0)
-        self.scales = scales_of(config, size)
-        encoder.scale = self.scales[0]
         self.sometimes_unused = config.head_first > 0
         if config.average:
             average = {"encoder": copy.deepcopy(encoder), "head": copy.deepcopy(self.head)}
@@ -167,7 +164,7 @@ class Supervised(Objective):
             msg = "supervised: the batch has no labels; use data with labels or an objective without"
             raise ObjectiveError(msg)
         shown = None
-        if self.training and len(self.scales) > 1:
+        if self.training and len(self.drop.scales) > 1:
             shown = self.drop.shown(torch.rand(len(batch), device=batch.mask.device))
         variables = None if self.variables is None else self.variables(batch)
         learns = progress >= self.config.head_first
@@ -181,11 +178,12 @@ class Supervised(Objective):
         """In training, the batch as the augmentations make it."""
         if not self.training or self.config.augmentations is None:
             return batch
-        return augmented(batch, self.config.augmentations)
+        b, n = batch.mask.shape
+        return augmented(batch, self.config.augmentations, torch.rand(b, numbers_of(n), device=batch.mask.device))
 
     def _without_dropped(self, batch: Batch) -> Batch:
         """In training, the batch without the fields that its jets have to do without this time."""
-        if not (self.training and self.optional_fields):
+        if not (self.training and self.drop.optional_fields):
             return batch
         kept = self.drop.kept(torch.rand(len(batch), 2, device=batch.mask.device))
         return replace(batch, particles=self.drop(batch.particles, kept))

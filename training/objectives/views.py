@@ -17,7 +17,7 @@ from training.models.encoder import initialise
 from training.objectives.augmentations import JET_NUMBERS, PARTICLE_NUMBERS, AugmentationConfig, augment
 from training.objectives.drawing import Drawing
 from training.objectives.dropout import GROUPS, DropoutConfig, FieldDropout
-from training.objectives.masks import Split, neighbours, split
+from training.objectives.masks import Split, lengths, neighbours, split
 from training.objectives.ranks import RunningCovariance, global_mean, spread_of
 
 INVARIANCE, VARIANCE, COVARIANCE = 1.0, 1.0, 0.04
@@ -44,6 +44,25 @@ class ViewsConfig(DropoutConfig):
             msg = f"hidden: expected 0 < lowest <= highest < 1, got {self.hidden}"
             raise ValueError(msg)
         return self
+
+    def tokens(self, n: int, *, whole: bool) -> tuple[float, float]:
+        """Visible and hidden particles of a jet that are computed, for counts of operations.
+
+        Parameters
+        ----------
+        n
+            Most particles of a jet.
+        whole
+            Whether batches are computed as they come; slices have no padding between what is visible and hidden.
+
+        Returns
+        -------
+        tuple of float
+        """
+        if whole:
+            return lengths(n, self.hidden)
+        hidden = sum(self.hidden) / 2 * n
+        return n - hidden, hidden
 
 
 class Views(NamedTuple):

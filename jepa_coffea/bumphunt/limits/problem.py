@@ -1,8 +1,10 @@
 """Hypotheses of a signal over a background, each fitted to data of its own: what limits are made of.
 
 A model is a background with parameters of its own and a signal of fixed strength with nuisances: rates that multiply
-it (log-normal, as in ATL-PHYS-PUB-2011-11) and shapes that reweight its bins (exponential interpolation, as HistFactory
-has it, CERN-OPEN-2012-016). Limits are by CLs in the asymptotic form of Cowan et al., EPJC 71 (2011) 1554.
+it (log-normal, as in ATL-PHYS-PUB-2011-11) and shapes that reweight its bins. HistFactory (CERN-OPEN-2012-016)
+interpolates exponentially in two pieces, (up / nominal)^x above 0 and (down / nominal)^-x below; here both are one
+piece without a kink, (up / down)^(x / 2). Limits are by CLs in the asymptotic form of Cowan, Cranmer, Gross, Vitells,
+Eur. Phys. J. C 71 (2011) 1554.
 
 Differences of likelihoods are computed without cancellation, and steps are scaled by the Fisher information, so that a
 limit on 3700 events of two million is the same problem as one on 4.

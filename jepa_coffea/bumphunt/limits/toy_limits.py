@@ -25,8 +25,8 @@ def toy_limits(
 ) -> tuple[float, Array]:
     """CLs limits of one hypothesis by toys, every fit redone and every constraint measured anew.
 
-    The statistic is q-tilde; toys are drawn at the nuisances that fit the data best for each strength, and without a
-    signal (Cowan, Cranmer, Gross, Vitells, Eur. Phys. J. C 71 (2011) 1554, section 2).
+    The statistic is q-tilde (Cowan, Cranmer, Gross, Vitells, Eur. Phys. J. C 71 (2011) 1554, section 2). Toys are drawn
+    at the nuisances that fit the data best for each strength, and without a signal (ATL-PHYS-PUB-2011-11).
 
     Parameters
     ----------

@@ -62,12 +62,11 @@ def test_learns_and_every_parameter_takes_part() -> None:
         optimiser.zero_grad()
         losses["loss"].backward()
         for name, parameter in objective.named_parameters():
-            assert parameter.grad is not None, name
-            assert parameter.grad.isfinite().all(), name
+            assert (parameter.grad is None) == name.startswith("target."), name
+            assert parameter.grad is None or parameter.grad.isfinite().all(), name
         optimiser.step()
         history.append(losses["loss"].item())
     assert sum(history[-4:]) < 0.5 * sum(history[:4])
-    assert objective.exported() is objective.encoder
     assert objective.flops(batch()) > 0
 
 
@@ -77,10 +76,9 @@ def test_slices_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("training.models.slices.TOKENS", 40)
         objective = jetclr()
         objective.compiled = whole
-        torch.manual_seed(1)
         losses = objective(batch())
         losses["loss"].backward()
-        found.append([losses["loss"], *(p.grad for p in objective.parameters())])
+        found.append([losses["loss"], *(p.grad for p in objective.parameters() if p.requires_grad)])
     for mine, theirs in zip(*found, strict=True):
         scale = float(theirs.detach().abs().max()) + 1e-6
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5 * scale + 1e-7)
@@ -91,10 +89,12 @@ def test_a_copy_knows_of_the_jet_what_its_particles_say() -> None:
     objective, jets = jetclr(augmentations={"rotate": False, "smear": 0.05, "drop": 0.5}), batch()
     copies = []
     for factor in (1.0, 1.3):
-        torch.manual_seed(2)
+        objective.seen = 2
         # Soft drop-out asks for shares of the jet's pT, so the direction alone changes.
         turned = jets.jets * torch.tensor([1.0, 1.0, factor, 1.0])
-        copies.append(objective._copy(type(jets)(particles=jets.particles, mask=jets.mask, jets=turned)))
+        _, (first, second) = objective._copies(type(jets)(particles=jets.particles, mask=jets.mask, jets=turned))
+        assert not torch.equal(first.particles, second.particles)
+        copies.append(first)
     torch.testing.assert_close(copies[0].jets, copies[1].jets)
     assert int(copies[0].mask.sum()) < int(jets.mask.sum())
     sums = (copies[0].particles[..., :4] * copies[0].mask.unsqueeze(-1)).sum(1)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from tests.training.objectives.test_losses import KINDS, smooth_l1, standardised
 from tests.training.objectives.test_pjepa import SMALL, TINY, batch
 from training.models.encoder import EncoderConfig
-from training.models.preprocess import DISPLACEMENT, KINEMATICS
+from training.models.preprocess import KINEMATICS
 from training.models.subjets import SubjetConfig
 from training.objectives import build_objective
 from training.objectives.base import ObjectiveError
@@ -76,15 +76,12 @@ def test_learns_and_every_parameter_takes_part() -> None:
         optimiser.zero_grad()
         losses["loss"].backward()
         for name, parameter in objective.named_parameters():
-            assert parameter.grad is not None, name
-            assert parameter.grad.isfinite().all(), name
+            assert (parameter.grad is None) == name.startswith("target."), name
+            assert parameter.grad is None or parameter.grad.isfinite().all(), name
         optimiser.step()
         history.append({name: value.item() for name, value in losses.items()})
     for name in ("features", "identity"):
         assert sum(losses[name] for losses in history[-4:]) < 0.9 * sum(losses[name] for losses in history[:4]), name
-    assert objective.exported() is objective.encoder
-    assert objective.optional_fields == DISPLACEMENT
-    assert objective.scales == ("blind", "seen")
 
 
 def test_slices_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +92,7 @@ def test_slices_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         objective.compiled = whole  # batches stay whole then
         losses = objective(batch())
         losses["loss"].backward()
-        found.append([*losses.values(), *(p.grad for p in objective.parameters())])
+        found.append([*losses.values(), *(p.grad for p in objective.parameters() if p.requires_grad)])
     for mine, theirs in zip(*found, strict=True):
         scale = float(theirs.detach().abs().max()) + 1e-6
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5 * scale + 1e-7)

@@ -94,23 +94,6 @@ def test_learns() -> None:
         assert late < 0.9 * sum(losses[name] for losses in history[:4]), name
 
 
-def test_target_is_the_moving_average() -> None:
-    objective = pjepa(momentum=(0.9, 1.0))
-    before = {name: p.clone() for name, p in objective.target.named_parameters()}
-    for parameter in objective.encoder.parameters():
-        parameter.data.add_(1.0)
-    assert objective.after_step(0.5) == {"ema": pytest.approx(0.95)}
-    for name, parameter in objective.target.named_parameters():
-        torch.testing.assert_close(parameter, before[name] + 0.05)
-    assert objective.exported() is objective.target
-
-
-def test_no_gradient_reaches_the_target_and_it_never_drops() -> None:
-    objective = pjepa(TINY.model_copy(update={"dropout": 0.5})).train()
-    assert objective.encoder.training
-    assert not objective.target.training
-
-
 def test_masks_follow_the_checkpoint() -> None:
     first, second = pjepa(), pjepa()
     data = batch()
@@ -245,14 +228,14 @@ def test_the_monitors_tell_how_much_context_the_targets_need() -> None:
 
 def test_dropped_fields_are_optional_and_zero() -> None:
     objective = pjepa(drop_identity=0.5)
-    assert objective.optional_fields == IDENTITY
+    assert objective.drop.optional_fields == IDENTITY
     particles, kept = batch().particles, torch.tensor([[True, True], [False, True]])
     result = objective.drop(particles[:2], kept)
     assert torch.equal(result[0], particles[0])
     assert torch.equal(result[1, :, :4], particles[1, :, :4])
     assert (result[1, :, 4:10] == 0).all()
     assert torch.equal(result[1, :, 10:], particles[1, :, 10:])
-    assert pjepa(drop_displacement=0.1).optional_fields == DISPLACEMENT
+    assert pjepa(drop_displacement=0.1).drop.optional_fields == DISPLACEMENT
 
 
 def test_identity_loss_knows_all_kinds() -> None:
