@@ -44,9 +44,9 @@ def own_batches(files: str, *, preprocess: bool, **settings: Any) -> Iterator[in
     config = DataConfig(files=files, val_fraction=0, test_fraction=0, batch_size=BATCH, verify=False, **settings)
     loader = make_loader(config, labels=True, rank=rank, world_size=ranks)
     if preprocess:
-        from training.models.preprocess import Preprocess
+        from training.models.preprocess import ParticleFeatures
 
-        module = Preprocess(loader.field_names, scale_to_jet_pt=False)
+        module = ParticleFeatures(loader.field_names, scale_to_jet_pt=False)
     with torch.inference_mode():
         for batch in loader:
             if preprocess:

@@ -15,7 +15,7 @@ from training.data.batch import Batch
 from training.models import attention
 from training.models.encoder import EncoderConfig
 from training.models.flops import encoder_macs
-from training.models.preprocess import Preprocess
+from training.models.preprocess import ParticleFeatures
 from training.models.synthetic import synthetic_jets
 from training.objectives import build_objective
 from training.objectives.base import Objective
@@ -165,7 +165,7 @@ class Weaver(nn.Module):
         tuple or Batch
             What :meth:`forward` takes.
         """
-        preprocess = Preprocess(EncoderConfig().fields, scale_to_jet_pt=False).to(batch.jets.device)
+        preprocess = ParticleFeatures(EncoderConfig().fields, scale_to_jet_pt=False).to(batch.jets.device)
         features = preprocess(batch.particles, batch.mask, batch.jets).features
         assert batch.labels is not None
         momenta = (batch.particles[..., :4] * batch.mask.unsqueeze(-1)).transpose(1, 2)

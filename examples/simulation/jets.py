@@ -46,7 +46,7 @@ class JetsConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shard:
+class SampleFile:
     """One file to make."""
 
     config: JetsConfig
@@ -57,7 +57,7 @@ class Shard:
     path: Path
 
 
-def make_shard(shard: Shard, report: Report) -> tuple[int, float]:
+def make_shard(shard: SampleFile, report: Report) -> tuple[int, float]:
     """Generate, match and write one file.
 
     Parameters
@@ -195,10 +195,12 @@ def class_counts(folder: Path, families: Sequence[str]) -> dict[str, int]:
     return dict(found.most_common())
 
 
-def _shards(folder: Path, name: str, jets: int, config: JetsConfig) -> Iterator[Shard]:
+def _shards(folder: Path, name: str, jets: int, config: JetsConfig) -> Iterator[SampleFile]:
     for number, start in enumerate(range(0, jets, config.jets_per_file)):
         path = folder / f"{sample(name).file_name}_{number:03d}.root"
-        yield Shard(config=config, name=name, number=number, jets=min(config.jets_per_file, jets - start), path=path)
+        yield SampleFile(
+            config=config, name=name, number=number, jets=min(config.jets_per_file, jets - start), path=path
+        )
 
 
 class _Manifest:
@@ -229,7 +231,7 @@ class _Manifest:
                 raise ManifestError(msg)
         self._content = found
 
-    def has(self, shard: Shard) -> bool:
+    def has(self, shard: SampleFile) -> bool:
         """Whether the shard is there, whole, and as it was written."""
         entry = self._content["files"].get(shard.path.name)
         return (
@@ -239,13 +241,13 @@ class _Manifest:
             and entry["sha256"] == file_hash(shard.path)
         )
 
-    def generated(self, shard: Shard) -> int:
+    def generated(self, shard: SampleFile) -> int:
         return int(self._content["files"][shard.path.name]["generated"])
 
-    def seconds(self, shard: Shard) -> float:
+    def seconds(self, shard: SampleFile) -> float:
         return float(self._content["files"][shard.path.name]["seconds"])
 
-    def add(self, shard: Shard, generated: int, seconds: float) -> None:
+    def add(self, shard: SampleFile, generated: int, seconds: float) -> None:
         self._content["files"][shard.path.name] = {
             "class": shard.name,
             "accepted": shard.jets,

@@ -26,7 +26,7 @@ CHUNK = 1024
 """Fits done together: many enough to hide Python's overhead, few enough to stay in the processor's cache."""
 
 
-class Search(Protocol):
+class SpectrumSearch(Protocol):
     """What a global significance needs to know of a search."""
 
     @property

@@ -17,11 +17,11 @@ from rich.progress import Progress
 
 from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.bumphunt.newton import Array
-from jepa_coffea.bumphunt.searches import Search
+from jepa_coffea.bumphunt.searches import SpectrumSearch
 from jepa_coffea.errors import FitError, HistogramError
 from jepa_coffea.files import digest
 
-Family = Sequence[Search]
+Family = Sequence[SpectrumSearch]
 """Searches on nested selections of the same events, loosest first; different families share no events."""
 
 BATCH = 250

@@ -12,16 +12,16 @@ from typing import Any
 import awkward as ak
 from numpy.typing import NDArray
 
-from jepa_coffea.constituents.ragged import Columns, Ragged, Table, flat
+from jepa_coffea.constituents.ragged import EventColumns, Ragged, Table, flat
 from jepa_coffea.constituents.record import FIELDS, LayoutError, cartesian
 from jepa_coffea.errors import did_you_mean
 
-ReadParticles = Callable[[Columns, str, Collection[str]], Ragged]
-ReadJets = Callable[[Columns, str], Table]
-Recognise = Callable[[Columns], bool]
+ReadParticles = Callable[[EventColumns, str, Collection[str]], Ragged]
+ReadJets = Callable[[EventColumns, str], Table]
+Recognise = Callable[[EventColumns], bool]
 
 
-def _no_raw_pt(columns: Columns, collection: str) -> None:  # noqa: ARG001  the signature of those that know
+def _no_raw_pt(columns: EventColumns, collection: str) -> None:  # noqa: ARG001  the signature of those that know
     return None
 
 
@@ -49,7 +49,7 @@ class Layout:
     """coffea's schema for the files, ``module:name``; it is imported when it is used."""
     jet_spelling: Mapping[str, str] = field(default_factory=lambda: dict(JET_SPELLING))
     """Name of ``pt``, ``eta``, ``phi`` and ``mass`` of a jet in these files."""
-    raw_pt: Callable[[Columns, str], NDArray[Any] | None] = _no_raw_pt
+    raw_pt: Callable[[EventColumns, str], NDArray[Any] | None] = _no_raw_pt
     """``(columns, collection)`` to the pT of all jets before energy corrections, GeV, which the particles must add up
     to; or None where the file does not say."""
     branches: str = ".*"
@@ -70,7 +70,7 @@ class Layout:
         """
         return self.jet_spelling[name], name
 
-    def momenta(self, columns: Columns, collection: str) -> Table:
+    def momenta(self, columns: EventColumns, collection: str) -> Table:
         """Four-momenta of all jets.
 
         Parameters
@@ -231,7 +231,7 @@ def find_layout(events: ak.Array, layout: str | Layout | None = None) -> Layout:
         return layout
     if layout is not None:
         return layout_named(layout)
-    columns = Columns(events)
+    columns = EventColumns(events)
     for form in known().values():
         if form.recognise(columns):
             return form
@@ -262,7 +262,7 @@ def layout_named(name: str) -> Layout:
     return found[name]
 
 
-def _unrecognised(columns: Columns) -> str:
+def _unrecognised(columns: EventColumns) -> str:
     names: list[Any] = sorted(columns.events.fields)
     if columns.has("FatJet", "pt") or columns.has("Jet", "pt"):
         return (

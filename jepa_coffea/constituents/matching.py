@@ -8,14 +8,14 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
-from jepa_coffea.constituents.ragged import Columns, Nesting
+from jepa_coffea.constituents.ragged import EventColumns, Nesting
 from jepa_coffea.constituents.record import LayoutError
 
 ETA, PHI = ("eta", "Eta"), ("phi", "Phi")
 """How files spell the angles of a jet."""
 
 
-class SelectedJets(Columns):
+class SelectedJets(EventColumns):
     """The jets of a selection, read as a layout reads the collection of a file: flat, without the gaps.
 
     Parameters

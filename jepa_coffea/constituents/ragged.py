@@ -1,6 +1,6 @@
 """Jets of events as flat columns: how layouts read them, what encoders take, and how they nest again for a user.
 
-Layouts read events through :class:`Columns` alone: nested or flat fields, checked, without option types, packed.
+Layouts read events through :class:`EventColumns` alone: nested or flat fields, checked, without option types, packed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def reading_seconds() -> float:
     return float(getattr(_clock, "seconds", 0.0))
 
 
-class Columns:
+class EventColumns:
     """Columns of an array of events, by collection and field.
 
     Finds ``events[collection][field]`` (NanoEvents, nested records) and the flat names that ROOT files have

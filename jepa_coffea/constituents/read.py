@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from jepa_coffea.constituents.layout import Layout, find_layout
 from jepa_coffea.constituents.matching import ETA, PHI, Directions, SelectedJets, match
 from jepa_coffea.constituents.ragged import (
-    Columns,
+    EventColumns,
     Index,
     Nesting,
     Ragged,
@@ -132,7 +132,7 @@ def jets_of(
         If no layout fits, or the events have no such jets.
     """
     form = find_layout(events, layout)
-    columns = Columns(events, form.name) if jets is None else _selected(jets, events, form)
+    columns = EventColumns(events, form.name) if jets is None else _selected(jets, events, form)
     found = form.momenta(columns, collection)
     if isinstance(columns, SelectedJets):
         nesting = columns.nesting
@@ -172,7 +172,7 @@ def ragged_of(
     """
     form = find_layout(events, layout)
     names = _wanted(form, collection, fields)
-    columns = Columns(events, form.name)
+    columns = EventColumns(events, form.name)
     selected = None if jets is None else _selected(jets, events, form)
     table = _particles(columns, form, collection, {*names, *KINEMATICS})
     momenta = _float32(form.momenta(columns, collection))
@@ -227,7 +227,7 @@ def _selected(jets: ak.Array, events: ak.Array, form: Layout) -> SelectedJets:
     return SelectedJets(jets, events, form.name)
 
 
-def _particles(columns: Columns, form: Layout, collection: str, names: Collection[str]) -> Ragged:
+def _particles(columns: EventColumns, form: Layout, collection: str, names: Collection[str]) -> Ragged:
     """What the layout gives, held against what it promised."""
     table = form.particles(columns, collection, names)
     what = f"layout {form.name!r}, {collection}"
@@ -266,7 +266,7 @@ def _subjets(table: Ragged) -> NDArray[np.float32]:
     return subjet_index(px, py, pz, energy, table.counts).astype(np.float32)
 
 
-def _directions(columns: Columns, collection: str, event: Index) -> Directions:
+def _directions(columns: EventColumns, collection: str, event: Index) -> Directions:
     return Directions(event, flat(columns.get(collection, *ETA)), flat(columns.get(collection, *PHI)))
 
 

@@ -14,7 +14,7 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
-from jepa_coffea.constituents.ragged import Columns, reading_seconds
+from jepa_coffea.constituents.ragged import EventColumns, reading_seconds
 from jepa_coffea.constituents.record import LayoutError
 
 
@@ -38,7 +38,7 @@ class Chunk:
         self._read = reading_seconds()
         self._seconds: dict[str, float] = defaultdict(float)
         self.events = events
-        self.columns = Columns(events)
+        self.columns = EventColumns(events)
         self.metadata: dict[str, Any] = dict(events.metadata)
         self.dataset = str(self.metadata["dataset"])
         self.size = len(events)

@@ -12,7 +12,7 @@ from coffea.processor import ProcessorABC
 from numpy.typing import NDArray
 
 from jepa_coffea.constituents.layout import find_layout
-from jepa_coffea.constituents.ragged import Columns
+from jepa_coffea.constituents.ragged import EventColumns
 from jepa_coffea.embedding.embedder import JEPAEmbedder
 from jepa_coffea.processing import embedded_events
 from jepa_coffea.processing.chunk import Chunk
@@ -140,7 +140,7 @@ class DijetEmbedder(ProcessorABC):
         ak.Array
             ``events * jets``, GeV.
         """
-        columns = Columns(events)
+        columns = EventColumns(events)
         form = find_layout(events, self.embedder.layout)
         found = {name: columns.get(self.collection, *form.spellings(name)) for name in ("pt", "eta", "phi", "mass")}
         extra = [name for name in embedded_events.SUBSTRUCTURE if columns.has(self.collection, name)]

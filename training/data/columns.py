@@ -29,7 +29,7 @@ assert sum((fields for fields, _ in GROUPS.values()), ()) == FIELDS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Columns:
+class JetColumns:
     """Some jets. Particle columns hold all jets one after the other, in descending pT within a jet."""
 
     offsets: NDArray[np.int64]
@@ -85,7 +85,7 @@ class Columns:
         found = {name: getattr(self, name) for name in (*PARTICLE_COLUMNS, *JET_COLUMNS, "offsets", "subjet")}
         return {name: array for name, array in found.items() if array is not None}
 
-    def slice(self, start: int, stop: int) -> Columns:
+    def slice(self, start: int, stop: int) -> JetColumns:
         """Some neighbouring jets, without copying particles.
 
         Parameters
@@ -95,15 +95,15 @@ class Columns:
 
         Returns
         -------
-        Columns
+        JetColumns
         """
         first, last = self.offsets[start], self.offsets[stop]
         cut = {name: getattr(self, name)[first:last] for name in PARTICLE_COLUMNS}
         cut |= {name: getattr(self, name)[start:stop] for name in JET_COLUMNS}
         subjet = None if self.subjet is None else self.subjet[first:last]
-        return Columns(offsets=self.offsets[start : stop + 1] - first, subjet=subjet, **cut)
+        return JetColumns(offsets=self.offsets[start : stop + 1] - first, subjet=subjet, **cut)
 
-    def take(self, rows: NDArray[np.int64]) -> Columns:
+    def take(self, rows: NDArray[np.int64]) -> JetColumns:
         """Some jets, copied.
 
         Parameters
@@ -113,7 +113,7 @@ class Columns:
 
         Returns
         -------
-        Columns
+        JetColumns
         """
         offsets = np.zeros(len(rows) + 1, np.int64)
         np.cumsum(self.offsets[rows + 1] - self.offsets[rows], out=offsets[1:])
@@ -123,9 +123,9 @@ class Columns:
             if column is not None:
                 taken[name] = np.empty((offsets[-1], *column.shape[1:]), column.dtype)
                 kernels.gather(rows, self.offsets, _as_rows(column), offsets, _as_rows(taken[name]))
-        return Columns(offsets=offsets, **taken, **{name: getattr(self, name)[rows] for name in JET_COLUMNS})
+        return JetColumns(offsets=offsets, **taken, **{name: getattr(self, name)[rows] for name in JET_COLUMNS})
 
-    def with_labels(self, table: NDArray[np.int16]) -> Columns:
+    def with_labels(self, table: NDArray[np.int16]) -> JetColumns:
         """The same jets with other numbers for their classes.
 
         Parameters
@@ -135,7 +135,7 @@ class Columns:
 
         Returns
         -------
-        Columns
+        JetColumns
         """
         labels = np.where(self.labels == UNLABELLED, UNLABELLED, table[self.labels]).astype(np.int16)
         return replace(self, labels=labels)
@@ -153,7 +153,7 @@ def _as_rows(column: NDArray[Any]) -> NDArray[Any]:
     return column if column.ndim == 2 else column[:, None]
 
 
-def concatenate(parts: Sequence[Columns]) -> Columns:
+def concatenate(parts: Sequence[JetColumns]) -> JetColumns:
     """All jets of several columns, one after the other, copied.
 
     Parameters
@@ -163,18 +163,18 @@ def concatenate(parts: Sequence[Columns]) -> Columns:
 
     Returns
     -------
-    Columns
+    JetColumns
     """
     merged = {name: np.concatenate([getattr(part, name) for part in parts]) for name in PARTICLE_COLUMNS + JET_COLUMNS}
     starts = np.cumsum([0, *(int(part.offsets[-1]) for part in parts)])
     offsets = np.concatenate([np.zeros(1, np.int64), *(p.offsets[1:] + s for p, s in zip(parts, starts, strict=False))])
     subjets = [part.subjet for part in parts if part.subjet is not None]
     subjet = np.concatenate(subjets) if len(subjets) == len(parts) else None
-    return Columns(offsets=offsets, subjet=subjet, **merged)
+    return JetColumns(offsets=offsets, subjet=subjet, **merged)
 
 
 def empty(jets: int, particles: int) -> dict[str, NDArray[Any]]:
-    """Uninitialised arrays for :class:`Columns`, with no labels and NaN observables.
+    """Uninitialised arrays for :class:`JetColumns`, with no labels and NaN observables.
 
     Parameters
     ----------
@@ -203,7 +203,7 @@ REASONS = {
 """Why a jet cannot be used."""
 
 
-def faults(columns: Columns) -> NDArray[np.uint8]:
+def faults(columns: JetColumns) -> NDArray[np.uint8]:
     """What is wrong with each jet.
 
     Parameters
@@ -219,7 +219,7 @@ def faults(columns: Columns) -> NDArray[np.uint8]:
     return kernels.inspect(columns.offsets, columns.kinematics, columns.displacement, columns.jets)
 
 
-def order_by_pt(columns: Columns) -> None:
+def order_by_pt(columns: JetColumns) -> None:
     """Put the particles of each jet in descending pT, in place; a stable sort, and no work where they already are.
 
     Parameters

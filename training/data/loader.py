@@ -15,9 +15,9 @@ from typing import Any
 from jepa_coffea.constituents.record import SUBJET
 from jepa_coffea.errors import BadFileError
 from training.data.batch import Batch
-from training.data.columns import OBSERVABLES, Columns
+from training.data.columns import OBSERVABLES, JetColumns
 from training.data.config import DataConfig
-from training.data.plan import Plan, Stream, blocks_of
+from training.data.plan import EpochPlan, Stream, blocks_of
 from training.data.readers.base import JetFile
 from training.data.sources import Reading, expand, fingerprint, merge_classes, named, open_all, open_jets
 from training.data.splits import Picked, Segment, Split, pick_per_class, split_files
@@ -56,7 +56,7 @@ class Loader:
     """
 
     def __init__(
-        self, config: DataConfig, plan: Plan, reader: WindowReader, *, fixed: bool, identity: str, skipped: Skipped
+        self, config: DataConfig, plan: EpochPlan, reader: WindowReader, *, fixed: bool, identity: str, skipped: Skipped
     ) -> None:
         self.config, self.plan, self.reader, self.skipped = config, plan, reader, skipped
         self.class_names: tuple[str, ...] = reader.class_names
@@ -215,7 +215,7 @@ class _Producer:
         start, reader = self.start, self.loader.reader
         epoch = self.loader._plan_epoch(start.epoch)
         windows = self.loader.plan.windows(epoch)
-        waiting: Columns | None = None
+        waiting: JetColumns | None = None
         if start.carried:
             before = reader.read(self.pool, windows[start.window - 1])
             waiting = before.carried(start.carried, reader.seed_of(epoch, start.window - 1))
@@ -335,7 +335,7 @@ def make_loader(
     if labels and not any(file.class_names for file in files):
         msg = f"{files[0].path}: no labels in this file nor in the others; a supervised training needs some"
         raise BadFileError(msg)
-    plan = Plan(tuple(streams), max(config.window, 4 * config.batch_size), seed, least=config.batch_size)
+    plan = EpochPlan(tuple(streams), max(config.window, 4 * config.batch_size), seed, least=config.batch_size)
     reader = WindowReader(
         config,
         files,

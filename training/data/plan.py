@@ -15,7 +15,7 @@ from training.data.splits import Segment
 
 
 @dataclass(frozen=True)
-class Block:
+class JetRange:
     """Jets ``start:stop`` of file number ``file``, read together."""
 
     file: int
@@ -26,7 +26,7 @@ class Block:
         return self.stop - self.start
 
 
-def blocks_of(segment: Segment, file: int) -> list[Block]:
+def blocks_of(segment: Segment, file: int) -> list[JetRange]:
     """The blocks of a segment, cut where the file can be cut at no cost.
 
     Parameters
@@ -38,23 +38,23 @@ def blocks_of(segment: Segment, file: int) -> list[Block]:
 
     Returns
     -------
-    list of Block
+    list of JetRange
     """
     inner = segment.file.boundaries
     inner = inner[(inner > segment.start) & (inner < segment.stop)]
     edges = [segment.start, *(int(edge) for edge in inner), segment.stop]
-    return [Block(file, start, stop) for start, stop in pairwise(edges)]
+    return [JetRange(file, start, stop) for start, stop in pairwise(edges)]
 
 
 @dataclass(frozen=True)
 class Stream:
     """The blocks of one source, gone through ``weight`` times per epoch."""
 
-    blocks: tuple[Block, ...]
+    blocks: tuple[JetRange, ...]
     weight: Fraction
     number: int
 
-    def epoch(self, epoch: int, seed: int) -> list[Block]:
+    def epoch(self, epoch: int, seed: int) -> list[JetRange]:
         """The stretch of this epoch of an endless sequence of passes, each in its own order.
 
         With weight 1 an epoch is one pass; with 1/2 two epochs are one, whatever the seed no jet is lost or repeated
@@ -69,7 +69,7 @@ class Stream:
 
         Returns
         -------
-        list of Block
+        list of JetRange
         """
         jets = sum(len(block) for block in self.blocks)
         start, stop = (int(self.weight * jets * e) for e in (epoch, epoch + 1))
@@ -80,13 +80,13 @@ class Stream:
                 block = self.blocks[k]
                 first, last = max(start - place, 0), min(stop - place, len(block))
                 if first < last:
-                    found.append(Block(block.file, block.start + first, block.start + last))
+                    found.append(JetRange(block.file, block.start + first, block.start + last))
                 place += len(block)
         return found
 
 
 @dataclass(frozen=True)
-class Plan:
+class EpochPlan:
     """What an epoch reads, window by window."""
 
     streams: tuple[Stream, ...]
@@ -114,7 +114,7 @@ class Plan:
             total += int(stream.weight * jets * (epoch + 1)) - int(stream.weight * jets * epoch)
         return total
 
-    def windows(self, epoch: int) -> list[list[Block]]:
+    def windows(self, epoch: int) -> list[list[JetRange]]:
         """The blocks of each window.
 
         Parameters
@@ -124,18 +124,18 @@ class Plan:
 
         Returns
         -------
-        list of list of Block
+        list of list of JetRange
             About equally many jets in all windows.
         """
         blocks = [block for stream in self.streams for block in stream.epoch(epoch, self.seed)]
         total = sum(len(block) for block in blocks)
         windows = max(1, round(total / self.window))
-        found: list[list[Block]] = [[] for _ in range(windows)]
+        found: list[list[JetRange]] = [[] for _ in range(windows)]
         seen = 0
         for k in np.random.default_rng([self.seed, epoch]).permutation(len(blocks)):
             found[min(seen * windows // total, windows - 1)].append(blocks[k])
             seen += len(blocks[k])
-        joined: list[list[Block]] = []
+        joined: list[list[JetRange]] = []
         for window in found:
             if joined and min(_jets(joined[-1]), _jets(window)) < self.least:
                 joined[-1].extend(window)
@@ -144,5 +144,5 @@ class Plan:
         return joined
 
 
-def _jets(blocks: list[Block]) -> int:
+def _jets(blocks: list[JetRange]) -> int:
     return sum(len(block) for block in blocks)

@@ -19,7 +19,7 @@ from jepa_coffea.constituents.record import JET_FIELDS, SUBJET
 from jepa_coffea.errors import BadFileError
 from jepa_coffea.files import sealed_document, synchronise_folder, unsealed_document, write_text
 from training.data.checksums import Checksum, of_array
-from training.data.columns import GROUPS, OBSERVABLES, Columns
+from training.data.columns import GROUPS, OBSERVABLES, JetColumns
 from training.data.readers.base import JetFile, even_blocks, naming
 
 _HEADERS = threading.Lock()
@@ -96,7 +96,7 @@ class ShardWriter:
         self._write("offsets", np.zeros(1, np.int64))
         return self
 
-    def append(self, columns: Columns) -> None:
+    def append(self, columns: JetColumns) -> None:
         """Add jets at the end.
 
         Parameters
@@ -228,7 +228,7 @@ class ShardFile(JetFile):
                     )
                     raise BadFileError(msg)
             arrays = {name: self._open(name) for name in self.shard.columns}
-        self.columns = Columns(**arrays)
+        self.columns = JetColumns(**arrays)
         self.boundaries = even_blocks(np.append(np.arange(0, self.jets, 1024), self.jets))
 
     def _open(self, name: str) -> NDArray[Any]:
@@ -243,7 +243,7 @@ class ShardFile(JetFile):
             raise BadFileError(msg)
         return np.asarray(mapped)
 
-    def read(self, start: int, stop: int) -> Columns:
+    def read(self, start: int, stop: int) -> JetColumns:
         """As of every :class:`JetFile`, without a copy.
 
         Parameters
@@ -253,7 +253,7 @@ class ShardFile(JetFile):
 
         Returns
         -------
-        Columns
+        JetColumns
         """
         return self.columns.slice(start, stop)
 

@@ -19,7 +19,7 @@ from training.data.shards import DESCRIPTION, ShardFile, describe_shard
 MANIFEST = "manifest.json"
 
 
-class Source(BaseModel):
+class JetSource(BaseModel):
     """Some files that belong together, and how often an epoch goes through them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -30,11 +30,11 @@ class Source(BaseModel):
     """Passes over these files per epoch: 1 is each jet once, 0.5 each jet once in two epochs, 3 thrice in each."""
 
 
-Files = str | tuple[str, ...] | dict[str, str | tuple[str, ...] | Source]
+Files = str | tuple[str, ...] | dict[str, str | tuple[str, ...] | JetSource]
 """A glob, a list of them, or names of sources with theirs."""
 
 
-def named(files: Files) -> dict[str, Source]:
+def named(files: Files) -> dict[str, JetSource]:
     """Sources by name.
 
     Parameters
@@ -47,8 +47,8 @@ def named(files: Files) -> dict[str, Source]:
     dict
     """
     if isinstance(files, str | tuple):
-        return {"data": Source(files=files)}
-    return {name: given if isinstance(given, Source) else Source(files=given) for name, given in files.items()}
+        return {"data": JetSource(files=files)}
+    return {name: given if isinstance(given, JetSource) else JetSource(files=given) for name, given in files.items()}
 
 
 def expand(files: str | Iterable[str]) -> list[str]:

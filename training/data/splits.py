@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jepa_coffea.errors import BadFileError
-from training.data.columns import UNLABELLED, Columns, concatenate
+from training.data.columns import UNLABELLED, JetColumns, concatenate
 from training.data.readers.base import JetFile
 from training.data.shards import ShardFile
 
@@ -199,7 +199,7 @@ class Picked(JetFile):
         self.boundaries = np.asarray([0, self.jets])
         self.columns = file.columns.take(rows) if isinstance(file, ShardFile) else _take(file, rows)
 
-    def read(self, start: int, stop: int) -> Columns:
+    def read(self, start: int, stop: int) -> JetColumns:
         """As of every :class:`JetFile`.
 
         Parameters
@@ -209,7 +209,7 @@ class Picked(JetFile):
 
         Returns
         -------
-        Columns
+        JetColumns
         """
         return self.columns.slice(start, stop)
 
@@ -224,7 +224,7 @@ class Picked(JetFile):
         return self.columns.labels
 
 
-def _take(file: JetFile, rows: NDArray[np.int64]) -> Columns:
+def _take(file: JetFile, rows: NDArray[np.int64]) -> JetColumns:
     parts = []
     for start, stop in zip(file.boundaries[:-1], file.boundaries[1:], strict=True):
         here = rows[(rows >= start) & (rows < stop)]

@@ -17,9 +17,9 @@ from jepa_coffea.errors import BadFileError
 from training.data import kernels
 from training.data.batch import Batch
 from training.data.batching import carried_rows, cut_window
-from training.data.columns import REASONS, UNLABELLED, Columns, concatenate
+from training.data.columns import REASONS, UNLABELLED, JetColumns, concatenate
 from training.data.config import DataConfig
-from training.data.plan import Block
+from training.data.plan import JetRange
 from training.data.readers.base import JetFile, describe, usable
 from training.data.shards import ShardFile
 
@@ -134,7 +134,7 @@ class WindowReader:
         """
         return (self.seed, epoch, window, 1)
 
-    def submit(self, pool: Executor, blocks: Sequence[Block]) -> list[Future[Columns | None]]:
+    def submit(self, pool: Executor, blocks: Sequence[JetRange]) -> list[Future[JetColumns | None]]:
         """Start reading blocks.
 
         Parameters
@@ -151,7 +151,7 @@ class WindowReader:
         """
         return [pool.submit(self._block, block) for block in blocks]
 
-    def gather(self, reading: list[Future[Columns | None]]) -> Window:
+    def gather(self, reading: list[Future[JetColumns | None]]) -> ShuffleWindow:
         """The window of blocks whose reading was started.
 
         Parameters
@@ -161,11 +161,11 @@ class WindowReader:
 
         Returns
         -------
-        Window
+        ShuffleWindow
         """
-        return Window(self, [part for future in reading if (part := future.result()) is not None and len(part)])
+        return ShuffleWindow(self, [part for future in reading if (part := future.result()) is not None and len(part)])
 
-    def read(self, pool: Executor, blocks: Sequence[Block]) -> Window:
+    def read(self, pool: Executor, blocks: Sequence[JetRange]) -> ShuffleWindow:
         """Read a window now.
 
         Parameters
@@ -177,11 +177,11 @@ class WindowReader:
 
         Returns
         -------
-        Window
+        ShuffleWindow
         """
         return self.gather(self.submit(pool, blocks))
 
-    def _block(self, block: Block) -> Columns | None:
+    def _block(self, block: JetRange) -> JetColumns | None:
         """Usable jets of a block; None when it cannot be read and bad data are skipped."""
         file = self.files[block.file]
         try:
@@ -218,7 +218,7 @@ class WindowReader:
                 self.checked[number] = True
 
 
-class Window:
+class ShuffleWindow:
     """Jets that are shuffled together.
 
     Parameters
@@ -229,10 +229,10 @@ class Window:
         The jets, block by block.
     """
 
-    def __init__(self, reader: WindowReader, parts: list[Columns]) -> None:
+    def __init__(self, reader: WindowReader, parts: list[JetColumns]) -> None:
         self.reader, self.parts = reader, parts
 
-    def carried(self, number: int, seed: tuple[int, ...]) -> Columns:
+    def carried(self, number: int, seed: tuple[int, ...]) -> JetColumns:
         """The jets that this window leaves to the next, when their number is known.
 
         Parameters
@@ -244,14 +244,14 @@ class Window:
 
         Returns
         -------
-        Columns
+        JetColumns
         """
         jets = sum(len(part) for part in self.parts)
         return _collect(self.parts, carried_rows(jets, number, np.random.default_rng(seed)))
 
     def cut(
-        self, waiting: Columns | None, seed: tuple[int, ...], *, last: bool
-    ) -> tuple[list[tuple[NDArray[np.int64], int]], Columns | None]:
+        self, waiting: JetColumns | None, seed: tuple[int, ...], *, last: bool
+    ) -> tuple[list[tuple[NDArray[np.int64], int]], JetColumns | None]:
         """Cut into batches, after the jets that wait from the window before; what this process does not need is let go.
 
         Parameters
@@ -338,7 +338,7 @@ class Window:
 NO_SUBJET = np.empty(0, np.int8)
 
 
-def _collect(parts: Sequence[Columns], rows: NDArray[np.int64]) -> Columns:
+def _collect(parts: Sequence[JetColumns], rows: NDArray[np.int64]) -> JetColumns:
     """The jets ``rows``, counted through ``parts``, sorted and copied."""
     rows = np.sort(rows)
     edges = np.cumsum([0, *(len(part) for part in parts)])

@@ -238,7 +238,7 @@ class Loading(Protocol):
         """
 
 
-class Stream:
+class BatchStream:
     """The batches of a loader, epoch after epoch, on the device, with a position that a checkpoint keeps.
 
     Parameters

@@ -15,7 +15,7 @@ from torch import nn
 
 from training.config import RunConfig, write_config
 from training.data.batch import Batch
-from training.loop.batches import Loading, Stream
+from training.loop.batches import BatchStream, Loading
 from training.loop.checkpoint import BEST, Checkpoints, save_checkpoint
 from training.loop.distributed import Ranks, stop_on_signals
 from training.loop.metrics_log import MetricsLog
@@ -151,7 +151,7 @@ def _begin(
     state = State(
         objective=objective,
         optimiser=make_optimiser(objective, config.optimiser, extras.rates),
-        stream=Stream(loader, ranks.device),
+        stream=BatchStream(loader, ranks.device),
         validation=extras.validation,
     )
     if resume:

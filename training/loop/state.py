@@ -13,7 +13,7 @@ from torch import Tensor
 
 from jepa_coffea.errors import BadFileError, JepaCoffeaError
 from training.config import RunConfig
-from training.loop.batches import Stream
+from training.loop.batches import BatchStream
 from training.loop.checkpoint import (
     CheckpointError,
     Checkpoints,
@@ -184,7 +184,7 @@ class State:
 
     objective: Objective
     optimiser: torch.optim.Optimizer
-    stream: Stream
+    stream: BatchStream
     validation: Validation | None
     averages: Averages = field(default_factory=Averages)
     step: int = 0

@@ -8,9 +8,9 @@ from torch import nn
 from training.models.attention import Block, ClassBlock
 from training.models.encoder import ParticleEmbedding
 from training.models.pairs import PairBias
-from training.models.preprocess import Preprocess
+from training.models.preprocess import ParticleFeatures
 
-REGIONS = (Block, ClassBlock, ParticleEmbedding, PairBias, Preprocess)
+REGIONS = (Block, ClassBlock, ParticleEmbedding, PairBias, ParticleFeatures)
 
 SHAPES = 128
 """Graphs kept of one region: padded lengths of whole jets and of contexts, with and without gradients."""

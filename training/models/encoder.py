@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from training.models.attention import Block, ClassBlock, padding_bias
 from training.models.pairs import PairBias
-from training.models.preprocess import DISPLACEMENT, FIELDS, IDENTITY, KINEMATICS, REFERENCE_PT, Preprocess
+from training.models.preprocess import DISPLACEMENT, FIELDS, IDENTITY, KINEMATICS, REFERENCE_PT, ParticleFeatures
 
 Width = Annotated[int, Field(gt=0)]
 Scale = Literal["blind", "seen"]
@@ -190,7 +190,7 @@ class Encoder(nn.Module):
         self.config = config
         self.scale = "blind" if config.scale_to_jet_pt else "seen"
         dim, heads = config.dim, config.heads
-        self.preprocess = Preprocess(config.fields, scale_to_jet_pt=config.scale_to_jet_pt)
+        self.preprocess = ParticleFeatures(config.fields, scale_to_jet_pt=config.scale_to_jet_pt)
         self.embedding = ParticleEmbedding(len(self.preprocess.names), config.embed_dims)
         self.pairs = PairBias(config.pair_dims, heads, recompute=config.recompute_pairs) if config.pair_dims else None
         self.blocks = nn.ModuleList(Block(dim, heads, config.dropout) for _ in range(config.blocks))

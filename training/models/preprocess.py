@@ -53,7 +53,7 @@ def feature_names(fields: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-class Inputs(NamedTuple):
+class Preprocessed(NamedTuple):
     """What the encoder works on."""
 
     features: Tensor
@@ -62,7 +62,7 @@ class Inputs(NamedTuple):
     """f32 [B, N, 4], px py pz energy in GeV, scaled where the model scales; (1, 0, 0, 1) at padding."""
 
 
-class Preprocess(nn.Module):
+class ParticleFeatures(nn.Module):
     """Standardised ParticleTransformer features of raw particles, always in fp32.
 
     Parameters
@@ -88,7 +88,7 @@ class Preprocess(nn.Module):
         self.multiply: Tensor
         self.harmless: Tensor
 
-    def forward(self, particles: Tensor, mask: Tensor, jets: Tensor) -> Inputs:
+    def forward(self, particles: Tensor, mask: Tensor, jets: Tensor) -> Preprocessed:
         """Features and four-momenta of particles.
 
         Parameters
@@ -103,12 +103,12 @@ class Preprocess(nn.Module):
 
         Returns
         -------
-        Inputs
+        Preprocessed
         """
         with torch.autocast(particles.device.type, enabled=False):
             return self._forward(particles.float(), mask, jets.float())
 
-    def _forward(self, particles: Tensor, mask: Tensor, jets: Tensor) -> Inputs:
+    def _forward(self, particles: Tensor, mask: Tensor, jets: Tensor) -> Preprocessed:
         real = mask.unsqueeze(-1)
         # A harmless particle instead of padding, before anything divides: a mask after 0/0 would leave NaN gradients.
         p4 = torch.where(real, particles[..., :4], self.harmless)
@@ -145,7 +145,7 @@ class Preprocess(nn.Module):
             track = [d0.tanh(), d0_err.clamp(0, 1), dz.tanh(), dz_err.clamp(0, 1)]
             features = torch.cat([features, *track], dim=-1)
         features = ((features - self.subtract) * self.multiply).clamp(-CLIP, CLIP)
-        return Inputs(torch.where(real, features, 0.0), p4)
+        return Preprocessed(torch.where(real, features, 0.0), p4)
 
 
 def _pt(p4: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from training.models.attention import Block, ClassBlock, padding_bias
 from training.models.encoder import Encoded, Scale, damp_residuals, initialise
-from training.models.preprocess import FIELDS, SUBJET, Preprocess
+from training.models.preprocess import FIELDS, SUBJET, ParticleFeatures
 from training.models.slices import slices
 
 CONSTITUENTS = 512
@@ -184,7 +184,7 @@ class SubjetEncoder(nn.Module):
         """Whether it sees the scale of the jets."""
         self.sliced = True
         """Set to False for layers that are compiled for the shapes of whole batches."""
-        self.preprocess = Preprocess(FIELDS, scale_to_jet_pt=config.scale_to_jet_pt)
+        self.preprocess = ParticleFeatures(FIELDS, scale_to_jet_pt=config.scale_to_jet_pt)
         features = len(self.preprocess.names)
         kind = FlattenedEmbedding if config.embedding == "flatten" else AttentionEmbedding
         self.embedding = kind(features, config)

@@ -33,7 +33,7 @@ from training.objectives.predictor import JetPredictor, Predictor, PredictorConf
 from training.objectives.ranks import RunningCovariance, RunningMoments, global_mean, spread_of
 from training.objectives.regression import RunningRidge, explained_variance, r_squared, with_squares
 from training.objectives.teacher import TeacherStudent
-from training.objectives.views import Agreement, Views, ViewsConfig, draw_views, rows_of
+from training.objectives.views import ViewAgreement, Views, ViewsConfig, draw_views, rows_of
 
 
 class Weights(BaseModel):
@@ -158,7 +158,7 @@ class PJEPA(TeacherStudent[Encoder]):
             self.jet_predictor = JetPredictor(size.embedding_dim, size.embedding_dim)
             self.jet_moments = RunningMoments(size.embedding_dim)
         if weights.agreement:
-            self.agreement = Agreement(size.embedding_dim)
+            self.agreement = ViewAgreement(size.embedding_dim)
         if weights.observables:
             names = observable_names(observables, size.fields, scale=size.scale_input)
             self.observable_predictor = JetPredictor(size.embedding_dim, len(names))

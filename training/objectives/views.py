@@ -170,7 +170,7 @@ def projector(width: int, dims: tuple[int, ...]) -> nn.Sequential:
     return projecting
 
 
-class Agreement(nn.Module):
+class ViewAgreement(nn.Module):
     """Views of a jet should look alike, jets should not: variance-invariance-covariance regularisation of projections.
 
     Parameters

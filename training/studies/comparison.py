@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from rich.console import Console
 
 from jepa_coffea.files import write_text
-from training.studies.jobs import Job, Study, StudyError, finished
+from training.studies.jobs import Job, PretrainingStudy, StudyError, finished
 from training.studies.results import (
     OBJECTIVES,
     device_name,
@@ -36,12 +36,12 @@ def _given_steps(settings: list[str]) -> bool:
     return any(setting.startswith("steps=") for setting in settings)
 
 
-def _held_out(study: Study) -> list[str]:
+def _held_out(study: PretrainingStudy) -> list[str]:
     """The setting of every training for test jets in files of their own."""
     return [f"data.test_files={json.dumps(study.test)}"] if study.test else []
 
 
-def pretrain(study: Study) -> None:
+def pretrain(study: PretrainingStudy) -> None:
     """Every objective with the same compute, and one encoder that hardly takes a step.
 
     Parameters
@@ -77,7 +77,7 @@ def pretrain(study: Study) -> None:
     study.together([*jobs, _job("random", *study.settings, *still)])
 
 
-def finetune(study: Study) -> None:
+def finetune(study: PretrainingStudy) -> None:
     """Each encoder frozen and fine-tuned, and from scratch, all seeds.
 
     Parameters
@@ -112,7 +112,7 @@ def finetune(study: Study) -> None:
     study.together(jobs)
 
 
-def _judge(study: Study) -> dict[str, Any]:
+def _judge(study: PretrainingStudy) -> dict[str, Any]:
     """Choose on validation jets; then look at the test jets, once."""
     plans = sorted(path.name for path in (study.output / "classifiers").iterdir())
     validation = {plan: validation_accuracy(study, plan) for plan in plans}
@@ -149,7 +149,7 @@ def _judge(study: Study) -> dict[str, Any]:
     }
 
 
-def _same_as_before(study: Study) -> None:
+def _same_as_before(study: PretrainingStudy) -> None:
     """Keep what decides the results in ``settings.json``.
 
     Raises
@@ -168,7 +168,7 @@ def _same_as_before(study: Study) -> None:
     write_text(path, json.dumps(now, indent=1) + "\n")
 
 
-def conduct(study: Study, console: Console | None = None) -> None:
+def conduct(study: PretrainingStudy, console: Console | None = None) -> None:
     """All steps of a study, and the files that tell of it.
 
     Parameters
@@ -186,7 +186,7 @@ def conduct(study: Study, console: Console | None = None) -> None:
     console = console or Console(stderr=True)
     started = time.monotonic()
 
-    def _said(title: str, step: Callable[[Study], T]) -> T:
+    def _said(title: str, step: Callable[[PretrainingStudy], T]) -> T:
         with console.status(title):
             done = step(study)
         console.print(f"{(time.monotonic() - started) / 60:.1f} min: {title}: done")

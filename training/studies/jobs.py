@@ -147,7 +147,7 @@ class Runner:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study(Runner):
+class PretrainingStudy(Runner):
     """What all steps of a study need to know."""
 
     data: list[str]

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the checkout, of
 from jepa_coffea.commands.command_line import Help, add_verbose
 from training.loop.entry import add_device_option, explained
 from training.studies.comparison import conduct
-from training.studies.jobs import Study, signals_passed_on
+from training.studies.jobs import PretrainingStudy, signals_passed_on
 
 CONFIG = Path(__file__).parents[1] / "configs" / "pjepa_mini.yaml"
 
@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _study(args: argparse.Namespace) -> int:
     given = {name: value for name, value in vars(args).items() if name != "verbose"}
-    study = Study(settings=given.pop("set"), finetune_settings=given.pop("set_finetune"), **given)
+    study = PretrainingStudy(settings=given.pop("set"), finetune_settings=given.pop("set_finetune"), **given)
     with signals_passed_on():
         conduct(study)
     return 0

@@ -13,7 +13,7 @@ import torch
 from matplotlib.figure import Figure
 
 from training.loop.metrics_log import read_metrics
-from training.studies.jobs import Study, read_status
+from training.studies.jobs import PretrainingStudy, read_status
 
 OBJECTIVES: dict[str, list[str]] = {
     "jepa": ["objective.weights.observables=0"],
@@ -23,7 +23,7 @@ OBJECTIVES: dict[str, list[str]] = {
 """Name of a pretraining to what it changes in the configuration."""
 
 
-def validation_accuracy(study: Study, plan: str) -> tuple[float, float]:
+def validation_accuracy(study: PretrainingStudy, plan: str) -> tuple[float, float]:
     """Accuracy on validation jets at the lowest validation loss.
 
     Parameters
@@ -116,7 +116,7 @@ def reached(result: Mapping[str, Any]) -> dict[str, Any]:
     return about | scores | ({"gradient boosting on high-level variables": boosting} if boosting else {})
 
 
-def table(study: Study, result: Mapping[str, Any]) -> str:
+def table(study: PretrainingStudy, result: Mapping[str, Any]) -> str:
     """The results as Markdown.
 
     Parameters
@@ -151,7 +151,7 @@ def table(study: Study, result: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw(study: Study, result: Mapping[str, Any]) -> None:
+def draw(study: PretrainingStudy, result: Mapping[str, Any]) -> None:
     """Draw what frozen and fine-tuned encoders reach, and how probe and RankMe went during pretraining.
 
     Parameters
@@ -214,7 +214,7 @@ def pretraining_of(run: Path) -> dict[str, float]:
     return last | {"steps": lines[-1]["step"], "processor_minutes": minutes}
 
 
-def device_name(study: Study) -> str:
+def device_name(study: PretrainingStudy) -> str:
     """What the trainings run on.
 
     Parameters

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jepa_coffea.constituents.layout import register
-from jepa_coffea.constituents.ragged import Columns, Nesting, Ragged, counts_of, flat
+from jepa_coffea.constituents.ragged import EventColumns, Nesting, Ragged, counts_of, flat
 from jepa_coffea.constituents.record import DISPLACEMENT, FIELDS, IDENTITY, KINEMATICS, LayoutError, cartesian, flags
 
 NUMBER = 0xFFFFFF
@@ -31,19 +31,19 @@ class Source:
     name: str
     kinematics: tuple[str, str, str, str | None]
     """Branches of pT, eta, phi and mass; no mass means 0."""
-    pdg: Callable[[Columns, str], NDArray[np.int64]]
+    pdg: Callable[[EventColumns, str], NDArray[np.int64]]
     tracks: bool
 
 
-def _stored(columns: Columns, name: str) -> NDArray[np.int64]:
+def _stored(columns: EventColumns, name: str) -> NDArray[np.int64]:
     return flat(columns.get(name, "PID")).astype(np.int64)
 
 
-def _always(pdg: int) -> Callable[[Columns, str], NDArray[np.int64]]:
+def _always(pdg: int) -> Callable[[EventColumns, str], NDArray[np.int64]]:
     return lambda columns, name: np.full(len(flat(columns.get(name, "Eta"))), pdg)
 
 
-def _towers(columns: Columns, name: str) -> NDArray[np.int64]:
+def _towers(columns: EventColumns, name: str) -> NDArray[np.int64]:
     electromagnetic = flat(columns.get(name, "Eem")) >= flat(columns.get(name, "Ehad"))
     return np.where(electromagnetic, 22, 130)
 
@@ -64,13 +64,13 @@ SOURCES = (
 ingredients, and generated particles (of ``GenJet``)."""
 
 
-def _with_constituents(columns: Columns) -> Iterator[str]:
+def _with_constituents(columns: EventColumns) -> Iterator[str]:
     """Collections that refer to constituents; cards call their jets as they like (``JetPUPPIAK8``)."""
     names = dict.fromkeys(re.split(r"[./]", field)[0] for field in ("Jet", "FatJet", *columns.events.fields))
     return (name for name in names if "Jet" in name and columns.has(name, "Constituents", "PT"))
 
 
-def _is_delphes(columns: Columns) -> bool:
+def _is_delphes(columns: EventColumns) -> bool:
     """Some collection has references to constituents."""
     return any(_with_constituents(columns))
 
@@ -83,7 +83,7 @@ def _is_delphes(columns: Columns) -> bool:
     jet_spelling={"pt": "PT", "eta": "Eta", "phi": "Phi", "mass": "Mass"},
     branches=r"(\w*Jet\w*|EFlow\w*|ParticleFlowCandidate|Track|Tower|Particle)[./].*",
 )
-def _delphes(columns: Columns, collection: str, fields: Collection[str]) -> Ragged:
+def _delphes(columns: EventColumns, collection: str, fields: Collection[str]) -> Ragged:
     """Delphes: references of any jet collection resolved to energy-flow, particle-flow (PUPPI) or raw objects."""
     if not columns.has(collection, "Constituents", "PT"):
         others = sorted(_with_constituents(columns))
@@ -124,7 +124,7 @@ def _key(event: NDArray[np.int64], number: NDArray[Any]) -> NDArray[np.int64]:
     return event * (NUMBER + 1) + (number.astype(np.int64) & NUMBER)
 
 
-def _read(columns: Columns, source: Source, fields: Collection[str]) -> Values:
+def _read(columns: EventColumns, source: Source, fields: Collection[str]) -> Values:
     """Canonical columns of all objects of a collection, flat."""
     found: Values = {}
     if set(fields) & set(KINEMATICS):

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import numpy as np
 
 from jepa_coffea.constituents.layout import register
-from jepa_coffea.constituents.ragged import Columns, Nesting, Ragged, Table, counts_of, flat
+from jepa_coffea.constituents.ragged import EventColumns, Nesting, Ragged, Table, counts_of, flat
 from jepa_coffea.constituents.record import FIELDS, cartesian
 
 BRANCHES = {
@@ -29,11 +29,11 @@ BRANCHES = {
 """Canonical field to branch; JetClass has impact parameters in mm already, and 0 where there is no track."""
 
 
-def _is_jetclass(columns: Columns) -> bool:
+def _is_jetclass(columns: EventColumns) -> bool:
     return {"part_px", "jet_pt"} <= set(columns.events.fields)
 
 
-def _jets(columns: Columns, collection: str) -> Table:  # noqa: ARG001  a file of jets has one collection
+def _jets(columns: EventColumns, collection: str) -> Table:  # noqa: ARG001  a file of jets has one collection
     """Jets from pT, eta, phi and energy."""
     pt, eta, phi, energy = (flat(columns.top(f"jet_{name}")) for name in ("pt", "eta", "phi", "energy"))
     return cartesian(pt, eta, phi, np.zeros_like(pt)) | {"energy": energy}
@@ -48,7 +48,7 @@ def _jets(columns: Columns, collection: str) -> Table:  # noqa: ARG001  a file o
     schema="coffea.nanoevents:BaseSchema",
     branches="(part|jet)_.*",
 )
-def _jetclass(columns: Columns, collection: str, fields: Collection[str]) -> Ragged:  # noqa: ARG001
+def _jetclass(columns: EventColumns, collection: str, fields: Collection[str]) -> Ragged:  # noqa: ARG001
     """JetClass and JetClass-II (ROOT or parquet): ``jets * particles``; ``collection`` has no meaning."""
     read = {name: columns.top(BRANCHES[name]) for name in FIELDS if name in fields}
     counts = counts_of(next(iter(read.values())))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jepa_coffea.constituents.layout import register
-from jepa_coffea.constituents.ragged import Columns, Index, Nesting, Ragged, Table, counts_of, flat, starts
+from jepa_coffea.constituents.ragged import EventColumns, Index, Nesting, Ragged, Table, counts_of, flat, starts
 from jepa_coffea.constituents.record import (
     DISPLACEMENT,
     IDENTITY,
@@ -55,7 +55,7 @@ class Links:
 
 
 def read_links(
-    columns: Columns, *, table: str, jet_field: str, particle_field: str, jets: str, particles: str
+    columns: EventColumns, *, table: str, jet_field: str, particle_field: str, jets: str, particles: str
 ) -> Links:
     """Read the pairs of ``table``; indices in it count within the event.
 
@@ -104,7 +104,7 @@ def read_links(
     return Links(particle[order], np.bincount(jet, minlength=int(per_event.sum())), per_event)
 
 
-def raw_pt(columns: Columns, jets: str) -> NDArray[Any] | None:
+def raw_pt(columns: EventColumns, jets: str) -> NDArray[Any] | None:
     """Transverse momenta of jets before energy corrections, as NanoAOD-like files hold them.
 
     Parameters
@@ -124,7 +124,7 @@ def raw_pt(columns: Columns, jets: str) -> NDArray[Any] | None:
     return flat(columns.get(jets, "pt")) * (1 - flat(columns.get(jets, "rawFactor")))
 
 
-def gather(columns: Columns, particles: str, field: str, links: Links) -> NDArray[Any]:
+def gather(columns: EventColumns, particles: str, field: str, links: Links) -> NDArray[Any]:
     """Values of a particle field, one for each pair.
 
     Parameters
@@ -143,7 +143,7 @@ def gather(columns: Columns, particles: str, field: str, links: Links) -> NDArra
     return flat(columns.get(particles, field))[links.particle]
 
 
-def _is_nanoaod(columns: Columns) -> bool:
+def _is_nanoaod(columns: EventColumns) -> bool:
     return columns.has("FatJetPFCand", "pfCandIdx", "jetIdx") and columns.has("PFCand", "pt")
 
 
@@ -155,7 +155,7 @@ def _is_nanoaod(columns: Columns) -> bool:
     schema="coffea.nanoevents:NanoAODSchema",
     branches=r"((Fat|AK\d+)?Jet(PFCand)?|PFCand)_.*",
 )
-def _nanoaod(columns: Columns, collection: str, fields: Collection[str]) -> Ragged:
+def _nanoaod(columns: EventColumns, collection: str, fields: Collection[str]) -> Ragged:
     """NanoAOD v15: PFCand joined by FatJetPFCand; momenta are PUPPI-weighted in the file; no displacement.
 
     Charges come from the PDG codes. The tables are the truth, not ``FatJet_nConstituents``, which disagrees for jets
@@ -180,14 +180,14 @@ def _nanoaod(columns: Columns, collection: str, fields: Collection[str]) -> Ragg
     return links.ragged(found)
 
 
-def _is_pfnano(columns: Columns) -> bool:
+def _is_pfnano(columns: EventColumns) -> bool:
     """PFNano has plural tables, with a capital in ``pFCandsIdx``."""
     return columns.has("PFCands", "pt", "pdgId") and any(
         columns.has(f"{jets}PFCands", "pFCandsIdx", "jetIdx") for jets in ("FatJet", "Jet")
     )
 
 
-def _puppi_weighted(columns: Columns, collection: str) -> bool:
+def _puppi_weighted(columns: EventColumns, collection: str) -> bool:
     """Whether the collection was clustered from PUPPI-weighted candidates.
 
     AK8 jets always were. AK4 jets were until Run 3 clustered with charged-hadron subtraction instead, and only
@@ -203,7 +203,7 @@ def _puppi_weighted(columns: Columns, collection: str) -> bool:
     schema="coffea.nanoevents:PFNanoAODSchema",
     branches=r"((Fat|AK\d+)?Jet(PFCands)?|PFCands)_.*",
 )
-def _pfnano(columns: Columns, collection: str, fields: Collection[str]) -> Ragged:
+def _pfnano(columns: EventColumns, collection: str, fields: Collection[str]) -> Ragged:
     """PFNano: PFCands joined to jets by <collection>PFCands; momenta times PUPPI weight; cm to mm."""
     table = f"{collection}PFCands"
     links = read_links(

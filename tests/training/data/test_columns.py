@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from training.data.columns import UNLABELLED, Columns, concatenate, empty, faults, order_by_pt
+from training.data.columns import UNLABELLED, JetColumns, concatenate, empty, faults, order_by_pt
 
 
-def random_columns(rng: np.random.Generator, jets: int) -> Columns:
+def random_columns(rng: np.random.Generator, jets: int) -> JetColumns:
     counts = rng.integers(0, 9, jets)
     offsets = np.concatenate([[0], np.cumsum(counts)])
     arrays = empty(jets, int(offsets[-1]))
@@ -14,10 +14,10 @@ def random_columns(rng: np.random.Generator, jets: int) -> Columns:
         arrays[name][:] = rng.integers(-3, 4, arrays[name].shape)  # many equal momenta
     arrays["identity"][:] = rng.integers(-1, 2, arrays["identity"].shape)
     arrays["labels"][:] = rng.integers(0, 3, jets)
-    return Columns(offsets=offsets, subjet=rng.integers(0, 99, int(offsets[-1])).astype(np.int8), **arrays)
+    return JetColumns(offsets=offsets, subjet=rng.integers(0, 99, int(offsets[-1])).astype(np.int8), **arrays)
 
 
-def jets_of(columns: Columns) -> list[list[list[float]]]:
+def jets_of(columns: JetColumns) -> list[list[list[float]]]:
     particles = np.column_stack([columns.kinematics, columns.identity, columns.displacement, columns.subjet])
     return [part.tolist() for part in np.split(particles, columns.offsets[1:-1])]
 

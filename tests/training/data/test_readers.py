@@ -14,7 +14,7 @@ from jepa_coffea.constituents.record import DISPLACEMENT
 from jepa_coffea.errors import BadFileError
 from tests.support.event_files import MINIATURES, event_files
 from training.data.classes import JETCLASS, JETCLASS2
-from training.data.columns import OBSERVABLES, Columns
+from training.data.columns import OBSERVABLES, JetColumns
 from training.data.loader import DataConfig, make_loader
 from training.data.readers.base import LARGEST_BLOCK, SMALLEST_BLOCK, even_blocks
 from training.data.readers.jetclass_parquet import MOST_OPEN, JetClassParquet, RowGroup
@@ -22,7 +22,7 @@ from training.data.readers.trees import edges_of
 from training.data.sources import Reading, open_jets
 
 
-def assert_is(columns: Columns, particles: ak.Array, jets: ak.Array) -> None:
+def assert_is(columns: JetColumns, particles: ak.Array, jets: ak.Array) -> None:
     """``columns`` are the canonical ``particles`` (jets * particles) and ``jets``, bit by bit."""
     assert np.array_equal(columns.counts, ak.num(particles))
     fields = np.concatenate([columns.kinematics, columns.identity, columns.displacement], axis=1)

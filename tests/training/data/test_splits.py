@@ -11,8 +11,8 @@ import pytest
 from jepa_coffea.errors import BadFileError
 from tests.training.data.conftest import jet_ids
 from training.data.loader import DataConfig, make_loader
-from training.data.plan import Block, Plan, Stream
-from training.data.sources import Reading, Source, open_jets
+from training.data.plan import EpochPlan, JetRange, Stream
+from training.data.sources import JetSource, Reading, open_jets
 from training.data.splits import pick_per_class, process_of, split_files
 
 Configure = Callable[..., DataConfig]
@@ -108,7 +108,7 @@ def test_subset_is_uniform(jetclass: Path) -> None:
 @pytest.mark.parametrize("weight", [Fraction(1), Fraction(1, 3), Fraction(5, 2)])
 def test_weight_is_passes_per_epoch(weight: Fraction) -> None:
     """Over the epochs that make whole passes, each jet comes equally often."""
-    blocks = tuple(Block(0, start, min(start + 70, 1000)) for start in range(0, 1000, 70))
+    blocks = tuple(JetRange(0, start, min(start + 70, 1000)) for start in range(0, 1000, 70))
     stream = Stream(blocks, weight, 0)
     seen = np.zeros(1000, int)
     for epoch in range(weight.denominator):
@@ -122,7 +122,7 @@ def test_weight_is_passes_per_epoch(weight: Fraction) -> None:
 
 
 def test_named_sources_with_weights(jetclass: Path) -> None:
-    sources = {"signal": Source(files=f"{jetclass}/HToBB_*.root", weight=0.5), "rest": f"{jetclass}/TTBar_*.root"}
+    sources = {"signal": JetSource(files=f"{jetclass}/HToBB_*.root", weight=0.5), "rest": f"{jetclass}/TTBar_*.root"}
     loader = make_loader(DataConfig(files=sources, val_fraction=0, test_fraction=0, batch_size=50), labels=True)
     epochs = []
     for epoch in range(2):
@@ -136,13 +136,15 @@ def test_named_sources_with_weights(jetclass: Path) -> None:
 
 
 def test_windows_mix_files_and_are_even() -> None:
-    streams = tuple(Stream(tuple(Block(k, s, s + 100) for s in range(0, 2000, 100)), Fraction(1), k) for k in range(4))
-    windows = Plan(streams, 1600, seed=0).windows(0)
+    streams = tuple(
+        Stream(tuple(JetRange(k, s, s + 100) for s in range(0, 2000, 100)), Fraction(1), k) for k in range(4)
+    )
+    windows = EpochPlan(streams, 1600, seed=0).windows(0)
     assert [sum(map(len, window)) for window in windows] == [1600] * 5
     assert all(len({block.file for block in window}) > 1 for window in windows)
     assert {block for window in windows for block in window} == {b for stream in streams for b in stream.blocks}
-    assert Plan(streams, 1600, seed=0).windows(1) != windows
-    assert Plan(streams, 1600, seed=0).windows(0) == windows
+    assert EpochPlan(streams, 1600, seed=0).windows(1) != windows
+    assert EpochPlan(streams, 1600, seed=0).windows(0) == windows
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -150,7 +152,7 @@ def test_no_window_is_smaller_than_a_batch(seed: int) -> None:
     """Otherwise a batch in the middle of an epoch would be short."""
     rng = np.random.default_rng(seed)
     edges = np.concatenate([[0], np.cumsum(rng.choice([3, 40, 900, 5000], 60))]).tolist()
-    blocks = tuple(Block(0, start, stop) for start, stop in pairwise(edges))
-    windows = Plan((Stream(blocks, Fraction(1), 0),), 2000, seed, least=512).windows(0)
+    blocks = tuple(JetRange(0, start, stop) for start, stop in pairwise(edges))
+    windows = EpochPlan((Stream(blocks, Fraction(1), 0),), 2000, seed, least=512).windows(0)
     assert sorted(block.start for window in windows for block in window) == edges[:-1]
     assert min(sum(map(len, window)) for window in windows) >= 512

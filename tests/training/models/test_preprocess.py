@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from training.models.preprocess import DISPLACEMENT, FIELDS, IDENTITY, KINEMATICS, SUBJET, Preprocess, feature_names
+from training.models.preprocess import (
+    DISPLACEMENT,
+    FIELDS,
+    IDENTITY,
+    KINEMATICS,
+    SUBJET,
+    ParticleFeatures,
+    feature_names,
+)
 from training.models.synthetic import synthetic_jets
 
 
@@ -21,7 +29,7 @@ def test_names_are_those_of_the_record() -> None:
 def test_features(scaled: bool) -> None:
     particles, mask, jets = synthetic_jets([6, 2], seed=2)
     particles[0, 0, 10:] = torch.tensor([40.0, 3.0, -0.2, 0.01])
-    features, p4 = Preprocess(FIELDS, scale_to_jet_pt=scaled)(particles, mask, jets)
+    features, p4 = ParticleFeatures(FIELDS, scale_to_jet_pt=scaled)(particles, mask, jets)
     for b, n in enumerate([6, 2]):
         jx, jy, jz, je = jets[b].double().tolist()
         pt_jet = math.hypot(jx, jy)
@@ -53,16 +61,16 @@ def test_features(scaled: bool) -> None:
 @pytest.mark.parametrize("fields", [KINEMATICS, KINEMATICS + IDENTITY, KINEMATICS + DISPLACEMENT])
 def test_fewer_fields_are_columns_of_all(fields: tuple[str, ...]) -> None:
     particles, mask, jets = synthetic_jets([5])
-    full = Preprocess(FIELDS, scale_to_jet_pt=True)
+    full = ParticleFeatures(FIELDS, scale_to_jet_pt=True)
     expected = full(particles, mask, jets).features[..., [full.names.index(name) for name in feature_names(fields)]]
-    fewer = Preprocess(fields, scale_to_jet_pt=True)
+    fewer = ParticleFeatures(fields, scale_to_jet_pt=True)
     given = particles[..., [FIELDS.index(field) for field in fields]]
     assert torch.equal(fewer(given, mask, jets).features, expected)
     assert torch.equal(fewer(particles, mask, jets).features, expected)
 
 
 def test_stays_in_fp32_under_autocast() -> None:
-    preprocess, jets = Preprocess(FIELDS, scale_to_jet_pt=True), synthetic_jets([9])
+    preprocess, jets = ParticleFeatures(FIELDS, scale_to_jet_pt=True), synthetic_jets([9])
     with torch.autocast("cpu", torch.bfloat16):
         inside = preprocess(*jets)
     assert torch.equal(inside.features, preprocess(*jets).features)

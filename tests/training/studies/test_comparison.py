@@ -12,7 +12,7 @@ from training.loop.loop import Outcome
 from training.studies import jobs as study_jobs
 from training.studies import steps as study_steps
 from training.studies.comparison import finetune, pretrain
-from training.studies.jobs import Job, Study, StudyError, finished, read_status
+from training.studies.jobs import Job, PretrainingStudy, StudyError, finished, read_status
 from training.studies.pretraining_study import main
 from training.studies.results import OBJECTIVES, draw, reached, rows, table, validation_accuracy
 from training.studies.steps import processor_seconds, steps_of
@@ -34,12 +34,12 @@ if (folder / "broken").exists():
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Study:
+def study(tmp_path: Path) -> PretrainingStudy:
     for name in OBJECTIVES:
         (tmp_path / name).mkdir()
         lines = [{"step": m, "rankme": 3 + m, "probe_linear_accuracy": 0.4 + 0.01 * m} for m in range(5)]
         (tmp_path / name / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return Study(
+    return PretrainingStudy(
         data=["x"], test=[], output=tmp_path, config="c.yaml", minutes=1.0, labels=50, seeds=[0, 1], jobs=2,
         device="cpu", settings=["steps=9"], finetune_settings=["steps=8"],
     )  # fmt: skip
@@ -78,7 +78,7 @@ def made_up() -> dict[str, object]:
     }
 
 
-def test_rows_end_with_the_best(study: Study) -> None:
+def test_rows_end_with_the_best(study: PretrainingStudy) -> None:
     found = rows(made_up())
     assert found[0][:2] == ("random", "freeze")
     assert found[-1][:2] == ("both", "finetune")
@@ -86,7 +86,7 @@ def test_rows_end_with_the_best(study: Study) -> None:
     assert len(found) == 9
 
 
-def test_table_and_picture(study: Study) -> None:
+def test_table_and_picture(study: PretrainingStudy) -> None:
     text = table(study, made_up())
     assert "| both | finetune | 0.7000 +- 0.0100 | 0.9000 +- 0.0020 |" in text
     assert "| random | 10 | 5,000 | 2.9 | 0.5000 | 0.5000 |" in text
@@ -102,7 +102,7 @@ def test_what_the_card_tells() -> None:
     assert (told["test_jets"], told["labels_per_class"], told["seeds"]) == (1000, 50, [0, 1])
 
 
-def test_validation_takes_the_lowest_loss(study: Study) -> None:
+def test_validation_takes_the_lowest_loss(study: PretrainingStudy) -> None:
     for seed, accuracy in ((0, 0.6), (1, 0.8)):
         run = study.classifier("both-freeze", seed)
         run.mkdir(parents=True)
@@ -113,12 +113,12 @@ def test_validation_takes_the_lowest_loss(study: Study) -> None:
 
 
 @pytest.mark.parametrize(("jobs", "minutes"), [(1, 0.2), (2, 0.3), (3, 0.6), (8, 0.6)])
-def test_one_after_another_share_the_time(study: Study, jobs: int, minutes: float) -> None:
+def test_one_after_another_share_the_time(study: PretrainingStudy, jobs: int, minutes: float) -> None:
     assert replace(study, jobs=jobs, minutes=1).minutes_each(0.6, 3) == pytest.approx(minutes)
 
 
 @pytest.mark.usefixtures("scripts")
-def test_what_is_finished_is_not_done_again(study: Study) -> None:
+def test_what_is_finished_is_not_done_again(study: PretrainingStudy) -> None:
     by_hand = study.output / "jepa"
     (by_hand / "pretrain.status.json").write_text('{"status": 0, "processor_minutes": 61.5}')
     (study.output / "both" / "broken").touch()
@@ -135,7 +135,7 @@ def test_what_is_finished_is_not_done_again(study: Study) -> None:
 
 
 @pytest.mark.usefixtures("scripts")
-def test_all_trainings_hold_out_the_same_test_jets(study: Study) -> None:
+def test_all_trainings_hold_out_the_same_test_jets(study: PretrainingStudy) -> None:
     apart = replace(study, test=["test/*.root"])
     pretrain(apart)
     finetune(apart)
@@ -147,7 +147,7 @@ def test_all_trainings_hold_out_the_same_test_jets(study: Study) -> None:
 
 
 @pytest.mark.usefixtures("scripts")
-def test_steps_fit_the_same_processor_minutes(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_fit_the_same_processor_minutes(study: PretrainingStudy, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = {"jepa": 0.2, "observables": 0.1, "both": 0.25}
 
     def measured(config: str) -> float:
@@ -166,7 +166,7 @@ def test_steps_fit_the_same_processor_minutes(study: Study, monkeypatch: pytest.
         assert all(f" steps={steps} " in f"{call} " for call in calls(study.output / name))
 
 
-def test_a_step_is_measured(jetclass: str, study: Study, tmp_path: Path) -> None:
+def test_a_step_is_measured(jetclass: str, study: PretrainingStudy, tmp_path: Path) -> None:
     words = pretraining(jetclass, tmp_path / "none")
     job = Job("pretrain", (tmp_path / "none",), tuple(words))
     config = study_steps.configuration(job)

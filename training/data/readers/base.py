@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from jepa_coffea.constituents.record import FIELDS, LayoutError
 from jepa_coffea.errors import BadFileError, JepaCoffeaError
-from training.data.columns import REASONS, Columns, faults
+from training.data.columns import REASONS, JetColumns, faults
 
 SMALLEST_BLOCK = 1024
 """Blocks of jets that are read together have at least this many, where the file has."""
@@ -42,7 +42,7 @@ class JetFile(ABC):
     """Positions between which jets are read together at no extra cost: 0 first, ``jets`` last, ascending."""
 
     @abstractmethod
-    def read(self, start: int, stop: int) -> Columns:
+    def read(self, start: int, stop: int) -> JetColumns:
         """Some neighbouring jets, as they are: no jet is left out.
 
         Parameters
@@ -52,7 +52,7 @@ class JetFile(ABC):
 
         Returns
         -------
-        Columns
+        JetColumns
 
         Raises
         ------
@@ -71,7 +71,7 @@ class JetFile(ABC):
         """
 
 
-def usable(columns: Columns, start: int) -> tuple[Columns, dict[str, list[int]]]:
+def usable(columns: JetColumns, start: int) -> tuple[JetColumns, dict[str, list[int]]]:
     """Leave out jets that cannot be used.
 
     Parameters

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from jepa_coffea.constituents import Layout, LayoutError, Ragged, jets_of, layouts, ragged_of
 from jepa_coffea.constituents.layout import find_layout
-from jepa_coffea.constituents.ragged import Columns as EventColumns
+from jepa_coffea.constituents.ragged import EventColumns
 from jepa_coffea.constituents.record import JET_FIELDS
-from training.data.columns import GROUPS, OBSERVABLES, UNLABELLED, Columns, empty
+from training.data.columns import GROUPS, OBSERVABLES, UNLABELLED, JetColumns, empty
 from training.data.readers.base import EmptyFileError, JetFile, even_blocks, naming
 from training.data.readers.trees import LazyTree, edges_of
 
@@ -94,7 +94,7 @@ class EventFile(JetFile):
         """Events as records of columns that are read when they are touched."""
         return tree.arrays(virtual=True, filter_name=self._filter.match, entry_start=start, entry_stop=stop)
 
-    def read(self, start: int, stop: int) -> Columns:
+    def read(self, start: int, stop: int) -> JetColumns:
         """As of every :class:`JetFile`.
 
         Parameters
@@ -104,7 +104,7 @@ class EventFile(JetFile):
 
         Returns
         -------
-        Columns
+        JetColumns
         """
         first = int(np.searchsorted(self._first, start, side="right")) - 1
         last = int(np.searchsorted(self._first, stop, side="left"))
@@ -135,7 +135,7 @@ class EventFile(JetFile):
         return np.full(self.jets, UNLABELLED, np.int16)
 
 
-def from_ragged(jets: Ragged, extra: dict[str, NDArray[Any]]) -> Columns:
+def from_ragged(jets: Ragged, extra: dict[str, NDArray[Any]]) -> JetColumns:
     """Columns from jets with their particles; fields that the particles lack are 0.
 
     Parameters
@@ -147,7 +147,7 @@ def from_ragged(jets: Ragged, extra: dict[str, NDArray[Any]]) -> Columns:
 
     Returns
     -------
-    Columns
+    JetColumns
     """
     counts = jets.counts
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
@@ -167,4 +167,4 @@ def from_ragged(jets: Ragged, extra: dict[str, NDArray[Any]]) -> Columns:
     }
     for name, values in (usual | extra).items():
         arrays["observables"][:, OBSERVABLES.index(name)] = values
-    return Columns(offsets=offsets, **arrays)
+    return JetColumns(offsets=offsets, **arrays)

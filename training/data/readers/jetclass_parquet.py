@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from jepa_coffea.errors import BadFileError
 from training.data.classes import JETCLASS2
-from training.data.columns import UNLABELLED, Columns, empty, order_by_pt
+from training.data.columns import UNLABELLED, JetColumns, empty, order_by_pt
 from training.data.readers.base import LARGEST_BLOCK, EmptyFileError, JetFile, even_blocks, naming
 from training.data.readers.jetclass_root import EXTRA, JET, PARTICLES, fill_jets
 
@@ -131,7 +131,7 @@ class JetClassParquet(JetFile):
         ]
         return pa.concat_tables(parts)
 
-    def read(self, start: int, stop: int) -> Columns:
+    def read(self, start: int, stop: int) -> JetColumns:
         """As of every :class:`JetFile`.
 
         Parameters
@@ -141,7 +141,7 @@ class JetClassParquet(JetFile):
 
         Returns
         -------
-        Columns
+        JetColumns
         """
         with naming(self.path):
             table = self._table(start, stop)
@@ -158,7 +158,7 @@ class JetClassParquet(JetFile):
             fill_jets(scalars, self._extra, counts, arrays)
             if self.class_names:
                 arrays["labels"][:] = _known(_numbers(table[LABEL]))
-            columns = Columns(offsets=offsets, **arrays)
+            columns = JetColumns(offsets=offsets, **arrays)
             order_by_pt(columns)
             return columns
 

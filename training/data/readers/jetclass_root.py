@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from jepa_coffea.errors import BadFileError
 from training.data.classes import JETCLASS, JETCLASS2
-from training.data.columns import OBSERVABLES, UNLABELLED, Columns, empty, order_by_pt
+from training.data.columns import OBSERVABLES, UNLABELLED, JetColumns, empty, order_by_pt
 from training.data.readers.base import EmptyFileError, JetFile, even_blocks, naming
 from training.data.readers.baskets import flat, lists_of
 from training.data.readers.trees import LazyTree, edges_of
@@ -72,7 +72,7 @@ class JetClassRoot(JetFile):
             edges = np.asarray(tree["part_px"].entry_offsets, np.int64) if basketed else edges_of(tree)
             self.boundaries = even_blocks(edges)
 
-    def read(self, start: int, stop: int) -> Columns:
+    def read(self, start: int, stop: int) -> JetColumns:
         """As of every :class:`JetFile`.
 
         Parameters
@@ -82,7 +82,7 @@ class JetClassRoot(JetFile):
 
         Returns
         -------
-        Columns
+        JetColumns
         """
         with naming(self.path):
             tree = self._tree.get()
@@ -98,7 +98,7 @@ class JetClassRoot(JetFile):
             fill_jets(scalars, self._extra, np.diff(offsets), arrays)
             if self._labels:
                 arrays["labels"][:] = self._decode_labels(tree, start, stop)
-            columns = Columns(offsets=offsets, **arrays)
+            columns = JetColumns(offsets=offsets, **arrays)
             order_by_pt(columns)
             return columns
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from jepa_coffea.constituents.record import SUBJET
 from jepa_coffea.constituents.subjets import subjet_index
-from training.data.columns import Columns, faults
+from training.data.columns import JetColumns, faults
 from training.data.readers.base import JetFile, naming
 
 
@@ -28,7 +28,7 @@ class WithSubjets(JetFile):
         self.jets, self.boundaries = file.jets, file.boundaries
         self.fields = (*file.fields, SUBJET)
 
-    def read(self, start: int, stop: int) -> Columns:
+    def read(self, start: int, stop: int) -> JetColumns:
         """As of every :class:`JetFile`.
 
         Parameters
@@ -38,7 +38,7 @@ class WithSubjets(JetFile):
 
         Returns
         -------
-        Columns
+        JetColumns
         """
         columns = self.file.read(start, stop)
         # Momenta that are not finite would stop the clustering; such jets are left out, or an error, afterwards.
