@@ -39,9 +39,10 @@ from jepa_coffea.cwola import Folds, Recipe, Windows
 from jepa_coffea.cwola.classifiers import gradient_boosting, logistic
 from jepa_coffea.cwola.sample import Sample, make_sample
 from jepa_coffea.cwola.tasks import run_tasks
-from jepa_coffea.hunt.calibration import calibrate, null_significances, with_degrees
+from jepa_coffea.hunt.calibration import calibrate, null_significances
 from jepa_coffea.hunt.config import StatisticsConfig
 from jepa_coffea.hunt.experiment import Method, run_experiment
+from jepa_coffea.hunt.nominal import with_degrees
 from jepa_coffea.hunt.null import Corrected, Null, null_of
 from jepa_coffea.hunt.pseudo import PseudoData, make_pseudo_data
 from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, SIDEBAND_EFFICIENCY

@@ -32,10 +32,11 @@ from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.cwola.sample import Sample
 from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.files import digest
-from jepa_coffea.hunt.calibration import calibrate, null_significances, with_degrees
+from jepa_coffea.hunt.calibration import calibrate, null_significances
 from jepa_coffea.hunt.config import HuntConfig, StatisticsConfig
 from jepa_coffea.hunt.events import read_events
 from jepa_coffea.hunt.experiment import Method, run_experiment
+from jepa_coffea.hunt.nominal import with_degrees
 from jepa_coffea.hunt.null import Corrected
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.selections import ESTIMATES

@@ -19,8 +19,8 @@ from jepa_coffea.cwola.gates import Gate
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.errors import SpectrumError
 from jepa_coffea.files import digest, sealed_document, unsealed_document, write_text
-from jepa_coffea.hunt.calibration import SIGNAL, expected_significance
 from jepa_coffea.hunt.config import StatisticsConfig
+from jepa_coffea.hunt.nominal import SIGNAL, expected_significance
 from jepa_coffea.hunt.selections import FUNCTION, Floats
 from jepa_coffea.hunt.state import CalibrationResult, HuntResult, Run, SelectionResult, Sensitivity
 

@@ -34,12 +34,13 @@ from jepa_coffea.hunt.blinding import (
     record_blinding,
     without_observed,
 )
-from jepa_coffea.hunt.calibration import bent_efficiencies, cross_check_doubts, null_gates
+from jepa_coffea.hunt.calibration import null_gates
 from jepa_coffea.hunt.config import StatisticsConfig
 from jepa_coffea.hunt.events import Events
 from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.histogram import read_histogram
 from jepa_coffea.hunt.inclusive import inclusive_limits, with_function
+from jepa_coffea.hunt.nominal import bent_efficiencies, cross_check_doubts
 from jepa_coffea.hunt.output import input_stamp, write_provenance, write_result
 from jepa_coffea.hunt.selections import Floats, count_inclusive
 from jepa_coffea.hunt.stages import (

@@ -20,12 +20,14 @@ from jepa_coffea.cwola.sample import Sample
 from jepa_coffea.cwola.windows import WINDOW, Windows
 from jepa_coffea.errors import JepaCoffeaError, SpectrumError
 from jepa_coffea.files import digest, find_files, sealed_document, unsealed_document, write_text
-from jepa_coffea.hunt.calibration import calibrate, null_significances, preferred, with_degrees
+from jepa_coffea.hunt.calibration import calibrate, null_significances
 from jepa_coffea.hunt.config import DEFAULT_WIDTH, HuntError, StatisticsConfig
 from jepa_coffea.hunt.events import Events, read_events
 from jepa_coffea.hunt.experiment import Method, train_or_say_why
 from jepa_coffea.hunt.injection import GRID, Study, check_signal, injection_study, summarised
-from jepa_coffea.hunt.null import Corrected, Null, global_p
+from jepa_coffea.hunt.look_elsewhere import global_p
+from jepa_coffea.hunt.nominal import preferred, with_degrees
+from jepa_coffea.hunt.null import Corrected, Null
 from jepa_coffea.hunt.output import input_stamp, read_scores, write_scores
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.selections import FUNCTION, Selection

@@ -18,7 +18,8 @@ from jepa_coffea.cwola.closure import Closure
 from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.events import Events
-from jepa_coffea.hunt.null import Corrected, GlobalP
+from jepa_coffea.hunt.look_elsewhere import GlobalP
+from jepa_coffea.hunt.null import Corrected
 from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, Floats, Selection
 
 

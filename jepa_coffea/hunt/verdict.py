@@ -3,7 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from jepa_coffea.hunt.null import Corrected, GlobalP, Null
+from jepa_coffea.hunt.look_elsewhere import GlobalP
+from jepa_coffea.hunt.null import Corrected, Null
 from jepa_coffea.hunt.selections import ESTIMATES
 from jepa_coffea.hunt.state import HuntResult, SelectionResult
 

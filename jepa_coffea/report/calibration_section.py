@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jepa_coffea.hunt.null import GlobalP
+from jepa_coffea.hunt.look_elsewhere import GlobalP
 from jepa_coffea.hunt.selections import ESTIMATES
 from jepa_coffea.hunt.state import HuntResult
 from jepa_coffea.plots import plot_calibration

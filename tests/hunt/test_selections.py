@@ -7,8 +7,8 @@ from jepa_coffea.bumphunt.spectrum import as_spectrum
 from jepa_coffea.cwola import Folds, Windows
 from jepa_coffea.cwola.efficiency import window_scores
 from jepa_coffea.cwola.sample import make_sample
-from jepa_coffea.hunt.calibration import degree_of
 from jepa_coffea.hunt.config import StatisticsConfig
+from jepa_coffea.hunt.nominal import degree_of
 from jepa_coffea.hunt.pipeline import window_search
 from jepa_coffea.hunt.selections import by_function, by_sideband_efficiency, count_inclusive, select
 from tests.cwola.toy import dijets

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jepa_coffea.hunt.calibration import calibrate
-from jepa_coffea.hunt.null import global_p
+from jepa_coffea.hunt.look_elsewhere import global_p
 from jepa_coffea.hunt.state import CalibrationResult, HuntResult, SelectionResult
 from jepa_coffea.hunt.verdict import describe, disagreements, learning, reasons_against
 from tests.hunt.make import selection

@@ -13,8 +13,9 @@ from jepa_coffea.bumphunt.likelihood import BackgroundModel
 from jepa_coffea.bumphunt.limits.cls import check_level
 from jepa_coffea.bumphunt.limits.counting_limit import FEW
 from jepa_coffea.bumphunt.limits.limit import Limit, LimitCurve, limit_curve, make_limit
-from jepa_coffea.bumphunt.limits.problem import BackgroundPart, SignalPart, make_problem, shape_nuisances
+from jepa_coffea.bumphunt.limits.problem import make_problem
 from jepa_coffea.bumphunt.limits.profile import profile_limits
+from jepa_coffea.bumphunt.limits.signal_model import BackgroundPart, SignalPart, shape_nuisances
 from jepa_coffea.bumphunt.limits.toy_limits import toy_limits
 from jepa_coffea.bumphunt.newton import Array, Rows
 from jepa_coffea.bumphunt.scan import shape_search

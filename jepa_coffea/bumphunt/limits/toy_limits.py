@@ -9,7 +9,8 @@ import numpy.typing as npt
 from scipy import stats
 
 from jepa_coffea.bumphunt.limits.cls import BAND, crossing
-from jepa_coffea.bumphunt.limits.problem import BackgroundPart, Problem, ShapeNuisances, SignalPart, WithSignal
+from jepa_coffea.bumphunt.limits.problem import Problem
+from jepa_coffea.bumphunt.limits.signal_model import BackgroundPart, ShapeNuisances, SignalPart, WithSignal
 from jepa_coffea.bumphunt.newton import Array, Expectation, Rows
 from jepa_coffea.errors import FitError
 

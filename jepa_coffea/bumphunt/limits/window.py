@@ -9,8 +9,9 @@ import numpy as np
 from jepa_coffea.bumphunt.limits.cls import check_level
 from jepa_coffea.bumphunt.limits.counting_limit import FEW, counting_limit
 from jepa_coffea.bumphunt.limits.limit import Limit, make_limit
-from jepa_coffea.bumphunt.limits.problem import BackgroundPart, SignalPart, make_problem, shape_nuisances
+from jepa_coffea.bumphunt.limits.problem import make_problem
 from jepa_coffea.bumphunt.limits.profile import profile_limits
+from jepa_coffea.bumphunt.limits.signal_model import BackgroundPart, SignalPart, shape_nuisances
 from jepa_coffea.bumphunt.limits.toy_limits import toy_limits
 from jepa_coffea.bumphunt.newton import Array, Rows
 from jepa_coffea.bumphunt.significance import Constraint

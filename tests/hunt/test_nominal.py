@@ -1,0 +1,76 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from jepa_coffea.bumphunt import counting_significance
+from jepa_coffea.hunt.calibration import calibrate
+from jepa_coffea.hunt.config import StatisticsConfig
+from jepa_coffea.hunt.nominal import degree_of, expected_significances, preferred, with_degrees
+from jepa_coffea.hunt.selections import SIDEBAND_EFFICIENCY
+from tests.hunt.make import selection
+
+
+def test_the_degree_of_a_transfer_factor_is_decided_by_the_pseudo_experiments_alone():
+    rng = np.random.default_rng(0)
+    # Means of function, line and parabola at three efficiencies: flat, curved, and a parabola that is no better.
+    means = np.array([[0.0, 0.0, 0.0], [0.1, 1.3, -0.4], [0.0, 0.0, 0.9]])
+    toys = rng.normal(means, 1.0, (100, 3, 3))
+    line = selection(3.0, 2.0)
+    both = replace(line, parabola=replace(line.sideband_efficiency, z=1.0, sigma_b=3.9))
+    selections, null = with_degrees([both] * 3, toys)
+    assert [one.sideband_efficiency.z for one in selections] == [2.0, 1.0, 2.0]
+    assert all(one.parabola is None for one in selections)
+    assert np.array_equal(null[:, 1], np.stack([toys[:, 1, 0], toys[:, 2, 1], toys[:, 1, 2]], axis=1))
+    assert np.array_equal(null[:, 0], toys[:, 0])
+    curved = calibrate(selections, null)[1][SIDEBAND_EFFICIENCY]
+    assert curved.null.is_centred
+    assert curved.z == pytest.approx(1.0, abs=0.3)
+    # A hundred pseudo-experiments see a mean of .5, twenty do not; where fits fail the line stays.
+    assert degree_of(toys[:, 1, 0] + 0.5, toys[:, 2, 1]) == 2
+    assert degree_of(toys[:20, 1, 0] + 0.4 - toys[:20, 1, 0].mean(), toys[:20, 2, 1]) == 1
+    assert degree_of(toys[:, 1, 1], np.full(100, np.nan)) == 1
+    fixed, same = with_degrees([line], toys[:, :2, :1])
+    assert fixed == [line]
+    assert np.array_equal(same, toys[:, :2, :1])
+
+
+STATISTICS = StatisticsConfig()
+
+
+def toys(width_of_function, width_of_other):
+    return np.random.default_rng(0).normal(size=(400, 2, 1)) * [[width_of_function], [width_of_other]]
+
+
+def test_the_estimate_with_the_larger_expected_significance_is_taken():
+    one = [selection(1.0, 1.0)]
+    corrected = calibrate(one, toys(1.0, 1.5))
+    expected = expected_significances(one, corrected, STATISTICS)
+    signal = 3 * np.sqrt(40.0)
+    assert expected["function"] == pytest.approx(counting_significance(40 + signal, 40.0, 2.0, "poisson"), rel=0.1)
+    assert expected["sideband_efficiency"] == pytest.approx(expected["function"] / 1.5, rel=0.15)
+    assert preferred(one, corrected, STATISTICS) == "function"
+    assert preferred(one, calibrate(one, toys(1.5, 1.0)), STATISTICS) == "sideband_efficiency"
+
+
+def test_an_estimate_that_is_biased_without_signal_is_not_taken():
+    one = [selection(1.0, 1.0)]
+    biased = calibrate(one, toys(1.5, 1.0) + np.array([[0.0], [1.5]]))
+    assert preferred(one, biased, STATISTICS) == "function"
+    both = calibrate(one, toys(1.5, 1.0) + 1.5)
+    assert preferred(one, both, STATISTICS) == "function"
+    assert preferred(one, biased, StatisticsConfig(background="sideband_efficiency")) == "sideband_efficiency"
+
+
+def test_what_is_counted_in_the_window_decides_nothing():
+    few, many = ([selection(1.0, 1.0, n=n)] for n in (20, 90))
+    found = [expected_significances(one, calibrate(one, toys(1.5, 1.0)), STATISTICS) for one in (few, many)]
+    assert found[0] == found[1]
+
+
+def test_the_document_decides_before_and_without_calibration_it_is_the_function():
+    one = [selection(1.0, 1.0)]
+    fixed = StatisticsConfig(background="function")
+    assert preferred(one, calibrate(one, toys(1.5, 1.0)), fixed) == "function"
+    assert preferred(one, [{}], STATISTICS) == "function"
+    assert preferred(one, [{"function": "no fit", "sideband_efficiency": "no fit"}], STATISTICS) == "function"
