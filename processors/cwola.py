@@ -55,7 +55,7 @@ class Scored(NamedTuple):
     finite: NDArray[np.bool_]
     """Whether all features are finite."""
     scores: list[NDArray[np.float64]]
-    """One array a window."""
+    """One array per window."""
 
 
 class CWoLaProcessor(DijetEmbedder):
@@ -66,7 +66,7 @@ class CWoLaProcessor(DijetEmbedder):
     embedder
         As for :class:`jepa_coffea.processing.DijetEmbedder`.
     ensembles
-        Trained classifiers, one ensemble a window; see :func:`train`.
+        Trained classifiers, one ensemble per window; see :func:`train`.
     features
         The features that they were trained on.
     mjj_edges

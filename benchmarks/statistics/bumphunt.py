@@ -119,7 +119,7 @@ def speed(toys: int) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        A row a function.
+        One row per function.
     """
     rows = []
     for function in ("dijet2", "dijet3", "dijet4"):

@@ -62,7 +62,7 @@ NOMINAL = float(stats.norm.sf(2))
 
 
 def recipe(estimator: Any, *, order: Literal["cross", "forward"] = "cross") -> Recipe:
-    """One classifier a fold that sees all features; the folds are dealt out anew in every experiment.
+    """One classifier per fold that sees all features; the folds are dealt out anew in every experiment.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ def pages(root: Path) -> dict[str, str]:  # noqa: ARG001  all of it is in the fi
 
 
 def overview(cards: dict[str, ModelCard], size: dict[str, int]) -> list[str]:
-    """One row a model."""
+    """One row per model."""
     rows = ["| name | objective | numbers per jet | classes | scale of the jet | MB |", "|---|---|---|---|---|---|"]
     for name, card in cards.items():
         classes = ", ".join(card.class_names) or "none"

@@ -58,7 +58,7 @@ class EventRecord:
     vy: Floats
     vz: Floats
     weight: Floats
-    """One number an event, 1 unless the phase-space sampling is biased."""
+    """One number per event, 1 unless the phase-space sampling is biased."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

@@ -17,7 +17,7 @@ Z_CUT = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Substructure:
-    """One row a jet: ``soft_drop_mass`` in GeV, ``tau`` with columns tau1 to tau4."""
+    """One row per jet: ``soft_drop_mass`` in GeV, ``tau`` with columns tau1 to tau4."""
 
     soft_drop_mass: NDArray[np.float64]
     tau: NDArray[np.float64]

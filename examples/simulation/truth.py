@@ -40,7 +40,7 @@ class Decays:
 
 @dataclass(frozen=True, kw_only=True)
 class Truth:
-    """One row a jet."""
+    """One row per jet."""
 
     label: Ints
     """Position in :data:`CLASSES`; -1 for a jet with only a part of a resonance, or a decay of no class."""

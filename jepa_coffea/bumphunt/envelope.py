@@ -1,4 +1,4 @@
-"""How much depends on the background function: in events, so that it can be counted as an uncertainty.
+"""How much the result depends on the background function, in events, so that it can be an uncertainty.
 
 Several functions are fitted to the spectrum beside a window. Those that describe it give the envelope of what may be
 expected in the window. Each of them is then tried as the truth: what the nominal function gets wrong of its curve, in

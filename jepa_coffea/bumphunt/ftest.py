@@ -77,7 +77,7 @@ class FTestRule:
         return tuple(fit.function for fit in self.fits)
 
     def choose(self, counts: Array) -> npt.NDArray[np.int64]:
-        """What each of many spectra asks for.
+        """Choose the function for each of many spectra.
 
         Parameters
         ----------

@@ -53,7 +53,7 @@ class GlobalSignificance(Record):
 
     @property
     def strongest_p(self) -> float:
-        """The smallest upper bound on the global p-value that there is: a verdict's number.
+        """The smallest upper bound on the global p-value that is known.
 
         Returns
         -------

@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _summary(path: Path, model: onnx.ModelProto, card: ModelCard) -> Table:
-    """What the model is, one property a line."""
+    """What the model is, one property per line."""
     table = Table(
         title=escape(printable(f"{card.name} ({path.name})")),
         show_header=False,
@@ -121,7 +121,7 @@ def _particles(card: ModelCard) -> Table:
 
 
 def _results(card: ModelCard) -> Table:
-    """What it reaches, one result a line."""
+    """What it reaches, one result per line."""
     table = Table(title="Results", show_header=False, title_style="bold", title_justify="left")
     table.add_column(style="cyan")
     table.add_column(overflow="fold")

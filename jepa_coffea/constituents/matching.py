@@ -71,7 +71,7 @@ def _nesting(like: ak.Array) -> Nesting:
 
 
 class Directions(NamedTuple):
-    """What identifies jets: their event, eta and phi, one entry a jet."""
+    """What identifies jets: their event, eta and phi, one entry per jet."""
 
     event: NDArray[np.int64]
     eta: NDArray[np.float32]
@@ -83,7 +83,7 @@ class Directions(NamedTuple):
         Returns
         -------
         numpy.ndarray
-            One number a jet.
+            One number per jet.
         """
         eta, phi = ((angle.astype(np.float32) + np.float32(0)).view(np.uint32) for angle in (self.eta, self.phi))
         return (eta.astype(np.uint64) << np.uint64(32)) | phi

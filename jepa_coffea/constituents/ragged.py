@@ -259,7 +259,7 @@ class Nesting:
         Parameters
         ----------
         rows
-            One row a jet that is there, of any type.
+            One row per jet that is there, of any type.
 
         Returns
         -------

@@ -37,7 +37,7 @@ def subjet_index(
     Returns
     -------
     numpy.ndarray
-        int8, one number a particle.
+        int8, one number per particle.
     """
     import fastjet
 

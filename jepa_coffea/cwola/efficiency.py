@@ -312,7 +312,7 @@ def window_scores(score: Floats, window: Window, sample: Sample, folds: Folds, s
 
 
 def without_scores(window: Window, sample: Sample, folds: Folds, problem: str) -> WindowScores:
-    """What stands in the place of scores where there are none.
+    """Scores of a window that could not be scored: NaN, and the reason.
 
     Parameters
     ----------

@@ -182,7 +182,7 @@ def flat_efficiency(scores: WindowScores, mass: Floats, windows: Windows, effici
 def interpolated_count(
     passed: npt.NDArray[np.bool_], region: npt.NDArray[np.int8], mass: Floats
 ) -> tuple[int, float, float]:
-    """Events selected in the window, and how many the sidebands' efficiencies make expect.
+    """Events selected in the window, and the number expected from the efficiencies of the sidebands.
 
     The efficiency at the window's mean mass is (1 - w) e_low + w e_high with w between the sidebands' mean masses, so a
     linear trend cancels; the expectation is it times all window events.

@@ -147,7 +147,7 @@ def blind_gates(gates: Sequence[Gate]) -> list[Gate]:
 
 
 def blind_spectrum(found: HuntResult, windows: Windows) -> Floats:
-    """The spectrum without a selection, with what is expected in every window in place of what is there.
+    """The spectrum without a selection, in which every window holds the expected events instead of the observed ones.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def blind_spectrum(found: HuntResult, windows: Windows) -> Floats:
 
 
 def without_observed(limits: Mapping[str, LimitCurve | str]) -> dict[str, LimitCurve | str]:
-    """Limits against mass of which only the expected ones are left.
+    """Limits against mass without the observed ones.
 
     Parameters
     ----------

@@ -119,7 +119,7 @@ class FeatureConfig(Section):
     """Columns, such as jet1_pt, in which the sidebands are weighted to look like the window."""
 
     def reduction(self) -> Whitening | None:
-        """What makes few features of an embedding.
+        """What reduces an embedding to a few features.
 
         Returns
         -------
@@ -292,7 +292,7 @@ DEFAULT_WIDTH = 0.05
 
 
 class SignalConfig(Section):
-    """The resonance that limits against mass are set on, in all events without a selection by classifiers."""
+    """The resonance on which limits against mass are set, in all events, without a selection by classifiers."""
 
     efficiency: Fraction = 1.0
     """Acceptance and efficiency of everything before the hunt, for limits on a cross-section."""
@@ -333,7 +333,7 @@ class HuntConfig(Section):
     signal: SignalConfig | None = None
     """For limits against mass; none are set without it."""
     blind: bool = False
-    """Say nothing that was counted in a window: gates, backgrounds, expected limits and significances alone. The same
+    """Report nothing that was counted in a window, only gates, backgrounds, expected limits and significances. The same
     document with ``false`` unblinds it and does nothing again that was kept."""
     seed: Annotated[int, Field(ge=0)] = Recipe.seed
     cluster: ClusterConfig = ClusterConfig()

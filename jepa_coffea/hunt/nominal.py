@@ -105,7 +105,7 @@ def bent_efficiencies(selections: Sequence[Selection], statistics: StatisticsCon
 def cross_check_doubts(
     selections: Sequence[Selection], corrected: Sequence[Mapping[str, Corrected | str]], background: str
 ) -> list[str]:
-    """Where the estimate that the result is not by has a mean Z without signal that is far from 0.
+    """Selections in which the other background estimate, the cross-check, is biased without signal.
 
     The features are curved in the mass there, which a fitted function absorbs and an efficiency that is interpolated
     does not, or the other way round: the estimate is no check then, and no reason against the result.

@@ -17,7 +17,7 @@ MEAN_TOLERANCE = 0.4
 
 
 def gaussian_units(t: Floats, degrees: int) -> Floats:
-    """Z with the same upper tail as Student's t, through logarithms, as large excesses have no smaller number.
+    """Z with the same upper tail as Student's t; by logarithms, because the tail of a large excess underflows.
 
     Parameters
     ----------

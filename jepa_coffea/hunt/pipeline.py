@@ -120,7 +120,7 @@ def _hunt_histogram(run: Run, histogram: Path) -> HuntResult:
 def window_search(
     spectrum: Spectrum, windows: Windows, statistics: StatisticsConfig, errors: Mapping[str, float]
 ) -> WindowSearch:
-    """The windows as toys judge them: with the constraint and the errors of the function that the data are judged with.
+    """The windows as a search that toys repeat, with the constraint and the function errors of the data.
 
     Parameters
     ----------

@@ -46,7 +46,7 @@ class Column:
 
     @property
     def is_class(self) -> bool:
-        """Whether it has so few values that their probabilities have the trend.
+        """Whether it has so few values that the trend is one of their probabilities, not of the values.
 
         Returns
         -------
@@ -55,7 +55,7 @@ class Column:
         return self.values is not None and len(self.values) + len(self.special) <= FEW
 
     def moved(self, x: Floats, shift: Floats, rng: np.random.Generator) -> Floats:
-        """Values moved, and made what they can be.
+        """Values shifted, then made values that the feature can have.
 
         What would leave the range is reflected at its end. Discrete features take one of the two neighbouring values
         at random, so that the mean moves by what was asked for.

@@ -1,4 +1,4 @@
-"""What an embedding space looks like, in two dimensions that someone else chose."""
+"""An embedding space in two dimensions, which the caller has chosen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Injection studies: the answer against the signal that was put in."""
+"""Injection studies: a result against the injected yield."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def plot_injection(
     identity: str = "Perfect",
     header: Header | None = None,
 ) -> Figure:
-    """Median and 16-84 % band of an answer against injected yield, a curve per method.
+    """Median and 16-84 % band of a result against the injected yield, a curve per method.
 
     Parameters
     ----------

@@ -112,7 +112,7 @@ def _draw_spectrum(
     if signal is not None:
         together = (fit.expected + signal) / widths
         ax.stairs(together, fit.edges, color=colour, ls="--", lw=1.6)
-    # Far below one event a bin there is nothing to see: the axis may end there.
+    # Far below one event per bin there is nothing to see: the axis may end there.
     floor = max(float(curve.min()), 0.1 / float(widths.max()))
     return floor, float(max(curve.max(), (n / widths).max())), ((points, line), label)
 

@@ -67,7 +67,7 @@ class Chunk:
         Returns
         -------
         dict of numpy.ndarray
-            One entry an event.
+            One entry per event.
 
         Raises
         ------

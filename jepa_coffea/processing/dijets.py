@@ -46,7 +46,7 @@ class Dijets(NamedTuple):
     mjj: Floats
     """Their invariant mass in GeV, one per event."""
     cutflow: dict[str, NDArray[np.bool_]]
-    """Cut to what passed it and all before, one entry an event of the input."""
+    """Cut to what passed it and all before, one entry per event of the input."""
 
 
 def select_dijets(jets: ak.Array, selection: DijetSelection) -> Dijets:

@@ -72,7 +72,7 @@ def floats(column: ak.Array) -> NDArray[np.float32]:
 
 
 def table(event_columns: Mapping[str, ArrayLike], jets: ak.Array, provenance: Mapping[str, Any]) -> pa.Table:
-    """One row an event: the columns given, and those of both jets; ``provenance`` goes into the metadata.
+    """One row per event: the columns given, and those of both jets; ``provenance`` goes into the metadata.
 
     Parameters
     ----------

@@ -208,7 +208,7 @@ class ClassBlock(nn.Module):
         self.out_norm = nn.LayerNorm(dim)
         self.feed_forward = FeedForward(dim, 0.0)
         # [H, D], 1 where a dimension belongs to a head. Masking full-width vectors instead of a matmul per head costs
-        # nothing at one token a jet, and needs no transpose (which onnxruntime fuses into a crash on empty batches).
+        # nothing at one token per jet, and needs no transpose (which onnxruntime fuses into a crash on empty batches).
         self.register_buffer("belongs", torch.eye(heads).repeat_interleave(self.width, dim=1), persistent=False)
         self.belongs: Tensor
 

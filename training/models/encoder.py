@@ -93,9 +93,9 @@ class Encoded(NamedTuple):
     """Outputs of an encoder."""
 
     jet: Tensor
-    """[B, embedding_dim], one embedding a jet; the class token comes first."""
+    """[B, embedding_dim], one embedding per jet; the class token comes first."""
     tokens: Tensor
-    """[B, N, D], one embedding a particle; arbitrary at padding."""
+    """[B, N, D], one embedding per particle; arbitrary at padding."""
     mask: Tensor
     """bool [B, N], True at real tokens."""
 

@@ -35,7 +35,7 @@ def block_macs(n: float, dim: int) -> float:
 def class_block_macs(n: float, dim: int, heads: int) -> float:
     """Multiply-accumulates of one class-attention block.
 
-    One token a jet: q, out and feed-forward (10 D^2), k and v of H vectors (2 H D^2), scores and sums over tokens.
+    One token per jet: q, out and feed-forward (10 D^2), k and v of H vectors (2 H D^2), scores and sums over tokens.
 
     Parameters
     ----------

@@ -169,7 +169,7 @@ class AttentionEmbedding(nn.Module):
 
 
 class SubjetEncoder(nn.Module):
-    """Raw jets, with the field ``subjet``, to one embedding a jet and one a particle (that of its subjet).
+    """Raw jets, with the field ``subjet``, to one embedding per jet and per particle (that of its subjet).
 
     Parameters
     ----------

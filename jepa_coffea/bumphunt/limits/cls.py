@@ -19,7 +19,7 @@ Curves = Callable[[Array], Array]
 
 
 def check_level(level: float) -> None:
-    """Refuse a confidence level that is none.
+    """Raise unless a confidence level is between 0 and 1.
 
     Parameters
     ----------

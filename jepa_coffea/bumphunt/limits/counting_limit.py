@@ -217,7 +217,7 @@ class _Tail:
         self.tail = np.cumsum(weights[order][::-1])[::-1]
 
     def above(self, x: Array) -> Array:
-        """Probability of at least ``x``; rounding does not separate equal values."""
+        """Probability of at least ``x``, where values that differ by rounding count as equal."""
         place = np.asarray(np.searchsorted(self.values, x - 1e-9), dtype=np.intp)
         return np.asarray(np.append(self.tail, 0.0)[place])
 

@@ -2,7 +2,7 @@
 
 ``tests/data/jetclass_vectors.root`` holds 24 jets of ``examples/simulate.py --format jetclass``, three a class. uproot
 writes lists as counted arrays only, so ROOT 6.40 (``pip install root``, Python 3.11) wrote it once, from ``columns``,
-branch to values (numbers, or one list a jet)::
+branch to values (numbers, or one list per jet)::
 
     file = ROOT.TFile("jetclass_vectors.root", "RECREATE", "", 209)  # LZMA
     tree = ROOT.TTree("tree", "tree")

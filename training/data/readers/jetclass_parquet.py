@@ -1,4 +1,4 @@
-"""JetClass-II parquet files, one jet a row; the lists of parquet are flat columns and offsets already.
+"""JetClass-II parquet files, one jet per row; the lists of parquet are flat columns and offsets already.
 
 Schema: C. Li et al., arXiv:2405.12972.
 """
