@@ -26,41 +26,32 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import matplotlib.pyplot as plt
 import numpy as np
-import numpy.typing as npt
 from distributed import Client, LocalCluster
-from scipy import stats
 from sklearn.naive_bayes import GaussianNB
 
 from benchmarks.machine import ROOT, machine
+from benchmarks.statistics.judgement import LEVELS, Floats, draw, judged, share_below, summary_of, without_lists
+from benchmarks.statistics.toy_samples import WINDOWS, falling_spectrum, with_integers
 from jepa_coffea.bumphunt.ledger import Ledger
-from jepa_coffea.cwola import Folds, Recipe, Windows
+from jepa_coffea.cwola import Folds, Recipe
 from jepa_coffea.cwola.classifiers import gradient_boosting, logistic
-from jepa_coffea.cwola.sample import Sample, make_sample
 from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.hunt.calibration import calibrate, null_significances
 from jepa_coffea.hunt.config import StatisticsConfig
 from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.nominal import with_degrees
-from jepa_coffea.hunt.null import Corrected, Null, null_of
+from jepa_coffea.hunt.null import Corrected, null_of
 from jepa_coffea.hunt.pseudo import PseudoData, make_pseudo_data
 from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, SIDEBAND_EFFICIENCY
-
-Floats = npt.NDArray[np.float64]
 
 RESULTS = ROOT / "benchmarks" / "results"
 PACKAGES = ("numpy", "scikit-learn", "iminuit", "distributed")
 """Whose versions the results name."""
 
-WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2200, 3600), bins=28)
 STATISTICS = StatisticsConfig(function="dijet2", goodness_toys=0)
 ORDERS: tuple[Literal["cross", "forward"], ...] = ("cross", "forward")
 """Orders of the folds."""
-NOMINAL = float(stats.norm.sf(2))
-"""0.0228"""
-LEVELS = {f"p < {level}": float(stats.norm.sf(sigmas)) for level, sigmas in ((".1587", 1), (".0228", 2), (".00135", 3))}
-"""One, two and three sigma, by name."""
 
 
 def recipe(estimator: Any, *, order: Literal["cross", "forward"] = "cross") -> Recipe:
@@ -79,85 +70,6 @@ def recipe(estimator: Any, *, order: Literal["cross", "forward"] = "cross") -> R
         For :func:`run_experiment`.
     """
     return Recipe(WINDOWS, {"": estimator}, Folds(order=order), members=1, attribute_fraction=1)
-
-
-def falling_spectrum(events: int, features: int, seed: int = 0) -> Sample:
-    """Background: exponential masses (slope 500 GeV) over the fit range and normal features independent of them.
-
-    Parameters
-    ----------
-    events
-        How many events.
-    features
-        How many features.
-    seed
-        Of the random numbers.
-
-    Returns
-    -------
-    Sample
-        Masses in GeV.
-    """
-    rng = np.random.default_rng(seed)
-    low, high = WINDOWS.fit_range
-    mass = low - 500 * np.log(1 - rng.random(events) * (1 - np.exp((low - high) / 500)))
-    return make_sample(rng.normal(size=(events, features)).astype(np.float32), mass, np.arange(events))
-
-
-def share_below(p: Floats, level: float = NOMINAL) -> dict[str, float]:
-    """The share of p-values below a level, with its binomial error.
-
-    Parameters
-    ----------
-    p
-        p-values [experiment].
-    level
-        Where to cut.
-
-    Returns
-    -------
-    dict
-        ``share`` and its ``error``.
-    """
-    share = float((p < level).mean())
-    return {"share": share, "error": float(np.sqrt(level * (1 - level) / len(p)))}
-
-
-def judged(calibration: Floats, validation: Floats) -> dict[str, Any]:
-    """Raw and corrected significances of the validation set, corrected with the calibration set.
-
-    Parameters
-    ----------
-    calibration
-        Z [experiment] to calibrate with.
-    validation
-        Z [experiment] to check on.
-
-    Returns
-    -------
-    dict
-        Means, widths, shares below 0.0228, and the p-values.
-    """
-    null = null_of(calibration)
-    corrected = null.corrected(validation)
-    rank = np.array([null.rank_p(z) for z in validation])
-    after = Null(np.sort(corrected), 0)
-    n_cal = len(calibration)
-    return {
-        "calibration_experiments": n_cal,
-        "validation_experiments": len(validation),
-        "raw": summary_of(validation),
-        "corrected": {
-            "mean": after.mean,
-            "std": after.width,
-            "std_error": float(np.hypot(after.width_error, after.width * null.width_error / null.width)),
-        }
-        | share_below(stats.norm.sf(corrected)),
-        "rank": share_below(rank),
-        "rank_p": rank.tolist(),
-        "corrected_p": stats.norm.sf(corrected).tolist(),
-        "raw_p": stats.norm.sf(validation).tolist(),
-    }
 
 
 def fresh_experiment(number: int, method: Method) -> list[float]:
@@ -205,25 +117,6 @@ def whole_search(number: int, method: Method, toys: int) -> dict[str, list[float
             raise TypeError(corrected)
         found[name] = [selection.estimates[name].z, corrected.z, corrected.rank_p]
     return found
-
-
-def summary_of(z: Floats) -> dict[str, Any]:
-    """Mean, width and shares of small p-values of significances, each with its error.
-
-    Parameters
-    ----------
-    z
-        [experiment].
-
-    Returns
-    -------
-    dict
-        Name to number.
-    """
-    null = Null(np.sort(z), 0)
-    shares = {name: share_below(stats.norm.sf(z), level) for name, level in LEVELS.items()}
-    moments = {"mean": null.mean, "mean_error": null.mean_error, "std": null.width, "std_error": null.width_error}
-    return moments | share_below(stats.norm.sf(z)) | shares
 
 
 def searches(experiments: int, client: Client | None, folder: Path, *, toys: int = 25) -> dict[str, Any]:
@@ -353,31 +246,6 @@ def timing(experiments: int, client: Client | None) -> dict[str, Any]:
     }
 
 
-def with_integers(events: int, seed: int = 0) -> Sample:
-    """Background with the features of real tables: numbers of constituents, flags, bounded ratios, all with a trend.
-
-    Parameters
-    ----------
-    events
-        How many events.
-    seed
-        Of the random numbers.
-
-    Returns
-    -------
-    Sample
-        Masses in GeV, and features of two jets: a Poisson number of constituents and a class, which grow a little with
-        the mass, and a ratio between 0 and 1, which falls.
-    """
-    plain, rng = falling_spectrum(events, 1, seed), np.random.default_rng([seed, 1])
-    log = np.log(plain.mass / 2800)
-    columns = []
-    for _ in range(2):
-        columns += [rng.poisson(50 + 5 * log), rng.binomial(3, 0.3 + 0.04 * log), rng.beta(4 - 0.4 * log, 3)]
-    X = np.stack(columns, axis=1).astype(np.float32)
-    return make_sample(X, plain.mass, np.arange(events))
-
-
 def fresh_with_integers(number: int, method: Method, events: int) -> list[float]:
     """Z by each estimate of the background in newly generated data with integers.
 
@@ -440,22 +308,6 @@ def trees(experiments: int, client: Client | None, events: int = 24_000) -> dict
     return result
 
 
-def without_lists(judgement: dict[str, Any]) -> dict[str, Any]:
-    """Without the single p-values, which are for the picture.
-
-    Parameters
-    ----------
-    judgement
-        From :func:`judged`.
-
-    Returns
-    -------
-    dict
-        Without the lists of p-values.
-    """
-    return {name: value for name, value in judgement.items() if not isinstance(value, list)}
-
-
 def timed(pseudo: PseudoData, method: Method, experiments: int, client: Client | None) -> tuple[Floats, float]:
     """Z of the experiments and the seconds they took.
 
@@ -478,46 +330,6 @@ def timed(pseudo: PseudoData, method: Method, experiments: int, client: Client |
     start = time.perf_counter()
     z = null_significances(pseudo, method, experiments, seed=2024, client=client, progress=True)
     return z, time.perf_counter() - start
-
-
-def draw(result: dict[str, Any], path: Path) -> None:
-    """Observed against nominal share of small p-values, before and after calibration.
-
-    Parameters
-    ----------
-    result
-        From :func:`coverage`.
-    path
-        Of the picture.
-    """
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4.6), sharey=True, layout="constrained")
-    levels = np.geomspace(2e-3, 0.5, 60)
-    for axis, (order, title) in zip(
-        axes, (("cross", "cross-fitted folds"), ("forward", "folds in forward order")), strict=True
-    ):
-        n = result[order]["validation_experiments"]
-        band = np.sqrt(levels * (1 - levels) / n) / levels
-        axis.fill_between(levels, 1 - band, 1 + band, color="0.88", label=f"binomial error, {n} experiments")
-        for name, label, colour in (
-            ("raw_p", "as counted", "tab:red"),
-            ("corrected_p", "corrected by mean and width", "tab:blue"),
-            ("rank_p", "corrected by rank", "tab:green"),
-        ):
-            p = np.sort(result[order][name])
-            axis.plot(levels, np.searchsorted(p, levels) / n / levels, color=colour, label=label)
-        axis.axhline(1, color="black", lw=0.8)
-        axis.axvline(NOMINAL, color="black", lw=0.8, ls=":")
-        axis.text(NOMINAL * 1.05, 0.03, "2 sigma", transform=axis.get_xaxis_transform())
-        axis.set(
-            xscale="log",
-            xlabel="nominal p-value",
-            title=f"{title}: std(Z) = {result[order]['raw']['std']:.2f} as counted",
-        )
-        axis.title.set_fontsize(11)
-    axes[0].set(ylabel="observed / nominal share of null experiments", ylim=(0.3, 2.6))
-    axes[0].legend(frameon=False, fontsize=9)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ from distributed import Client, LocalCluster
 from scipy import stats
 
 from benchmarks.machine import ROOT, machine
-from benchmarks.statistics.calibration import LEVELS
+from benchmarks.statistics.judgement import LEVELS
 from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.cwola.sample import Sample
 from jepa_coffea.cwola.tasks import run_tasks
