@@ -42,7 +42,7 @@ LIMITS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 
 
 def pages() -> dict[str, str]:
-    """One page a document."""
+    """One page per document."""
     return {name: page(*what) for name, what in INTRODUCTION.items()}
 
 

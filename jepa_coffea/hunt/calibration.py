@@ -26,7 +26,8 @@ pseudo-experiments that redo folds, training, thresholds and fit:
   :mod:`jepa_coffea.hunt.look_elsewhere`.
 
 Both background estimates are counted in the same pseudo-experiments and each is corrected by its own distribution.
-Which one the result is by is decided by these experiments alone, without looking at the window.
+Which one is nominal is decided by these experiments alone, without looking at the window; see
+:mod:`jepa_coffea.hunt.nominal`.
 
 Thresholds are quantiles of the held-out sidebands of the fold, so k of its m sideband events pass by construction, and
 the window count, given the threshold, is Poisson with a mean that fluctuates: relative variance 1/k. That equals the
@@ -165,7 +166,7 @@ def calibrate(selections: Sequence[Selection], toys: Floats) -> list[dict[str, C
 def null_gates(
     selections: Sequence[Selection], corrected: Sequence[Mapping[str, Corrected | str]], background: str
 ) -> list[Gate]:
-    """Whether Z by the estimate of the result is 0 on average where there is no signal.
+    """Whether Z by the nominal estimate is 0 on average where there is no signal.
 
     A correction for a mean that is far from 0 is as uncertain as the reason for it, which is then a difference between
     window and sidebands of the pseudo-data, or a background estimate that is wrong.
@@ -177,7 +178,7 @@ def null_gates(
     corrected
         From :func:`calibrate`.
     background
-        The estimate that the result is by.
+        The nominal estimate.
 
     Returns
     -------

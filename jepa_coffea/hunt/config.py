@@ -218,7 +218,7 @@ class StatisticsConfig(Section):
     """How the background under the window is estimated and the excess judged."""
 
     background: Literal["function", "sideband_efficiency"] | None = None
-    """The estimate of the result: a ``function`` fitted to the selected spectrum, or ``sideband_efficiency``, the
+    """The nominal estimate: a ``function`` fitted to the selected spectrum, or ``sideband_efficiency``, the
     events that fail the selection times the pass/fail ratio of the sidebands. By default the one with the larger
     expected significance in the pseudo-experiments, which does not look at the window; the other is the cross-check."""
     transfer_factor: Literal["auto"] | Annotated[int, Field(ge=1, le=2)] = "auto"

@@ -1,7 +1,7 @@
-"""The nominal background estimate: which of the two the result is by, and the degree of its transfer factor.
+"""The nominal background estimate, by which the result is quoted, and the degree of the transfer factor.
 
-Both are decided by pseudo-experiments without signal and by the events beside the window, so that what is selected in
-the window has no part in it.
+Both are decided by pseudo-experiments without signal and by the events beside the window: what is selected in the
+window has no part in it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -190,7 +190,7 @@ def expected_significance(
 def preferred(
     selections: Sequence[Selection], corrected: Sequence[Mapping[str, Corrected | str]], statistics: StatisticsConfig
 ) -> str:
-    """The background estimate of the result.
+    """Choose the nominal estimate.
 
     Parameters
     ----------

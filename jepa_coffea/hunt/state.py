@@ -179,7 +179,7 @@ class CalibrationResult:
     null: Floats | None = None
     """Z of the pseudo-experiments, (experiments, estimates, selections); see ``ESTIMATES``."""
     background: str = FUNCTION
-    """The estimate of the result, which ``search`` is of."""
+    """The nominal estimate, whose trials ``search`` counts."""
     problem: str = ""
     """Why there are no pseudo-experiments though they were asked for."""
     selections: Sequence[Selection] = ()
@@ -278,7 +278,7 @@ class HuntResult:
     events: Events | None = None
     functions: FunctionStudy | None = None
     background: str = FUNCTION
-    """The background estimate of the result; the other one is its cross-check."""
+    """The nominal background estimate; the other one is its cross-check."""
     energy: str = ""
     """The centre-of-mass energy of the background functions, and whether the document gives it."""
     sensitivity: Sequence[Sensitivity] = ()
