@@ -53,7 +53,7 @@ def reduce_precision(source: str | Path, output: str | Path, precision: Literal[
     ModelError
         If the source is no encoder file.
     ExportError
-        If it is not fp32, or does not bear int8.
+        If it is not fp32, or no matrix of it is accurate enough in int8.
     """
     original = load_model(source)
     card = card_in(original, str(source))
@@ -170,7 +170,7 @@ def _to_int8(model: onnx.ModelProto, card: ModelCard) -> onnx.ModelProto:
             return candidate
         alone = alone or {shape: cosine(_quantised(model, names)) for shape, names in groups.items()}
         del groups[min(groups, key=alone.__getitem__)]
-    msg = f"{card.name}: no matrices bear int8 with a cosine of {LEAST_COSINE}; keep fp32"
+    msg = f"{card.name}: no matrix keeps a cosine of {LEAST_COSINE} in int8; keep fp32"
     raise ExportError(msg)
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from rich.console import Console
 
 from jepa_coffea.files import write_text
-from training.studies.jobs import Job, PretrainingStudy, StudyError, finished
+from training.studies.jobs import Job, PretrainingStudy, finished, keep_settings
 from training.studies.results import (
     OBJECTIVES,
     device_name,
@@ -150,22 +150,8 @@ def _judge(study: PretrainingStudy) -> dict[str, Any]:
 
 
 def _same_as_before(study: PretrainingStudy) -> None:
-    """Keep what decides the results in ``settings.json``.
-
-    Raises
-    ------
-    StudyError
-        If the study in this folder was begun with other settings.
-    """
-    path = study.output / "settings.json"
     free = ("output", "minutes", "jobs", "device")
-    now = {name: value for name, value in asdict(study).items() if name not in free}
-    before = json.loads(path.read_text()) if path.is_file() else now
-    for name, value in now.items():
-        if value != before.get(name):
-            msg = f"{path}: the study in this folder has {name} {before.get(name)}, not {value}; give another --output"
-            raise StudyError(msg)
-    write_text(path, json.dumps(now, indent=1) + "\n")
+    keep_settings(study.output, {name: value for name, value in asdict(study).items() if name not in free})
 
 
 def conduct(study: PretrainingStudy, console: Console | None = None) -> None:

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -263,3 +263,27 @@ def _write_status(script: str, folder: Path, status: int, minutes: float) -> Non
     if folder.is_dir():
         content = {"status": status, "processor_minutes": before + minutes}
         write_text(folder / f"{script}.status.json", json.dumps(content) + "\n")
+
+
+def keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Keep what decides the results of a study in ``settings.json``.
+
+    Parameters
+    ----------
+    folder
+        Of the study.
+    settings
+        What JSON can hold, by name.
+
+    Raises
+    ------
+    StudyError
+        If the study in this folder was begun with other settings.
+    """
+    path = folder / "settings.json"
+    before = json.loads(path.read_text()) if path.is_file() else settings
+    for name, value in settings.items():
+        if value != before.get(name):
+            msg = f"{path}: the study in this folder has {name} {before.get(name)}, not {value}; give another --output"
+            raise StudyError(msg)
+    write_text(path, json.dumps(settings, indent=1) + "\n")

@@ -37,7 +37,7 @@ from training.loop.checkpoint import load_encoder
 from training.loop.entry import add_device_option, explained
 from training.loop.metrics_log import read_metrics
 from training.loop.probe import embed, linear, scores
-from training.studies.jobs import Job, Runner, StudyError, read_status, signals_passed_on
+from training.studies.jobs import Job, Runner, keep_settings, read_status, signals_passed_on
 from training.studies.results import mean_and_spread
 from training.studies.steps import steps_of
 
@@ -157,22 +157,8 @@ def _study(args: argparse.Namespace) -> int:
 
 
 def _same_as_before(args: argparse.Namespace) -> None:
-    """Keep what decides the results in ``settings.json``.
-
-    Raises
-    ------
-    StudyError
-        If the study in this folder was begun with other settings.
-    """
-    path = args.output / "settings.json"
     names = ("data", "labelled", "test", "config", "minutes", "steps", "labels", "test_jets", "set")
-    now = {name: getattr(args, name) for name in names}
-    before = json.loads(path.read_text()) if path.is_file() else now
-    for name, value in now.items():
-        if value != before.get(name):
-            msg = f"{path}: the study in this folder has {name} {before.get(name)}, not {value}; give another --output"
-            raise StudyError(msg)
-    write_text(path, json.dumps(now, indent=1) + "\n")
+    keep_settings(args.output, {name: getattr(args, name) for name in names})
 
 
 def _jobs(args: argparse.Namespace, runner: Runner) -> list[Job]:

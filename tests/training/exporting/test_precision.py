@@ -100,5 +100,5 @@ def test_int8_depends_on_other_jets_within_its_drift(
 def test_int8_that_would_drift_is_refused(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "NARROWEST", 8)
     monkeypatch.setattr(precision, "LEAST_COSINE", 1.0)
-    with pytest.raises(ExportError, match="no matrices bear int8"):
+    with pytest.raises(ExportError, match="no matrix keeps a cosine"):
         reduce_precision(source, tmp_path / "small.onnx", "int8")
