@@ -50,13 +50,13 @@ class _Shown:
         self._bar.__exit__(kind, error, tb)
 
     def block(self, source: str, jets: int, of: int) -> None:
-        """Some ``jets`` of the ``of`` jets of a file are done."""
+        """Say that ``jets`` of the ``of`` jets of a file are done."""
         share = self._bytes[source] * jets // max(of, 1)
         self._left[source] -= share
         self._add(share, jets)
 
     def file(self, source: str, jets: int = 0) -> None:
-        """A file is done, ``jets`` of it not counted yet."""
+        """Say that a file is done, of which ``jets`` were not counted yet."""
         self._files += 1
         self._add(self._left[source], jets)
 

@@ -46,7 +46,7 @@ def hashed(text: str) -> int:
 
 
 def process_of(path: str) -> str:
-    """Name of the process that a file is one of many of.
+    """Name of the physics process of a file: its name without the number.
 
     Parameters
     ----------

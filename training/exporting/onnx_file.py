@@ -120,7 +120,7 @@ def export_encoder(
 
 
 def provenance(config: dict[str, Any], seed: int) -> Provenance:
-    """What there is to know of this moment: the commit of the checkout, package versions, the date.
+    """Commit of the checkout, versions of the packages, and the date.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""From a pretrained encoder to classifiers: one training a seed.
+"""From a pretrained encoder to classifiers: one training per seed.
 
 With few labels the head learns first, then the encoder, the slower the nearer the particles; jets are rotated, smeared
 and lose soft particles; the weights of the last part are averaged; and the number of steps is fixed, as validation jets

@@ -1,4 +1,4 @@
-"""The encoders there are: which one a configuration describes."""
+"""Both kinds of encoder, and which one a configuration describes."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ class MovingAverage(Drawing, Generic[E]):
         self.target: E = make_target(encoder)
 
     def train(self, mode: bool = True) -> Self:
-        """As usual, except that the average never drops anything.
+        """Set the mode of all but the average, which stays in evaluation mode.
 
         Parameters
         ----------
