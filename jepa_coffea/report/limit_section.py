@@ -6,7 +6,7 @@ from jepa_coffea.report.html import ReportFigure, ReportSection, ReportTable
 
 
 def limit_section(result: HuntResult) -> ReportSection:
-    """Limits without a selection, one picture per width.
+    """Limits without a selection, one picture a width.
 
     Parameters
     ----------
