@@ -53,7 +53,7 @@ PACKAGES = ("numpy", "scikit-learn", "iminuit", "distributed")
 """Whose versions the results name."""
 
 WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2200, 3600), bins=28)
-STATISTICS = StatisticsConfig(function="dijet2", goodness_toys=0)
+STATISTICS = StatisticsConfig(sqrt_s=13000, function="dijet2", goodness_toys=0)
 ORDERS: tuple[Literal["cross", "forward"], ...] = ("cross", "forward")
 """Orders of the folds."""
 NOMINAL = float(stats.norm.sf(2))

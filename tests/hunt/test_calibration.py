@@ -31,7 +31,7 @@ from tests.hunt.make import selection
 
 WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=20)
 RECIPE = Recipe(WINDOWS, {"": logistic()}, members=1, attribute_fraction=1)
-METHOD = Method(RECIPE, (0.1,), StatisticsConfig(function="dijet2", goodness_toys=0))
+METHOD = Method(RECIPE, (0.1,), StatisticsConfig(sqrt_s=13000, function="dijet2", goodness_toys=0))
 
 
 def test_both_estimates_are_judged_by_their_own_nulls():
@@ -153,7 +153,7 @@ def test_a_broken_ledger_line_is_named(tmp_path):
         null_significances(pseudo, METHOD, 1, seed=3, ledger=ledger)
 
 
-STATISTICS = StatisticsConfig()
+STATISTICS = StatisticsConfig(sqrt_s=13000)
 
 
 def toys(width_of_function, width_of_other):
