@@ -89,11 +89,11 @@ def inclusive_limits(
     signal: SignalConfig | None,
     luminosity: float | None = None,
 ) -> tuple[dict[str, LimitCurve | str], dict[str, LimitCurve | str]]:
-    """95 % CLs limits, observed and expected: against mass for every width that the document asks for, and, where these
-    are several, against width in the middle of every window.
+    """95 % CLs limits, observed and expected, against mass and against width.
 
-    What the background function may fake as a signal, with every other function that describes the spectrum as the
-    truth, is a nuisance.
+    Against mass for every width that the document asks for; where these are several, also against width in the middle
+    of every window. What the background function may fake as a signal, with every other function that describes the
+    spectrum as the truth, is a nuisance.
 
     Parameters
     ----------

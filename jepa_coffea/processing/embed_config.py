@@ -44,7 +44,8 @@ class EmbedConfig(Section):
     sqrt_s: Annotated[float, Field(gt=0)] | None = None
     """Centre-of-mass energy of the collisions, GeV; written into the files, so that a hunt need not be told."""
     format: str = "pfnano"
-    """Layout of the files: ``pfnano``, ``nanoaod``, ``delphes``, or one that an installed package brings."""
+    """Layout of the files: ``pfnano``, ``nanoaod``, ``delphes``, or one that an installed package brings. Events need
+    ``run``, ``luminosityBlock`` and ``event``, which Delphes does not write by itself."""
     treename: str | None = None
     """Tree in the files; default: that of their layout."""
     collection: str = "FatJet"
