@@ -34,7 +34,9 @@ def with_energy(config: HuntConfig) -> HuntConfig:
     BadFileError
         If there are no files, or one is damaged.
     """
-    said = _said(config)
+    found = _said(config)
+    said = {file: float(energy) for file, energy in found.items() if energy is not None}
+    silent = [file for file, energy in found.items() if energy is None]
     given = config.statistics.sqrt_s
     for file, energy in said.items():
         first = next(iter(said))
@@ -44,6 +46,13 @@ def with_energy(config: HuntConfig) -> HuntConfig:
             raise HuntError(msg)
     if given is not None:
         return config
+    if said and silent:
+        first, energy = next(iter(said.items()))
+        msg = (
+            f"hunt: {first} is of collisions at {energy:g} GeV, {silent[0]} does not say it; if it is of the same, "
+            f"statistics: {{sqrt_s: {energy:g}}} says so"
+        )
+        raise HuntError(msg)
     if not said:
         msg = (
             "hunt: statistics.sqrt_s is not given, and the input does not say it; give the centre-of-mass energy of "
@@ -55,8 +64,8 @@ def with_energy(config: HuntConfig) -> HuntConfig:
     return config.model_copy(update={"statistics": statistics})
 
 
-def _said(config: HuntConfig) -> dict[str, float]:
-    """The energy that each file says, for those that say one."""
+def _said(config: HuntConfig) -> dict[str, float | None]:
+    """The energy that each file says; None where it says none."""
     source = config.input.histogram
     if source is not None:
         found = {str(source): _of_histogram(str(source))}
@@ -68,7 +77,7 @@ def _said(config: HuntConfig) -> dict[str, float]:
         file, energy = next(iter(wrong.items()))
         msg = f"hunt: {file} says sqrt_s = {energy!r}; expected a number above 0, in GeV"
         raise HuntError(msg)
-    return {file: float(energy) for file, energy in found.items() if energy is not None}
+    return found
 
 
 def _usable(energy: Any) -> bool:

@@ -79,8 +79,8 @@ class Chunk:
         if lacking:
             msg = (
                 f"the events of dataset {self.dataset!r} do not say who they are: no {', '.join(lacking)} in their "
-                "tree; without them no event can be found to be there twice. Write them into the files, or use JEPAEmbedder "
-                "in a processor of your own (Delphes has none of them)"
+                "tree; without them no event can be found to be there twice. Write them into the files, or use "
+                "JEPAEmbedder in a processor of your own (Delphes has none of them)"
             )
             raise LayoutError(msg)
         found = {name: np.asarray(ak.to_numpy(self.columns.top(name))) for name in names}

@@ -69,13 +69,13 @@ class DijetEmbedder(ProcessorABC):
         -------
         dict
         """
-        energy = {} if self.sqrt_s is None else {"sqrt_s": self.sqrt_s}
-        return energy | {
+        return {
             "processor": type(self).__name__,
             "model": self.embedder.path.name,
             "model_hash": self.embedder.digest,
             "collection": self.collection,
             "selection": self.selection.model_dump(),
+            "sqrt_s": self.sqrt_s,
             "output": self.output,
         }
 

@@ -40,7 +40,11 @@ def test_files_and_documents(tmp_path):
         say(two, wrong)
         with pytest.raises(HuntError, match=r"b.parquet says sqrt_s = .*; expected a number above 0"):
             with_energy(config(tmp_path))
-    say(one, None), say(two, None)
+    say(two, None)
+    with pytest.raises(HuntError, match=r"a.parquet is of collisions at 13000 GeV, .*b.parquet does not say it"):
+        with_energy(config(tmp_path))
+    assert with_energy(config(tmp_path, sqrt_s=13000)).statistics.energy == 13000
+    say(one, None)
     with pytest.raises(HuntError, match=r"statistics.sqrt_s is not given, and the input does not say it"):
         with_energy(config(tmp_path))
     assert with_energy(config(tmp_path, sqrt_s=13600)).statistics.energy == 13600
