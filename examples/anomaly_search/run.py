@@ -31,7 +31,7 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the checkout, of which the wheel has a part
 
-from examples.anomaly_search.features import Columns, SearchError, feature_sets, read_table, shuffled
+from examples.anomaly_search.features import Columns, FeatureSet, SearchError, feature_sets, read_table, shuffled
 from examples.anomaly_search.results import report, summary_of
 from examples.anomaly_search.search import REFERENCES, Choice, Setting, Task, choices, experiment, key_of, merit
 from jepa_coffea.bumphunt.ledger import Ledger
@@ -82,6 +82,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--tuned-at", type=int, metavar="N", help="signal events there; a middle one of --yields")
     options.add_argument("--null", type=int, default=50, metavar="N", help="experiments without signal")
     options.add_argument("--members", type=int, default=8, help="classifiers that are averaged")
+    options.add_argument(
+        "--sets", nargs="+", metavar="SET", help="of features, supervised or idealised; all that there are if absent"
+    )
     options.add_argument("--folds", type=int, nargs=2, default=(5, 4), metavar="N", help="outer and inner")
     options.add_argument("--workers", type=int, default=1, help="processes")
     options.add_argument("--seed", type=int, default=1, help="of folds, classifiers and pseudo-data")
@@ -135,6 +138,7 @@ def setting_of(args: argparse.Namespace) -> tuple[Setting, Columns]:
             msg = f"signal {name}: has {own}, the background {columns}; embed them with one model"
             raise SearchError(msg)
         signals[name] = shuffled(sample, args.seed + number)
+    sets, references = wanted(args.sets, columns)
     statistics = StatisticsConfig(sqrt_s=args.sqrt_s, function=args.function)
     folds = Folds(args.folds[0], args.folds[1], args.seed)
     recipe = Recipe(
@@ -143,7 +147,8 @@ def setting_of(args: argparse.Namespace) -> tuple[Setting, Columns]:
     setting = Setting(
         pseudo=make_pseudo_data(background, windows, statistics, background),
         signals=signals,
-        sets=feature_sets(columns),
+        sets=sets,
+        references=references,
         method=Method(recipe, (args.efficiency,), statistics),
         amounts=tuple(sorted(args.yields)),
         slices=args.slices,
@@ -151,6 +156,40 @@ def setting_of(args: argparse.Namespace) -> tuple[Setting, Columns]:
         seed=args.seed,
     )
     return setting, columns
+
+
+def wanted(names: Sequence[str] | None, columns: Columns) -> tuple[dict[str, FeatureSet], tuple[str, ...]]:
+    """The sets of features and the references that are asked for.
+
+    Parameters
+    ----------
+    names
+        Of sets and references; None for all.
+    columns
+        Of the events.
+
+    Returns
+    -------
+    tuple
+        Sets by name, and names of references.
+
+    Raises
+    ------
+    SearchError
+        For a set that the events have not, and if there is none.
+    """
+    sets = feature_sets(columns)
+    if names is None:
+        return sets, REFERENCES
+    known = [*sets, *REFERENCES]
+    if unknown := [name for name in names if name not in known]:
+        msg = f"--sets {unknown[0]!r}: these events have {', '.join(map(repr, known))}"
+        raise SearchError(msg)
+    chosen = {name: features for name, features in sets.items() if name in names}
+    if not chosen:
+        msg = f"--sets: {', '.join(names)} alone; the classifiers of references are those tuned for a set of features"
+        raise SearchError(msg)
+    return chosen, tuple(name for name in REFERENCES if name in names)
 
 
 class Search:
@@ -230,7 +269,8 @@ class Search:
                 name: max(choices(features), key=lambda c, n=name: sum(merits[other, n, c] for other in others))  # type: ignore[misc]
                 for name, features in self.setting.sets.items()
             }
-            found[signal] |= {name: found[signal][list(self.setting.sets)[-1]] for name in REFERENCES}
+            last = found[signal][list(self.setting.sets)[-1]]
+            found[signal] |= dict.fromkeys(self.setting.references, last)
         return found
 
     def results(self, chosen: Mapping[str, Mapping[str, Choice]], null: int) -> dict[str, dict[str, Any]]:
@@ -292,7 +332,7 @@ class Search:
 def _main(args: argparse.Namespace) -> int:
     setting, columns = setting_of(args)
     tuned_at = args.tuned_at or setting.amounts[len(setting.amounts) // 2]
-    free = ("output", "workers", "null", "yields", "tuned_at")
+    free = ("output", "workers", "null", "yields", "tuned_at", "sets")
     settings = {name: value for name, value in vars(args).items() if name not in free}
     stamp = digest(
         "anomaly search", json.dumps(settings, default=str), max(args.yields), len(setting.pseudo.donors.mass)

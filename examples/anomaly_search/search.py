@@ -75,6 +75,8 @@ class Setting:
     signals: Mapping[str, Sample]
     """Signal events in random order, by name."""
     sets: Mapping[str, FeatureSet]
+    references: tuple[str, ...]
+    """Those of ``REFERENCES`` that are compared with."""
     method: Method
     """With one window and one efficiency; its classifier is replaced by those chosen."""
     amounts: tuple[int, ...]

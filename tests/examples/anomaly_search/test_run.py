@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from examples.anomaly_search import run, search
-from examples.anomaly_search.features import VARIABLES, Columns, FeatureSet, read_table
+from examples.anomaly_search.features import VARIABLES, read_table
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.hunt.selections import ESTIMATES
 from tests.hunt.make import write_events
@@ -46,17 +46,12 @@ def arguments(folder: Path, output: Path, *more: str) -> list[str]:
 def few_choices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "TREES", ((("max_iter", 4), ("max_leaf_nodes", 4)),))
     monkeypatch.setattr(search, "COMPONENTS", (3,))
-    every = run.feature_sets
-
-    def two(columns: Columns) -> dict[str, FeatureSet]:
-        return {name: one for name, one in every(columns).items() if name in ("variables", "scores + both")}
-
-    monkeypatch.setattr(run, "feature_sets", two)
 
 
 @pytest.mark.usefixtures("few_choices")
 def test_a_comparison(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run.main(arguments(folder, tmp_path)) == 0
+    given = arguments(folder, tmp_path, "--sets", "variables", "scores + both", "supervised", "idealised")
+    assert run.main(given) == 0
     found = json.loads((tmp_path / "results.json").read_text())
     sets = ["no classifier", "variables", "scores + both"]
     assert list(found["signals"]) == ["wprime", "zz"]
@@ -84,7 +79,7 @@ def test_a_comparison(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         raise AssertionError
 
     monkeypatch.setattr(run, "experiment", never)
-    assert run.main(arguments(folder, tmp_path)) == 0
+    assert run.main(given) == 0
     assert json.loads((tmp_path / "results.json").read_text()) == found
 
 
@@ -93,6 +88,13 @@ def test_too_little_signal_is_said(folder: Path, tmp_path: Path, capfd: pytest.C
     said = capfd.readouterr().err
     assert "signal wprime: " in said
     assert "give more events, or smaller yields, or fewer slices" in said
+
+
+def test_sets_that_are_not_there(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run.main(arguments(folder, tmp_path, "--sets", "variables", "boht")) == 2
+    assert "--sets 'boht': these events have 'variables', 'embedding', 'both'," in capfd.readouterr().err
+    assert run.main(arguments(folder, tmp_path, "--sets", "supervised")) == 2
+    assert "--sets: supervised alone" in capfd.readouterr().err
 
 
 def test_slices_share_no_event(folder: Path, tmp_path: Path) -> None:
