@@ -68,6 +68,7 @@ def test_events_to_a_p_value(folder: Path) -> None:
             "model": "encoder.onnx",
             "files": {"data": ["events/*.root"]},
             "output": "embedded",
+            "sqrt_s": 13000,
             "selection": {"mjj": 500},
             "chunksize": 400,
         },

@@ -49,7 +49,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 PACKAGES = ("numpy", "scikit-learn", "iminuit", "distributed")
 """Whose versions the results name."""
 
-STATISTICS = StatisticsConfig(function="dijet2", goodness_toys=0)
+STATISTICS = StatisticsConfig(sqrt_s=13000, function="dijet2", goodness_toys=0)
 ORDERS: tuple[Literal["cross", "forward"], ...] = ("cross", "forward")
 """Orders of the folds."""
 

@@ -49,6 +49,7 @@ DOCUMENT: dict[str, Any] = {
         "bins": 24,
     },
     "features": {"use": "both"},
+    "statistics": {"sqrt_s": 13000.0},
 }
 """The mass axis is that of the demo; all that is not said is the default of a hunt."""
 

@@ -72,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--bins", type=int, default=24, help="of the spectrum")
     options.add_argument("--function", default="dijet3", help="of the background")
+    options.add_argument("--sqrt-s", type=float, default=13000.0, metavar="GEV", help="of the collisions")
     options.add_argument("--efficiency", type=float, default=0.01, help="of the sidebands")
     options.add_argument(
         "--yields", type=int, nargs="+", default=[50, 100, 200, 400], metavar="N", help="signal events"
@@ -138,7 +139,7 @@ def setting_of(args: argparse.Namespace) -> tuple[Setting, Columns]:
             raise SearchError(msg)
         signals[name] = shuffled(sample, args.seed + number)
     sets, references = wanted(args.sets, columns)
-    statistics = StatisticsConfig(function=args.function)
+    statistics = StatisticsConfig(sqrt_s=args.sqrt_s, function=args.function)
     folds = Folds(args.folds[0], args.folds[1], args.seed)
     recipe = Recipe(
         windows, {"gradient_boosting": CLASSIFIERS["gradient_boosting"]()}, folds, args.members, seed=args.seed

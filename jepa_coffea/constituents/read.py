@@ -339,7 +339,8 @@ def check_closure(table: Ragged, pt: NDArray[np.floating], where: str, collectio
         msg = (
             f"{where}: the candidates of {collection} do not add up to the raw pT of their jets (median ratio "
             f"{np.median(closure):.2f}, {off.mean():.0%} of the jets off by more than {CLOSURE:.0%}); were the PUPPI "
-            "weights in the file recomputed after clustering? Embeddings of such jets are not those of the training"
+            "weights in the file recomputed after clustering, or corrected jets put into the events (expected as "
+            "jets=)? Embeddings of such jets are not those of the training"
         )
         warnings.warn(msg, ClosureWarning, stacklevel=2)
 

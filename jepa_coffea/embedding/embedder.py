@@ -206,7 +206,9 @@ class JEPAEmbedder:
         jets
             A selection of its jets, ``events.FatJet[mask]``; default: all. Corrected or varied momenta (JES, JER,
             JMS) do not change the embedding: the model gets the four-momentum that the file has, to which the
-            constituents belong. For an embedding that varies, vary the constituents.
+            constituents belong. For an embedding that varies, vary the constituents. Jets that were assigned into the
+            events, ``events["FatJet"] = corrected``, are those of the file for all that can be known: embed first,
+            or leave the events as they are and give ``jets=corrected``.
         prefix
             Of the new fields, instead of the embedder's.
 

@@ -29,6 +29,10 @@ _BEFORE = SEAL.encode() + b"\x12\x40"
 
 _BLANK = b"0" * 64
 
+TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2, "int8": 5e-2}
+"""By precision, the largest ``|here - reference| / max |reference|`` of two runs: other hardware and other batches
+sum in another order."""
+
 
 class ModelError(JepaCoffeaError, ValueError):
     """A file that is no usable model; never an OSError, so that no reader of events may skip it."""
@@ -165,6 +169,10 @@ class ModelCard(_Part):
         unknown = [name for name in self.fields if name not in (*FIELDS, SUBJET)]
         if unknown:
             msg = f"fields: unknown {unknown}; a card may name {[*FIELDS, SUBJET]}"
+            raise ValueError(msg)
+        again = sorted({name for name in self.fields if self.fields.count(name) > 1})
+        if again:
+            msg = f"fields: {again} more than once; expected the meaning of each column of the particles"
             raise ValueError(msg)
         twice = sorted({name for name in self.class_names if self.class_names.count(name) > 1})
         if twice:

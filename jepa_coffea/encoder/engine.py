@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -267,8 +267,8 @@ class Work:
     """Takes what the model gives for the jets of a micro-batch."""
     outputs: tuple[str, ...]
     """Names of the outputs to fetch."""
-    types: Mapping[str, Any]
-    """NumPy types of the inputs."""
+    typed: Callable[[Inputs], Inputs]
+    """Gives inputs the types of the model's."""
     fixed: int | None
     """The number of jets that the model takes at once, where its axes fix it."""
     metrics: Metrics
@@ -311,7 +311,7 @@ class Work:
         inputs = self.feed(batch, binding)
         if self.fixed or self.model.options.cuda_graphs:
             inputs = filled_up(inputs, self.fixed or BUDGETS[self.model.options.provider].jets(batch.length))
-        inputs = {name: array.astype(self.types[name], copy=False) for name, array in inputs.items()}
+        inputs = self.typed(inputs)
         start = time.perf_counter()
         outputs = binding.run(inputs, self.outputs, shrink=shrink)
         seconds = time.perf_counter() - start

@@ -9,13 +9,13 @@ import os
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jepa_coffea.constituents.record import KINEMATICS
 from jepa_coffea.encoder.batching import MicroBatch, keep_hardest, pad
 from jepa_coffea.encoder.card import KEY, ModelCard, ModelError
 from jepa_coffea.encoder.engine import (
@@ -25,15 +25,12 @@ from jepa_coffea.encoder.engine import (
     Metrics,
     Results,
     Work,
-    binding_for,
-    filled_up,
-    out_of_memory,
-    require_rows,
     run,
 )
 from jepa_coffea.encoder.model_files import model_hash
+from jepa_coffea.encoder.proof import sees_padding
 from jepa_coffea.encoder.providers import Provider, choose
-from jepa_coffea.encoder.session import AGAIN, OpenModel, Options, fixed_batch, input_types, open_model
+from jepa_coffea.encoder.session import OpenModel, Options, fixed_batch, input_types, open_model
 from jepa_coffea.errors import JepaCoffeaError
 
 PARTICLE = "particle_embedding"
@@ -86,6 +83,8 @@ class RaggedEncoder(ABC):
     """Outputs to fetch and their widths."""
     per_particle: tuple[str, ...] = ()
     """Those with one row per particle instead of one row per jet."""
+    kinds: Mapping[str, str]
+    """Outputs that are ``scores`` or ``logits``, and which."""
 
     def __init__(
         self,
@@ -123,6 +122,18 @@ class RaggedEncoder(ABC):
         -------
         dict of numpy.ndarray
         """
+
+    @property
+    def precision(self) -> str:
+        """Of the numbers that go in and come out; what a file without a card has inside is not known.
+
+        Returns
+        -------
+        str
+            ``fp32`` or ``fp16``.
+        """
+        kinds = [kind for kind, _ in (self.model.inputs | self.model.outputs).values()]
+        return "fp16" if "tensor(float16)" in kinds else "fp32"
 
     @property
     def provider(self) -> str:
@@ -192,7 +203,7 @@ class RaggedEncoder(ABC):
             feed=lambda batch, binding: self.feed(batch, binding, chunk),
             store=results.store,
             outputs=tuple(self.widths),
-            types=self.types,
+            typed=self.typed,
             fixed=self.fixed,
             metrics=self._counted,
             lock=self._lock,
@@ -212,32 +223,29 @@ class RaggedEncoder(ABC):
             )
         return results.values
 
-    def _prove(self) -> None:
-        """Run two small jets once for each model of a process, as a graph may be frozen inside whatever it declares."""
-        if self.model.proven or self.model.options.cuda_graphs:
-            return
-        counts = np.array([2, 1])
-        particles = np.zeros((3, len(self.fields)), np.float32)
-        particles[:, [self.fields.index(name) for name in KINEMATICS if name in self.fields]] = 1
-        axes = np.array([[2, 2, 2, 4], [1, 1, 1, 2]], np.float32)
-        jets = Jets(particles, np.cumsum(counts) - counts, counts, axes)
-        batch = MicroBatch(np.arange(2)[: self.fixed], max(2, self.shortest))
-        binding = binding_for(self.model)
-        inputs = self.feed(batch, binding, jets)
-        if self.fixed:
-            inputs = filled_up(inputs, self.fixed)
-        inputs = {name: array.astype(self.types[name], copy=False) for name, array in inputs.items()}
-        try:
-            outputs = binding.run(inputs, tuple(self.widths), shrink=False)
-        except Exception as error:
-            if out_of_memory(error):
-                raise
-            why = " ".join(str(error).split())
-            msg = f"{self.path}: does not run with {len(batch.jets)} jets ({why}); was it frozen? {AGAIN}"
-            raise ModelError(msg) from None
-        require_rows(outputs, self.fixed or 2, str(self.path))
-        self.model.idle.append(binding)
-        self.model.proven = True
+    def typed(self, inputs: Inputs) -> Inputs:
+        """Inputs in the types that the model takes them in.
+
+        Parameters
+        ----------
+        inputs
+            Name to array.
+
+        Returns
+        -------
+        dict of numpy.ndarray
+        """
+        with np.errstate(over="ignore"):  # beyond half precision is infinite: the result is NaN, and is counted
+            return {name: array.astype(self.types[name], copy=False) for name, array in inputs.items()}
+
+    def _sees_padding(self) -> bool:
+        """Whether empty slots change the result; two jets prove that and more, once for each model of a process."""
+        if self.model.options.cuda_graphs:
+            return False
+        claim = (self.fields, tuple(self.widths.items()), tuple(self.kinds.items()), self.shortest, self.longest)
+        if claim not in self.model.proven:
+            self.model.proven[claim] = sees_padding(self)
+        return self.model.proven[claim]
 
     def _hardness(self, flat: NDArray[np.float32]) -> NDArray[np.float32]:
         """Transverse momenta of particles, and what decides among equal ones, whatever their order: pz, then px."""
@@ -345,7 +353,24 @@ class OnnxEncoder(RaggedEncoder):
         self.widths, slots = _contract(self.model, self.card, str(path), *self.per_particle)
         if slots is not None:
             self.longest = self.shortest = slots
-        self._prove()
+        self.kinds = {"logits": "logits"} if self.card.class_names else {}
+        if self._sees_padding():
+            msg = (
+                f"{path}: what it gives for a jet changes with the empty slots beside its particles. Is the mask the "
+                "right way round (true where there is a particle), and used wherever particles meet or add up?"
+            )
+            raise ModelError(msg)
+
+    @property
+    def precision(self) -> str:
+        """Of the numbers inside, as the card says.
+
+        Returns
+        -------
+        str
+            ``fp32``, ``fp16`` or ``int8``.
+        """
+        return self.card.precision
 
     def feed(self, batch: MicroBatch, binding: Binding, jets: Jets) -> Inputs:
         """Particles, mask and jets of a micro-batch.

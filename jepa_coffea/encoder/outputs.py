@@ -74,6 +74,16 @@ def outputs_of(
     if odd:
         msg = f"{where}: outputs={odd}: expected one of {', '.join(get_args(Kind))}"
         raise ModelError(msg)
+    for name, kind in kinds.items():
+        if kind == "logits" and (made := _maker(proto, name)) in ("Softmax", "Sigmoid"):
+            msg = f"{where}: outputs= calls {name!r} logits, and a {made.lower()} makes it: it is 'scores'"
+            raise ModelError(msg)
+        if kind == "regression" and (name in ("embedding", "scores") or name.startswith("score_")):
+            msg = (
+                f"{where}: a regression called {name!r} would take the place of the field of that name; give the "
+                "output another name in the graph (onnx.compose.add_prefix does)"
+            )
+            raise ModelError(msg)
     found = tuple(Output(name, kind, _width(nodes[name], kind, classes, where)) for name, kind in kinds.items())
     keys = [output.key for output in found]
     twice = sorted({key for key in keys if keys.count(key) > 1})
@@ -83,13 +93,18 @@ def outputs_of(
     return found
 
 
-def _read_off(proto: onnx.ModelProto, name: str, where: str) -> Kind:
-    """What an output says of itself."""
+def _maker(proto: onnx.ModelProto, name: str) -> str:
+    """Type of the node that makes an output, behind those that change nothing."""
     made = {output: node for node in proto.graph.node for output in node.output}
     node = made.get(name)
     while node is not None and node.op_type in ("Identity", "Cast"):
         node = made.get(node.input[0])
-    if node is not None and node.op_type == "Softmax":
+    return "" if node is None else str(node.op_type)
+
+
+def _read_off(proto: onnx.ModelProto, name: str, where: str) -> Kind:
+    """What an output says of itself."""
+    if _maker(proto, name) == "Softmax":
         return "scores"
     if name == "embedding":
         return "embedding"
@@ -131,7 +146,7 @@ def axes(node: onnx.ValueInfoProto) -> list[int | None]:
     list of int or None
         None for dynamic axes.
     """
-    return [axis.dim_value if axis.HasField("dim_value") else None for axis in node.type.tensor_type.shape.dim]
+    return [axis.dim_value if axis.dim_value > 0 else None for axis in node.type.tensor_type.shape.dim]
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

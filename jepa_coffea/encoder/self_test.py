@@ -6,11 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jepa_coffea.encoder.card import ModelError
+from jepa_coffea.encoder.card import TOLERANCE, ModelError
 from jepa_coffea.encoder.onnx import OnnxEncoder
-
-TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2, "int8": 5e-2}
-"""Largest ``|here - reference| / max |reference|`` by the card's precision: other hardware sums in another order."""
 
 
 @dataclass(frozen=True)

@@ -55,8 +55,8 @@ class OpenModel:
     """Pairs of the smallest micro-batch that the device had no memory for."""
     idle: list[Any] = field(default_factory=list)
     """Bindings, with their buffers, that no thread uses now."""
-    proven: bool = False
-    """Whether two jets gave two rows."""
+    proven: dict[Any, bool] = field(default_factory=dict)
+    """What two jets have proven, by what was claimed: whether empty slots change the result."""
     pid: int = field(default_factory=os.getpid)
     """The process that opened it; a child must not use it."""
 
@@ -68,7 +68,7 @@ class OpenModel:
         -------
         dict of tuple
         """
-        return {node.name: (node.type, node.shape) for node in self.session.get_inputs()}
+        return {node.name: (node.type, _lengths(node.shape)) for node in self.session.get_inputs()}
 
     @property
     def outputs(self) -> dict[str, tuple[str, list[Any]]]:
@@ -78,7 +78,12 @@ class OpenModel:
         -------
         dict of tuple
         """
-        return {node.name: (node.type, node.shape) for node in self.session.get_outputs()}
+        return {node.name: (node.type, _lengths(node.shape)) for node in self.session.get_outputs()}
+
+
+def _lengths(shape: list[Any]) -> list[Any]:
+    """Axes of an input or output; some exporters write -1 or 0 for a dynamic one."""
+    return [None if isinstance(length, int) and length <= 0 else length for length in shape]
 
 
 class _Slot:
@@ -192,7 +197,7 @@ def session_options() -> Any:
     settings.add_session_config_entry("session.inter_op.allow_spinning", "0")
     # Memory patterns are kept for every input shape ever seen; micro-batches have many.
     settings.enable_mem_pattern = False
-    settings.log_severity_level = 3
+    settings.log_severity_level = 4  # what fails is raised, and need not be printed as well
     return settings
 
 

@@ -65,7 +65,9 @@ class WeaverEncoder(RaggedEncoder):
         self.groups = {name: preprocess.groups[name] for name in inputs_of(proto)}
         self.longest = preprocess.length if fixed is None else fixed
         self.shortest = self.longest if fixed or preprocess.wraps else min(SHORTEST, self.longest)
-        self._prove()
+        self.kinds = {output.name: output.kind for output in self.outputs}
+        if self._sees_padding():
+            self.shortest = self.longest  # as in weaver, which fills every jet up to the same length
 
     def __call__(self, particles: object, counts: object, jets: object) -> dict[str, NDArray[np.float32]]:
         """See :meth:`RaggedEncoder.__call__`; the results are described above."""
@@ -150,9 +152,14 @@ def slots(proto: onnx.ModelProto, preprocess: Preprocess, where: str) -> int | N
             msg = f"{where}: input {node.name!r}: expected [jet, {expected}, slot], found {shape}"
             raise ModelError(msg)
         fixed[node.name] = shape[2]
+    said = {name: preprocess.groups[name].var_length for name in names}
     lengths = {length for length in fixed.values() if length is not None}
-    if len(lengths) > 1:
-        msg = f"{where}: its inputs have different fixed numbers of slots, {fixed}; expected one for all particles"
+    if len({*said.values()} | lengths) > 1:
+        of_graph = f", of its graph {fixed}" if lengths else ""
+        msg = (
+            f"{where}: numbers of slots of its inputs: by preprocess.json (var_length) {said}{of_graph}; expected one "
+            "for all, as they hold the same particles. Does preprocess.json belong to this file?"
+        )
         raise ModelError(msg)
     return next(iter(lengths), None)
 

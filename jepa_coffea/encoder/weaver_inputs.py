@@ -116,9 +116,9 @@ NEEDS = {
 """Fields that a variable needs beyond the four-momentum."""
 
 
-EMPTY = {"part_px": 1e-10, "part_px_scale": 1e-10}
+EMPTY = {"part_px": 1e-7, "part_px_scale": 1e-7}
 """Instead of a padding of 0: the exporter writes atan2(py, px) as a division. The NaN of 0 / 0 in an empty slot would
-spread through the attention of the whole jet, however well the slot is masked."""
+spread through the attention of the whole jet, however well the slot is masked. Half precision makes 0 of less."""
 
 
 class _Section(BaseModel):

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from onnx.compose import add_prefix
+from pydantic import ValidationError
 
-from jepa_coffea.constituents.record import FIELDS
-from jepa_coffea.encoder.card import ModelCard, ModelError, Reference, load_model, save_model, write_card
+from jepa_coffea.encoder.card import TOLERANCE, ModelCard, ModelError, Reference, load_model, save_model, write_card
 from jepa_coffea.encoder.onnx import OnnxEncoder
 from jepa_coffea.encoder.outputs import axes
-from jepa_coffea.encoder.self_test import TOLERANCE
+from jepa_coffea.encoder.proof import ROUNDING, plausible_jets
 from jepa_coffea.encoder.session import release
 from jepa_coffea.files import file_hash, replacing
 
@@ -83,12 +82,14 @@ def wrap(
     made = {node.name: node for node in proto.graph.output}
     _require(source, "inputs", inputs, INPUTS, ("particles", "mask"), given)
     _require(source, "outputs", outputs, OUTPUTS, ("embedding",), made)
+    _require_classes(source, card.get("class_names", ()), outputs)
     spare = sorted(set(given) - set(inputs.values()))
     if spare:
         msg = f"{source}: inputs: {spare} of the graph are given nothing; expected each of {sorted(given)} to be named"
         if any(name.startswith("pf_") for name in spare):
             msg += "; a model that weaver exported is opened by JEPAEmbedder.from_weaver, with its preprocess.json"
         raise ModelError(msg)
+    _require_axes(source, axes(given[inputs["particles"]]), particle_axes, len(card["fields"]))
     wrapped = add_prefix(proto, PREFIX)
     before = [node for name in inputs for node in _adapt(name, given[inputs[name]], particle_axes)]
     after, declared = [], []
@@ -111,12 +112,39 @@ def wrap(
         msg = f"{source}: the output {outputs['embedding']!r} has no fixed width; expected [jet, dim]"
         raise ModelError(msg)
     with replacing(target) as temporary:
-        bare = ModelCard.model_validate({**card, "embedding_dim": dim, "reference": None})
+        try:
+            bare = ModelCard.model_validate({**card, "embedding_dim": dim, "reference": None})
+        except ValidationError as error:
+            said = [problem["msg"].removeprefix("Value error, ") for problem in error.errors()]
+            msg = f"{source}: card: {'; '.join(said)}"
+            raise ModelError(msg) from None
         _write(wrapped, bare, temporary)
-        complete = bare.model_copy(update={"reference": _reference(temporary, source, bare)})
-        _write(wrapped, complete, temporary)
-        release(file_hash(OnnxEncoder(temporary, provider="cpu").path))
+        try:
+            reference = _reference(temporary, source, bare, probabilities="scores" in outputs)
+            complete = bare.model_copy(update={"reference": reference})
+            _write(wrapped, complete, temporary)
+            release(file_hash(OnnxEncoder(temporary, provider="cpu").path))
+        except ModelError as error:
+            raise ModelError(str(error).replace(str(temporary), str(source))) from None
     return complete
+
+
+def _require_axes(source: str | Path, shape: Sequence[int | None], particle_axes: Axes, fields: int) -> None:
+    at = particle_axes.split(", ").index("field")
+    if len(shape) != 3 or shape[at] not in (None, fields) or (shape[at] is None and shape[3 - at] == fields):
+        msg = (
+            f"{source}: inputs: the one with the particles is {[*shape]}; expected [{particle_axes}] with {fields} "
+            "fields, as the card has it; particle_axes says which axis is which"
+        )
+        raise ModelError(msg)
+
+
+def _require_classes(source: str | Path, classes: Sequence[str], outputs: Mapping[str, str]) -> None:
+    stated = [name for name in ("logits", "scores") if name in outputs]
+    if bool(stated) != bool(classes):
+        lacks = f"outputs name {stated[0]!r}, class_names nothing" if stated else f"no output for {list(classes)}"
+        msg = f"{source}: {lacks}; expected class_names, and logits or scores among the outputs, or none of them"
+        raise ModelError(msg)
 
 
 def _require(
@@ -180,9 +208,10 @@ def _write(model: onnx.ModelProto, card: ModelCard, path: Path) -> None:
     save_model(model, path)
 
 
-def _reference(path: Path, source: str | Path, card: ModelCard) -> Reference:
+def _reference(path: Path, source: str | Path, card: ModelCard, *, probabilities: bool) -> Reference:
     """A few jets and what the file gives for them, after checking that each gives the same alone."""
-    particles, counts, jets = _jets(card.fields, min(card.max_particles, 40))
+    counts = np.linspace(1, min(card.max_particles, 40), JETS).astype(np.int64)
+    particles, jets = plausible_jets(card.fields, counts)
     encoder = OnnxEncoder(path, provider="cpu")
     shortest, encoder.shortest = encoder.shortest, int(counts.max())  # all padded to the longest
     together = encoder(particles, counts, jets)
@@ -191,6 +220,14 @@ def _reference(path: Path, source: str | Path, card: ModelCard) -> Reference:
     for name, values in together.items():
         if not np.isfinite(values).all():
             msg = f"{source}: {name!r} of plausible jets is not finite; are mask, fields and their units right?"
+            raise ModelError(msg)
+        total = np.exp(values).sum(axis=1)
+        if name == "logits" and probabilities and not (np.abs(total - 1) < ROUNDING).all():
+            msg = (
+                f"{source}: outputs: scores must be probabilities that add up to 1, got sums of {total.min():.3g} to "
+                f"{total.max():.3g}. What comes before a softmax is 'logits'; scores of a sigmoid have no place in "
+                "this form, leave them and class_names out"
+            )
             raise ModelError(msg)
         allowed = TOLERANCE[card.precision] * np.abs(values).max()
         for jet in range(len(counts)):
@@ -209,31 +246,3 @@ def _reference(path: Path, source: str | Path, card: ModelCard) -> Reference:
         jets=jets.tolist(),
         outputs={name: values.tolist() for name, values in together.items()},
     )
-
-
-def _jets(fields: tuple[str, ...], most: int) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
-    """Jets of 1 to ``most`` charged hadrons and photons about an axis."""
-    rng = np.random.default_rng(0)
-    counts = np.linspace(1, most, JETS).astype(np.int64)
-    jet = np.repeat(np.arange(JETS), counts)
-    pt = rng.exponential(10, len(jet)) + 1
-    eta, phi = rng.normal(0, 0.2, len(jet)), rng.normal(0, 0.2, len(jet))
-    charge = rng.integers(-1, 2, len(jet))
-    columns = {
-        "px": pt * np.cos(phi),
-        "py": pt * np.sin(phi),
-        "pz": pt * np.sinh(eta),
-        "energy": pt * np.cosh(eta),
-        "charge": charge,
-        "is_charged_hadron": charge != 0,
-        "is_photon": charge == 0,
-        "d0": rng.normal(0, 0.05, len(jet)) * (charge != 0),
-        "d0_err": 0.02 * (charge != 0),
-        "dz": rng.normal(0, 0.05, len(jet)) * (charge != 0),
-        "dz_err": 0.02 * (charge != 0),
-    }
-    momenta = np.stack([columns[name] for name in FIELDS[:4]], axis=1)
-    jets = np.zeros((JETS, 4))
-    np.add.at(jets, jet, momenta)
-    rows = np.stack([np.asarray(columns.get(name, np.zeros(len(jet))), np.float32) for name in fields], axis=1)
-    return rows, counts, jets.astype(np.float32)

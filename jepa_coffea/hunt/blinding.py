@@ -169,7 +169,7 @@ def blind_spectrum(found: HuntResult, windows: Windows) -> Floats:
 
 
 def without_observed(limits: Mapping[str, LimitCurve | str]) -> dict[str, LimitCurve | str]:
-    """Limits against mass of which only the expected ones are left.
+    """Limits of which only the expected ones are left.
 
     Parameters
     ----------

@@ -227,8 +227,9 @@ class StatisticsConfig(Section):
     unless pseudo-experiments without signal show that it is biased, decided for each selection beforehand."""
     function: str = "dijet3"
     """A name of jepa_coffea.bumphunt.functions, or ``auto``: the dijet function of the order that an F-test chooses."""
-    sqrt_s: Positive = 13000.0
-    """GeV. The background functions are of mass over sqrt_s; the result says where this default is used."""
+    sqrt_s: Positive | None = None
+    """Centre-of-mass energy of the collisions, GeV: 13000 in Run 2, 13600 in Run 3. The background functions are of
+    mass over sqrt_s. It must be given where the files of events do not say it (``embed.sqrt_s`` lets them)."""
     constraint: Literal["poisson", "gaussian"] = "poisson"
     """How the background of a window is known, in significances and in limits on counts."""
     goodness_toys: Annotated[int, Field(ge=0)] = 500
@@ -239,15 +240,23 @@ class StatisticsConfig(Section):
     """A background fit with a smaller p-value is not to be quoted."""
 
     @property
-    def energy(self) -> str:
-        """The centre-of-mass energy in words, and whether it is the default.
+    def energy(self) -> float:
+        """The centre-of-mass energy.
 
         Returns
         -------
-        str
+        float
+            GeV.
+
+        Raises
+        ------
+        HuntError
+            If neither the document nor a file has said it.
         """
-        given = "" if "sqrt_s" in self.model_fields_set else " (default)"
-        return f"sqrt(s) = {self.sqrt_s / 1000:g} TeV{given}"
+        if self.sqrt_s is None:
+            msg = "hunt: statistics.sqrt_s is not given: the centre-of-mass energy of the collisions in GeV, e.g. 13000"
+            raise HuntError(msg)
+        return self.sqrt_s
 
     @model_validator(mode="after")
     def _known(self) -> "StatisticsConfig":

@@ -1,4 +1,4 @@
-"""The spectrum without a selection: which background function it asks for, and limits on a resonance against mass.
+"""The spectrum without a selection: which background function it asks for, and limits on a resonance.
 
 The order of the function is chosen by F-test, other functions show how wrong it may be. An order that is chosen on the
 data, beside the windows, is chosen again in every pseudo-experiment by the same rule.
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from jepa_coffea.bumphunt import Gaussian, SignalSystematics, mass_limits
+from jepa_coffea.bumphunt import Gaussian, SignalSystematics, mass_limits, width_limits
 from jepa_coffea.bumphunt.envelope import FunctionUncertainty, SpuriousYields, function_uncertainty, spurious_yields
 from jepa_coffea.bumphunt.ftest import FTest, FTestRule, f_test, f_test_rule
 from jepa_coffea.bumphunt.functions import ALTERNATES, DIJET_FAMILY
@@ -54,9 +54,9 @@ def with_function(run: Run, counts: Floats, windows: Windows) -> tuple[Run, Func
     if statistics.function == "auto":
         for window in windows.windows:
             how: dict[str, Any] = {"window": (window.low, window.high), "seed": run.config.seed}
-            choices[window.name] = _attempt(f_test, data, sqrt_s=statistics.sqrt_s, **how)
+            choices[window.name] = _attempt(f_test, data, sqrt_s=statistics.energy, **how)
             if not isinstance(choices[window.name], str):
-                rules.append(f_test_rule(data, sqrt_s=statistics.sqrt_s, **how))
+                rules.append(f_test_rule(data, sqrt_s=statistics.energy, **how))
         chosen = [choice.function for choice in choices.values() if isinstance(choice, FTest)]
         statistics = statistics.model_copy(
             update={"function": max(chosen, key=DIJET_FAMILY.index, default=DIJET_FAMILY[0])}
@@ -66,7 +66,7 @@ def with_function(run: Run, counts: Floats, windows: Windows) -> tuple[Run, Func
     spurious: dict[str, SpuriousYields | str] = {}
     others = [name for name in ALTERNATES if name != statistics.function]
     for window in windows.windows:
-        shared: dict[str, Any] = {"window": (window.low, window.high), "sqrt_s": statistics.sqrt_s}
+        shared: dict[str, Any] = {"window": (window.low, window.high), "sqrt_s": statistics.energy}
         toys = statistics.goodness_toys
         shared |= {"toys": toys, "seed": run.config.seed}
         uncertainties[window.name] = _attempt(function_uncertainty, data, statistics.function, others, **shared)
@@ -88,11 +88,12 @@ def inclusive_limits(
     statistics: StatisticsConfig,
     signal: SignalConfig | None,
     luminosity: float | None = None,
-) -> dict[str, LimitCurve | str]:
-    """95 % CLs limits, observed and expected, for every width that the document asks for.
+) -> tuple[dict[str, LimitCurve | str], dict[str, LimitCurve | str]]:
+    """95 % CLs limits, observed and expected, against mass and against width.
 
-    What the background function may fake as a signal, with every other function that describes the spectrum as the
-    truth, is a nuisance.
+    Against mass for every width that the document asks for; where these are several, also against width in the middle
+    of every window. What the background function may fake as a signal, with every other function that describes the
+    spectrum as the truth, is a nuisance.
 
     Parameters
     ----------
@@ -109,26 +110,45 @@ def inclusive_limits(
 
     Returns
     -------
-    dict
+    against_mass : dict
         Relative width in words to the limits, or to why there are none.
+    against_width : dict
+        Mass in words to the limits, or to why there are none.
     """
     if signal is None:
-        return {}
-    found: dict[str, LimitCurve | str] = {}
-    data, systematics = (counts, np.asarray(windows.edges)), SignalSystematics(**signal.uncertainties.model_dump())
+        return {}, {}
+    against_mass: dict[str, LimitCurve | str] = {}
+    against_width: dict[str, LimitCurve | str] = {}
+    data, function = (counts, np.asarray(windows.edges)), statistics.function
+    how: dict[str, Any] = {
+        "systematics": SignalSystematics(**signal.uncertainties.model_dump()),
+        "luminosity": luminosity,
+        "efficiency": signal.efficiency,
+        "function": function,
+        "sqrt_s": statistics.energy,
+    }
+    faked: dict[float, SpuriousYields] = {}
     for width in signal.widths:
-        how = {"function": statistics.function, "sqrt_s": statistics.sqrt_s, "signal": Gaussian(width)}
+        shape = Gaussian(width)
         try:
-            faked = spurious_yields(data, toys=statistics.goodness_toys, **how)  # type: ignore[arg-type]
-            found[f"width {width:g}"] = mass_limits(
-                data,
-                faked.masses,
-                spurious=faked.events,
-                systematics=systematics,
-                luminosity=luminosity,
-                efficiency=signal.efficiency,
-                **how,  # type: ignore[arg-type]
+            faked[width] = spurious_yields(
+                data, function, signal=shape, sqrt_s=statistics.energy, toys=statistics.goodness_toys
+            )
+            yields = faked[width]
+            against_mass[f"width {width:g}"] = mass_limits(
+                data, yields.masses, signal=shape, spurious=yields.events, **how
             )
         except SpectrumError as error:
-            found[f"width {width:g}"] = str(error)
-    return found
+            against_mass[f"width {width:g}"] = str(error)
+    for window in windows.windows if len(signal.widths) > 1 else ():
+        mass = (window.low + window.high) / 2
+        name = f"mass {mass:g} GeV"
+        if len(faked) < len(signal.widths):
+            against_width[name] = "there are no limits against mass for every width"
+            continue
+        spurious = [float(np.interp(mass, one.masses, one.events)) for one in faked.values()]
+        try:
+            against_width[name] = width_limits(data, mass, list(faked), spurious=spurious, **how)
+        except SpectrumError as error:
+            against_width[name] = str(error)
+    return against_mass, against_width

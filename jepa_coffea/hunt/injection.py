@@ -311,6 +311,29 @@ def summarised(
     return sorted(rows, key=lambda row: row["yield"])
 
 
+def with_cross_sections(
+    summary: Sequence[dict[str, Any]], luminosity: float, efficiency: float
+) -> list[dict[str, Any]]:
+    """The rows of a study with limits on the cross-section beside those on the yield.
+
+    Parameters
+    ----------
+    summary
+        From :func:`summarised`.
+    luminosity
+        In 1/fb.
+    efficiency
+        Share of the produced signal events that the fit range holds.
+
+    Returns
+    -------
+    list of dict
+        With ``limit_fb`` and its band.
+    """
+    ends = ("limit_low", "limit", "limit_high")
+    return [row | {f"{end}_fb": row[end] / (luminosity * efficiency) for end in ends} for row in summary]
+
+
 def _limits(records: Sequence[dict[str, Any]], method: str, estimate: str) -> Floats:
     """Limits by an estimate, or by the function where there is no selection; infinite where there are none."""
     found = [record[method]["limits"].get(estimate, record[method]["limits"][FUNCTION]) for record in records]

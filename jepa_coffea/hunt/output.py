@@ -37,8 +37,6 @@ def write_provenance(run: Run) -> None:
         copy of it stands for itself.
     """
     document = run.config.model_dump(mode="json") | {"output": "."}
-    if "sqrt_s" not in run.config.statistics.model_fields_set:
-        del document["statistics"]["sqrt_s"]  # a default stays one
     write_text(run.output / "config.yaml", yaml.safe_dump(document, sort_keys=False))
     write_text(run.output / "versions.json", json.dumps(versions(*NUMERICAL), indent=1))
 
@@ -66,6 +64,7 @@ def write_result(run: Run, result: HuntResult) -> None:
         "global": result.calibration.search or result.refitted,
         "functions": result.functions,
         "mass_limits": result.mass_limits,
+        "width_limits": result.width_limits,
         "gates": [gate.record() for gate in result.closure.gates],
     }
     write_text(run.output / "results.json", json.dumps(plain(document), indent=1, allow_nan=False))
@@ -121,8 +120,8 @@ def write_exports(folder: Path, result: HuntResult, edges: Floats, constraint: L
     write_hists(folder / "histograms.json", histograms)
     write_hists(folder / "histograms.root", histograms)
     tables += [
-        limit_table(curve, f"limits, {width}", f"All events, no selection; signal: Gaussian, {width}.")
-        for width, curve in result.mass_limits.items()
+        limit_table(curve, f"limits, {at}", f"All events, no selection; signal: Gaussian, {at}.")
+        for at, curve in {**result.mass_limits, **result.width_limits}.items()
         if not isinstance(curve, str)
     ]
     if results:

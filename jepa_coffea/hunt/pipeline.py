@@ -88,8 +88,9 @@ def run_hunt(run: Run) -> HuntResult:
             if result.functions is not None:  # the order that was chosen
                 statistics = statistics.model_copy(update={"function": result.functions.function})
             limits = inclusive_limits(spectrum, windows, statistics, run.config.signal, run.config.luminosity)
-            result = replace(result, mass_limits=without_observed(limits) if blind else limits)
-        result = replace(result, energy=run.config.statistics.energy)
+            by_mass, by_width = map(without_observed, limits) if blind else limits
+            result = replace(result, mass_limits=by_mass, width_limits=by_width)
+        result = replace(result, energy=f"sqrt(s) = {run.config.statistics.energy / 1000:g} TeV")
         history = record_blinding(run)
         paragraph = describe_blind(result) if blind else result.paragraph
         if history is not None:
@@ -141,7 +142,7 @@ def window_search(
         "windows",
         spectrum,
         statistics.function,
-        statistics.sqrt_s,
+        statistics.energy,
         tuple((window.low, window.high) for window in windows.windows),
         statistics.constraint,
         tuple(errors.get(window.name, 0.0) for window in windows.windows),
@@ -157,7 +158,7 @@ def _refitted(
         (counts, np.asarray(windows.edges)),
         run.config.widths,
         function=statistics.function,
-        sqrt_s=statistics.sqrt_s,
+        sqrt_s=statistics.energy,
         name="mass scan",
     )
     in_windows = window_search(masses[0].spectrum, windows, statistics, errors)

@@ -369,7 +369,7 @@ def make_pseudo_data(
     counts, edges = windows.histogram(sample.mass), np.asarray(windows.edges)
     single = windows.windows[0] if len(windows.windows) == 1 else None
     mask = None if single is None else (single.low, single.high)
-    fit = fit_background((counts, edges), statistics.function, sqrt_s=statistics.sqrt_s, window=mask, toys=0)
+    fit = fit_background((counts, edges), statistics.function, sqrt_s=statistics.energy, window=mask, toys=0)
     donors = background
     if donors is None:
         inside = windows.inside(sample.mass)

@@ -291,7 +291,7 @@ def by_function(
         fit = fit_background(
             (counts, np.asarray(windows.edges)),
             statistics.function,
-            sqrt_s=statistics.sqrt_s,
+            sqrt_s=statistics.energy,
             window=(window.low, window.high),
             toys=goodness_toys,
         )

@@ -24,7 +24,7 @@ from jepa_coffea.hunt.calibration import calibrate, null_significances
 from jepa_coffea.hunt.config import DEFAULT_WIDTH, HuntError, StatisticsConfig
 from jepa_coffea.hunt.events import Events, read_events
 from jepa_coffea.hunt.experiment import Method, train_or_say_why
-from jepa_coffea.hunt.injection import GRID, Study, check_signal, injection_study, summarised
+from jepa_coffea.hunt.injection import GRID, Study, check_signal, injection_study, summarised, with_cross_sections
 from jepa_coffea.hunt.look_elsewhere import global_p
 from jepa_coffea.hunt.nominal import preferred, with_degrees
 from jepa_coffea.hunt.null import Corrected, Null
@@ -374,9 +374,7 @@ def injections(
     summary = summarised(records, background, null)
     if config.luminosity is not None and config.signal is not None:
         # Of the classifiers' selection: a limit on the yield knows how much of the signal they select.
-        for row in summary:
-            for name in ("limit_low", "limit", "limit_high"):
-                row[f"{name}_fb"] = row[name] / (config.luminosity * config.signal.efficiency)
+        summary = with_cross_sections(summary, config.luminosity, config.signal.efficiency)
     document = {
         "window": method.recipe.windows.windows[study.window].name,
         "efficiency": study.efficiency,
@@ -404,7 +402,7 @@ def _local_scan(selection: Selection, windows: Windows, statistics: StatisticsCo
     """Local p0 against mass of a spectrum; None where its fit fails, which the selection says as well."""
     data = (selection.counts, np.asarray(windows.edges))
     try:
-        return scan(data, signal=Gaussian(width), function=statistics.function, sqrt_s=statistics.sqrt_s, toys=0)
+        return scan(data, signal=Gaussian(width), function=statistics.function, sqrt_s=statistics.energy, toys=0)
     except SpectrumError:
         return None
 

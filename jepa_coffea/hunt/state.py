@@ -274,13 +274,15 @@ class HuntResult:
     injection: InjectionResult = InjectionResult()
     mass_limits: Mapping[str, LimitCurve | str] = field(default_factory=dict)
     """Limits against mass without a selection by width of the signal, or why there are none."""
+    width_limits: Mapping[str, LimitCurve | str] = field(default_factory=dict)
+    """Limits against width in the middle of each window, where the document names several widths."""
     scores: Sequence[WindowScores] = ()
     events: Events | None = None
     functions: FunctionStudy | None = None
     background: str = FUNCTION
     """The nominal background estimate; the other one is its cross-check."""
     energy: str = ""
-    """The centre-of-mass energy of the background functions, and whether the document gives it."""
+    """The centre-of-mass energy of the background functions, in words."""
     sensitivity: Sequence[Sensitivity] = ()
     """Of every selection of a blind hunt, which has no other numbers of them; empty otherwise."""
     blinding: str = ""

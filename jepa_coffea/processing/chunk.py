@@ -75,6 +75,14 @@ class Chunk:
             If the events do not say who they are.
         """
         names = ("run", "luminosityBlock", "event")
+        lacking = [name for name in names if name not in self.columns.events.fields]
+        if lacking:
+            msg = (
+                f"the events of dataset {self.dataset!r} do not say who they are: no {', '.join(lacking)} in their "
+                "tree; without them no event can be found to be there twice. Write them into the files, or use "
+                "JEPAEmbedder in a processor of your own (Delphes has none of them)"
+            )
+            raise LayoutError(msg)
         found = {name: np.asarray(ak.to_numpy(self.columns.top(name))) for name in names}
         if "truth_signal" in self.columns.events.fields:
             found["truth_signal"] = np.asarray(ak.to_numpy(self.columns.top("truth_signal")), dtype=bool)

@@ -41,8 +41,11 @@ class EmbedConfig(Section):
     """Folder for embedded events, or URL such as ``root://...``."""
     weights: dict[str, float] = {}
     """Dataset to a factor on its event weights: cross-section times luminosity over the sum of generator weights."""
+    sqrt_s: Annotated[float, Field(gt=0)] | None = None
+    """Centre-of-mass energy of the collisions, GeV; written into the files, so that a hunt need not be told."""
     format: str = "pfnano"
-    """Layout of the files: ``pfnano``, ``nanoaod``, ``delphes``, or one that an installed package brings."""
+    """Layout of the files: ``pfnano``, ``nanoaod``, ``delphes``, or one that an installed package brings. Events need
+    ``run``, ``luminosityBlock`` and ``event``, which Delphes does not write by itself."""
     treename: str | None = None
     """Tree in the files; default: that of their layout."""
     collection: str = "FatJet"
@@ -106,7 +109,9 @@ class EmbedConfig(Section):
         DijetEmbedder
         """
         embedder = JEPAEmbedder(self.model, provider=self.provider)
-        return DijetEmbedder(embedder, self.output, selection=self.selection, collection=self.collection)
+        return DijetEmbedder(
+            embedder, self.output, selection=self.selection, collection=self.collection, sqrt_s=self.sqrt_s
+        )
 
 
 def read_embed_config(path: str | Path) -> EmbedConfig:

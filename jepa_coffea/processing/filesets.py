@@ -118,7 +118,18 @@ def _dataset(dataset: str, given: Any, treename: str) -> dict[str, Any]:
     if not isinstance(metadata, Mapping):
         msg = f"dataset {dataset!r}: expected a mapping as metadata, got {metadata!r}"
         raise BadFileError(msg)
+    _require_weight(dataset, metadata.get("weight", 1.0))
     return {"trees": trees, "stated": stated, "metadata": dict(metadata), "preload": given.get("preload")}
+
+
+def _require_weight(dataset: str, weight: Any) -> None:
+    try:
+        usable = math.isfinite(float(weight))
+    except (TypeError, ValueError):
+        usable = False
+    if not usable:
+        msg = f"dataset {dataset!r}: its weight is {weight!r}; expected a finite number, by which its events count"
+        raise BadFileError(msg)
 
 
 def _maps_files(given: Mapping[Any, Any]) -> bool:

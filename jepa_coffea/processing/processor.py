@@ -43,6 +43,8 @@ class DijetEmbedder(ProcessorABC):
         Cuts on jets and on m_jj.
     collection
         Jet collection.
+    sqrt_s
+        Centre-of-mass energy of the collisions, GeV, for the metadata of the files; None where it is not known.
     """
 
     def __init__(
@@ -52,8 +54,10 @@ class DijetEmbedder(ProcessorABC):
         *,
         selection: DijetSelection | None = None,
         collection: str = "FatJet",
+        sqrt_s: float | None = None,
     ) -> None:
         self.embedder = embedder
+        self.sqrt_s = sqrt_s
         self.output = None if output is None else str(output) if "://" in str(output) else str(Path(output).absolute())
         self.selection = selection or DijetSelection()
         self.collection = collection
@@ -71,6 +75,7 @@ class DijetEmbedder(ProcessorABC):
             "model_hash": self.embedder.digest,
             "collection": self.collection,
             "selection": self.selection.model_dump(),
+            "sqrt_s": self.sqrt_s,
             "output": self.output,
         }
 

@@ -169,6 +169,87 @@ def test_a_fixed_number_of_jets(tmp_path: Path, batch: int) -> None:
     np.testing.assert_allclose(found["out"], mean(JETS), atol=1e-6)
 
 
+@pytest.mark.parametrize("batch", ["N", 1, 3])
+def test_a_model_that_sees_empty_slots_is_given_as_many_as_in_weaver(tmp_path: Path, batch: object) -> None:
+    """Its numbers of slots are dynamic, and it takes the mean over all: 64 for every jet, in any company."""
+    encoder = opened(tmp_path / "a.onnx", mean_of({"out": node("Identity", "out")}, batch), {"out": "regression"})
+    assert encoder.shortest == encoder.longest == 64
+    few = random_jets(np.random.default_rng(6), np.array([20, 3, 7]))
+    np.testing.assert_allclose(encoder(*few)["out"], mean(few), atol=1e-6)
+
+
+BESIDE_OTHERS = {
+    "softmax": [helper.make_node("Softmax", ["mean"], ["out"], axis=0)],
+    "normalised": [
+        helper.make_node("ReduceMean", ["mean"], ["of_batch"], axes=[0], keepdims=1),
+        helper.make_node("Sub", ["mean", "of_batch"], ["out"]),
+    ],
+}
+
+
+@pytest.mark.parametrize("end", BESIDE_OTHERS)
+def test_a_jet_that_depends_on_the_others(tmp_path: Path, end: str) -> None:
+    with pytest.raises(ModelError, match="'out' of a jet depends on the other jets of its batch"):
+        opened(tmp_path / "a.onnx", mean_of({"out": BESIDE_OTHERS[end]}, slots=64), {"out": "regression"})
+
+
+def test_an_encoder_that_sees_empty_slots(tmp_path: Path) -> None:
+    """Its mask is an input, and one place does not use it."""
+    model = tiny_model()
+    number = next(n for n in model.graph.node if n.output[0] == "number")
+    number.input[0] = "ones"
+    place = next(i for i, n in enumerate(model.graph.node) if n.output[0] == "mask3")
+    model.graph.node.insert(place + 1, helper.make_node("Clip", ["mask3", "least"], ["ones"]))
+    model.graph.initializer.append(numpy_helper.from_array(np.float32(1), "least"))
+    onnx.save(model, str(tmp_path / "a.onnx"))
+    with pytest.raises(ModelError, match="changes with the empty slots beside its particles"):
+        OnnxEncoder(tmp_path / "a.onnx", provider="cpu")
+
+
+def test_statements_that_the_numbers_contradict(tmp_path: Path) -> None:
+    for end, kind, message in (
+        (node("Softmax", "out", axis=-1), "logits", "calls 'out' logits, and a softmax makes it"),
+        (node("Sigmoid", "out"), "logits", "calls 'out' logits, and a sigmoid makes it"),
+        (RESHAPED, "logits", "is said to be logits, and gives probabilities"),
+        (DECOMPOSED, "logits", "is said to be logits, and gives probabilities"),
+        (node("Neg", "out"), "scores", "is said to be scores, probabilities of 0 to 1, and gives -"),
+    ):
+        with pytest.raises(ModelError, match=message):
+            opened(tmp_path / "a.onnx", mean_of({"out": end}, slots=64), {"out": kind})
+
+
+def test_an_output_wider_than_its_classes(tmp_path: Path) -> None:
+    model = mean_of({"out": node("Softmax", "out", axis=-1)}, slots=64)
+    model.graph.output[0].type.tensor_type.shape.dim[1].ClearField("dim_value")
+    with pytest.raises(ModelError, match=r"'out': expected 3 numbers a jet, got \(2, 2\)"):
+        opened(tmp_path / "a.onnx", model, text=preprocess(classes=("a", "b", "c")))
+
+
+@pytest.mark.parametrize("name", ["embedding", "scores", "score_a"])
+def test_a_regression_with_the_name_of_something_else(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ModelError, match=f"a regression called '{name}' would take the place"):
+        opened(tmp_path / "a.onnx", mean_of({name: node("Identity", name)}, slots=64), {name: "regression"})
+
+
+def test_axes_of_minus_one_are_dynamic(tmp_path: Path) -> None:
+    found = opened(tmp_path / "a.onnx", mean_of({"out": node("Identity", "out")}, -1, -1), {"out": "regression"})(*JETS)
+    np.testing.assert_allclose(found["out"], mean(JETS), atol=1e-6)
+
+
+def test_slots_of_another_number_than_in_preprocess(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"\(var_length\) {'pf': 64}, of its graph {'pf': 128}; expected one for all"):
+        opened(tmp_path / "a.onnx", mean_of({"out": node("Identity", "out")}, slots=128), {"out": "regression"})
+
+
+def test_beyond_half_precision_is_counted(tmp_path: Path) -> None:
+    model = mean_of({"out": node("Identity", "out")}, slots=64, kind=TensorProto.FLOAT16)
+    encoder = opened(tmp_path / "a.onnx", model, {"out": "regression"}, preprocess(("part_px", "part_energy")))
+    flat, counts, jets = (array.copy() for array in JETS)
+    flat[70, 3] = 1e6  # of the third jet
+    assert (~np.isfinite(encoder(flat, counts, jets)["out"]).all(axis=1)).tolist() == [False, False, True, False, False]
+    assert encoder.metrics()["non_finite"] == 1
+
+
 def test_numbers_that_contradict_one_another(tmp_path: Path) -> None:
     model = mean_of({"out": node("Identity", "out")}, "N", 64)
     model.graph.output[0].type.tensor_type.shape.dim[0].dim_value = 1
@@ -245,4 +326,7 @@ def test_a_fixed_number_of_slots_and_jets_of_an_encoder(tmp_path: Path) -> None:
 def test_classes_of_one_name() -> None:
     content = json.loads(tiny_model(classes=("a", "b")).metadata_props[0].value) | {"class_names": ["a", "a"]}
     with pytest.raises(ValueError, match=r"class_names: \['a'\] more than once"):
+        ModelCard.model_validate(content)
+    content |= {"class_names": ["a", "b"], "fields": ["px", "py", "pz", "px"]}
+    with pytest.raises(ValueError, match=r"fields: \['px'\] more than once"):
         ModelCard.model_validate(content)

@@ -126,6 +126,49 @@ def test_a_mask_the_other_way_round_is_noticed(tmp_path: Path) -> None:
         wrap(source, tmp_path / "ours.onnx", CARD, **options)
 
 
+@pytest.mark.parametrize(
+    ("softmax", "named", "classes", "message"),
+    [
+        (False, "scores", ("a", "b"), "scores must be probabilities that add up to 1, got sums of"),
+        (True, "logits", ("a", "b"), "is said to be logits, and gives probabilities"),
+        (False, "logits", (), "outputs name 'logits', class_names nothing"),
+        (False, None, ("a", "b"), r"no output for \['a', 'b'\]"),
+    ],
+)
+def test_classes_that_are_not_what_is_said(
+    tmp_path: Path, softmax: bool, named: str | None, classes: tuple, message: str
+) -> None:
+    source = foreign(tmp_path / "theirs.onnx", softmax=softmax)
+    outputs = {"embedding": "hidden"} | ({named: "p"} if named else {})
+    options = {"inputs": INPUTS, "outputs": outputs, "particle_axes": "jet, field, particle"}
+    with pytest.raises(ModelError, match=message) as raised:
+        wrap(source, tmp_path / "ours.onnx", {**CARD, "class_names": classes}, **options)
+    assert "part" not in str(raised.value).split(":")[0]  # not the temporary file
+    assert not (tmp_path / "ours.onnx").exists()
+
+
+def test_axes_that_are_not_said(tmp_path: Path) -> None:
+    source = foreign(tmp_path / "theirs.onnx")
+    with pytest.raises(ModelError, match=r"with 14 fields, .* particle_axes says which axis is which"):
+        wrap(source, tmp_path / "ours.onnx", CARD, inputs=INPUTS, outputs={"embedding": "hidden"})
+
+
+@pytest.mark.parametrize(("jets", "slots"), [(1, None), (3, 64)])
+def test_fixed_axes(tmp_path: Path, jets: int, slots: int | None) -> None:
+    source = foreign(tmp_path / "theirs.onnx")
+    model = onnx.load(str(source))
+    for tensor in (*model.graph.input, *model.graph.output):
+        tensor.type.tensor_type.shape.dim[0].dim_value = jets
+    for tensor in model.graph.input[:2] if slots else ():
+        tensor.type.tensor_type.shape.dim[2].dim_value = slots
+    onnx.save(model, str(source))
+    options = {"inputs": INPUTS, "outputs": {"embedding": "hidden"}, "particle_axes": "jet, field, particle"}
+    wrap(source, tmp_path / "ours.onnx", {**CARD, "max_particles": slots or 128}, **options)
+    few = random_jets(np.random.default_rng(3), np.array([5, 1, 40, 17]))
+    found = OnnxEncoder(tmp_path / "ours.onnx", provider="cpu")(*few)["embedding"]
+    np.testing.assert_allclose(found, tiny_embedding(*few), atol=1e-4)
+
+
 DOCUMENT = """
 name: theirs
 training_data: nothing at all

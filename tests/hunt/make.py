@@ -35,7 +35,10 @@ def write_events(path, events, *, signal=0, seed=1, size=4, model="abc", **colum
     table |= columns
     arrays = pa.table({name: values for name, values in table.items() if values is not None})
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(arrays.replace_schema_metadata({b"jepa_coffea": json.dumps({"model_hash": model}).encode()}), path)
+    pq.write_table(
+        arrays.replace_schema_metadata({b"jepa_coffea": json.dumps({"model_hash": model, "sqrt_s": 13000}).encode()}),
+        path,
+    )
     return path
 
 

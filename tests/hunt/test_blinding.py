@@ -106,7 +106,7 @@ def test_another_document_does_not_pass_for_the_blind_one(tmp_path):
 def test_a_blind_histogram_shows_expectations_alone(tmp_path, both):
     unblinded = both[3].inclusive[0].selection
     edges = unblinded.function.fit.edges.tolist()
-    (tmp_path / "h.json").write_text(json.dumps({"counts": unblinded.counts.tolist(), "edges": edges}))
+    (tmp_path / "h.json").write_text(json.dumps({"counts": unblinded.counts.tolist(), "edges": edges, "sqrt_s": 13000}))
     document = write(tmp_path, input={"histogram": "h.json"}, blind=True)
     blind = hunt(document, progress=False)
     assert blind.refitted is None

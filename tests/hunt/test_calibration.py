@@ -20,7 +20,7 @@ from tests.hunt.make import selection
 
 WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=20)
 RECIPE = Recipe(WINDOWS, {"": logistic()}, members=1, attribute_fraction=1)
-METHOD = Method(RECIPE, (0.1,), StatisticsConfig(function="dijet2", goodness_toys=0))
+METHOD = Method(RECIPE, (0.1,), StatisticsConfig(sqrt_s=13000, function="dijet2", goodness_toys=0))
 
 
 def test_both_estimates_are_judged_by_their_own_nulls():

@@ -13,7 +13,7 @@ from jepa_coffea.hunt.experiment import Method, run_experiment
 from tests.cwola.toy import dijets
 
 WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=25)
-STATISTICS = StatisticsConfig(function="dijet2", goodness_toys=0)
+STATISTICS = StatisticsConfig(sqrt_s=13000, function="dijet2", goodness_toys=0)
 
 
 def recipe(windows=WINDOWS):
@@ -40,10 +40,10 @@ def test_every_experiment_chooses_its_function_as_the_data_did():
     sample = make_sample(X, mass, ids)
     counts, edges = WINDOWS.histogram(mass), np.asarray(WINDOWS.edges)
     rule = f_test_rule((counts, edges), ("dijet2", "dijet3"), window=(2600, 3000), toys=100)
-    method = Method(recipe(), (0.1,), StatisticsConfig(function="auto"))
+    method = Method(recipe(), (0.1,), StatisticsConfig(sqrt_s=13000, function="auto"))
     for critical, function in ((np.inf, "dijet2"), (-np.inf, "dijet3")):
         chosen = run_experiment(sample, replace(method, rules=(replace(rule, critical=(critical,)),)))
-        named = run_experiment(sample, replace(method, statistics=StatisticsConfig(function=function)))
+        named = run_experiment(sample, replace(method, statistics=StatisticsConfig(sqrt_s=13000, function=function)))
         assert chosen.selections == named.selections
 
 

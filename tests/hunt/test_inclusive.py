@@ -21,7 +21,7 @@ WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 50
 
 
 def run_of(function):
-    statistics = StatisticsConfig(function=function, goodness_toys=100)
+    statistics = StatisticsConfig(sqrt_s=13000, function=function, goodness_toys=100)
     return Run(HuntConfig(input=InputConfig(events=["x"]), output=Path("x"), statistics=statistics))
 
 
@@ -70,13 +70,13 @@ def test_what_cannot_be_studied_says_why():
 
 
 COARSE = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=20)
-STATISTICS = StatisticsConfig(function="dijet2", goodness_toys=0)
+STATISTICS = StatisticsConfig(sqrt_s=13000, function="dijet2", goodness_toys=0)
 
 
 def test_limits_against_mass_are_in_fb_and_each_width_has_its_own(tmp_path):
     counts = COARSE.histogram(dijets(5000)[1])
     signal = SignalConfig(efficiency=0.5, widths=[0.03, 0.1])
-    found = inclusive_limits(counts, COARSE, STATISTICS, signal, luminosity=10.0)
+    found, against_width = inclusive_limits(counts, COARSE, STATISTICS, signal, luminosity=10.0)
     narrow, wide = found["width 0.03"], found["width 0.1"]
     assert isinstance(narrow, LimitCurve)
     assert isinstance(wide, LimitCurve)
@@ -86,15 +86,24 @@ def test_limits_against_mass_are_in_fb_and_each_width_has_its_own(tmp_path):
     errors = scan((counts, np.asarray(COARSE.edges)), narrow.points, **how).errors
     # Without nuisances the median expected limit is 1.96 errors of a fitted signal; the spurious signal adds to it.
     assert np.median(narrow.expected_events[:, 2] / errors) > 1.9
-    section = limit_section(HuntResult(tmp_path, (), mass_limits=found))
+    (curve,) = against_width.values()
+    assert isinstance(curve, LimitCurve)
+    assert (curve.axis, curve.points.tolist()) == ("width", [0.03, 0.1])
+    for place, of_width in enumerate((narrow, wide)):
+        across = np.interp(2800, of_width.points, of_width.expected_cross_section[:, 2])
+        assert curve.expected_cross_section[place, 2] == pytest.approx(across, rel=0.05)
+    section = limit_section(HuntResult(tmp_path, (), mass_limits=found, width_limits=against_width))
     assert [figure.title for figure in section.figures] == [
         "Limits against mass, width 0.03",
         "Limits against mass, width 0.1",
+        "Limits against width, mass 2800 GeV",
     ]
 
 
 def test_no_signal_section_no_limits_and_what_cannot_be_fitted_says_why():
     counts = np.zeros(20)
-    assert inclusive_limits(counts, COARSE, STATISTICS, None) == {}
-    (problem,) = inclusive_limits(counts, COARSE, STATISTICS, SignalConfig()).values()
-    assert isinstance(problem, str)
+    assert inclusive_limits(counts, COARSE, STATISTICS, None) == ({}, {})
+    several = inclusive_limits(counts, COARSE, STATISTICS, SignalConfig(widths=[0.03, 0.1]))
+    problems = [problem for curves in several for problem in curves.values()]
+    assert len(problems) == 3
+    assert all(isinstance(problem, str) for problem in problems)

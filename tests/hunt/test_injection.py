@@ -11,16 +11,27 @@ from jepa_coffea.cwola.sample import make_sample
 from jepa_coffea.hunt import injection
 from jepa_coffea.hunt.config import HuntError, StatisticsConfig
 from jepa_coffea.hunt.experiment import Method
-from jepa_coffea.hunt.injection import GRID, METHODS, Study, in_yields, inject, injection_study, summarised
+from jepa_coffea.hunt.injection import (
+    GRID,
+    METHODS,
+    Study,
+    _judged,
+    in_yields,
+    inject,
+    injection_study,
+    summarised,
+    with_cross_sections,
+)
 from jepa_coffea.hunt.null import Corrected, Null
 from jepa_coffea.hunt.pseudo import make_pseudo_data
+from jepa_coffea.hunt.selections import Estimate, Selection
 from jepa_coffea.hunt.stages import _null
 from jepa_coffea.hunt.state import CalibrationResult, HuntResult, InjectionResult
 from jepa_coffea.report.injection_section import LABELS, injection_section
 from tests.cwola.toy import dijets
 
 WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=20)
-STATISTICS = StatisticsConfig(function="dijet2", goodness_toys=0)
+STATISTICS = StatisticsConfig(sqrt_s=13000, function="dijet2", goodness_toys=0)
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +146,27 @@ def test_a_limit_on_the_yield_is_where_the_selected_signal_reaches_the_limit():
     assert in_yields(np.array([15.0]), [100, 200, 300], [25, 10, 40]) == pytest.approx([200 + 100 / 6])
     assert np.isinf(in_yields(np.array([5.0]), [0, 100], [0, 0]))
     assert np.isinf(in_yields(np.array([5.0]), [0], [0]))
+
+
+def test_a_limit_in_fb_by_hand(tmp_path):
+    """10^6 +- 500 events are expected and found, 4000 of 10 000 injected ones are selected, 10/fb, efficiency 50 %.
+
+    The limit on the selected is 1.96 sqrt(10^6 + 500^2) = 2191, on the yield 2191 / .4 = 5478, in fb 5478 / (10 x .5).
+    """
+    estimate = Estimate(1e6, 500.0, 0.0, 0.5, 0.5)
+    records = []
+    for amount, signal in ((0, 0), (10_000, 4000)):
+        one = _judged(Selection("W1", 0.1, 1_000_000, np.zeros(3), estimate, estimate), signal, "poisson")
+        records.append({"yield": amount} | dict.fromkeys(METHODS, one | {"sic": [1.0] * len(GRID)}))
+    rows = with_cross_sections(summarised(records), luminosity=10.0, efficiency=0.5)
+    assert {(row["yield"], row["method"]) for row in rows} == {(y, name) for y in (0, 10_000) for name in METHODS}
+    for row in rows:
+        for name, by_hand in (("limit_selected", 2191), ("limit", 5478), ("limit_fb", 1095.6)):
+            assert row[name] == pytest.approx(by_hand, rel=3e-3)
+        assert row["limit_low_fb"] == row["limit_fb"] == row["limit_high_fb"]  # one experiment has no band
+    section = injection_section(HuntResult(tmp_path, (), injection=InjectionResult(rows)))
+    assert "limit [fb]" in section.tables[0].columns
+    assert any(str(cell).startswith("1.1e+03 (") for cell in section.tables[0].rows[0])
 
 
 def test_the_report_shows_significance_limits_and_improvement(records, tmp_path):

@@ -27,7 +27,7 @@ def spectrum(tmp_path):
     edges = read_config(write(tmp_path)).mass.build().edges
     centres = (np.array(edges)[1:] + np.array(edges)[:-1]) / 2
     counts = np.round(400 * np.exp(-(centres - 2000) / 500))
-    (tmp_path / "h.json").write_text(json.dumps({"counts": counts.tolist(), "edges": list(edges)}))
+    (tmp_path / "h.json").write_text(json.dumps({"counts": counts.tolist(), "edges": list(edges), "sqrt_s": 13000}))
     return counts, np.array(edges)
 
 

@@ -11,7 +11,7 @@ from jepa_coffea.hunt.pseudo import column_of, make_pseudo_data, mass_trend, tre
 from tests.cwola.toy import dijets
 
 WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=25)
-STATISTICS = StatisticsConfig(function="dijet2")
+STATISTICS = StatisticsConfig(sqrt_s=13000, function="dijet2")
 
 
 def sample(events=20_000, *, signal=0, trend=0.0, seed=0):

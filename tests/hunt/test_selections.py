@@ -15,7 +15,7 @@ from tests.cwola.toy import dijets
 
 WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=25)
 WINDOW = WINDOWS.windows[0]
-STATISTICS = StatisticsConfig(function="dijet2", goodness_toys=0)
+STATISTICS = StatisticsConfig(sqrt_s=13000, function="dijet2", goodness_toys=0)
 
 
 def test_the_count_is_judged_with_the_fits_full_covariance():
@@ -122,7 +122,7 @@ def test_a_transfer_factor_without_sidebands_says_so():
 
 def test_toys_judge_windows_as_the_data_are_judged():
     counts = WINDOWS.histogram(dijets(5000, signal=60)[1])
-    statistics = StatisticsConfig(function="dijet2", goodness_toys=0, constraint="gaussian")
+    statistics = StatisticsConfig(sqrt_s=13000, function="dijet2", goodness_toys=0, constraint="gaussian")
     errors = {WINDOW.name: 0.05}
     (one,) = count_inclusive(counts, WINDOWS, statistics, function_errors=errors)
     search = window_search(as_spectrum((counts, np.asarray(WINDOWS.edges))), WINDOWS, statistics, errors)

@@ -1,0 +1,72 @@
+"""The energy of the collisions: the document gives it, the files say it, or nothing begins."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from jepa_coffea.commands.hunt import hunt
+from jepa_coffea.hunt.config import HuntConfig, HuntError, StatisticsConfig
+from jepa_coffea.hunt.energy import with_energy
+from tests.hunt.make import write_events
+
+
+def config(folder, *, sqrt_s=None, **given):
+    return HuntConfig.model_validate(
+        {"input": {"events": [str(folder / "*.parquet")]}, "output": str(folder / "out")}
+        | given
+        | {"statistics": {"sqrt_s": sqrt_s}}
+    )
+
+
+def say(path, sqrt_s):
+    """Make a file say another energy, or none."""
+    said = {"model_hash": "abc"} | ({} if sqrt_s is None else {"sqrt_s": sqrt_s})
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata({b"jepa_coffea": json.dumps(said).encode()}), path)
+    return path
+
+
+def test_files_and_documents(tmp_path):
+    one, two = (write_events(tmp_path / f"{name}.parquet", 10) for name in "ab")
+    assert with_energy(config(tmp_path)).statistics.energy == 13000
+    assert with_energy(config(tmp_path, sqrt_s=13000)).statistics.energy == 13000
+    with pytest.raises(HuntError, match=r"a.parquet is of collisions at 13000 GeV, statistics.sqrt_s says 13600"):
+        with_energy(config(tmp_path, sqrt_s=13600))
+    say(two, 13600)
+    with pytest.raises(HuntError, match=r"b.parquet is of collisions at 13600 GeV, .*a.parquet says 13000"):
+        with_energy(config(tmp_path))
+    for wrong in ("13 TeV", -1, True):
+        say(two, wrong)
+        with pytest.raises(HuntError, match=r"b.parquet says sqrt_s = .*; expected a number above 0"):
+            with_energy(config(tmp_path))
+    say(two, None)
+    with pytest.raises(HuntError, match=r"a.parquet is of collisions at 13000 GeV, .*b.parquet does not say it"):
+        with_energy(config(tmp_path))
+    assert with_energy(config(tmp_path, sqrt_s=13000)).statistics.energy == 13000
+    say(one, None)
+    with pytest.raises(HuntError, match=r"statistics.sqrt_s is not given, and the input does not say it"):
+        with_energy(config(tmp_path))
+    assert with_energy(config(tmp_path, sqrt_s=13600)).statistics.energy == 13600
+
+
+def test_histograms(tmp_path):
+    spectrum = {"counts": [5, 3], "edges": [2000, 2500, 3000]}
+    (tmp_path / "h.json").write_text(json.dumps(spectrum | {"sqrt_s": 13600}))
+    given = {"input": {"histogram": str(tmp_path / "h.json")}}
+    assert with_energy(config(tmp_path, **given)).statistics.energy == 13600
+    for silent in ("h.json", "h.root:mjj"):
+        (tmp_path / "h.json").write_text(json.dumps(spectrum))
+        with pytest.raises(HuntError, match="is not given, and the input does not say it"):
+            with_energy(config(tmp_path, input={"histogram": str(tmp_path / silent)}))
+
+
+def test_nothing_begins_without_it(tmp_path):
+    say(write_events(tmp_path / "a.parquet", 10), None)
+    document = tmp_path / "hunt.yaml"
+    document.write_text("input: {events: ['*.parquet']}\noutput: out\n")
+    with pytest.raises(HuntError, match=r"e.g. statistics: {sqrt_s: 13000}"):
+        hunt(document, progress=False)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(HuntError, match="sqrt_s is not given"):
+        _ = StatisticsConfig().energy
