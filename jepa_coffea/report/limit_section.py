@@ -1,17 +1,19 @@
 """Limits against mass, for the report."""
 
 from jepa_coffea.hunt.state import HuntResult
-from jepa_coffea.plots import plot_limits
+from jepa_coffea.plots import Header, plot_limits
 from jepa_coffea.report.html import ReportFigure, ReportSection, ReportTable
 
 
-def limit_section(result: HuntResult) -> ReportSection:
+def limit_section(result: HuntResult, header: Header) -> ReportSection:
     """Limits without a selection, one picture a width.
 
     Parameters
     ----------
     result
         What the hunt found.
+    header
+        Line above the pictures.
 
     Returns
     -------
@@ -28,7 +30,7 @@ def limit_section(result: HuntResult) -> ReportSection:
             "yellow: 68 and 95 % of the limits expected without a signal. The signal that the background function may "
             "fake and the uncertainties of the signal are nuisances."
         )
-        picture = plot_limits(curve, observed=not result.sensitivity, note=width)
+        picture = plot_limits(curve, observed=not result.sensitivity, note=width, header=header)
         figures.append(ReportFigure(f"Limits against mass, {width}", picture, caption))
     tables = [ReportTable("No limits", ["width", "reason"], problems)] if problems else []
     return ReportSection("Limits against mass", tables=tables, figures=figures)
