@@ -75,7 +75,9 @@ def plot_jets(folder: Path, names: Sequence[str], output: Path) -> list[Path]:
             mass = observables[name]["soft_drop_mass"]
             _outline(axis, mass, np.linspace(0.4 * PEAKS[name], 1.6 * PEAKS[name], 49), label=name, number=0)
             axis.axvline(PEAKS[name], color="0.5", linestyle="--", label=f"{PEAKS[name]:g} GeV")
-            axis.set(xlabel="soft-drop mass [GeV]", title=f"{name}: median {np.median(mass):.1f} GeV")
+            axis.set(
+                xlabel="soft-drop mass [GeV]", ylabel="share of jets", title=f"{name}: median {np.median(mass):.1f} GeV"
+            )
             axis.set_ylim(top=1.3 * axis.get_ylim()[1])
             axis.legend(fontsize="small", loc="upper right")
         figure.suptitle("Simulation")
