@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +25,8 @@ class HereExecutor(IterativeExecutor):
 
     def __call__(self, items: Any, function: Any, accumulator: Any) -> Any:
         events, console = sum(map(len, items)), Console(quiet=not self.status)
-        shown = counted(items, events, self.desc, console, size=len, unit="events")
-        return accumulate(map(Guarded(function, skip=self.skip), shown), accumulator), 0
+        with closing(counted(items, events, self.desc, console, size=len, unit="events")) as shown:
+            return accumulate(map(Guarded(function, skip=self.skip), shown), accumulator), 0
 
 
 @dataclass
