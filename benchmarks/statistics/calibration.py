@@ -1,6 +1,6 @@
 """Whether the p-values of the whole pipeline are right, and what it costs to find out.
 
-    python -m benchmarks.statistics.calibration searches   # a thousand whole searches, each calibrated by its own toys
+    python -m benchmarks.statistics.calibration searches   # 3000 whole searches, each calibrated by its own toys
     python -m benchmarks.statistics.calibration coverage   # fast classifier, thousands of retrained pseudo-experiments
     python -m benchmarks.statistics.calibration timing     # 200 with gradient boosting on 20 000 events x 64 features
     python -m benchmarks.statistics.calibration trees      # the same with features that are integers, 24 000 events
@@ -58,6 +58,8 @@ ORDERS: tuple[Literal["cross", "forward"], ...] = ("cross", "forward")
 """Orders of the folds."""
 NOMINAL = float(stats.norm.sf(2))
 """0.0228"""
+LEVELS = {f"p < {level}": float(stats.norm.sf(sigmas)) for level, sigmas in ((".1587", 1), (".0228", 2), (".00135", 3))}
+"""One, two and three sigma, by name."""
 
 
 def recipe(estimator: Any, *, order: Literal["cross", "forward"] = "cross") -> Recipe:
@@ -204,8 +206,8 @@ def whole_search(number: int, method: Method, toys: int) -> dict[str, list[float
     return found
 
 
-def summary_of(z: Floats) -> dict[str, float]:
-    """Mean, width and share of small p-values of significances.
+def summary_of(z: Floats) -> dict[str, Any]:
+    """Mean, width and shares of small p-values of significances, each with its error.
 
     Parameters
     ----------
@@ -218,7 +220,9 @@ def summary_of(z: Floats) -> dict[str, float]:
         Name to number.
     """
     null = Null(np.sort(z), 0)
-    return {"mean": null.mean, "std": null.width, "std_error": null.width_error} | share_below(stats.norm.sf(z))
+    shares = {name: share_below(stats.norm.sf(z), level) for name, level in LEVELS.items()}
+    moments = {"mean": null.mean, "mean_error": null.mean_error, "std": null.width, "std_error": null.width_error}
+    return moments | share_below(stats.norm.sf(z)) | shares
 
 
 def searches(experiments: int, client: Client | None, folder: Path, *, toys: int = 25) -> dict[str, Any]:
@@ -264,9 +268,10 @@ def searches(experiments: int, client: Client | None, folder: Path, *, toys: int
         }
         for name in ("raw", "corrected"):
             one = result[estimate][name]
+            shares = [f"P({level}) = {one[level]['share']:.4f} ± {one[level]['error']:.4f}" for level in LEVELS]
             print(
-                f"{estimate:15} {name:9}  mean {one['mean']:+.3f}   std(Z) = {one['std']:.3f} ± {one['std_error']:.3f}"
-                f"   P(p < .0228) = {one['share']:.4f} ± {one['error']:.4f}"
+                f"{estimate:19} {name:9}  mean {one['mean']:+.3f} ± {one['mean_error']:.3f}"
+                f"   std(Z) = {one['std']:.3f} ± {one['std_error']:.3f}   {'   '.join(shares)}"
             )
     return result
 
@@ -519,13 +524,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["searches", "coverage", "timing", "trees"])
     parser.add_argument(
-        "--experiments", type=int, help="per set; by default 1000 (searches), 3000 (coverage), 200 (timing), 30 (trees)"
+        "--experiments", type=int, help="per set; by default 3000 (searches, coverage), 200 (timing), 30 (trees)"
     )
     parser.add_argument("--workers", type=int, default=2, help="local processes, one thread each")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     experiments = (
-        arguments.experiments or {"searches": 1000, "coverage": 3000, "timing": 200, "trees": 30}[arguments.what]
+        arguments.experiments or {"searches": 3000, "coverage": 3000, "timing": 200, "trees": 30}[arguments.what]
     )
     kept = partial(searches, folder=arguments.output)
     studies: dict[str, Callable[[int, Client | None], dict[str, Any]]]

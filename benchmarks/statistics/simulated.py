@@ -28,6 +28,7 @@ from distributed import Client, LocalCluster
 from scipy import stats
 
 from benchmarks.machine import ROOT, machine
+from benchmarks.statistics.calibration import LEVELS
 from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.cwola.sample import Sample
 from jepa_coffea.cwola.tasks import run_tasks
@@ -49,8 +50,6 @@ DOCUMENT: dict[str, Any] = {
     "features": {"use": "both"},
 }
 """The mass axis is that of the demo; all that is not said is the default of a hunt."""
-
-LEVELS = {"p < .0228": float(stats.norm.sf(2)), "p < .1587": float(stats.norm.sf(1))}
 
 
 def data_of(pool: Sample, number: int, events: int, searches: int, seed: int) -> Sample:
