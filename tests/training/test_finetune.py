@@ -238,5 +238,10 @@ def test_an_encoder_from_elsewhere(
     assert finetune.main(["--encoder", str(tmp_path / "shipped"), "--output", str(tmp_path / "b")]) == 2
     assert "jets: nothing matches gone/jets/*.root" in (said := capfd.readouterr().err)
     assert "give labelled jets with --data" in said
-    assert evaluate.main(["--probe", str(tmp_path / "shipped"), "--device", "cpu"]) == 2
+    probe = ["--probe", str(tmp_path / "shipped"), "--device", "cpu"]
+    assert evaluate.main(probe) == 2
     assert "give test jets with --data" in capfd.readouterr().err
+    assert evaluate.main([*probe, "--data", jetclass]) == 2
+    assert "give labelled jets to fit probes to with --train-data" in capfd.readouterr().err
+    assert evaluate.main([*probe, "--data", jetclass, "--train-data", jetclass]) == 2
+    assert "is in --data and in --train-data" in capfd.readouterr().err

@@ -20,7 +20,7 @@ from training.config import RunConfig
 from training.data.batch import Batch
 from training.data.config import DataConfig
 from training.data.loader import make_loader
-from training.data.sources import expand, named
+from training.data.sources import expand, missing, named
 from training.loop.batches import labels_of, take
 from training.loop.checkpoint import CheckpointError, load_encoder, load_objective
 from training.loop.distributed import process_group
@@ -40,12 +40,10 @@ def _held_out(config: RunConfig, data: Sequence[str] | None) -> DataConfig:
         of them were held out.
     """
     if data is None:
-        try:
-            for source in named(config.data.test_files or config.data.files).values():
-                expand(source.files)
-        except BadFileError as error:
-            msg = f"{error}; the run was trained on these files: give test jets with --data"
-            raise BadFileError(msg) from None
+        problem = missing(config.data.test_files or config.data.files)
+        if problem:
+            msg = f"{problem}; the run was trained on these files: give test jets with --data"
+            raise BadFileError(msg)
         if not (config.data.test_files or config.data.test_fraction):
             msg = "the run trained on all jets of its files (data.test_fraction is 0): give test jets with --data"
             raise BadFileError(msg)
@@ -210,6 +208,15 @@ def _probe_run(run: Path, args: argparse.Namespace, device: torch.device, consol
     update = {"labels_per_class": args.labels_per_class, "bucketed": False}
     if args.train_data:
         update["files"] = tuple(args.train_data)
+        again = sorted(set(expand(args.train_data)) & set(expand(args.data or ())))
+        if again:
+            msg = (
+                f"{again[0]}: is in --data and in --train-data; probes are judged on jets that they were not fitted to"
+            )
+            raise BadFileError(msg)
+    elif problem := missing(config.data.files):
+        msg = f"{problem}; the run was trained on these files: give labelled jets to fit probes to with --train-data"
+        raise BadFileError(msg)
     fit_loader = make_loader(config.data.model_copy(update=update), labels=True)
     test_loader = make_loader(test, split="test", labels=True)
     shown = Console(stderr=True)

@@ -21,7 +21,7 @@ from training.config import RunConfig, check, override, read_sections
 from training.data.batch import Batch
 from training.data.config import DataConfig
 from training.data.loader import make_loader
-from training.data.sources import Files, expand, named
+from training.data.sources import missing
 from training.loop.batches import InMemory, Loading, labels_of, take
 from training.loop.checkpoint import checkpoint_of, load_encoder, new_objective, read_checkpoint, value_of
 from training.loop.distributed import Ranks, process_group
@@ -101,29 +101,19 @@ def _data_of(args: argparse.Namespace, pretrained: RunConfig) -> dict[str, Any]:
     own jets.
     """
     data: dict[str, Any] = pretrained.data.model_dump(mode="json")
-    missing = _missing(pretrained.data.files)
-    if missing and not args.data:
-        msg = f"{missing}; {args.encoder} was trained on these files: give labelled jets with --data"
+    problem = missing(pretrained.data.files)
+    if problem and not args.data:
+        msg = f"{problem}; {args.encoder} was trained on these files: give labelled jets with --data"
         raise BadFileError(msg)
     own = data["files"] if isinstance(data["files"], list) else [data["files"]]
     other = args.data and list(args.data) != own
     for name in ("val_files", "test_files"):
         held_out = getattr(pretrained.data, name)
-        if other or (args.data and held_out and _missing(held_out)):
+        if other or (args.data and held_out and missing(held_out)):
             data[name] = None
     if other:
         data |= {name: DataConfig.model_fields[name].default for name in ("val_fraction", "test_fraction")}
     return data
-
-
-def _missing(files: Files) -> str | None:
-    """What is not on this machine of some files; None when all are."""
-    try:
-        for source in named(files).values():
-            expand(source.files)
-    except BadFileError as error:
-        return str(error)
-    return None
 
 
 def _history_of(run: str | Path, config: RunConfig) -> dict[str, Any]:
