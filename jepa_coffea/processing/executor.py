@@ -43,7 +43,7 @@ class PinnedExecutor(DaskExecutor):
         shown: bool = self.status  # type: ignore[has-type]
         with Bar(self.desc, Console(quiet=not shown)) as bar:
             # coffea's own bar says nothing in the log of a batch job, and not how long it will take.
-            self.client, self.status = _Pinned(client, bar), False
+            self.client, self.status = _Pinned(client, bar if shown else None), False
             try:
                 return super().__call__(items, Guarded(function, skip=self.skip), accumulator)
             finally:
@@ -53,17 +53,18 @@ class PinnedExecutor(DaskExecutor):
 class _Pinned:
     """A Dask client whose first ``map`` asks for a GPU, where there is one, and is shown; later ones add up results."""
 
-    def __init__(self, client: Any, bar: Bar) -> None:
+    def __init__(self, client: Any, bar: Bar | None) -> None:
         self._client, self._bar = client, bar
         self._resources = [resource_on(client, GPU), resource_on(client, POOL)]
 
     def map(self, *args: Any, **kwargs: Any) -> Any:
         if len(self._resources) == 1:
             return self._client.map(*args, resources=self._resources[0], **kwargs)
-        from jepa_coffea.processing.watched_chunks import WatchedChunks
-
         futures = self._client.map(*args, resources=self._resources.pop(0), **kwargs)
-        self._client.loop.add_callback(WatchedChunks(futures, self._bar).follow)
+        if self._bar is not None:
+            from jepa_coffea.processing.watched_chunks import WatchedChunks
+
+            self._client.loop.add_callback(WatchedChunks(futures, self._bar).follow)
         return futures
 
     def __getattr__(self, name: str) -> Any:

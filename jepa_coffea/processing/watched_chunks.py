@@ -25,14 +25,15 @@ class WatchedChunks(ProgressBar):
 
     def __init__(self, futures: Sequence[Any], bar: Bar) -> None:
         super().__init__(futures, futures[0].client.scheduler.address, interval="1s")
-        self._bar, self._began = bar, time.monotonic()
+        self._bar, self._began, self._chunks = bar, time.monotonic(), len(futures)
 
     async def follow(self) -> None:
         """Look once a second until all are done; a scheduler that is gone is noticed elsewhere."""
         with suppress(OSError):
             await self.listen()
 
-    def _draw_bar(self, remaining: int, all: int, **_: Any) -> None:  # noqa: A002  Dask's names
-        done = all - remaining
+    def _draw_bar(self, remaining: int, **_: Any) -> None:
+        # Dask also counts what the chunks need, such as the processor, which is there before the first of them.
+        done = max(self._chunks - remaining, 0)
         pace = rate(done, time.monotonic() - self._began, "chunks")
-        self._bar.show(done / max(all, 1), f"{done} of {all} chunks, {pace}")
+        self._bar.show(done / self._chunks, f"{done} of {self._chunks} chunks, {pace}")

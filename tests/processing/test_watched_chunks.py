@@ -16,8 +16,8 @@ def test_rate_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     said = StringIO()
     with Bar("Processing", Console(file=said, force_terminal=False, width=200)) as bar:
         watched = object.__new__(WatchedChunks)  # without a scheduler
-        watched._bar, watched._began = bar, now[0]
-        watched._draw_bar(remaining=40, all=40, status="running")
+        watched._bar, watched._began, watched._chunks = bar, now[0], 40
+        watched._draw_bar(remaining=41, all=41, status="running")
         now[0] += 60
-        watched._draw_bar(remaining=30, all=40, status="running")
+        watched._draw_bar(remaining=30, all=41, status="running")
     assert said.getvalue().strip() == "Processing:  25.0 %  10 of 40 chunks, 10 chunks/min  3 min left"
