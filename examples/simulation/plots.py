@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import awkward as ak
 import matplotlib.pyplot as plt
@@ -151,7 +152,7 @@ def _jet_observables(folder: Path, name: str) -> dict[str, Floats]:
 
 def _outline(axis: Axes, values: Floats, edges: Floats, *, label: str | None, number: int) -> None:
     counts, _ = np.histogram(values, edges)
-    look = {"color": COLOURS(number), "linestyle": DASHES[number % len(DASHES)], "linewidth": 1.5}
+    look: Any = {"color": COLOURS(number), "linestyle": DASHES[number % len(DASHES)], "linewidth": 1.5}
     axis.stairs(counts / max(len(values), 1), edges, label=label, **look)
 
 

@@ -57,7 +57,7 @@ def injection_section(result: HuntResult, header: Header) -> ReportSection:
         if corrected
         else "Z as counted: this selection has no calibration."
     )
-    answer = {"ylabel": "Significance $Z$"} if corrected else {}
+    answer: Any = {"ylabel": "Significance $Z$"} if corrected else {}
     figures = [ReportFigure("Injected signal", plot_injection(curves, header=header, **answer), caption)]
     if limits:
         caption = (

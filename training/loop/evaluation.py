@@ -220,14 +220,15 @@ def _probe_run(run: Path, args: argparse.Namespace, device: torch.device, consol
     fit_loader = make_loader(config.data.model_copy(update=update), labels=True)
     test_loader = make_loader(test, split="test", labels=True)
     shown = Console(stderr=True)
-    jets = [
+    fit, judged = (
         take(counted(loader, total, "reading labelled jets", shown, size=len), total)
         for loader, total in (
             (fit_loader, fit_loader.jets_per_epoch),
             (test_loader, min(args.jets or test_loader.jets_per_epoch, test_loader.jets_per_epoch)),
         )
-    ]
-    result = Probe(*jets, test_loader.observable_names, device, console=shown).compare(encoder.to(device))
+    )
+    probe = Probe(fit, judged, test_loader.observable_names, device, console=shown)
+    result = probe.compare(encoder.to(device))
     write_text(_folder_of(run, args) / "probe.json", json.dumps(result, indent=1) + "\n")
     _print_probes(result, console)
     return result
