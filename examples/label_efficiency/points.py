@@ -131,6 +131,22 @@ def trainings(plan: Plan) -> Iterator[tuple[Point, Job]]:
                 )
 
 
+def takes_scale(run: Path) -> bool:
+    """Whether the scale of the jets may be shown to an encoder, or withheld.
+
+    Parameters
+    ----------
+    run
+        Run that trained it.
+
+    Returns
+    -------
+    bool
+    """
+    encoder = load_encoder(run)[1].encoder
+    return isinstance(encoder, EncoderConfig) and encoder.scale_input
+
+
 def scale_settings(run: Path, mode: str) -> tuple[str, ...]:
     """What makes a network that is trained from scratch see the scale of the jets, or not.
 
@@ -146,9 +162,8 @@ def scale_settings(run: Path, mode: str) -> tuple[str, ...]:
     tuple of str
         Settings, as ``field=value``.
     """
-    encoder = load_encoder(run)[1].encoder
     seen = "seen" in mode.split("-")
-    if isinstance(encoder, EncoderConfig) and encoder.scale_input:
+    if takes_scale(run):
         return (f"objective.drop_scale={0 if seen else 1}",)
     return (f"encoder.scale_to_jet_pt={json.dumps(not seen)}",)
 

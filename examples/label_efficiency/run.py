@@ -6,9 +6,10 @@
         --encoder pjepa=runs/pjepa --encoder pjepa=runs/pjepa-2 --encoder jjepa=runs/jjepa --encoder supervised=runs/s
 
 fine-tunes every encoder, keeps it frozen, trains the first one's network from scratch with the scale of the jets seen
-and withheld, and fits tuned trees to variables, and to variables and embedding. All see the same labelled jets in the
-same draw. Several runs of one name are several pretrainings of one curve. Killed, the same command goes on where it
-stopped; points may be added later. ``--plot`` only draws what is there.
+and withheld, and fits tuned trees to variables, and to variables and embedding, and logistic regressions to the
+embedding alone. All see the same labelled jets in the same draw. Several runs of one name are several pretrainings of
+one curve. Killed, the same command goes on where it stopped; points may be added later. ``--plot`` only draws what is
+there.
 
 The jets may be simulated here or real JetClass. In ``--output``: results.json, results.md, label_efficiency.png, and a
 run folder for each training.
@@ -28,13 +29,13 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the checkout, of which the wheel has a part
 
 from examples.label_efficiency.curves import report
-from examples.label_efficiency.points import LABELS, MODES, SCRATCH, Plan, Point, name_of, trainings
+from examples.label_efficiency.points import LABELS, MODES, SCRATCH, Plan, Point, name_of, takes_scale, trainings
 from jepa_coffea.commands.command_line import Help
 from jepa_coffea.files import write_text
 from training.loop.entry import add_device_option, explained
 from training.studies.jobs import Job, Runner, StudyError, finished, signals_passed_on
 
-TREES = "boosting"
+TREES, FROZEN = "boosting", "logistic"
 JUDGED_TOGETHER = 20
 """Classifiers that one process judges."""
 
@@ -64,7 +65,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--scratch", nargs="*", default=SCRATCH, choices=SCRATCH, metavar="MODE", help="trainings from random weights"
     )
-    options.add_argument("--no-trees", action="store_true", help="without boosting on variables and embeddings")
+    options.add_argument(
+        "--no-trees", action="store_true", help="without tuned classifiers on variables and frozen embeddings"
+    )
     options.add_argument(
         "--head", default="linear", choices=("linear", "mlp", "class_attention"), help="the classifier on top"
     )
@@ -200,7 +203,7 @@ def _placed(point: Point, job: Job, output: Path) -> Job:
 
 
 def tree_jobs(plan: Plan, output: Path) -> Iterator[Job]:
-    """Trees on variables, and on variables and the embedding of each encoder.
+    """Trees on variables, and on variables and the embedding of each encoder; regressions on the embedding alone.
 
     Parameters
     ----------
@@ -216,7 +219,12 @@ def tree_jobs(plan: Plan, output: Path) -> Iterator[Job]:
     first = next(iter(plan.encoders.values()))[0]
     wanted: list[tuple[str, Path, int, list[str]]] = [(TREES, first, 0, [])]
     for name, runs in plan.encoders.items():
-        wanted += [(f"{TREES}-{name}", run, number, ["--embedding"]) for number, run in enumerate(runs)]
+        for number, run in enumerate(runs):
+            wanted.append((f"{TREES}-{name}", run, number, ["--inputs", "both"]))
+            wanted.append((f"{name}-{FROZEN}", run, number, ["--inputs", "embedding"]))
+            if takes_scale(run):
+                blind = ["--inputs", "embedding", "--scale", "blind"]
+                wanted.append((f"{name}-{FROZEN}-blind", run, number, blind))
     for curve, run, number, options in wanted:
         points = [Point(curve, labels, draw, number) for labels in plan.labels for draw in range(plan.draws)]
         folders = tuple(p.folder(output) for p in points if not (p.labels is None and p.draw))

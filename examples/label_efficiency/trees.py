@@ -1,6 +1,7 @@
-"""Tuned boosting and its like on jet variables, alone and beside embeddings: what any encoder has to beat.
+"""Tuned classifiers on jet variables, on frozen embeddings, and on both: what any trained network has to beat.
 
-The candidates are compared by cross-validation on the labelled jets themselves, so that no further label is spent.
+Boosting and its like are tried on variables, logistic regressions on embeddings alone. The candidates are compared by
+cross-validation on the labelled jets themselves, so that no further label is spent.
 ``run.py`` calls this; by hand: ``python examples/label_efficiency/trees.py --help``.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the checkout, of
 from examples.label_efficiency.points import Point, name_of
 from jepa_coffea.commands.command_line import Help
 from jepa_coffea.files import write_text
-from training.config import RunConfig
 from training.data.batch import Batch
 from training.data.loader import make_loader
 from training.loop.batches import labels_of, take
@@ -36,6 +37,7 @@ from training.loop.checkpoint import load_encoder
 from training.loop.entry import add_device_option, explained
 from training.loop.metrics import Floats, Ints, classification_metrics
 from training.loop.probe import embed
+from training.models.encoder import Encoder, Scale
 from training.objectives.variables import Variables
 
 MOST = 200_000
@@ -43,6 +45,7 @@ MOST = 200_000
 TUNED_ON = 10_000
 """At most so many of them decide between the candidates."""
 FOLDS = 5
+INPUTS = ("variables", "embedding", "both")
 
 
 def candidates(seed: int) -> dict[str, Any]:
@@ -66,22 +69,37 @@ def candidates(seed: int) -> dict[str, Any]:
         trees = ExtraTreesClassifier(400, min_samples_leaf=leaf, max_features=0.3, random_state=seed)
         return make_pipeline(SimpleImputer(keep_empty_features=True), trees)
 
-    linear = [
-        make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler(), LogisticRegression(C=c, max_iter=500))
-        for c in (0.01, 0.1)
-    ]
     return {
         "boosting, 4 leaves": _boosting(max_iter=100, learning_rate=0.05, max_leaf_nodes=4, l2_regularization=1.0),
         "boosting, 8 leaves": _boosting(max_iter=100, learning_rate=0.05, max_leaf_nodes=8, min_samples_leaf=10),
         "boosting, 31 leaves": _boosting(max_iter=200, learning_rate=0.05),
         "extra trees": _extra(1),
         "extra trees, 5 jets a leaf": _extra(5),
-        "logistic regression, C = 0.01": linear[0],
-        "logistic regression, C = 0.1": linear[1],
+    } | regressions((0.01, 0.1))
+
+
+def regressions(strengths: Sequence[float] = (0.003, 0.01, 0.03, 0.1)) -> dict[str, Any]:
+    """Logistic regressions on standardised features, from strongly to weakly regularised.
+
+    Parameters
+    ----------
+    strengths
+        Inverse regularisation strengths ``C``, as in scikit-learn.
+
+    Returns
+    -------
+    dict
+        Unfitted scikit-learn classifiers by name.
+    """
+    return {
+        f"logistic regression, C = {c:g}": make_pipeline(
+            SimpleImputer(keep_empty_features=True), StandardScaler(), LogisticRegression(C=c, max_iter=500)
+        )
+        for c in strengths
     }
 
 
-def tuned(X: Floats, y: Ints, seed: int) -> tuple[Any, dict[str, float]]:
+def tuned(X: Floats, y: Ints, seed: int, every: Mapping[str, Any]) -> tuple[Any, dict[str, float]]:
     """The candidate with the lowest cross-entropy in cross-validation, fitted to all jets.
 
     Parameters
@@ -89,7 +107,9 @@ def tuned(X: Floats, y: Ints, seed: int) -> tuple[Any, dict[str, float]]:
     X, y
         Features [jet, feature], of which NaN are missing, and labels [jet].
     seed
-        Of the folds and of the candidates.
+        Of the folds.
+    every
+        The candidates by name.
 
     Returns
     -------
@@ -98,7 +118,6 @@ def tuned(X: Floats, y: Ints, seed: int) -> tuple[Any, dict[str, float]]:
     """
     some = np.random.default_rng(seed).permutation(len(y))[:TUNED_ON]
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    every = candidates(seed)
     losses = {
         name: float(
             log_loss(y[some], cross_val_predict(clone(one), X[some], y[some], cv=folds, method="predict_proba"))
@@ -109,23 +128,30 @@ def tuned(X: Floats, y: Ints, seed: int) -> tuple[Any, dict[str, float]]:
 
 
 class Features:
-    """Variables of jets, and embeddings beside them where there is an encoder.
+    """Variables of jets, embeddings, or both.
 
     Parameters
     ----------
-    config
-        Of the run, for the fields of the particles.
+    inputs
+        One of ``INPUTS``.
     run
-        Folder of the run whose encoder embeds the jets; None without embeddings.
+        Folder of the run that says which fields particles have, and whose encoder embeds the jets.
+    scale
+        Of the jets: shown to an encoder that can do without, or not.
     observables
         Names of the observables stored with the jets.
     device
         Where the encoder runs.
     """
 
-    def __init__(self, config: RunConfig, run: Path | None, observables: tuple[str, ...], device: torch.device) -> None:
-        self.variables = Variables(observables, config.encoder.fields)
-        self.encoder = load_encoder(run)[0].to(device) if run else None
+    def __init__(
+        self, inputs: str, run: Path, scale: Scale, observables: tuple[str, ...], device: torch.device
+    ) -> None:
+        encoder, config = load_encoder(run)
+        self.variables = None if inputs == "embedding" else Variables(observables, config.encoder.fields)
+        self.encoder = None if inputs == "variables" else encoder.to(device)
+        if isinstance(encoder, Encoder) and encoder.config.scale_input:
+            encoder.scale = scale
         self.device = device
 
     def __call__(self, jets: Batch) -> Floats:
@@ -141,10 +167,13 @@ class Features:
         ndarray
             float32 [jet, feature], NaN where there is none.
         """
-        chunks = torch.arange(len(jets)).split(1024)
-        rows = [self.variables.raw(_rows(jets, chunk)).numpy() for chunk in chunks]
-        values: Floats = np.concatenate(rows)
-        return values if self.encoder is None else np.hstack([values, embed(self.encoder, jets, self.device)])
+        parts: list[Floats] = []
+        if self.variables is not None:
+            chunks = torch.arange(len(jets)).split(1024)
+            parts.append(np.concatenate([self.variables.raw(_rows(jets, chunk)).numpy() for chunk in chunks]))
+        if self.encoder is not None:
+            parts.append(embed(self.encoder, jets, self.device))
+        return np.hstack(parts)
 
 
 def _rows(jets: Batch, index: torch.Tensor) -> Batch:
@@ -163,7 +192,10 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--run", type=Path, required=True, metavar="RUN", help="its configuration says how jets are read"
     )
-    options.add_argument("--embedding", action="store_true", help="give the embedding of its encoder beside variables")
+    options.add_argument("--inputs", choices=INPUTS, default="variables", help="of the jets, or of its encoder")
+    options.add_argument(
+        "--scale", choices=("seen", "blind"), default="seen", help="of the jets, for an encoder that can do without"
+    )
     options.add_argument("--curve", required=True, metavar="NAME", help="its name in the picture")
     options.add_argument("--pretraining", type=int, default=0, metavar="I", help="number of the pretraining")
     options.add_argument("--data", nargs="+", required=True, metavar="GLOB", help="labelled jets")
@@ -197,7 +229,7 @@ def _main(args: argparse.Namespace) -> int:
     data = config.data.model_copy(update=update)
     device = torch.device("cuda" if args.device != "cpu" and torch.cuda.is_available() else "cpu")
     loader = make_loader(data, split="test", labels=True)
-    features = Features(config, args.run if args.embedding else None, loader.observable_names, device)
+    features = Features(args.inputs, args.run, args.scale, loader.observable_names, device)
     test = take(loader, loader.jets_per_epoch)
     X_test, y_test = features(test), labels_of(test).numpy()
     for labels in args.labels:
@@ -209,7 +241,8 @@ def _main(args: argparse.Namespace) -> int:
             subset = data.model_copy(update={"labels_per_class": count, "subset_seed": draw})
             jets = make_loader(subset, labels=True, seed=draw)
             train = take(jets, min(jets.jets_per_epoch, MOST))
-            classifier, losses = tuned(features(train), labels_of(train).numpy(), draw)
+            every = regressions() if args.inputs == "embedding" else candidates(draw)
+            classifier, losses = tuned(features(train), labels_of(train).numpy(), draw, every)
             # Data need not have all classes; those that they lack have no column.
             probabilities = np.zeros((len(X_test), len(loader.class_names)))
             probabilities[:, classifier.classes_] = classifier.predict_proba(X_test)
