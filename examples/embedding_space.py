@@ -18,7 +18,7 @@ from jepa_coffea.commands.command_line import Help
 from jepa_coffea.errors import BadFileError
 from jepa_coffea.files import find_files, unquoted
 from jepa_coffea.files.parquet import read_rows
-from jepa_coffea.plots.embedding_map import plot_embedding
+from jepa_coffea.plots import plot_embedding, save
 
 PER_DATASET = 1000
 """Jets shown of each dataset."""
@@ -85,8 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         },
         axes=("t-SNE 1", "t-SNE 2"),
     )
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(options.output, dpi=120, bbox_inches="tight")
+    save(figure, options.output, pdf=True)
     print(f"{len(jets)} jets: {options.output}")
 
 

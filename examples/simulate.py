@@ -38,9 +38,9 @@ from examples.simulation.jets import JetsConfig, class_counts, make_jets
 from examples.simulation.pfnano import SEED_MAX
 from examples.simulation.processes import EVENT_PROCESSES, JET_CLASSES
 from jepa_coffea.commands.command_line import Help
-from jepa_coffea.errors import JepaCoffeaError
+from jepa_coffea.errors import JepaCoffeaError, closest
 
-COLUMNS = ("sample", "files", "kept", "accepted", "generated", "acceptance", "/s/core")
+COLUMNS = ("sample", "files", "from before", "accepted", "generated", "acceptance", "/s/core")
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -98,7 +98,9 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         given = getattr(options, kind)
         names = list(known) if given == "all" else given.split(",")
         if unknown := sorted(set(names) - set(known)):
-            parser.error(f"unknown {kind} {', '.join(unknown)}; there are {', '.join(known)}")
+            meant = closest(unknown[0], known)
+            hint = f"did you mean {meant!r}? " if meant else ""
+            parser.error(f"unknown {kind} {', '.join(unknown)}; {hint}there are {', '.join(known)}")
         setattr(options, kind, names)
     return options
 

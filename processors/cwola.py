@@ -133,10 +133,13 @@ class CWoLaProcessor(DijetEmbedder):
             hists = self.fill(chunk.dataset, found, scored)
         nominal, (_, finite, scores) = found[NOMINAL], scored[NOMINAL]
         output = self.summary(chunk, nominal)
-        flow = output["cutflow"][chunk.dataset]
-        flow["finite features"] = float(nominal.weight[finite].sum())
-        for ensemble, score in zip(self.ensembles, scores, strict=True):
-            flow[f"scored in {ensemble.window.name}"] = float(nominal.weight[np.isfinite(score)].sum())
+        cuts = {"finite features": finite}
+        cuts |= {
+            f"scored in {e.window.name}": np.isfinite(score) for e, score in zip(self.ensembles, scores, strict=True)
+        }
+        for cut, passed in cuts.items():
+            output["cutflow"][chunk.dataset][cut] = float(nominal.weight[passed].sum())
+            output["passed"][chunk.dataset][cut] = int(np.count_nonzero(passed))
         return {**hists, **output}
 
     def score(self, chunk: Chunk, found: EmbeddedDijets) -> Scored:

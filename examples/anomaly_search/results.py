@@ -15,6 +15,7 @@ from jepa_coffea.files import write_text
 from jepa_coffea.hunt.config import HuntError
 from jepa_coffea.hunt.injection import GRID
 from jepa_coffea.hunt.null import null_of
+from training.loop.plots import MARKERS, look, say_simulation, write
 
 LEVELS = (3.0, 5.0)
 """Sigma for which the signal that is needed is said."""
@@ -210,17 +211,20 @@ def draw(results: Mapping[str, Mapping[str, Any]], estimate: str, path: Path) ->
             known = [(int(amount), v["mean"], v["std"] or 0.0) for amount, v in z.items() if v["mean"] is not None]
             if known:
                 x, mean, std = (np.array(values) for values in zip(*known, strict=True))
-                above.plot(x, mean, "-o", markersize=3, color=f"C{number}", label=name)
-                above.fill_between(x, mean - std, mean + std, color=f"C{number}", alpha=0.15, linewidth=0)
+                above.plot(x, mean, marker=MARKERS[number % len(MARKERS)], markersize=5, label=name, **look(number))
+                above.fill_between(x, mean - std, mean + std, color=look(number)["color"], alpha=0.15, linewidth=0)
             if "sic" in row:
                 sic = np.array(row["sic"]["mean"])
-                below.plot(row["sic"]["background_efficiency"], sic, color=f"C{number}", label=name)
+                below.plot(row["sic"]["background_efficiency"], sic, label=name, **look(number))
         for level in LEVELS:
             above.axhline(level, color="0.6", linewidth=0.8, linestyle="--")
-        above.set(title=signal, xlabel="signal events in the fit range", ylabel=f"calibrated Z ({estimate})")
-        below.set(xscale="log", xlabel="background efficiency", ylabel="SIC; ends at its floor of 20 events")
-    axes[0, 0].legend(frameon=False, fontsize=8)
-    figure.savefig(path, dpi=140)
+        above.set(
+            title=signal, xlabel="signal events in the fit range", ylabel=f"calibrated Z ({estimate.replace('_', ' ')})"
+        )
+        below.set(xscale="log", xlabel="background efficiency", ylabel="significance improvement; ends at 20 events")
+    say_simulation(axes[0, 0])
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    write(figure, path)
 
 
 def report(

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from jepa_coffea.files import write_text
+from training.loop.plots import MARKERS, look, say_simulation, write
 from training.studies.results import mean_and_spread
 
 QUANTITIES = {"accuracy": "accuracy", "auc": "AUC", "rejection": "background rejection"}
@@ -116,6 +117,8 @@ def table_of(curves: Mapping[str, Mapping[str, Mapping[str, Any]]], quantity: st
 def draw(curves: Mapping[str, Mapping[str, Mapping[str, Any]]], path: Path) -> None:
     """Accuracy, AUC and rejection against labels; bands are one standard deviation of single trainings.
 
+    A PDF is written beside the picture.
+
     Parameters
     ----------
     curves
@@ -123,28 +126,28 @@ def draw(curves: Mapping[str, Mapping[str, Mapping[str, Any]]], path: Path) -> N
     path
         The picture.
     """
-    figure = Figure(figsize=(16, 5), layout="constrained")
+    figure = Figure(figsize=(16, 5.6), layout="constrained")
     axes = figure.subplots(1, 3)
     every = sorted({name for rows in curves.values() for name in rows}, key=_number)
     places = {name: float(name) for name in every if name != "all"}
     places["all"] = 3 * max(places.values(), default=1.0)
     for number, (curve, rows) in enumerate(curves.items()):
-        line = "--" if "scratch" in curve else ":" if "boosting" in curve else "-"
         for ax, quantity in zip(axes, QUANTITIES, strict=True):
             known = [(places[name], *row[quantity]) for name, row in rows.items() if row[quantity]]
             if not known:
                 continue
             x, mean, spread = (np.array(values) for values in zip(*known, strict=True))
-            ax.plot(x, mean, line, color=f"C{number % 10}", marker="o", markersize=3, label=curve)
-            ax.fill_between(x, mean - spread, mean + spread, color=f"C{number % 10}", alpha=0.15, linewidth=0)
+            ax.plot(x, mean, marker=MARKERS[number % len(MARKERS)], markersize=5, label=curve, **look(number))
+            ax.fill_between(x, mean - spread, mean + spread, color=look(number)["color"], alpha=0.15, linewidth=0)
     for ax, label in zip(axes, QUANTITIES.values(), strict=True):
         ax.set(xscale="log", xlabel="labelled jets of each class", ylabel=label)
         ax.set_xticks([places[name] for name in every], every)
         ax.minorticks_off()
         ax.grid(alpha=0.3)
     axes[2].set_yscale("log")
-    axes[0].legend(frameon=False, fontsize=8)
-    figure.savefig(path, dpi=140)
+    say_simulation(axes[0])
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    write(figure, path)
 
 
 def report(output: Path) -> str:

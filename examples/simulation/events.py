@@ -16,7 +16,7 @@ from examples.simulation.clustering import Jets, cluster
 from examples.simulation.detector import detect
 from examples.simulation.generate import GIVE_UP, GenerationError, Generator, batch_size
 from examples.simulation.observables import substructure
-from examples.simulation.parallel import Bars, run
+from examples.simulation.parallel import Accepted, run
 from examples.simulation.processes import EVENT_PROCESSES, event_settings
 from examples.simulation.seeds import shard_seed
 from examples.simulation.truth import match
@@ -62,16 +62,16 @@ def write_events(config: EventsConfig, path: Path, *, workers: int) -> dict[str,
         What was accepted and generated, in how many seconds of one core.
     """
     shards = range(-(-config.events // config.events_per_shard))
-    tasks = [(config.process, (config, shard)) for shard in shards]
+    tasks = [(config, shard) for shard in shards]
     costs: list[tuple[int, float]] = []
 
-    def _shards_of_events(bars: Bars) -> Iterator[dict[str, ak.Array]]:
-        for _, _, (events, generated, seconds) in run(make_shard, tasks, workers=workers, bars=bars):
+    def _shards_of_events(bar: Accepted) -> Iterator[dict[str, ak.Array]]:
+        for _, (events, generated, seconds) in run(make_shard, tasks, workers=workers, bar=bar):
             costs.append((generated, seconds))
             yield events
 
-    with Bars({config.process: config.events}) as bars:
-        pfnano.write(path, _shards_of_events(bars))
+    with Accepted(config.process, config.events, "events") as bar:
+        pfnano.write(path, _shards_of_events(bar))
     generated, seconds = (sum(column) for column in zip(*costs, strict=True))
     return {"files": 1, "kept": 0, "accepted": config.events, "generated": generated, "seconds": seconds}
 

@@ -20,7 +20,7 @@ from examples.simulation.containment import ContainmentFilter
 from examples.simulation.detector import detect
 from examples.simulation.generate import GIVE_UP, GenerationError, Generator, batch_size
 from examples.simulation.observables import substructure
-from examples.simulation.parallel import Bars, run
+from examples.simulation.parallel import Accepted, run
 from examples.simulation.samples import Sample, sample
 from examples.simulation.seeds import PYTHIA_SEED_MAX, shard_seed
 from jepa_coffea.errors import JepaCoffeaError
@@ -152,11 +152,9 @@ def make_jets(
     missing = [shard for shard in shards if shard not in kept]
     # Class by class in turns, so that all classes grow alike and a broken run is of use.
     missing.sort(key=lambda shard: shard.number)
-    with Bars({name: sum(s.jets for s in shards if s.name == name) for name in names}) as bars:
-        for shard in kept:
-            bars.advance(shard.name, shard.jets, manifest.generated(shard))
-        tasks = [(shard.name, shard) for shard in missing]
-        for _, shard, (generated, seconds) in run(make_shard, tasks, workers=workers, bars=bars):
+    wanted, before = (sum(shard.jets for shard in some) for some in (shards, kept))
+    with Accepted(str(folder), wanted, "jets", kept=before) as bar:
+        for shard, (generated, seconds) in run(make_shard, missing, workers=workers, bar=bar):
             manifest.add(shard, generated, seconds)
     return {
         name: {

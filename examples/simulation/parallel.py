@@ -5,13 +5,15 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections import Counter
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from typing import Any, Generic, TypeVar
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from jepa_coffea.progress import Bar, rate
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -35,64 +37,65 @@ def _end_with_parent() -> None:
 
 
 class _Work(Generic[Task, Result]):
-    """One task in a worker: the function, and whose row of the progress bar it belongs to."""
+    """One task in a worker."""
 
     def __init__(self, function: Callable[[Task, Report], Result]) -> None:
         self.function = function
 
-    def __call__(self, name: str, task: Task) -> Result:
-        return self.function(task, lambda accepted, generated: _queue.put((name, accepted, generated)))
+    def __call__(self, task: Task) -> Result:
+        return self.function(task, lambda accepted, generated: _queue.put((accepted, generated)))
 
 
-class Bars:
-    """One progress bar a sample: accepted of wanted, generated, rate.
+class Accepted:
+    """A progress bar of a whole sample: accepted of wanted, generated, rate, and the time that is left.
 
     Parameters
     ----------
+    title
+        What is made.
     wanted
-        How many of each sample are wanted.
-    console
-        Where the bars are shown.
+        Events or jets in all.
+    unit
+        Which of the two.
+    kept
+        How many are there from before.
     """
 
-    def __init__(self, wanted: dict[str, int], *, console: Console | None = None) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description:>8}"),
-            BarColumn(),
-            TextColumn("{task.completed:.0f}/{task.total:.0f} accepted of {task.fields[generated]} generated"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-        )
-        self._bars = {name: self._progress.add_task(name, total=n, generated=0) for name, n in wanted.items()}
-        self._generated: Counter[str] = Counter()
+    def __init__(self, title: str, wanted: int, unit: str, *, kept: int = 0) -> None:
+        self._bar = Bar(title, Console(stderr=True))
+        self._wanted, self._unit, self._kept = wanted, unit, kept
+        self._new = self._generated = 0
 
-    def __enter__(self) -> Bars:
-        self._progress.start()
+    def __enter__(self) -> Self:
+        self._bar.__enter__()
+        self._started = time.monotonic()
+        self.advance(0, 0)
         return self
 
-    def __exit__(self, *failure: object) -> None:
-        self._progress.stop()
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._bar.__exit__(kind, error, tb)
 
-    def advance(self, name: str, accepted: int, generated: int) -> None:
+    def advance(self, accepted: int, generated: int) -> None:
         """Count newly accepted and generated events.
 
         Parameters
         ----------
-        name
-            Of the sample.
         accepted
             Events or jets that were kept.
         generated
             Events that were generated for them.
         """
-        self._generated[name] += generated
-        self._progress.update(self._bars[name], advance=accepted, generated=self._generated[name])
+        self._new += accepted
+        self._generated += generated
+        done = self._kept + self._new
+        pace = rate(self._new, time.monotonic() - self._started, self._unit)
+        numbers = f"{done} of {self._wanted} {self._unit}, of {self._generated} generated, {pace}"
+        self._bar.show(done / max(self._wanted, 1), numbers)
 
 
 def run(
-    function: Callable[[Task, Report], Result], tasks: Sequence[tuple[str, Task]], *, workers: int, bars: Bars
-) -> Iterator[tuple[str, Task, Result]]:
+    function: Callable[[Task, Report], Result], tasks: Sequence[Task], *, workers: int, bar: Accepted
+) -> Iterator[tuple[Task, Result]]:
     """Results of ``function(task, report)`` in the order of the tasks.
 
     Parameters
@@ -100,42 +103,40 @@ def run(
     function
         importable by name, as worker processes are started afresh.
     tasks
-        pairs of sample name (of the progress bar) and what to give to the function.
+        what to give to the function.
     workers
         processes; with 1 the work is done in this one.
-    bars
+    bar
         shown while they run.
 
     Yields
     ------
     tuple
-        Name, task and result.
+        Task and result.
 
     Raises
     ------
     whatever the function raises; ``concurrent.futures.process.BrokenProcessPool`` when a worker is killed.
     """
     if workers == 1:
-        for name, task in tasks:
-            yield name, task, function(task, lambda a, g, name=name: bars.advance(name, a, g))  # type: ignore[misc]
+        for task in tasks:
+            yield task, function(task, bar.advance)
         return
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
-    listener = threading.Thread(target=_listen, args=(queue, bars), daemon=True)
+    listener = threading.Thread(target=_listen, args=(queue, bar), daemon=True)
     listener.start()
     pool = ProcessPoolExecutor(
         min(workers, max(len(tasks), 1)), mp_context=context, initializer=_connect, initargs=(queue,)
     )
     try:
-        results = pool.map(_Work(function), [name for name, _ in tasks], [task for _, task in tasks])
-        for (name, task), result in zip(tasks, results, strict=True):
-            yield name, task, result
+        yield from zip(tasks, pool.map(_Work(function), tasks), strict=True)
     finally:
         pool.shutdown(cancel_futures=True)
         queue.put(None)
         listener.join()
 
 
-def _listen(queue: Any, bars: Bars) -> None:
+def _listen(queue: Any, bar: Accepted) -> None:
     while (message := queue.get()) is not None:
-        bars.advance(*message)
+        bar.advance(*message)

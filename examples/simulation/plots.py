@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import awkward as ak
 import matplotlib.pyplot as plt
@@ -20,6 +21,10 @@ JETS_PER_CLASS = 20_000
 EVENTS = 50_000
 
 Floats = NDArray[np.floating]
+
+COLOURS = plt.get_cmap("tab10")
+DASHES = ("-", "--", "-.", ":", (0, (8, 2, 1, 2, 1, 2)))
+"""Lines that go with the colours, so that outlines are told apart in grey."""
 
 JET_PANELS = {
     "mass": ("jet mass [GeV]", np.linspace(0, 250, 51)),
@@ -52,13 +57,13 @@ def plot_jets(folder: Path, names: Sequence[str], output: Path) -> list[Path]:
     """
     observables = {name: _jet_observables(folder, name) for name in names}
     figure, axes = plt.subplots(2, 3, figsize=(15, 9), layout="constrained")
-    colours = plt.get_cmap("tab10")
     for axis, (key, (title, edges)) in zip(axes.flat, JET_PANELS.items(), strict=True):
         for name in names:
-            _outline(axis, observables[name][key], edges, label=name, color=colours(CLASSES.index(name)))
+            _outline(axis, observables[name][key], edges, label=name, number=CLASSES.index(name))
         axis.set(xlabel=title, ylabel="share of jets", xscale="log" if key == "d0_significance" else "linear")
-    axes.flat[0].legend(ncols=2, fontsize="small")
-    figure.suptitle(f"AK8 jets in {folder.name}: 500 to 1000 GeV, |η| < 2")
+    handles = axes.flat[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=len(names), frameon=False)
+    figure.suptitle(f"Simulation: AK8 jets in {folder.name}, 500 to 1000 GeV, |η| < 2")
     paths = [_save(figure, output / "jets.png")]
 
     resonances = [name for name in names if name in PEAKS]
@@ -69,10 +74,14 @@ def plot_jets(folder: Path, names: Sequence[str], output: Path) -> list[Path]:
             axis.set_axis_off()
         for axis, name in zip(grid.flat, resonances, strict=False):
             mass = observables[name]["soft_drop_mass"]
-            _outline(axis, mass, np.linspace(0.4 * PEAKS[name], 1.6 * PEAKS[name], 49), label=name, color="C0")
+            _outline(axis, mass, np.linspace(0.4 * PEAKS[name], 1.6 * PEAKS[name], 49), label=name, number=0)
             axis.axvline(PEAKS[name], color="0.5", linestyle="--", label=f"{PEAKS[name]:g} GeV")
-            axis.set(xlabel="soft-drop mass [GeV]", title=f"{name}: median {np.median(mass):.1f} GeV")
-            axis.legend(fontsize="small")
+            axis.set(
+                xlabel="soft-drop mass [GeV]", ylabel="share of jets", title=f"{name}: median {np.median(mass):.1f} GeV"
+            )
+            axis.set_ylim(top=1.3 * axis.get_ylim()[1])
+            axis.legend(fontsize="small", loc="upper right")
+        figure.suptitle("Simulation")
         paths.append(_save(figure, output / "peaks.png"))
     return paths
 
@@ -105,8 +114,8 @@ def plot_events(path: Path, output: Path) -> list[Path]:
     tau21 = lead["tau2"] / np.where(lead["tau1"] > 0, lead["tau1"], 1.0)
     panels = (
         ("mass of the two leading jets [GeV]", mjj[:, None], np.linspace(0.9 * mjj.min(), np.quantile(mjj, 0.995), 61)),
-        ("jet pT [GeV]", lead["pt"], np.linspace(200, np.quantile(lead["pt"], 0.995), 51)),
-        ("jet eta", lead["eta"], np.linspace(-2.5, 2.5, 51)),
+        (r"jet $p_T$ [GeV]", lead["pt"], np.linspace(200, np.quantile(lead["pt"], 0.995), 51)),
+        (r"jet $\eta$", lead["eta"], np.linspace(-2.5, 2.5, 51)),
         ("soft-drop mass [GeV]", lead["msoftdrop"], np.linspace(0, 500, 51)),
         (r"$\tau_{21}$", tau21, np.linspace(0, 1, 41)),
         ("particles in the jet", lead["nConstituents"], np.linspace(0, 200, 51)),
@@ -115,11 +124,11 @@ def plot_events(path: Path, output: Path) -> list[Path]:
     for axis, (title, values, edges) in zip(axes.flat, panels, strict=True):
         labels = ("leading jet", "second jet") if values.shape[1] == 2 else (None,)
         for i, label in enumerate(labels):
-            _outline(axis, values[:, i], edges, label=label, color=f"C{i}")
-        axis.set(xlabel=title, ylabel="share of events")
+            _outline(axis, values[:, i], edges, label=label, number=i)
+        axis.set(xlabel=title, ylabel="share of events" if values.shape[1] == 1 else "share of jets")
     axes.flat[0].set_yscale("log")
     axes.flat[1].legend()
-    figure.suptitle(f"{path.name}: {len(mjj)} events with two AK8 jets")
+    figure.suptitle(f"Simulation: {path.name}, {len(mjj)} events with two AK8 jets")
     return [_save(figure, output / f"{path.stem}.png")]
 
 
@@ -141,9 +150,10 @@ def _jet_observables(folder: Path, name: str) -> dict[str, Floats]:
     }
 
 
-def _outline(axis: Axes, values: Floats, edges: Floats, *, label: str | None, color: object) -> None:
+def _outline(axis: Axes, values: Floats, edges: Floats, *, label: str | None, number: int) -> None:
     counts, _ = np.histogram(values, edges)
-    axis.stairs(counts / max(len(values), 1), edges, label=label, color=color, linewidth=1.5)
+    look: Any = {"color": COLOURS(number), "linestyle": DASHES[number % len(DASHES)], "linewidth": 1.5}
+    axis.stairs(counts / max(len(values), 1), edges, label=label, **look)
 
 
 def _save(figure: Figure, path: Path) -> Path:

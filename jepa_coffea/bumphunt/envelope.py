@@ -373,7 +373,8 @@ def spurious_yields(
         except FitError as error:
             rejected.append(f"{name}: {error}")
     if not studies:
-        msg = f"no alternate to {function} describes the data, so that its spurious signal is unknown: {rejected}"
+        reasons = "; ".join(rejected)
+        msg = f"no alternate to {function} describes the data, so that its spurious signal is unknown: {reasons}"
         raise FitError(msg)
     return SpuriousYields(
         function=function,

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.progress import Progress
+from rich.console import Console
 
 from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.bumphunt.newton import Array
 from jepa_coffea.bumphunt.searches import SpectrumSearch
 from jepa_coffea.errors import FitError, HistogramError
 from jepa_coffea.files import digest
+from jepa_coffea.progress import counted
 
 Family = Sequence[SpectrumSearch]
 """Searches on nested selections of the same events, loosest first; different families share no events."""
@@ -153,11 +154,11 @@ def run_toys(
     ledger = Ledger(None if folder is None else Path(folder) / f"toys-{_key(families, seed)}.jsonl")
     missing = [index for index, size in enumerate(sizes) if _batch_name(index, size) not in ledger]
     work = _here if client is None else _dask(client)
-    with Progress(transient=True, disable=not progress) as bars:
-        bar = bars.add_task("toys", total=len(missing))
-        for index, z in work([(families, sizes[index], seed, index) for index in missing]):
-            ledger.add(_batch_name(index, sizes[index]), z.tolist())
-            bars.advance(bar)
+    results = work([(families, sizes[index], seed, index) for index in missing])
+    left, console = sum(sizes[index] for index in missing), Console(quiet=not progress)
+    title = "Pseudo-experiments of the spectrum"
+    for index, z in counted(results, left, title, console, size=lambda done: len(done[1]), unit="experiments"):
+        ledger.add(_batch_name(index, sizes[index]), z.tolist())
     result = np.concatenate([np.array(ledger[_batch_name(index, size)]) for index, size in enumerate(sizes)])
     failed = int(np.isnan(result).any(axis=1).sum())
     if failed > 0.02 * toys:

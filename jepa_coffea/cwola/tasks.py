@@ -1,33 +1,14 @@
 """Independent tasks, here or on a Dask cluster, with a progress bar; results in the order of the tasks either way."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from typing import Any, TypeVar
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.console import Console
+
+from jepa_coffea.progress import counted
 
 T = TypeVar("T")
-
-
-def progress_bar(enabled: bool) -> Progress:
-    """A progress bar: what, how many of how many, elapsed, remaining.
-
-    Parameters
-    ----------
-    enabled
-        Show it.
-
-    Returns
-    -------
-    rich.progress.Progress
-    """
-    return Progress(
-        TextColumn("{task.description:<34}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        disable=not enabled,
-    )
 
 
 def run_tasks(
@@ -55,9 +36,9 @@ def run_tasks(
     client
         A ``dask.distributed.Client``; without one the tasks run here, one after another.
     progress
-        Show a progress bar.
+        Show how many are done, how fast, and the time that is left.
     description
-        What the bar says.
+        What the tasks are.
     done
         Called here with (number of the task, result) as each task ends, in any order.
 
@@ -67,28 +48,33 @@ def run_tasks(
         In the order of the tasks.
     """
     results: list[Any] = [None] * len(tasks)
-    with progress_bar(progress) as bar:
-        shown = bar.add_task(description, total=len(tasks))
-
-        def finish(number: int, result: T) -> None:
+    ended = _here(function, tasks, shared) if client is None else _there(function, tasks, shared, client)
+    console = Console(quiet=not progress)
+    with closing(counted(ended, len(tasks), description, console, size=lambda _: 1, unit="tasks")) as shown:
+        for number, result in shown:
             results[number] = result
             if done is not None:
                 done(number, result)
-            bar.advance(shown)
-
-        if client is None:
-            for number, task in enumerate(tasks):
-                finish(number, function(task, *shared))
-            return results
-        from distributed import as_completed
-
-        here = [client.scatter(item, broadcast=True, hash=False) for item in shared]
-        futures = client.map(function, tasks, *([item] * len(tasks) for item in here), pure=False)
-        numbers = {future.key: number for number, future in enumerate(futures)}
-        try:
-            for future in as_completed(futures):
-                finish(numbers[future.key], future.result())
-                future.release()
-        finally:
-            client.cancel(futures)
     return results
+
+
+def _here(function: Callable[..., T], tasks: Sequence[Any], shared: Sequence[Any]) -> Iterator[tuple[int, T]]:
+    """Number and result of each task, done in this process."""
+    return ((number, function(task, *shared)) for number, task in enumerate(tasks))
+
+
+def _there(
+    function: Callable[..., T], tasks: Sequence[Any], shared: Sequence[Any], client: Any
+) -> Iterator[tuple[int, T]]:
+    """Number and result of each task as it ends on a cluster; what is not done is cancelled when nobody asks on."""
+    from distributed import as_completed
+
+    here = [client.scatter(item, broadcast=True, hash=False) for item in shared]
+    futures = client.map(function, tasks, *([item] * len(tasks) for item in here), pure=False)
+    numbers = {future.key: number for number, future in enumerate(futures)}
+    try:
+        for future in as_completed(futures):
+            yield numbers[future.key], future.result()
+            future.release()
+    finally:
+        client.cancel(futures)

@@ -1,6 +1,5 @@
 """Events from parquet or ROOT files: their identities, masses, and the features that a classifier sees."""
 
-import difflib
 import json
 import re
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from jepa_coffea.cwola.features import symmetrised
 from jepa_coffea.cwola.folds import event_hash, salted, uniform
 from jepa_coffea.cwola.sample import Sample, make_sample
 from jepa_coffea.cwola.windows import Windows
+from jepa_coffea.errors import closest
 from jepa_coffea.files import find_files
 from jepa_coffea.files.parquet import read_rows
 from jepa_coffea.hunt.config import FeatureConfig, HuntConfig, HuntError
@@ -215,8 +215,8 @@ def column(table: pa.Table, name: str, file: str | Path) -> Floats:
         If there is no such column, or it has missing values.
     """
     if name not in table.column_names:
-        close = difflib.get_close_matches(name, table.column_names, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        close = closest(name, table.column_names)
+        hint = f" (did you mean {close!r}?)" if close else ""
         msg = f"hunt: {file} has no column {name!r}{hint}; it has {', '.join(table.column_names)}"
         raise HuntError(msg)
     values = table.column(name).combine_chunks()

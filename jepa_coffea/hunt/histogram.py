@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import uproot
 
-from jepa_coffea.cwola.windows import Windows
-from jepa_coffea.hunt.config import HuntConfig, HuntError
+from jepa_coffea.cwola.windows import WindowError, Windows
+from jepa_coffea.hunt.config import HuntConfig, HuntError, MassConfig
 
 Floats = npt.NDArray[np.float64]
 
@@ -30,7 +30,7 @@ def with_own_edges(config: HuntConfig) -> HuntConfig:
     Raises
     ------
     HuntError
-        If there is no such file or histogram.
+        If there is no such file or histogram, or the document names no windows and the default ones do not fit it.
     WindowError
         If a window or sideband does not begin and end at these edges.
     """
@@ -40,12 +40,34 @@ def with_own_edges(config: HuntConfig) -> HuntConfig:
     low, high = mass.build().edges[0], mass.build().edges[-1]
     edges = _read(source)[1]
     inside = [float(edge) for edge in edges if low * (1 - 1e-9) <= edge <= high * (1 + 1e-9)]
+    if "windows" not in mass.model_fields_set and not _fit(mass, inside):
+        raise HuntError(_no_windows(source, edges))
     if len(inside) < 2:
         msg = f"hunt: {source} is of {edges[0]:g} to {edges[-1]:g}, windows and sidebands of {low:g} to {high:g}"
         raise HuntError(msg)
     own = config.model_copy(update={"mass": mass.model_copy(update={"bins": inside})})
     own.mass.build()
     return own
+
+
+def _fit(mass: MassConfig, edges: list[float]) -> bool:
+    """Whether the windows begin and end at these edges."""
+    try:
+        mass.model_copy(update={"bins": edges}).build()
+    except WindowError:
+        return False
+    return True
+
+
+def _no_windows(source: Path, edges: Floats) -> str:
+    """What to write into a document without windows, as an example at the histogram's own edges."""
+    low, high = (float(edges[round(share * (len(edges) - 1))]) for share in (0.4, 0.6))
+    return (
+        f"hunt: {source} is of {edges[0]:g} to {edges[-1]:g}, and the windows of CMS-EXO-22-026, which are taken where "
+        f"mass.windows names none, do not begin and end at its edges. Name one or more at its edges, such as mass: "
+        f"{{windows: [{{window: [{low:g}, {high:g}], sidebands: [{edges[0]:g}, {edges[-1]:g}]}}]}}; the scan for a "
+        "peak at every mass is made in any case"
+    )
 
 
 def read_histogram(source: Path, windows: Windows) -> Floats:

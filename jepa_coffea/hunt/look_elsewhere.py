@@ -51,7 +51,7 @@ class GlobalP:
         -------
         str
         """
-        among, good = f"Over all {self.trials} windows and efficiencies", self.experiments - self.failed
+        among, good = f"Over all {self.trials} selections (windows and efficiencies)", self.experiments - self.failed
         if self.is_bound:
             text = (
                 f"{among} the global p-value is < {self.p:.2g}: none of {good} pseudo-experiments reaches as far "

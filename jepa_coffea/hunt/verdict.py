@@ -310,7 +310,7 @@ def _counted(found: HuntResult) -> list[tuple[str, str]]:
     if search is not None:
         sign = "<" if search.is_bound else "="
         by = f"{search.experiments} pseudo-experiments of the whole analysis"
-        by += f" over {search.trials} windows and efficiencies"
+        by += f" over {search.trials} selections (windows and efficiencies)"
         rows.append(("Global p", f"{sign} {search.p:.2g}, by {by}"))
     elif refitted is not None:
         sign = "<" if refitted.is_bound else "="

@@ -46,7 +46,7 @@ def plot_roc(curves: Mapping[str, Band], *, header: Header | None = None) -> Fig
         seen = background > 0
         ax.plot(signal[seen], 1 / background[seen], **curve_style(index), label=label)
     diagonal = np.linspace(0.01, 1, 100)
-    ax.plot(diagonal, 1 / diagonal, color="0.5", ls=":", label="No separation")
+    ax.plot(diagonal, 1 / diagonal, color="black", lw=1, label="No separation")
     ax.set(yscale="log", xlim=(0, 1), xlabel="Signal efficiency")
     ax.set_ylim(1, ax.get_ylim()[1] * 3)
     ax.set_ylabel("1 / background efficiency")
@@ -100,7 +100,8 @@ def plot_sic(curves: Mapping[str, Band], *, floor: float, header: Header | None 
         ha="right",
         va="bottom",
         fontsize=13,
-        color="0.4",
+        color="0.3",
+        bbox={"facecolor": "0.9", "edgecolor": "none", "pad": 1.5},
         transform=ax.get_xaxis_transform(),
     )
     ax.set(xscale="log", xlim=(start, 1), ylim=(0, highest * 1.35), xlabel="Background efficiency")
@@ -157,6 +158,7 @@ def plot_scores(
             label,
             ha="center",
             va="bottom",
+            rotation=90,
             fontsize=13,
             color="0.3",
             transform=ax.get_xaxis_transform(),

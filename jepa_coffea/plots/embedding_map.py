@@ -9,10 +9,16 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from jepa_coffea.errors import HistogramError
-from jepa_coffea.plots.style import COLOURS, Header, styled, write_header
+from jepa_coffea.plots.style import COLOURS, MARKERS, Header, styled, write_header
 
 MOST = 4000
 """Points drawn per class: more only hide each other."""
+
+MOST_COLUMNS = 4
+"""Classes that are named side by side."""
+
+LAYERS = 10
+"""Parts in which the points of a class are drawn, those of other classes between them."""
 
 
 @styled
@@ -58,21 +64,22 @@ def plot_embedding(
     row = figure.subplots(1, panels, squeeze=False)[0]
     figure.subplots_adjust(wspace=0.12)
     order = np.random.default_rng(0).permutation(len(place))
-    rest = list(row)
+    rest, rows = list(row), 0
     if classes is not None or not numbers:
         ax = rest.pop(0)
         names = np.full(len(place), "all") if classes is None else np.asarray(classes)
-        drawn, colours = [], []
+        drawn = []
         for index, name in enumerate(sorted(set(names.tolist()))):
-            chosen = order[names[order] == name][:MOST]
-            drawn.append(chosen)
-            colours += [COLOURS[index % len(COLOURS)]] * len(chosen)
-            ax.plot([], [], "o", ms=9, color=COLOURS[index % len(COLOURS)], label=str(name))
-        every = np.concatenate(drawn)
-        # Shuffled together, so that no class lies on top of all others.
-        mixed = np.random.default_rng(1).permutation(len(every))
-        ax.scatter(*place[every[mixed]].T, s=7, c=np.array(colours)[mixed], alpha=0.55, lw=0, rasterized=True)
-        ax.legend(loc="upper right", handletextpad=0.1, fontsize=15)
+            look = {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
+            ax.plot([], [], ls="none", ms=9, label=str(name), **look)
+            drawn.append((order[names[order] == name][:MOST], look))
+        # A part of each class in turns, so that no class lies on top of all others.
+        for layer in range(LAYERS):
+            for chosen, look in drawn:
+                ax.scatter(*place[chosen[layer::LAYERS]].T, s=9, alpha=0.55, lw=0, rasterized=True, **look)
+        if classes is not None:
+            rows = -(-len(drawn) // MOST_COLUMNS)
+            ax.legend(loc="upper left", ncols=min(len(drawn), MOST_COLUMNS), handletextpad=0.1, fontsize=15)
     for ax, (title, numbers_) in zip(rest, numbers.items(), strict=True):
         colour = np.asarray(numbers_, dtype=float)
         chosen = order[:MOST]
@@ -86,7 +93,8 @@ def plot_embedding(
         low, high = np.percentile(place, [0.3, 99.7], axis=0)
         margin = 0.08 * (high - low)
         ax.set(xlim=(low[0] - margin[0], high[0] + margin[0]), xlabel=axes[0])
-        ax.set_ylim(low[1] - margin[1], high[1] + 3.2 * margin[1])
+        # All panels have room for the legend above the points.
+        ax.set_ylim(low[1] - margin[1], high[1] + (1 + 0.9 * rows) * margin[1])
         ax.set_ylabel(axes[1] if index == 0 else "")
     write_header(row[0], header or Header())
     return figure

@@ -29,7 +29,10 @@ def plot_global(result: GlobalSignificance, *, header: Header | None = None) -> 
     ax = figure.subplots()
     maxima = result.maxima[np.isfinite(result.maxima)]
     highest = max(float(maxima.max()), result.local_z) + 0.5
-    bins = np.linspace(min(float(maxima.min()), 0), highest, 46)
+    # The data are at the edge of a bin, so that none holds toys from both sides of them.
+    width = (highest - min(float(maxima.min()), 0)) / 45
+    below = int(np.ceil((result.local_z - min(float(maxima.min()), 0)) / width))
+    bins = result.local_z + width * np.arange(-below, 46 - below + 1)
     values, _ = np.histogram(maxima, bins)
     ax.stairs(values, bins, fill=True, color=COLOURS[0], alpha=0.45)
     failed = f", {result.failed} failed" if result.failed else ""
@@ -45,7 +48,7 @@ def plot_global(result: GlobalSignificance, *, header: Header | None = None) -> 
     if np.isfinite(result.gross_vitells_p):
         lines.append(f"Gross-Vitells: $p$ < {result.gross_vitells_p:.2g}")
     ax.text(0.965, 0.83, "\n".join(lines), transform=ax.transAxes, ha="right", va="top", fontsize=16, linespacing=1.5)
-    ax.set(yscale="log", ylim=(0.5, values.max() ** 1.9), xlim=(bins[0], bins[-1]))
+    ax.set(yscale="log", ylim=(0.5, max(values.max(), 5) ** 1.9), xlim=(bins[0], bins[-1]))
     ax.set_xlabel(r"Largest local $Z$")
     ax.set_ylabel("Toys")
     ax.legend(loc="upper right")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from jepa_coffea.bumphunt.scan import Scan
 from jepa_coffea.bumphunt.significance import p_value
@@ -18,6 +19,9 @@ UNDERFLOW = 1e-300
 
 MOST_LINES = 8
 """Most lines of whole standard deviations."""
+
+MOST_TICKS = 7
+"""Most p-values that are named on the axis above the text."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,13 @@ def plot_scan(
     sigma_lines(ax, floor)
     every = np.concatenate([scan.masses for scan in flat])
     ax.set(yscale="log", ylim=(bottom, top), xlim=(every.min(), every.max()), xlabel=xlabel)
+    # A p-value is at most 1; above it there is only the legend.
+    step = int(np.ceil(decades / MOST_TICKS)) or 1
+    ax.set_yticks([10.0**-exponent for exponent in range(0, int(-np.log10(bottom)) + 1, step)])
+    ax.yaxis.set_minor_locator(NullLocator())
     ax.set_ylabel(r"Local $p_0$" if calibrated else r"Local $p_0$ as counted (uncalibrated)")
+    if points:
+        ax.set_ylabel(r"Local $p_0$; curves uncalibrated, points corrected", fontsize=18)
     ax.legend(loc="upper right", ncols=min(3, entries), fontsize=14)
     write_header(ax, header or Header())
     return figure

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import FixedLocator, FormatStrFormatter, NullFormatter
 from scipy import stats
 
 from jepa_coffea.bumphunt.significance import p_value
@@ -43,7 +43,7 @@ def plot_calibration(
     fewest = min(len(np.asarray(z)) for z in nulls.values())
     bins = np.linspace(-4.5, 4.5, 37 if fewest >= 300 else 19)
     step = bins[1] - bins[0]
-    highest = 0.0
+    highest = most = 0.0
     samples = {label: np.asarray(z, dtype=float) for label, z in nulls.items()}
     few = len(samples) <= LABELLED
     for index, (label, z) in enumerate(samples.items()):
@@ -54,13 +54,15 @@ def plot_calibration(
         left.stairs(density, bins, **curve_style(index), lw=2.2, label=text if few else None)
         alpha = np.geomspace(max(3 / len(z), 1e-4), 0.5, 60)
         share = np.array([(p_value(z) < a).mean() for a in alpha])
+        most = max(most, float((share / alpha).max()))
         right.plot(alpha, share / alpha, **curve_style(index), label=label if few else None)
     grid = np.linspace(-4.5, 4.5, 200)
     left.plot(grid, stats.norm.pdf(grid), color="black", ls="--", label="Unit Gaussian")
     left.set(xlim=(-4.5, 4.5), ylim=(0, max(highest, 0.4) * 1.25 + 0.045 * (few * (len(samples) + 1) + 1)))
     left.set_xlabel(f"$Z$ {'corrected' if corrected else 'as counted'}, background-only pseudo-data")
     left.set_ylabel("Probability density")
-    left.legend(loc="upper left", fontsize=13, title="Mean, width" if few else None, alignment="left")
+    title = "Mean, width" if few else None
+    left.legend(loc="upper left", fontsize=13, title=title, title_fontsize=13, alignment="left")
     n = len(next(iter(samples.values())))
     alpha = np.geomspace(max(3 / n, 1e-4), 0.5, 60)
     for level, shade in ((0.954, 0.9), (0.6827, 0.78)):
@@ -72,7 +74,11 @@ def plot_calibration(
         if p > alpha[0]:
             right.axvline(p, color="0.45", lw=1, ls=":")
             right.text(p * 1.04, 0.03, rf"{sigma}$\,\sigma$", fontsize=14, transform=right.get_xaxis_transform())
-    right.set(xscale="log", xlim=(alpha[0], 0.5), ylim=(0, 3))
+    right.set(xscale="log", xlim=(alpha[0], 0.5), ylim=(0, max(3.0, 1.1 * most)))
+    # Few experiments reach over less than a decade, in which a logarithmic axis would name nothing.
+    named = [digit * 10.0**-decade for decade in range(1, 5) for digit in (1, 2, 5)]
+    right.xaxis.set_major_locator(FixedLocator([value for value in named if value >= alpha[0]]))
+    right.xaxis.set_major_formatter(FormatStrFormatter("%g"))
     right.xaxis.set_minor_formatter(NullFormatter())
     right.set_xlabel(r"Threshold $\alpha$")
     right.set_ylabel(r"$P(p < \alpha)\,/\,\alpha$")

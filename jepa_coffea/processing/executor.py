@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 from coffea.processor import accumulate
 from coffea.processor.executor import DaskExecutor, IterativeExecutor
+from rich.console import Console
 
 from jepa_coffea.processing.input_faults import Guarded
+from jepa_coffea.progress import Bar, counted
 
 GPU, POOL = "GPU", "POOL"
 """Dask resources: a worker with a GPU, and one for opening files and adding up results."""
@@ -16,15 +19,14 @@ GPU, POOL = "GPU", "POOL"
 
 @dataclass
 class HereExecutor(IterativeExecutor):
-    """coffea's executor of this process, with faults of the input told from all other errors."""
+    """coffea's executor of this process, with faults of the input told from all other errors, and the time left."""
 
     skip: bool = False
 
     def __call__(self, items: Any, function: Any, accumulator: Any) -> Any:
-        guarded = Guarded(function, skip=self.skip)
-        if not self.status:  # coffea would draw its bar all the same
-            return accumulate(map(guarded, items), accumulator), 0
-        return super().__call__(items, guarded, accumulator)
+        events, console = sum(map(len, items)), Console(quiet=not self.status)
+        with closing(counted(items, events, self.desc, console, size=len, unit="events")) as shown:
+            return accumulate(map(Guarded(function, skip=self.skip), shown), accumulator), 0
 
 
 @dataclass
@@ -38,23 +40,32 @@ class PinnedExecutor(DaskExecutor):
 
     def __call__(self, items: Any, function: Any, accumulator: Any) -> Any:
         client: Any = self.client  # type: ignore[has-type]  # coffea is untyped
-        self.client = _Pinned(client)
-        try:
-            return super().__call__(items, Guarded(function, skip=self.skip), accumulator)
-        finally:
-            self.client = client
+        shown: bool = self.status  # type: ignore[has-type]
+        with Bar(self.desc, Console(quiet=not shown)) as bar:
+            # coffea's own bar says nothing in the log of a batch job, and not how long it will take.
+            self.client, self.status = _Pinned(client, bar if shown else None), False
+            try:
+                return super().__call__(items, Guarded(function, skip=self.skip), accumulator)
+            finally:
+                self.client, self.status = client, shown
 
 
 class _Pinned:
-    """A Dask client whose first ``map`` asks for a GPU, where there is one; the later ones add up results."""
+    """A Dask client whose first ``map`` asks for a GPU, where there is one, and is shown; later ones add up results."""
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
+    def __init__(self, client: Any, bar: Bar | None) -> None:
+        self._client, self._bar = client, bar
         self._resources = [resource_on(client, GPU), resource_on(client, POOL)]
 
     def map(self, *args: Any, **kwargs: Any) -> Any:
-        resources = self._resources.pop(0) if len(self._resources) > 1 else self._resources[0]
-        return self._client.map(*args, resources=resources, **kwargs)
+        if len(self._resources) == 1:
+            return self._client.map(*args, resources=self._resources[0], **kwargs)
+        futures = self._client.map(*args, resources=self._resources.pop(0), **kwargs)
+        if self._bar is not None:
+            from jepa_coffea.processing.watched_chunks import WatchedChunks
+
+            self._client.loop.add_callback(WatchedChunks(futures, self._bar).follow)
+        return futures
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)

@@ -216,7 +216,9 @@ class DijetEmbedder(ProcessorABC):
         return {chunk.dataset: set(names)}
 
     def summary(self, chunk: Chunk, found: EmbeddedDijets) -> dict[str, Any]:
-        """The entries of the output that every processor has: ``cutflow`` (sums of weights), bookkeeping, metrics.
+        """The entries of the output that every processor has.
+
+        They are ``cutflow`` (sums of weights), ``passed`` (events of the same cuts), bookkeeping and metrics.
 
         Parameters
         ----------
@@ -229,9 +231,11 @@ class DijetEmbedder(ProcessorABC):
         -------
         dict
         """
-        cutflow = {cut: float(np.sum(chunk.weight[passed])) for cut, passed in found.dijets.cutflow.items()}
+        flow = found.dijets.cutflow
+        cutflow = {cut: float(np.sum(chunk.weight[passed])) for cut, passed in flow.items()}
+        events = {cut: int(np.count_nonzero(passed)) for cut, passed in flow.items()}
         report = chunk.report(self.embedder.metrics(), selected=len(found.dijets.events))
-        return {"cutflow": {chunk.dataset: cutflow}, **report}
+        return {"cutflow": {chunk.dataset: cutflow}, "passed": {chunk.dataset: events}, **report}
 
     def postprocess(self, accumulator: dict[str, Any]) -> dict[str, Any]:
         """Nothing to do after the chunks are added up.

@@ -150,7 +150,7 @@ def _process(
 ) -> tuple[dict[str, Any], set[WorkItem], dict[str, str]]:
     """Output of the processor, the chunks that came back, and those of them that could not be read, with reasons."""
     if not chunks:
-        return {"bookkeeping": {}, "cutflow": {}, "files": {}, "metrics": {}}, set(), {}
+        return {"bookkeeping": {}, "cutflow": {}, "passed": {}, "files": {}, "metrics": {}}, set(), {}
     wrapped = runner.run([*chunks], processor)
     output = dict(wrapped["out"])
     return output, set(wrapped["processed"]), output.pop("skipped", {})

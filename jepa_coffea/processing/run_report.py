@@ -49,9 +49,9 @@ def report(output: Mapping[str, Any]) -> list[Table]:
     Returns
     -------
     list of rich.table.Table
-        Events, workers, and where the time went.
+        Events, cuts, workers, and where the time went.
     """
-    return [_events(output), _workers(output), _time(output)]
+    return [_events(output), _cuts(output), _workers(output), _time(output)]
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -85,6 +85,18 @@ def _events(output: Mapping[str, Any]) -> Table:
     for dataset, count in run["repeated_events"].items():
         lines.append(f"{dataset}: {count} selected events have the run, block and number of another one")
     table.caption = escape(printable("\n".join(lines)))
+    return table
+
+
+def _cuts(output: Mapping[str, Any]) -> Table:
+    """What passed each cut and all before it, as events and as sums of weights."""
+    table = _table("Cuts", "dataset", "cut", "events", "share", "sum of weights")
+    for dataset, flow in sorted(output["cutflow"].items()):
+        events = output["passed"][dataset]
+        every = next(iter(events.values()), 0)
+        for cut, weight in flow.items():
+            share = f"{events[cut] / every:.1%}" if every else "-"
+            table.add_row(escape(printable(dataset)), cut, f"{events[cut]}", share, f"{weight:.6g}")
     return table
 
 

@@ -5,19 +5,21 @@ import numpy as np
 from jepa_coffea.hunt.look_elsewhere import GlobalP
 from jepa_coffea.hunt.selections import ESTIMATES
 from jepa_coffea.hunt.state import HuntResult
-from jepa_coffea.plots import plot_calibration
+from jepa_coffea.plots import Header, plot_calibration
 from jepa_coffea.report.html import ReportFigure, ReportSection, ReportTable, with_error
 
 NAMES = {"function": "function", "sideband_efficiency": "sideband efficiency"}
 
 
-def calibration_section(result: HuntResult) -> ReportSection:
+def calibration_section(result: HuntResult, header: Header) -> ReportSection:
     """Z in the pseudo-experiments without signal, as counted.
 
     Parameters
     ----------
     result
         What the hunt found.
+    header
+        Line above the pictures.
 
     Returns
     -------
@@ -49,7 +51,9 @@ def calibration_section(result: HuntResult) -> ReportSection:
         f"by the {NAMES[result.background]}."
     )
     note = "Gaussian p: of the Shapiro-Wilk test. Where it is small, quote the p by rank instead of the corrected one."
-    figures = [ReportFigure("Null pseudo-experiments", plot_calibration(nulls), caption)] if nulls else []
+    figures = []
+    if nulls:
+        figures.append(ReportFigure("Null pseudo-experiments", plot_calibration(nulls, header=header), caption))
     search = result.calibration.search
     tables = [ReportTable("Z without signal", columns, rows, note)]
     if search is not None:

@@ -9,6 +9,7 @@ from jepa_coffea.hunt.events import Events
 from jepa_coffea.hunt.state import HuntResult, Run
 from jepa_coffea.plots import (
     Band,
+    Header,
     plot_efficiency,
     plot_roc,
     plot_score_profile,
@@ -18,7 +19,7 @@ from jepa_coffea.plots import (
 from jepa_coffea.report.html import ReportFigure, ReportSection, ReportTable
 
 
-def classifier_section(run: Run, result: HuntResult) -> ReportSection:
+def classifier_section(run: Run, result: HuntResult, header: Header) -> ReportSection:
     """What the classifiers see, and whether they see the mass.
 
     Parameters
@@ -27,6 +28,8 @@ def classifier_section(run: Run, result: HuntResult) -> ReportSection:
         The hunt.
     result
         What it found.
+    header
+        Line above the pictures.
 
     Returns
     -------
@@ -37,7 +40,7 @@ def classifier_section(run: Run, result: HuntResult) -> ReportSection:
         if scores.problem:
             continue
         if result.events is not None:
-            figures += _pictures(scores, result.events, windows, run.config.efficiencies)
+            figures += _pictures(scores, result.events, windows, run.config.efficiencies, header)
         if scores.argos:
             rows = [
                 [fold, chosen, *(merit.values())]
@@ -49,21 +52,23 @@ def classifier_section(run: Run, result: HuntResult) -> ReportSection:
 
 
 def _pictures(
-    scores: WindowScores, events: Events, windows: Windows, efficiencies: Sequence[float]
+    scores: WindowScores, events: Events, windows: Windows, efficiencies: Sequence[float], header: Header
 ) -> list[ReportFigure]:
     """Scores, efficiency and score against mass, and ROC and SIC where the truth is known."""
     name, mass, scored = scores.window.name, events.sample.mass, scores.scored
     window = (scores.window.low, scores.window.high)
     regions = {"window": WINDOW, "low sideband": LOW, "high sideband": HIGH}
     distributions = {label: scores.score[scored & (scores.region == code)] for label, code in regions.items()}
-    passed = {f"{e:g}": windows.histogram(mass[scores.selected(e)]) for e in efficiencies if not scores.refusal(e)}
+    passed = {
+        f"Efficiency {e:g}": windows.histogram(mass[scores.selected(e)]) for e in efficiencies if not scores.refusal(e)
+    }
     # 1 - fraction: comparable between folds, rising with the score.
-    profile = plot_score_profile(mass[scored], 1 - scores.fraction[scored], windows.edges, window=window)
+    profile = plot_score_profile(mass[scored], 1 - scores.fraction[scored], windows.edges, window=window, header=header)
     figures = [
-        ReportFigure(f"Out-of-fold scores, {name}", plot_scores(distributions), "Alike without signal."),
+        ReportFigure(f"Out-of-fold scores, {name}", plot_scores(distributions, header=header), "Alike without signal."),
         ReportFigure(
             f"Efficiency against mass, {name}",
-            plot_efficiency(windows.edges, windows.histogram(mass[scored]), passed, window=window),
+            plot_efficiency(windows.edges, windows.histogram(mass[scored]), passed, window=window, header=header),
             "Level outside the window if the classifier does not know the mass.",
         ),
         ReportFigure(
@@ -74,8 +79,10 @@ def _pictures(
     if events.truth is not None and (events.truth & inside).any() and (~events.truth & inside).sum() > 20:
         eff_s, eff_b, sic, floor = sic_curve(scores.fraction, events.truth & inside, ~events.truth & inside)
         label = {"CWoLa": Band(eff_s, eff_b)}
-        figures.append(ReportFigure(f"ROC by generator truth, {name}", plot_roc(label), "Window events only."))
+        figures.append(
+            ReportFigure(f"ROC by generator truth, {name}", plot_roc(label, header=header), "Window events only.")
+        )
         caption = "Window events only; shaded where fewer than 20 background events pass."
-        curve = plot_sic({"CWoLa": Band(eff_b, sic)}, floor=floor)
+        curve = plot_sic({"CWoLa": Band(eff_b, sic)}, floor=floor, header=header)
         figures.append(ReportFigure(f"Significance improvement by generator truth, {name}", curve, caption))
     return figures

@@ -10,7 +10,7 @@ from jepa_coffea.cwola.gates import Gate
 from jepa_coffea.folders import finished_folder, fresh_folder
 from jepa_coffea.hunt.state import HuntResult, Run, SelectionResult
 from jepa_coffea.hunt.verdict import AGREEMENT, headline
-from jepa_coffea.plots import save
+from jepa_coffea.plots import Header, save
 from jepa_coffea.report.calibration_section import calibration_section
 from jepa_coffea.report.classifier_section import classifier_section
 from jepa_coffea.report.excess_section import excess_section
@@ -33,17 +33,18 @@ def write_hunt_report(run: Run, result: HuntResult) -> None:
     result
         What it found.
     """
+    header = _header(run, result)
     sections = [
         section
         for section in (
             excess_section(result),
             sensitivity_section(result),
-            spectrum_section(result, run.config.mass.build(), run.config.widths[0]),
-            limit_section(result),
+            spectrum_section(result, run.config.mass.build(), run.config.widths[0], header),
+            limit_section(result, header),
             function_section(result.functions),
-            classifier_section(run, result),
-            calibration_section(result),
-            injection_section(result),
+            classifier_section(run, result, header),
+            calibration_section(result, header),
+            injection_section(result, header),
         )
         if section.tables or section.figures
     ]
@@ -67,6 +68,13 @@ def write_hunt_report(run: Run, result: HuntResult) -> None:
         procedure=what_was_done(run, result),
     )
     write_report(run.output / "report.html", report)
+
+
+def _header(run: Run, result: HuntResult) -> Header:
+    """Whether the events are simulated, how much data there are, at which energy."""
+    simulated = result.events is not None and result.events.truth is not None
+    luminosity = "" if run.config.luminosity is None else rf"{run.config.luminosity:g} fb$^{{-1}}$ "
+    return Header("Simulation" if simulated else "", f"{luminosity}({run.config.statistics.energy / 1000:g} TeV)")
 
 
 def _saved(figure: ReportFigure, folder: Path) -> ReportFigure:

@@ -6,7 +6,7 @@ import numpy as np
 
 from jepa_coffea.hunt.injection import GRID, METHODS
 from jepa_coffea.hunt.state import HuntResult
-from jepa_coffea.plots import Band, plot_injection, plot_sic
+from jepa_coffea.plots import Band, Header, plot_injection, plot_sic
 from jepa_coffea.report.html import ReportFigure, ReportSection, ReportTable
 
 LABELS = {
@@ -18,13 +18,15 @@ LABELS = {
 }
 
 
-def injection_section(result: HuntResult) -> ReportSection:
+def injection_section(result: HuntResult, header: Header) -> ReportSection:
     """Z and limits against injected signal, and the SIC of each method at the largest yield.
 
     Parameters
     ----------
     result
         What the hunt found.
+    header
+        Line above the pictures.
 
     Returns
     -------
@@ -55,7 +57,8 @@ def injection_section(result: HuntResult) -> ReportSection:
         if corrected
         else "Z as counted: this selection has no calibration."
     )
-    figures = [ReportFigure("Injected signal", plot_injection(curves), caption)]
+    answer: Any = {"ylabel": "Significance $Z$"} if corrected else {}
+    figures = [ReportFigure("Injected signal", plot_injection(curves, header=header, **answer), caption)]
     if limits:
         caption = (
             "Asymptotic 95 % CLs limits on the signal yield, from counts: median and 16-84 % band over seeds. The "
@@ -63,14 +66,13 @@ def injection_section(result: HuntResult) -> ReportSection:
             "excluded. A method with an infinite limit is in the table only."
         )
         label = "95 % CLs limit on signal events"
-        picture = plot_injection(limits, ylabel=label, reference="identity", identity="Injected")
+        picture = plot_injection(limits, ylabel=label, reference="identity", identity="Injected", header=header)
         figures.append(ReportFigure("Limits on injected signal", picture, caption))
     if improvements:
         floor = min(float(np.min(band.x)) for band in improvements.values())
         caption = f"Medians at {largest} injected events, where every seed is above its floor of 20 background events."
-        figures.append(
-            ReportFigure("Significance improvement of injections", plot_sic(improvements, floor=floor), caption)
-        )
+        picture = plot_sic(improvements, floor=floor, header=header)
+        figures.append(ReportFigure("Significance improvement of injections", picture, caption))
     columns = ["injected", "method", "Z", "Z is", "limit on yield", "limit on selected", "selected", "failed"]
     in_fb = any("limit_fb" in row for row in result.injection.summary)
     if in_fb:

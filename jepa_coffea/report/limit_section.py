@@ -1,7 +1,7 @@
 """Limits against mass and against width, for the report."""
 
 from jepa_coffea.hunt.state import HuntResult
-from jepa_coffea.plots import plot_limits
+from jepa_coffea.plots import Header, plot_limits
 from jepa_coffea.report.html import ReportFigure, ReportSection, ReportTable
 
 CAPTION = (
@@ -12,13 +12,15 @@ CAPTION = (
 )
 
 
-def limit_section(result: HuntResult) -> ReportSection:
+def limit_section(result: HuntResult, header: Header) -> ReportSection:
     """Limits without a selection: a picture against mass for each width, and one against width for each window.
 
     Parameters
     ----------
     result
         What the hunt found.
+    header
+        Line above the pictures.
 
     Returns
     -------
@@ -34,7 +36,7 @@ def limit_section(result: HuntResult) -> ReportSection:
             if isinstance(curve, str):
                 problems.append([at, curve])
                 continue
-            picture = plot_limits(curve, observed=not result.sensitivity, note=at)
+            picture = plot_limits(curve, observed=not result.sensitivity, note=at, header=header)
             figures.append(ReportFigure(f"Limits against {axis}, {at}", picture, CAPTION.format(shape=shape)))
     tables = [ReportTable("No limits", ["at", "reason"], problems)] if problems else []
     return ReportSection("Limits", tables=tables, figures=figures)

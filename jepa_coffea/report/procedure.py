@@ -79,9 +79,11 @@ def _classifiers(config: HuntConfig, result: HuntResult) -> str:
     many = f" ({len(result.events.names)} numbers an event)" if result.events is not None else ""
     names = " or ".join(name.replace("_", " ") for name in config.classifier.candidates)
     efficiencies = ", ".join(f"{100 * efficiency:g} %" for efficiency in config.efficiencies)
+    members = config.classifier.members
+    learners = f"{members} classifiers ({names})" if members > 1 else f"a classifier ({names})"
     return (
-        f"For each window {config.classifier.members} classifiers ({names}) learned to tell its events from those of "
-        f"its sidebands by {kinds}{many}, without the mass and without labels; each event was scored by classifiers "
+        f"For each window and fold {learners} learned to tell its events from those of its sidebands by {kinds}{many}, "
+        "without the mass and without labels; each event was scored by classifiers "
         f"that never saw it ({config.folds.outer} outer and {config.folds.inner} inner folds). Events at least as "
         f"window-like as the top {efficiencies} of the sidebands were selected."
     )

@@ -6,11 +6,11 @@ from dataclasses import replace
 from jepa_coffea.bumphunt.scan import Scan
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.hunt.state import HuntResult
-from jepa_coffea.plots import plot_global, plot_scan, plot_spectra
+from jepa_coffea.plots import CorrectedPoint, Header, plot_global, plot_scan, plot_spectra
 from jepa_coffea.report.html import ReportFigure, ReportSection
 
 
-def spectrum_section(result: HuntResult, windows: Windows, width: float) -> ReportSection:
+def spectrum_section(result: HuntResult, windows: Windows, width: float, header: Header) -> ReportSection:
     """Spectra with fits, and local p0 against mass.
 
     Parameters
@@ -21,6 +21,8 @@ def spectrum_section(result: HuntResult, windows: Windows, width: float) -> Repo
         Where it looked.
     width
         Of the peak that was looked for along the mass, over its mass.
+    header
+        Line above the pictures.
 
     Returns
     -------
@@ -35,18 +37,20 @@ def spectrum_section(result: HuntResult, windows: Windows, width: float) -> Repo
             caption = (
                 "Fit with the window masked, its sampled 68 and 95 % bands, and signed roots of each bin's deviance."
             )
-            figures.append(ReportFigure(f"Spectra of {window}", plot_spectra(fits), caption))
+            figures.append(ReportFigure(f"Spectra of {window}", plot_spectra(fits, header=header), caption))
     scans = _local_scans(result, windows)
     if scans:
         caption = (
             f"Gaussian peaks with a width of {width:.3g} of their mass. Signal-plus-background "
             "fits of the whole range, not corrected for the width of the null; after a "
-            "selection only at masses inside the window that its classifiers were trained for."
+            "selection only at masses inside the window that its classifiers were trained for. "
+            "Points: counts in the windows, corrected by the pseudo-experiments."
         )
-        figures.append(ReportFigure("Local p0 against mass", plot_scan(scans), caption))
+        picture = plot_scan(scans, corrected=_corrected_points(result, windows), header=header)
+        figures.append(ReportFigure("Local p0 against mass", picture, caption))
     if result.refitted is not None:
         caption = "Largest local significance in toys in which every fit is redone."
-        figures.append(ReportFigure("Global significance", plot_global(result.refitted), caption))
+        figures.append(ReportFigure("Global significance", plot_global(result.refitted, header=header), caption))
     return ReportSection("Spectra", figures=figures)
 
 
@@ -66,6 +70,18 @@ def _local_scans(result: HuntResult, windows: Windows) -> dict[str, Scan | Seque
         if pieces:
             scans[f"efficiency {efficiency:g}"] = pieces
     return scans
+
+
+def _corrected_points(result: HuntResult, windows: Windows) -> dict[str, list[CorrectedPoint]]:
+    """The corrected significance of every window, by efficiency."""
+    points: dict[str, list[CorrectedPoint]] = {}
+    ends = {window.name: (window.low, window.high) for window in windows.windows}
+    for one in result.selections:
+        corrected = one.calibrated(result.background)
+        if corrected is not None:
+            point = CorrectedPoint(ends[one.selection.window], corrected.z, corrected.z_error)
+            points.setdefault(f"efficiency {one.selection.efficiency:g}", []).append(point)
+    return points
 
 
 def _inside(scan: Scan, low: float, high: float) -> Scan:

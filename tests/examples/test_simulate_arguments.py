@@ -15,7 +15,8 @@ from examples.simulation.generate import GenerationError, Generator
     [
         ("--output=a.root", "needs --process and --events"),
         ("--output=a --format=jetclass", "needs --jets"),
-        ("--output=a --format=jetclass --jets=5 --classes=Hbb,Hxx", "unknown classes Hxx"),
+        ("--output=a --format=jetclass --jets=5 --classes=Hbb,Hxx", "unknown classes Hxx; there are QCD, Hbb"),
+        ("--output=a --format=jetclass --jets=5 --classes=hbb", "did you mean 'Hbb'?"),
         ("--output=a.root --process=qcd --events=0", "--events must be at least 1"),
         ("--output=a.root --process=qcd --events=5 --seed=99999999", "--seed must be"),
         ("--output=a.root --process=qcd --events=5 --mjj-min=3000 --mjj-max=2000", "must be below --mjj-max"),

@@ -75,3 +75,14 @@ def test_a_hunt_takes_the_bins_of_its_histogram(tmp_path):
     path.write_text(text.format("[2610, 3000]", ""))
     with pytest.raises(WindowError, match="2610 GeV is no bin edge"):
         with_own_edges(read_config(path))
+
+
+def test_without_windows_an_example_at_the_edges_is_named(tmp_path):
+    write(tmp_path / "h.json", np.full(40, 10.0))
+    path = tmp_path / "hunt.yaml"
+    path.write_text("input: {histogram: h.json}\noutput: o\n")
+    with pytest.raises(HuntError, match=r"window: \[2800, 3200\], sidebands: \[2000, 4000\]") as refused:
+        with_own_edges(read_config(path))
+    example = "mass: " + str(refused.value).split("mass: ")[1].split("; ")[0]
+    path.write_text(f"input: {{histogram: h.json}}\noutput: o\n{example}\n")
+    assert with_own_edges(read_config(path)).mass.build().edges == pytest.approx(EDGES)

@@ -37,3 +37,7 @@ def test_jets_without_an_embedding_are_told(tmp_path: Path, capsys: pytest.Captu
     printed = " ".join(capsys.readouterr().out.split())
     assert f"of {worker['jets']} jets, 1 have no candidates and 1 a value that is not finite" in printed
     assert f"their embedding is NaN; {worker['truncated']} were cut to their hardest particles" in printed
+    events = {cut: str(number) for cut, number in output["passed"]["d"].items()}
+    assert events["all"] == "60"
+    assert int(events["mjj"]) == output["bookkeeping"]["d"]["selected"]
+    assert all(f"{cut} │ {number}" in printed for cut, number in events.items())

@@ -215,7 +215,7 @@ def test_an_encoder_from_elsewhere(
 ) -> None:
     """An encoder whose files are not on this machine, as the one that comes with the package."""
     content = read_checkpoint(checkpoint_of(pretrained))
-    gone = {"files": ["gone/jets/*.root"], "test_files": ["gone/test/*.root"]}
+    gone = {"files": ["gone/jets/*.root"], "test_files": ["gone/test/*.root"], "test_fraction": 0.0}
     content["config"]["data"] |= gone
     (tmp_path / "shipped").mkdir()
     save_checkpoint(content, tmp_path / "shipped" / "checkpoint-000000004.pt")
@@ -223,15 +223,25 @@ def test_an_encoder_from_elsewhere(
     assert load_objective(run)[1].data.test_files is None
     assert evaluate.main([str(run), "--device", "cpu"]) == 0
     assert json.loads((run / "evaluation.json").read_text())["jets"] == 90
+    assert evaluate.main([str(run), "--background", "qcd", "--device", "cpu"]) == 2
+    assert "--background qcd: no such class; did you mean 'QCD'?" in capfd.readouterr().err
+    assert evaluate.main([str(run), "--background", "Hbb", "--device", "cpu"]) == 0
     # Their name may be that of the jets that are here.
     content["config"]["data"]["files"] = [jetclass]
     save_checkpoint(content, tmp_path / "shipped" / "checkpoint-000000005.pt")
     again = classifier(tmp_path / "shipped", tmp_path / "again", "--data", jetclass)
     assert load_objective(again)[1].data.test_files is None
+    assert evaluate.main([str(again), "--device", "cpu"]) == 2
+    assert "give test jets with --data" in capfd.readouterr().err
     (tmp_path / "shipped" / "checkpoint-000000005.pt").unlink()
     capfd.readouterr()
     assert finetune.main(["--encoder", str(tmp_path / "shipped"), "--output", str(tmp_path / "b")]) == 2
     assert "jets: nothing matches gone/jets/*.root" in (said := capfd.readouterr().err)
     assert "give labelled jets with --data" in said
-    assert evaluate.main(["--probe", str(tmp_path / "shipped"), "--device", "cpu"]) == 2
+    probe = ["--probe", str(tmp_path / "shipped"), "--device", "cpu"]
+    assert evaluate.main(probe) == 2
     assert "give test jets with --data" in capfd.readouterr().err
+    assert evaluate.main([*probe, "--data", jetclass]) == 2
+    assert "give labelled jets to fit probes to with --train-data" in capfd.readouterr().err
+    assert evaluate.main([*probe, "--data", jetclass, "--train-data", jetclass]) == 2
+    assert "is in --data and in --train-data" in capfd.readouterr().err

@@ -23,13 +23,13 @@ from rich.console import Console
 
 from jepa_coffea.errors import BadFileError
 from jepa_coffea.files import sealed_document, write_text
+from jepa_coffea.progress import Bar, rate
 from training.data.checksums import of_file
 from training.data.columns import OBSERVABLES, UNLABELLED
 from training.data.readers.base import EmptyFileError, JetFile, describe, naming, usable, writing
 from training.data.shards import SCHEMA, VERSION, Shard, ShardWriter, describe_shard
 from training.data.sources import MANIFEST, Reading, expand, merge_classes, open_jets
 from training.data.splits import hashed
-from training.progress import Bar
 
 
 class _Shown:
@@ -66,9 +66,9 @@ class _Shown:
         self._show()
 
     def _show(self) -> None:
-        rate = self._jets / max(time.monotonic() - self._started, 1e-9)
+        pace = rate(self._jets, time.monotonic() - self._started, "jets")
         files = f"{self._files} of {len(self._bytes)} files"
-        self._bar.show(self._done / self._total, f"{files}, {self._jets} jets, {rate:.0f} jets/s")
+        self._bar.show(self._done / self._total, f"{files}, {self._jets} jets, {pace}")
 
 
 class Manifest(BaseModel):

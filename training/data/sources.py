@@ -76,6 +76,27 @@ def expand(files: str | Iterable[str]) -> list[str]:
     return list(found)
 
 
+def missing(files: Files) -> str | None:
+    """What is not on this machine of some files.
+
+    Parameters
+    ----------
+    files
+        What a configuration says.
+
+    Returns
+    -------
+    str or None
+        The problem; None when all are here.
+    """
+    try:
+        for source in named(files).values():
+            expand(source.files)
+    except BadFileError as error:
+        return str(error)
+    return None
+
+
 def _shards_of(path: Path) -> list[str]:
     """The shards that ``path`` stands for, or just itself."""
     if path.name == MANIFEST:

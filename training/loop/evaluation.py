@@ -13,13 +13,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from jepa_coffea.errors import BadFileError
+from jepa_coffea.errors import BadFileError, did_you_mean
 from jepa_coffea.files import replacing, write_text
+from jepa_coffea.progress import counted
 from training.config import RunConfig
 from training.data.batch import Batch
 from training.data.config import DataConfig
 from training.data.loader import make_loader
-from training.data.sources import expand, named
+from training.data.sources import expand, missing, named
 from training.loop.batches import labels_of, take
 from training.loop.checkpoint import CheckpointError, load_encoder, load_objective
 from training.loop.distributed import process_group
@@ -27,7 +28,6 @@ from training.loop.metrics import BACKGROUND, Floats, Ints, classification_metri
 from training.loop.plots import classifier_figure
 from training.loop.probe import Probe
 from training.objectives.supervised import Supervised
-from training.progress import counted
 
 
 def _held_out(config: RunConfig, data: Sequence[str] | None) -> DataConfig:
@@ -36,15 +36,17 @@ def _held_out(config: RunConfig, data: Sequence[str] | None) -> DataConfig:
     Raises
     ------
     BadFileError
-        If a file of ``data`` is one that the run trained on, or the run's own files are not there.
+        If a file of ``data`` is one that the run trained on, or without it the run's own files are not there or no jets
+        of them were held out.
     """
     if data is None:
-        try:
-            for source in named(config.data.test_files or config.data.files).values():
-                expand(source.files)
-        except BadFileError as error:
-            msg = f"{error}; the run was trained on these files: give test jets with --data"
-            raise BadFileError(msg) from None
+        problem = missing(config.data.test_files or config.data.files)
+        if problem:
+            msg = f"{problem}; the run was trained on these files: give test jets with --data"
+            raise BadFileError(msg)
+        if not (config.data.test_files or config.data.test_fraction):
+            msg = "the run trained on all jets of its files (data.test_fraction is 0): give test jets with --data"
+            raise BadFileError(msg)
         return config.data
     seen = {str(Path(path).resolve()) for path in _still_there(config)}
     both = [path for path in expand(data) if str(Path(path).resolve()) in seen]
@@ -175,6 +177,9 @@ def _evaluate_run(run: Path, args: argparse.Namespace, device: torch.device, con
     if loader.class_names != config.class_names:
         msg = f"{run}: was trained for {list(config.class_names)}, the data have {list(loader.class_names)}"
         raise BadFileError(msg)
+    if args.background not in (BACKGROUND, *config.class_names):
+        msg = f"--background {args.background}: no such class; {did_you_mean(args.background, config.class_names)}"
+        raise BadFileError(msg)
     total = min(args.jets or loader.jets_per_epoch, loader.jets_per_epoch)
     batches = counted(_limited(loader, total), total, str(run), Console(stderr=True), size=len)
     probabilities, labels = _predict(classifier.to(device), batches, device)
@@ -203,17 +208,27 @@ def _probe_run(run: Path, args: argparse.Namespace, device: torch.device, consol
     update = {"labels_per_class": args.labels_per_class, "bucketed": False}
     if args.train_data:
         update["files"] = tuple(args.train_data)
-    with console.status("reading labelled jets"):
-        fit_loader = make_loader(config.data.model_copy(update=update), labels=True)
-        test_loader = make_loader(test, split="test", labels=True)
-        probe = Probe(
-            take(fit_loader, fit_loader.jets_per_epoch),
-            take(test_loader, args.jets or test_loader.jets_per_epoch),
-            test_loader.observable_names,
-            device,
+        again = sorted(set(expand(args.train_data)) & set(expand(args.data or ())))
+        if again:
+            msg = (
+                f"{again[0]}: is in --data and in --train-data; probes are judged on jets that they were not fitted to"
+            )
+            raise BadFileError(msg)
+    elif problem := missing(config.data.files):
+        msg = f"{problem}; the run was trained on these files: give labelled jets to fit probes to with --train-data"
+        raise BadFileError(msg)
+    fit_loader = make_loader(config.data.model_copy(update=update), labels=True)
+    test_loader = make_loader(test, split="test", labels=True)
+    shown = Console(stderr=True)
+    fit, judged = (
+        take(counted(loader, total, "reading labelled jets", shown, size=len), total)
+        for loader, total in (
+            (fit_loader, fit_loader.jets_per_epoch),
+            (test_loader, min(args.jets or test_loader.jets_per_epoch, test_loader.jets_per_epoch)),
         )
-    with console.status("fitting probes to this encoder, a random one, and high-level variables"):
-        result = probe.compare(encoder.to(device))
+    )
+    probe = Probe(fit, judged, test_loader.observable_names, device, console=shown)
+    result = probe.compare(encoder.to(device))
     write_text(_folder_of(run, args) / "probe.json", json.dumps(result, indent=1) + "\n")
     _print_probes(result, console)
     return result

@@ -16,10 +16,12 @@ import torch.nn.functional as F  # noqa: N812
 from rich.console import Console
 
 from jepa_coffea.errors import BadFileError
+from jepa_coffea.progress import counted
 from training.config import RunConfig, check, override, read_sections
 from training.data.batch import Batch
+from training.data.config import DataConfig
 from training.data.loader import make_loader
-from training.data.sources import Files, expand, named
+from training.data.sources import missing
 from training.loop.batches import InMemory, Loading, labels_of, take
 from training.loop.checkpoint import checkpoint_of, load_encoder, new_objective, read_checkpoint, value_of
 from training.loop.distributed import Ranks, process_group
@@ -95,29 +97,23 @@ def _data_of(args: argparse.Namespace, pretrained: RunConfig) -> dict[str, Any]:
     """What a fine-tuning takes over of the data of its encoder.
 
     The files for validation and test of the pretraining hold out jets of the same data only, and only where they are:
-    other jets, and those of an encoder from elsewhere, are split by the fractions.
+    other jets, and those of an encoder from elsewhere, are split by the usual fractions, whatever was held out of its
+    own jets.
     """
     data: dict[str, Any] = pretrained.data.model_dump(mode="json")
-    missing = _missing(pretrained.data.files)
-    if missing and not args.data:
-        msg = f"{missing}; {args.encoder} was trained on these files: give labelled jets with --data"
+    problem = missing(pretrained.data.files)
+    if problem and not args.data:
+        msg = f"{problem}; {args.encoder} was trained on these files: give labelled jets with --data"
         raise BadFileError(msg)
     own = data["files"] if isinstance(data["files"], list) else [data["files"]]
+    other = args.data and list(args.data) != own
     for name in ("val_files", "test_files"):
         held_out = getattr(pretrained.data, name)
-        if args.data and (list(args.data) != own or (held_out and _missing(held_out))):
+        if other or (args.data and held_out and missing(held_out)):
             data[name] = None
+    if other:
+        data |= {name: DataConfig.model_fields[name].default for name in ("val_fraction", "test_fraction")}
     return data
-
-
-def _missing(files: Files) -> str | None:
-    """What is not on this machine of some files; None when all are."""
-    try:
-        for source in named(files).values():
-            expand(source.files)
-    except BadFileError as error:
-        return str(error)
-    return None
 
 
 def _history_of(run: str | Path, config: RunConfig) -> dict[str, Any]:
@@ -137,7 +133,8 @@ def _training_batches(config: RunConfig, ranks: Ranks) -> tuple[Loading, dict[st
     names = {"class_names": loader.class_names, "observable_names": loader.observable_names}
     if loader.jets_per_epoch > IN_MEMORY or ranks.world_size > 1:
         return loader, names
-    jets = take(loader, loader.jets_per_epoch)
+    total, console = loader.jets_per_epoch, Console(stderr=True, quiet=not ranks.first)
+    jets = take(counted(loader, total, "reading labelled jets", console, size=len), total)
     return InMemory(jets.to(ranks.device), config.data.batch_size, seed=config.seed), names
 
 
@@ -189,8 +186,7 @@ def _rates(objective: Supervised, config: RunConfig) -> dict[str, Rate]:
 
 def _finetune_one(args: argparse.Namespace, config: RunConfig, folder: Path, ranks: Ranks) -> int:
     """Train the classifier of one seed into ``folder``; gives the exit status."""
-    with Console(stderr=True, quiet=not ranks.first).status("reading labelled jets"):
-        batches, names = _training_batches(config, ranks)
+    batches, names = _training_batches(config, ranks)
     config = config.model_copy(update=names)
     seed_everything(config.seed)
     objective = new_objective(config)

@@ -15,6 +15,7 @@ from torch import nn
 
 from training.config import RunConfig, write_config
 from training.data.batch import Batch
+from training.loop.bar import TrainingBar
 from training.loop.batches import BatchStream, Loading
 from training.loop.checkpoint import BEST, Checkpoints, save_checkpoint
 from training.loop.distributed import Ranks, stop_on_signals
@@ -24,7 +25,6 @@ from training.loop.numerics import peak_flops, precision_on, seed_everything
 from training.loop.schedules import make_optimiser, progress_of, set_rates
 from training.loop.state import Extras, State, TrainingError, no_memory
 from training.objectives.base import Objective
-from training.progress import Bar
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def train(
 
     with ExitStack() as stack:
         log = stack.enter_context(MetricsLog(folder, state.step)) if ranks.first else None
-        bar = stack.enter_context(Bar(config.name, console or Console(quiet=not ranks.first)))
+        bar = stack.enter_context(TrainingBar(config.name, console or Console(quiet=not ranks.first)))
         stop = stack.enter_context(stop_on_signals())
         watch = Stopwatch(peak_flops(ranks.device, precision_on(ranks.device, config.precision)))
 

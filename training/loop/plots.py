@@ -1,4 +1,4 @@
-"""Pictures of a classifier: ROC curves, confusion matrix, calibration; and the curve of a training."""
+"""Pictures of a classifier: ROC curves, confusion matrix, calibration."""
 
 from __future__ import annotations
 
@@ -6,14 +6,60 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from training.loop.metrics import BACKGROUND, Floats, Ints, discriminant, only_present
 
-COLOURS = mpl.colormaps["tab10"].colors  # type: ignore[attr-defined]
+COLOURS = ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd")
+"""Ten colours that stay apart for colour-blind readers (Petroff, arXiv:2107.02270)."""
+
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (1.2, 1.2)), (0, (8, 2, 1, 2, 1, 2)))
+"""Lines that go with the colours, so that curves are told apart in grey."""
+
+MARKERS = ("o", "s", "^", "D", "v")
+
+
+def look(number: int) -> dict[str, Any]:
+    """Colour and dashes of a curve.
+
+    Parameters
+    ----------
+    number
+        Of the curve, from 0.
+
+    Returns
+    -------
+    dict
+        Arguments of matplotlib's ``plot``.
+    """
+    return {"color": COLOURS[number % len(COLOURS)], "linestyle": DASHES[number % len(DASHES)]}
+
+
+def say_simulation(axes: Axes) -> None:
+    """Say above a picture, on the left, that its jets are simulated: those with labels are.
+
+    Parameters
+    ----------
+    axes
+        The first ones of the picture.
+    """
+    axes.set_title("Simulation", loc="left", style="italic")
+
+
+def write(figure: Figure, path: Path) -> None:
+    """Write a picture, and a PDF of it for papers and slides beside it.
+
+    Parameters
+    ----------
+    figure
+        The picture.
+    path
+        Of the PNG.
+    """
+    figure.savefig(path, dpi=140)
+    figure.savefig(path.with_suffix(".pdf"))
 
 
 def roc_curve(signal: Floats, background: Floats) -> tuple[Floats, Floats]:
@@ -59,11 +105,13 @@ def draw_roc(
         score = discriminant(probabilities, s, b)
         signal, fake = roc_curve(score[labels == s], score[labels == b])
         seen = fake > 0
-        axes.plot(signal[seen], 1 / fake[seen], color=COLOURS[number % 10], label=name)
-    axes.set(yscale="log", xlim=(0, 1), ylim=(1, None))
+        axes.plot(signal[seen], 1 / fake[seen], **look(number), label=name)
+    axes.set(yscale="log", xlim=(0, 1))
+    # Room for the legend above the curves.
+    axes.set_ylim(1, axes.get_ylim()[1] ** 1.4)
     axes.set(xlabel="signal efficiency", ylabel=f"{background} rejection, 1 / efficiency")
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False, ncols=2)
+    axes.legend(frameon=False, ncols=3, loc="upper right")
 
 
 def draw_confusion(axes: Axes, table: Sequence[Sequence[float]], classes: Sequence[str]) -> None:
@@ -133,4 +181,5 @@ def classifier_figure(
     draw_confusion(axes[-2], result["confusion"], classes)
     draw_calibration(axes[-1], result["calibration"])
     figure.suptitle(f"accuracy {result['accuracy']:.3f}, AUC {result['auc']:.4f}, {result['jets']} jets")
-    figure.savefig(path, dpi=130)
+    say_simulation(axes[0])
+    write(figure, path)

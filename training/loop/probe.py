@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.console import Console
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -21,6 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from jepa_coffea.errors import BadFileError
+from jepa_coffea.progress import counted
 from training.data.batch import Batch
 from training.loop.batches import InMemory
 from training.loop.metrics import auc
@@ -31,7 +33,9 @@ Floats = NDArray[np.floating[Any]]
 
 
 @torch.no_grad()
-def embed(encoder: AnyEncoder, jets: Batch, device: torch.device, batch_jets: int = 512) -> Floats:
+def embed(
+    encoder: AnyEncoder, jets: Batch, device: torch.device, batch_jets: int = 512, console: Console | None = None
+) -> Floats:
     """Embeddings of jets, in fp32.
 
     Parameters
@@ -44,6 +48,8 @@ def embed(encoder: AnyEncoder, jets: Batch, device: torch.device, batch_jets: in
         Where to compute.
     batch_jets
         Jets at a time.
+    console
+        Where to show how far it is; nowhere if None.
 
     Returns
     -------
@@ -54,7 +60,8 @@ def embed(encoder: AnyEncoder, jets: Batch, device: torch.device, batch_jets: in
     encoder.eval()
     order = np.argsort(jets.mask.sum(1).cpu().numpy(), kind="stable")
     parts = []
-    for batch in InMemory(jets, batch_jets, seed=None):
+    batches = InMemory(jets, batch_jets, seed=None)
+    for batch in counted(batches, len(jets), "embedding", console or Console(quiet=True), size=len):
         moved = batch.to(device)
         parts.append(encoder(moved.particles, moved.mask, moved.jets).jet.float())
     encoder.train(was_training)
@@ -148,6 +155,8 @@ class Probe:
     """Where to embed."""
     seed: int = 0
     """Of the random encoder and of gradient boosting."""
+    console: Console | None = None
+    """Where to show how far it is; nowhere if None."""
 
     @cached_property
     def _labels(self) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -169,7 +178,7 @@ class Probe:
             ``linear`` and ``knn``, each with ``accuracy`` and ``auc``.
         """
         y, y_test = self._labels
-        X, X_test = embed(encoder, self.train, self.device), embed(encoder, self.test, self.device)
+        X, X_test = (embed(encoder, jets, self.device, console=self.console) for jets in (self.train, self.test))
         return {
             "linear": scores(linear(), X, y, X_test, y_test),
             "knn": scores(_neighbours(len(y)), X, y, X_test, y_test),

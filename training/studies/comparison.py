@@ -173,8 +173,8 @@ def conduct(study: PretrainingStudy, console: Console | None = None) -> None:
     started = time.monotonic()
 
     def _said(title: str, step: Callable[[PretrainingStudy], T]) -> T:
-        with console.status(title):
-            done = step(study)
+        console.print(f"{title} ...")
+        done = step(study)
         console.print(f"{(time.monotonic() - started) / 60:.1f} min: {title}: done")
         return done
 

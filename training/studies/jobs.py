@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +21,15 @@ from threading import Event
 from typing import Any
 
 import torch
+from rich.console import Console
 
 from jepa_coffea.errors import JepaCoffeaError
 from jepa_coffea.files import write_text
+from jepa_coffea.progress import Bar
 
 ROOT = Path(__file__).resolve().parents[2]
+LOOK_SECONDS = 1.0
+"""Between two looks at the scripts that run."""
 
 
 class StudyError(JepaCoffeaError, RuntimeError):
@@ -139,11 +143,25 @@ class Runner:
             If one fails.
         """
         left = [job for job in jobs if not all(finished(job.script, folder) for folder in job.folders)]
+        if not left:
+            return
         failed = Event()
-        with ThreadPoolExecutor(self.jobs) as pool:
+        title = ", ".join(sorted({job.script for job in left}))
+        with Bar(title, Console(stderr=True)) as bar, ThreadPoolExecutor(self.jobs) as pool:
             running = [pool.submit(self.run, job, failed) for job in left]
+            ended = 0
+            while ended < len(running):
+                bar.show(ended / len(running), f"{ended} of {len(running)} done; {self._newest_line()}".strip("; "))
+                wait(running, timeout=LOOK_SECONDS)
+                ended = sum(done.done() for done in running)
         for done in running:
             done.result()
+
+    def _newest_line(self) -> str:
+        """What the scripts that run said last: how far the newest of them is."""
+        logs = sorted((self.output / "logs").glob("*.log"), key=lambda log: log.stat().st_mtime)
+        lines = logs[-1].read_text(errors="replace").splitlines()[1:] if logs else []
+        return lines[-1].strip() if lines else ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -138,8 +138,8 @@ def _study(args: argparse.Namespace) -> int:
     fit, test = _labelled_jets(args)
     found = {}
     for arm in args.arms:
-        with console.status(f"probing {arm}"):
-            found[arm] = [_probed(args.output / f"{arm}-{seed}", fit, test, args.labels) for seed in args.seeds]
+        console.print(f"probing {arm} ...")
+        found[arm] = [_probed(args.output / f"{arm}-{seed}", fit, test, args.labels, console) for seed in args.seeds]
     result = {
         "labels_per_class": args.labels,
         "draws": args.draws,
@@ -197,17 +197,17 @@ def _labelled_jets(args: argparse.Namespace) -> tuple[list[Batch], Batch]:
     return fit, take(make_loader(data, split="test", labels=True), args.test_jets)
 
 
-def _probed(run: Path, fit: Sequence[Batch], test: Batch, labels: Sequence[int]) -> dict[str, Any]:
+def _probed(run: Path, fit: Sequence[Batch], test: Batch, labels: Sequence[int], console: Console) -> dict[str, Any]:
     """What a frozen encoder reaches, kept in ``probe.json`` of its run folder; accuracy and AUC of each draw."""
     path = run / "probe.json"
     known: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     if known.get("draws") != len(fit):
         encoder, _ = load_encoder(run)
         cpu = torch.device("cpu")
-        y_test, X_test = labels_of(test).numpy(), embed(encoder, test, cpu)
+        y_test, X_test = labels_of(test).numpy(), embed(encoder, test, cpu, console=console)
         probes: dict[str, dict[str, list[float]]] = {str(n): {"accuracy": [], "auc": []} for n in labels}
         for draw in fit:
-            y, X = labels_of(draw).numpy(), embed(encoder, draw, cpu)
+            y, X = labels_of(draw).numpy(), embed(encoder, draw, cpu, console=console)
             for n in labels:
                 few = np.sort(np.concatenate([np.flatnonzero(y == label)[:n] for label in np.unique(y)]))
                 for name, value in scores(linear(), X[few], y[few], X_test, y_test).items():

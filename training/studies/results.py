@@ -13,6 +13,7 @@ import torch
 from matplotlib.figure import Figure
 
 from training.loop.metrics_log import read_metrics
+from training.loop.plots import COLOURS, look, say_simulation, write
 from training.studies.jobs import PretrainingStudy, read_status
 
 OBJECTIVES: dict[str, list[str]] = {
@@ -165,17 +166,17 @@ def draw(study: PretrainingStudy, result: Mapping[str, Any]) -> None:
     bars, probe, rank = figure.subplots(1, 3)
     found = rows(result)
     for at, (_, mode, (accuracy, spread), _) in enumerate(found):
-        colour = {"finetune": "C0", "freeze": "C1", "scratch": "C7", "": "0.5"}[mode]
+        colour = {"finetune": COLOURS[0], "freeze": COLOURS[1], "scratch": COLOURS[3], "": "0.5"}[mode]
         bars.barh(at, accuracy, xerr=spread, color=colour)
     names = [label if label.startswith("none") else f"{label}, {mode}" for label, mode, *_ in found]
     bars.set_yticks(range(len(found)), names)
     bars.set_xlabel(f"test accuracy, {study.labels} labels per class")
-    for name in OBJECTIVES:
+    for number, name in enumerate(OBJECTIVES):
         lines = read_metrics(study.output / name)
         for axes, key in ((probe, "probe_linear_accuracy"), (rank, "rankme")):
             seen = [(line["step"] / lines[-1]["step"], line[key]) for line in lines if key in line]
             if seen:
-                axes.plot(*zip(*seen, strict=True), "o-", markersize=3, label=name)
+                axes.plot(*zip(*seen, strict=True), marker="o", markersize=3, label=name, **look(number))
     for key, style, name in (
         ("probe_random_linear_accuracy", ":", "random encoder"),
         ("probe_boosting_accuracy", "--", "gradient boosting"),
@@ -192,7 +193,8 @@ def draw(study: PretrainingStudy, result: Mapping[str, Any]) -> None:
     for axes in (probe, rank):
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
-    figure.savefig(study.output / "study.png", dpi=130)
+    say_simulation(bars)
+    write(figure, study.output / "study.png")
 
 
 def pretraining_of(run: Path) -> dict[str, float]:

@@ -5,8 +5,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from training import progress
-from training.progress import Bar, counted, duration
+from jepa_coffea import progress
+from jepa_coffea.progress import Bar, counted, duration, rate
 
 
 @pytest.fixture
@@ -34,12 +34,19 @@ def test_lines_tell_rate_and_time_left(clock: list[float]) -> None:
 def test_a_resumed_run_counts_from_where_it_began(clock: list[float]) -> None:
     said = StringIO()
     with Bar("run", Console(file=said, force_terminal=False, width=200)) as bar:
-        bar.update(900, 0.9, {"loss": 1.0})
+        bar.show(0.9, "step 900")
         clock[0] += 60
-        bar.update(950, 0.95, {"loss": 0.5, "other": 3.0})
-    assert said.getvalue().strip() == "run:  95.0 %  step 950 loss 0.5  60 s left"
+        bar.show(0.95, "step 950")
+    assert said.getvalue().strip() == "run:  95.0 %  step 950  60 s left"
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0, "0 s"), (89, "89 s"), (100, "2 min"), (11100, "3 h 05 min")])
 def test_durations(seconds: float, said: str) -> None:
     assert duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("number", "seconds", "said"), [(2700, 2, "1350 jets/s"), (12, 60, "12 jets/min"), (0, 0, "0 jets/min")]
+)
+def test_rates(number: float, seconds: float, said: str) -> None:
+    assert rate(number, seconds, "jets") == said

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable
 from types import TracebackType
 from typing import Self, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-SHOWN = ("loss", "lr", "jets_per_s", "val_loss", "accuracy", "rankme")
 FIRST_SECONDS, QUIET_SECONDS = 5.0, 20.0
 """Before the first line, and between two lines, where there is no terminal."""
 
@@ -32,7 +31,6 @@ class Bar:
 
     def __init__(self, title: str, console: Console) -> None:
         self._console, self._title = console, title
-        self._numbers: dict[str, float] = {}
         self._printed = time.monotonic() + FIRST_SECONDS - QUIET_SECONDS
         self._began: tuple[float, float] | None = None
         self._progress = Progress(
@@ -53,22 +51,6 @@ class Bar:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._progress.stop()
-
-    def update(self, step: int, progress: float, values: Mapping[str, float]) -> None:
-        """Show how far a training is.
-
-        Parameters
-        ----------
-        step
-            Optimiser steps so far.
-        progress
-            Part of the training that is over.
-        values
-            The latest numbers; those in ``SHOWN`` are shown, until there are newer ones.
-        """
-        self._numbers |= {name: values[name] for name in SHOWN if name in values}
-        numbers = " ".join(f"{name} {value:.4g}" for name, value in self._numbers.items())
-        self.show(progress, f"step {step} {numbers}")
 
     def show(self, progress: float, numbers: str) -> None:
         """Show how far something is.
@@ -123,31 +105,55 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def counted(items: Iterable[T], total: int, title: str, console: Console, *, size: Callable[[T], int]) -> Iterator[T]:
-    """Pass items on, and show how many jets of how many there were, how many a second, and the time that is left.
+def rate(number: float, seconds: float, unit: str) -> str:
+    """How fast something goes, for a reader.
+
+    Parameters
+    ----------
+    number
+        What was done.
+    seconds
+        In this time.
+    unit
+        Of ``number``.
+
+    Returns
+    -------
+    str
+        As in ``1350 jets/s``, or ``3.2 trainings/min`` of slow things.
+    """
+    each = number / max(seconds, 1e-9)
+    return f"{each:.0f} {unit}/s" if each >= 10 else f"{60 * each:.3g} {unit}/min"
+
+
+def counted(
+    items: Iterable[T], total: int, title: str, console: Console, *, size: Callable[[T], int], unit: str = "jets"
+) -> Generator[T, None, None]:
+    """Pass items on, and show how much of how much there was, how much a second, and the time that is left.
 
     Parameters
     ----------
     items
         What to pass on.
     total
-        Jets in all of them.
+        Size of all of them.
     title
         What goes on.
     console
         Where to show it.
     size
-        Jets of an item.
+        Of an item.
+    unit
+        Of the sizes.
 
     Yields
     ------
     T
     """
-    jets, started = 0, time.monotonic()
+    done, started = 0, time.monotonic()
     with Bar(title, console) as bar:
-        bar.show(0.0, "")
+        bar.show(0.0, f"{total} {unit}")
         for item in items:
             yield item
-            jets += size(item)
-            rate = jets / max(time.monotonic() - started, 1e-9)
-            bar.show(jets / max(total, 1), f"{jets} of {total} jets, {rate:.0f} jets/s")
+            done += size(item)
+            bar.show(done / max(total, 1), f"{done} of {total} {unit}, {rate(done, time.monotonic() - started, unit)}")
