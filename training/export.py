@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--name", help="name in the card; by default that of the run")
     options.add_argument("--training-data", metavar="TEXT", help="what it was trained on; by default the file names")
     options.add_argument("--particle-embedding", action="store_true", help="also give an embedding of each particle")
+    options.add_argument("--no-scores", action="store_true", help="of a classifier: the embedding alone")
     options.add_argument(
         "--scale", choices=("blind", "seen"), help="blind to the scale of the jets, for searches, or not, for tagging"
     )

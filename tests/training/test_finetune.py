@@ -129,6 +129,10 @@ def test_variables_beside_the_embedding(pretrained: Path, tmp_path: Path) -> Non
     assert evaluate.main([str(run), "--device", "cpu"]) == 0
     with pytest.raises(ExportError, match="without --variables"):
         export_run(run, tmp_path / "a.onnx")
+    card = export_run(run, tmp_path / "b.onnx", scores=False)
+    assert card.class_names == ()
+    assert card.parity is not None
+    assert card.parity.max_relative < 1e-4
 
 
 def test_the_card_tells_of_the_pretraining(pretrained: Path, tmp_path: Path) -> None:

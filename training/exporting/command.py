@@ -41,6 +41,7 @@ def export(args: argparse.Namespace) -> int:
         "training_data": args.training_data,
         "particle_embedding": args.particle_embedding,
         "scale": args.scale,
+        "scores": not args.no_scores,
     }
     console = Console()
     with console.status(f"exporting {args.run}, checking the file against the encoder"):

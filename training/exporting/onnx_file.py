@@ -160,6 +160,7 @@ def export_run(
     particle_embedding: bool = False,
     results: dict[str, Any] | None = None,
     scale: Scale | None = None,
+    scores: bool = True,
 ) -> ModelCard:
     """Export what a run trained; see :func:`export_encoder`.
 
@@ -179,6 +180,8 @@ def export_run(
         What the model reaches on test sets.
     scale
         Whether an encoder that was trained for both is blind to the jets' scale (the default) or sees it.
+    scores
+        Whether the file of a classifier also gives the scores of its classes.
 
     Returns
     -------
@@ -193,13 +196,13 @@ def export_run(
         If the file does not do what the encoder does, or the encoder was not trained for the ``scale`` asked for.
     """
     encoder, config = load_encoder(run)
-    classifier = load_objective(run)[0] if config.objective["name"] == "supervised" else None
+    classifier = load_objective(run)[0] if scores and config.objective["name"] == "supervised" else None
     assert classifier is None or isinstance(classifier, Supervised)
     if classifier and classifier.variables:
         msg = (
             f"{run}: its head takes jet observables beside the embedding, which the inputs of an exported file do not "
         )
-        msg += "have; fine-tune without --variables to export a tagger"
+        msg += "have; fine-tune without --variables to export a tagger, or export the encoder alone with --no-scores"
         raise ExportError(msg)
     dropped = dropped_by(config.objective, config.encoder)
     if scale is not None and scale not in dropped.scales:

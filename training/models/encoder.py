@@ -37,6 +37,9 @@ class EncoderConfig(BaseModel):
     """The hardest particles of a jet that are used."""
     scale_to_jet_pt: bool = True
     """Scale each jet to pT = 500 GeV, so that the embedding does not know the scale of the event."""
+    boost_to_jet: bool = False
+    """Boost each jet along the beam to rapidity 0. Otherwise an embedding tells how far forward its jet is, and those
+    of two jets tell much of the dijet mass."""
     scale_input: bool = False
     """The jet's pT as an input that can be withheld, so that one encoder serves with the scale seen (for tagging) and
     blind to it (for searches in a mass); see :attr:`Encoder.scale`. Needs ``scale_to_jet_pt``."""
@@ -190,7 +193,9 @@ class Encoder(nn.Module):
         self.config = config
         self.scale = "blind" if config.scale_to_jet_pt else "seen"
         dim, heads = config.dim, config.heads
-        self.preprocess = ParticleFeatures(config.fields, scale_to_jet_pt=config.scale_to_jet_pt)
+        self.preprocess = ParticleFeatures(
+            config.fields, scale_to_jet_pt=config.scale_to_jet_pt, boost_to_jet=config.boost_to_jet
+        )
         self.embedding = ParticleEmbedding(len(self.preprocess.names), config.embed_dims)
         self.pairs = PairBias(config.pair_dims, heads, recompute=config.recompute_pairs) if config.pair_dims else None
         self.blocks = nn.ModuleList(Block(dim, heads, config.dropout) for _ in range(config.blocks))

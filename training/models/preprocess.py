@@ -72,10 +72,14 @@ class ParticleFeatures(nn.Module):
         ``subjet``, in this order.
     scale_to_jet_pt
         Multiply all momenta by 500 GeV / pT of the jet, so that the embedding does not see the jet's scale.
+    boost_to_jet
+        Boost all momenta along the beam to where the rapidity of the jet is 0, so that the energies of the particles
+        do not tell how far forward the jet is.
     """
 
-    def __init__(self, fields: tuple[str, ...], *, scale_to_jet_pt: bool) -> None:
+    def __init__(self, fields: tuple[str, ...], *, scale_to_jet_pt: bool, boost_to_jet: bool = False) -> None:
         super().__init__()
+        self.boost_to_jet = boost_to_jet
         self.names = feature_names(fields)
         self.scale_to_jet_pt = scale_to_jet_pt
         self.fields = fields
@@ -113,6 +117,10 @@ class ParticleFeatures(nn.Module):
         # A harmless particle instead of padding, before anything divides: a mask after 0/0 would leave NaN gradients.
         p4 = torch.where(real, particles[..., :4], self.harmless)
         jet_pt = _pt(jets).clamp(min=1e-3)
+        forward = jets[:, 2:3] >= 0
+        if self.boost_to_jet:
+            p4 = torch.where(real, _boosted(p4, jets.unsqueeze(1)), self.harmless)
+            jets = _boosted(jets, jets)
         if self.scale_to_jet_pt:
             scale = REFERENCE_PT / jet_pt
             p4 = torch.where(real, p4 * scale[:, None, None], self.harmless)
@@ -131,7 +139,7 @@ class ParticleFeatures(nn.Module):
             log_pt - jet_pt.log().unsqueeze(1),
             log_energy - je.clamp(min=1e-3).log(),
             (deta.square() + dphi.square()).clamp(min=1e-16).sqrt(),
-            torch.where(jet_eta >= 0, deta, -deta),
+            torch.where(forward, deta, -deta),
             dphi,
         ]
         features = torch.stack(values, dim=-1)
@@ -146,6 +154,16 @@ class ParticleFeatures(nn.Module):
             features = torch.cat([features, *track], dim=-1)
         features = ((features - self.subtract) * self.multiply).clamp(-CLIP, CLIP)
         return Preprocessed(torch.where(real, features, 0.0), p4)
+
+
+def _boosted(p4: Tensor, jets: Tensor) -> Tensor:
+    """Momenta [..., 4] along the beam to where the rapidity of ``jets`` [..., 4] is 0; transverse ones stay."""
+    px, py, pz, energy = p4.unbind(-1)
+    _, _, jet_pz, jet_energy = jets.unbind(-1)
+    # Cosh and sinh of the rapidity are energy and pz over this transverse mass.
+    transverse = (jet_energy - jet_pz).clamp(min=1e-6).sqrt() * (jet_energy + jet_pz).clamp(min=1e-6).sqrt()
+    cosh, sinh = jet_energy / transverse, jet_pz / transverse
+    return torch.stack([px, py, pz * cosh - energy * sinh, energy * cosh - pz * sinh], dim=-1)
 
 
 def _pt(p4: Tensor) -> Tensor:

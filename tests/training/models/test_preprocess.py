@@ -58,6 +58,38 @@ def test_features(scaled: bool) -> None:
     assert (features[1, 2:] == 0).all()
 
 
+def boosted(p4: torch.Tensor, rapidity: float) -> torch.Tensor:
+    """Moved by a rapidity along the beam, in float64."""
+    px, py, pz, energy, *others = p4.double().unbind(-1)
+    cosh, sinh = math.cosh(rapidity), math.sinh(rapidity)
+    return torch.stack([px, py, pz * cosh + energy * sinh, energy * cosh + pz * sinh, *others], dim=-1).float()
+
+
+def test_a_boosted_jet_does_not_tell_how_far_forward_it_was() -> None:
+    particles, mask, jets = synthetic_jets([12, 30, 5], seed=3)
+    own = torch.atanh(jets[:, 2].double() / jets[:, 3].double())
+    central = boosted(jets, 0.0)
+    central[:, 2], central[:, 3] = 0, (jets[:, 3].double().square() - jets[:, 2].double().square()).sqrt().float()
+    preprocess = ParticleFeatures(FIELDS, scale_to_jet_pt=True, boost_to_jet=True)
+    usual = ParticleFeatures(FIELDS, scale_to_jet_pt=True)
+    features, p4 = preprocess(particles, mask, jets)
+    # What it makes of a jet is what the usual features are of the jet at rapidity 0.
+    there = torch.stack([boosted(row, -float(y)) for row, y in zip(particles, own, strict=True)])
+    expected = usual(there, mask, central)
+    towards = torch.where(jets[:, 2] >= 0, 1.0, -1.0)[:, None, None]
+    deta = preprocess.names.index("deta")
+    columns = [i for i in range(len(preprocess.names)) if i != deta]
+    torch.testing.assert_close(features[..., columns], expected.features[..., columns], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(features[..., [deta]], expected.features[..., [deta]] * towards, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(p4[mask], expected.p4[mask], rtol=1e-3, atol=1e-3)
+    # Wherever the jet is, the same; and without the boost it is not.
+    moved = boosted(particles, 1.2), mask, boosted(jets, 1.2)
+    same_side = (moved[2][:, 2] >= 0) == (jets[:, 2] >= 0)
+    assert same_side.any()
+    torch.testing.assert_close(preprocess(*moved).features[same_side], features[same_side], rtol=1e-3, atol=1e-3)
+    assert (usual(*moved).features - usual(particles, mask, jets).features).abs().max() > 0.5
+
+
 @pytest.mark.parametrize("fields", [KINEMATICS, KINEMATICS + IDENTITY, KINEMATICS + DISPLACEMENT])
 def test_fewer_fields_are_columns_of_all(fields: tuple[str, ...]) -> None:
     particles, mask, jets = synthetic_jets([5])
