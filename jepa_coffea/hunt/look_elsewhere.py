@@ -44,6 +44,18 @@ class GlobalP:
         return self.exceeding == self.failed
 
     @property
+    def among(self) -> str:
+        """The selections that were looked at, in words.
+
+        Returns
+        -------
+        str
+        """
+        if self.trials == 1:
+            return "the one selection (window and efficiency)"
+        return f"all {self.trials} selections (windows and efficiencies)"
+
+    @property
     def sentence(self) -> str:
         """The global p-value in words, with the bound and the failed experiments named.
 
@@ -51,7 +63,7 @@ class GlobalP:
         -------
         str
         """
-        among, good = f"Over all {self.trials} selections (windows and efficiencies)", self.experiments - self.failed
+        among, good = f"Over {self.among}", self.experiments - self.failed
         if self.is_bound:
             text = (
                 f"{among} the global p-value is < {self.p:.2g}: none of {good} pseudo-experiments reaches as far "

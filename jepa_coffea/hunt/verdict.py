@@ -309,8 +309,7 @@ def _counted(found: HuntResult) -> list[tuple[str, str]]:
     search, refitted = found.calibration.search, found.refitted
     if search is not None:
         sign = "<" if search.is_bound else "="
-        by = f"{search.experiments} pseudo-experiments of the whole analysis"
-        by += f" over {search.trials} selections (windows and efficiencies)"
+        by = f"{search.experiments} pseudo-experiments of the whole analysis over {search.among}"
         rows.append(("Global p", f"{sign} {search.p:.2g}, by {by}"))
     elif refitted is not None:
         sign = "<" if refitted.is_bound else "="

@@ -13,6 +13,7 @@ from jepa_coffea.cwola import Windows
 from jepa_coffea.hunt.config import HuntConfig, InputConfig, SignalConfig, StatisticsConfig
 from jepa_coffea.hunt.inclusive import inclusive_limits, with_function
 from jepa_coffea.hunt.state import HuntResult, Run
+from jepa_coffea.plots import Header
 from jepa_coffea.report.function_section import function_section
 from jepa_coffea.report.limit_section import limit_section
 from tests.cwola.toy import dijets
@@ -92,7 +93,9 @@ def test_limits_against_mass_are_in_fb_and_each_width_has_its_own(tmp_path):
     for place, of_width in enumerate((narrow, wide)):
         across = np.interp(2800, of_width.points, of_width.expected_cross_section[:, 2])
         assert curve.expected_cross_section[place, 2] == pytest.approx(across, rel=0.05)
-    section = limit_section(HuntResult(tmp_path, (), mass_limits=found, width_limits=against_width))
+    section = limit_section(
+        HuntResult(tmp_path, (), mass_limits=found, width_limits=against_width), Header("Simulation", "13 TeV")
+    )
     assert [figure.title for figure in section.figures] == [
         "Limits against mass, width 0.03",
         "Limits against mass, width 0.1",

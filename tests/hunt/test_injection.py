@@ -27,10 +27,12 @@ from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.selections import Estimate, Selection
 from jepa_coffea.hunt.stages import _null
 from jepa_coffea.hunt.state import CalibrationResult, HuntResult, InjectionResult
+from jepa_coffea.plots import Header
 from jepa_coffea.report.injection_section import LABELS, injection_section
 from tests.cwola.toy import dijets
 
 WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=20)
+HEADER = Header("Simulation", "13 TeV")
 STATISTICS = StatisticsConfig(sqrt_s=13000, function="dijet2", goodness_toys=0)
 
 
@@ -164,13 +166,13 @@ def test_a_limit_in_fb_by_hand(tmp_path):
         for name, by_hand in (("limit_selected", 2191), ("limit", 5478), ("limit_fb", 1095.6)):
             assert row[name] == pytest.approx(by_hand, rel=3e-3)
         assert row["limit_low_fb"] == row["limit_fb"] == row["limit_high_fb"]  # one experiment has no band
-    section = injection_section(HuntResult(tmp_path, (), injection=InjectionResult(rows)))
+    section = injection_section(HuntResult(tmp_path, (), injection=InjectionResult(rows)), HEADER)
     assert "limit [fb]" in section.tables[0].columns
     assert any(str(cell).startswith("1.1e+03 (") for cell in section.tables[0].rows[0])
 
 
 def test_the_report_shows_significance_limits_and_improvement(records, tmp_path):
-    section = injection_section(HuntResult(tmp_path, (), injection=InjectionResult(summarised(records))))
+    section = injection_section(HuntResult(tmp_path, (), injection=InjectionResult(summarised(records))), HEADER)
     assert [figure.title for figure in section.figures] == [
         "Injected signal",
         "Limits on injected signal",
@@ -191,7 +193,7 @@ def test_z_is_corrected_by_the_null_of_the_same_selection_and_labelled(records, 
         [r["iad"]["sideband_efficiency"]["z"] for r in records if r["yield"] == 150]
     )
     assert [name for name in METHODS if rows[150, name]["calibrated"]] == ["cwola"]
-    section = injection_section(HuntResult(tmp_path, (), injection=InjectionResult(list(rows.values()))))
+    section = injection_section(HuntResult(tmp_path, (), injection=InjectionResult(list(rows.values()))), HEADER)
     legend = {text.get_text() for text in section.figures[0].picture.axes[0].get_legend().get_texts()}
     assert {"CWoLa, calibrated", "supervised, as counted"} <= legend
     assert "corrected by the pseudo-experiments of the same selection" in section.figures[0].caption

@@ -64,5 +64,5 @@ def test_a_selection_without_a_number_leaves_the_others_standing_and_is_named():
     assert reason == "W1, efficiency 0.1 has no number: no fit"
     text = describe(found, [], [reason])
     assert "in window W2" in text
-    assert "Over all 1 selections" in text
+    assert "Over the one selection (window and efficiency)" in text
     assert "must not be quoted: W1, efficiency 0.1 has no number" in text

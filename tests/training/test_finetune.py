@@ -56,7 +56,7 @@ def test_encoder_learns_slower_than_its_head(pretrained: Path, tmp_path: Path) -
     groups = read_checkpoint(newest)["optimiser"]["param_groups"]
     rates = {round(group["lr_scale"], 6): group["lr"] for group in groups}
     # The head; class token and blocks; the one block below them; the embedding.
-    assert list(rates) == pytest.approx([1, 1 / 20, 0.75 / 20, 0.75**2 / 20], rel=1e-4)
+    assert list(rates) == pytest.approx([1, 1 / 2, 0.85 / 2, 0.85**2 / 2], rel=1e-4)
     for scale, rate in rates.items():
         assert rate == pytest.approx(rates[1.0] * scale, rel=1e-3)
 
@@ -155,8 +155,9 @@ def test_scratch_starts_elsewhere_at_one_rate(pretrained: Path, tmp_path: Path) 
     run = classifier(pretrained, tmp_path / "a", "--mode", "scratch")
     groups = read_checkpoint(sorted(run.glob("checkpoint-*.pt"))[-1])["optimiser"]["param_groups"]
     assert {group["lr_scale"] for group in groups} == {1.0}
-    assert load_objective(run)[1].optimiser.lr == 1e-3
-    tuned = classifier(pretrained, tmp_path / "b", "--mode", "finetune")
+    assert load_objective(run)[1].optimiser.lr == 2e-3
+    slow = ("--set", *SHORT, "finetune.head_lr_factor=50")
+    tuned = classifier(pretrained, tmp_path / "b", "--mode", "finetune", *slow)
     assert distance(run, pretrained) > 5 * distance(tuned, pretrained)
 
 
