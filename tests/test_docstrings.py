@@ -35,6 +35,7 @@ MODULES = [
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout.known()  # all are registered once in a process, and stay
     monkeypatch.setattr(layout, "_LAYOUTS", dict(layout._LAYOUTS))  # an example registers one
     path, form = write_events(tmp_path / "events.root", 60), layouts()["pfnano"]
     events = NanoEventsFactory.from_root({str(path): form.tree}, schemaclass=form.schema_class()).events()

@@ -20,6 +20,7 @@ from tests.support.event_files import event_files
 
 @pytest.fixture
 def registry() -> Iterator[None]:
+    layout.known()  # all are registered once in a process, and stay
     before = dict(layout._LAYOUTS)
     yield
     layout._LAYOUTS.clear()

@@ -36,6 +36,7 @@ LIKE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 def workplace(tmp_path: Path, sample: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A reader's folder in a checkout, in a fresh process: events, an encoder, and the folders of the project."""
     release()  # what other tests loaded would be counted as no load
+    layout.known()  # all are registered once in a process, and stay
     monkeypatch.setattr(layout, "_LAYOUTS", dict(layout._LAYOUTS))  # a page registers one
     for name in ("examples", "processors", "training"):
         (tmp_path / name).symlink_to(ROOT / name)
