@@ -38,6 +38,7 @@ from training.loop.entry import add_device_option, explained
 from training.loop.metrics import Floats, Ints, classification_metrics
 from training.loop.probe import embed
 from training.models.encoder import Encoder, Scale
+from training.models.encoders import AnyEncoder
 from training.objectives.variables import Variables
 
 MOST = 200_000
@@ -134,8 +135,8 @@ class Features:
     ----------
     inputs
         One of ``INPUTS``.
-    run
-        Folder of the run that says which fields particles have, and whose encoder embeds the jets.
+    encoder
+        Embeds the jets; its configuration says which fields particles have.
     scale
         Of the jets: shown to an encoder that can do without, or not.
     observables
@@ -145,10 +146,9 @@ class Features:
     """
 
     def __init__(
-        self, inputs: str, run: Path, scale: Scale, observables: tuple[str, ...], device: torch.device
+        self, inputs: str, encoder: AnyEncoder, scale: Scale, observables: tuple[str, ...], device: torch.device
     ) -> None:
-        encoder, config = load_encoder(run)
-        self.variables = None if inputs == "embedding" else Variables(observables, config.encoder.fields)
+        self.variables = None if inputs == "embedding" else Variables(observables, encoder.config.fields)
         self.encoder = None if inputs == "variables" else encoder.to(device)
         if isinstance(encoder, Encoder) and encoder.config.scale_input:
             encoder.scale = scale
@@ -224,12 +224,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _main(args: argparse.Namespace) -> int:
-    config = load_encoder(args.run)[1]
+    encoder, config = load_encoder(args.run)
     update = {"files": tuple(args.data), "val_files": None, "test_files": tuple(args.test) or None, "bucketed": False}
     data = config.data.model_copy(update=update)
     device = torch.device("cuda" if args.device != "cpu" and torch.cuda.is_available() else "cpu")
     loader = make_loader(data, split="test", labels=True)
-    features = Features(args.inputs, args.run, args.scale, loader.observable_names, device)
+    features = Features(args.inputs, encoder, args.scale, loader.observable_names, device)
     test = take(loader, loader.jets_per_epoch)
     X_test, y_test = features(test), labels_of(test).numpy()
     for labels in args.labels:

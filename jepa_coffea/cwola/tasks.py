@@ -1,6 +1,6 @@
 """Independent tasks, here or on a Dask cluster, with a progress bar; results in the order of the tasks either way."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from typing import Any, TypeVar
 
@@ -50,7 +50,11 @@ def run_tasks(
     results: list[Any] = [None] * len(tasks)
     ended = _here(function, tasks, shared) if client is None else _there(function, tasks, shared, client)
     console = Console(quiet=not progress)
-    with closing(counted(ended, len(tasks), description, console, size=lambda _: 1, unit="tasks")) as shown:
+    # Both are closed here, or a failing ``done`` would leave the tasks of a cluster running as long as its traceback.
+    with (
+        closing(ended),
+        closing(counted(ended, len(tasks), description, console, size=lambda _: 1, unit="tasks")) as shown,
+    ):
         for number, result in shown:
             results[number] = result
             if done is not None:
@@ -58,14 +62,16 @@ def run_tasks(
     return results
 
 
-def _here(function: Callable[..., T], tasks: Sequence[Any], shared: Sequence[Any]) -> Iterator[tuple[int, T]]:
+def _here(
+    function: Callable[..., T], tasks: Sequence[Any], shared: Sequence[Any]
+) -> Generator[tuple[int, T], None, None]:
     """Number and result of each task, done in this process."""
     return ((number, function(task, *shared)) for number, task in enumerate(tasks))
 
 
 def _there(
     function: Callable[..., T], tasks: Sequence[Any], shared: Sequence[Any], client: Any
-) -> Iterator[tuple[int, T]]:
+) -> Generator[tuple[int, T], None, None]:
     """Number and result of each task as it ends on a cluster; what is not done is cancelled when nobody asks on."""
     from distributed import as_completed
 
