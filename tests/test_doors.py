@@ -18,7 +18,7 @@ PACKAGE = ROOT / "jepa_coffea"
 # Folder or file -> names (or prefixes of dotted names) that it must never import.
 SHUT = {
     "jepa_coffea": {"torch", "training", "processors", "examples", "benchmarks"},
-    "jepa_coffea/files": {"coffea", "dask", "onnxruntime", "jepa_coffea.folders", "jepa_coffea.documents"},
+    "jepa_coffea/files": {"coffea", "dask", "onnxruntime", "jepa_coffea.files.folders", "jepa_coffea.documents"},
     "jepa_coffea/constituents": {"coffea", "dask", "onnxruntime"},
     "jepa_coffea/encoder": {"coffea", "dask"},
     "jepa_coffea/hunt": {"coffea", "jepa_coffea.processing", "jepa_coffea.embedding"},
@@ -53,7 +53,7 @@ TRAINING_MAY = (
     "jepa_coffea.encoder.card",
     "jepa_coffea.errors",
     "jepa_coffea.files",
-    "jepa_coffea.folders",
+    "jepa_coffea.files.folders",
     "jepa_coffea.progress",
 )
 
@@ -73,7 +73,7 @@ ROOMS = {
     "report",
 }
 
-LOOSE = {"__init__.py", "cli.py", "documents.py", "errors.py", "folders.py", "progress.py"}
+LOOSE = {"__init__.py", "cli.py", "documents.py", "errors.py", "progress.py", "tasks.py"}
 
 # A sub-command has the name of its room; ``__init__`` is in every room; a module of commands shows what another does.
 COMMAND_NAMES = {"embed", "hunt", "inspect", "models", "report", "validate", "doctor", "wrap"}

@@ -36,7 +36,6 @@ from benchmarks.statistics.toy_samples import WINDOWS, falling_spectrum, with_in
 from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.cwola import Folds, Recipe
 from jepa_coffea.cwola.classifiers import gradient_boosting, logistic
-from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.hunt.calibration import calibrate, null_significances
 from jepa_coffea.hunt.config import StatisticsConfig
 from jepa_coffea.hunt.experiment import Method, run_experiment
@@ -44,6 +43,7 @@ from jepa_coffea.hunt.nominal import with_degrees
 from jepa_coffea.hunt.null import Corrected, null_of
 from jepa_coffea.hunt.pseudo import PseudoData, make_pseudo_data
 from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, SIDEBAND_EFFICIENCY
+from jepa_coffea.tasks import run_tasks
 
 RESULTS = ROOT / "benchmarks" / "results"
 PACKAGES = ("numpy", "scikit-learn", "iminuit", "distributed")

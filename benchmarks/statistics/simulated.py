@@ -31,7 +31,6 @@ from benchmarks.machine import ROOT, machine
 from benchmarks.statistics.judgement import LEVELS
 from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.cwola.sample import Sample
-from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.files import digest
 from jepa_coffea.hunt.calibration import calibrate, null_significances
 from jepa_coffea.hunt.config import HuntConfig, StatisticsConfig
@@ -41,6 +40,7 @@ from jepa_coffea.hunt.nominal import with_degrees
 from jepa_coffea.hunt.null import Corrected
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.selections import ESTIMATES
+from jepa_coffea.tasks import run_tasks
 
 DOCUMENT: dict[str, Any] = {
     "mass": {

@@ -41,13 +41,13 @@ from jepa_coffea.commands.command_line import Help
 from jepa_coffea.cwola.classifiers import CLASSIFIERS
 from jepa_coffea.cwola.folds import Folds
 from jepa_coffea.cwola.recipe import Recipe
-from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.files import digest
 from jepa_coffea.hunt.config import StatisticsConfig
 from jepa_coffea.hunt.experiment import Method
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.selections import ESTIMATES
+from jepa_coffea.tasks import run_tasks
 from training.loop.entry import explained
 
 

@@ -6,21 +6,20 @@ there are or in which order they answer, and a run that was interrupted continue
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.bumphunt.newton import Array
 from jepa_coffea.bumphunt.searches import SpectrumSearch
 from jepa_coffea.errors import FitError, HistogramError
 from jepa_coffea.files import digest
-from jepa_coffea.progress import counted
+from jepa_coffea.tasks import run_tasks
 
 Family = Sequence[SpectrumSearch]
 """Searches on nested selections of the same events, loosest first; different families share no events."""
@@ -153,12 +152,16 @@ def run_toys(
     sizes = [min(BATCH, toys - first) for first in range(0, toys, BATCH)]
     ledger = Ledger(None if folder is None else Path(folder) / f"toys-{_key(families, seed)}.jsonl")
     missing = [index for index, size in enumerate(sizes) if _batch_name(index, size) not in ledger]
-    work = _here if client is None else _dask(client)
-    results = work([(families, sizes[index], seed, index) for index in missing])
-    left, console = sum(sizes[index] for index in missing), Console(quiet=not progress)
-    title = "Pseudo-experiments of the spectrum"
-    for index, z in counted(results, left, title, console, size=lambda done: len(done[1]), unit="experiments"):
-        ledger.add(_batch_name(index, sizes[index]), z.tolist())
+    run_tasks(
+        _batch,
+        [(sizes[index], index) for index in missing],
+        (families, seed),
+        client=client,
+        progress=progress,
+        description=f"Pseudo-experiments of the spectrum, {BATCH} a batch",
+        unit="batches",
+        done=lambda number, z: ledger.add(_batch_name(missing[number], sizes[missing[number]]), z.tolist()),
+    )
     result = np.concatenate([np.array(ledger[_batch_name(index, size)]) for index, size in enumerate(sizes)])
     failed = int(np.isnan(result).any(axis=1).sum())
     if failed > 0.02 * toys:
@@ -170,27 +173,10 @@ def run_toys(
     return result
 
 
-Task = tuple[Sequence[Family], int, int, int]
-Work = Callable[[list[Task]], Any]
-
-
-def _here(tasks: list[Task]) -> Any:
-    for task in tasks:
-        yield task[3], batch_of_toys(*task)
-
-
-def _dask(client: Any) -> Work:
-    def work(tasks: list[Task]) -> Any:
-        from dask.distributed import as_completed
-
-        if not tasks:
-            return
-        families = client.scatter(tasks[0][0], broadcast=True, hash=False)
-        futures = {client.submit(batch_of_toys, families, *task[1:], pure=False): task[3] for task in tasks}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-
-    return work
+def _batch(batch: tuple[int, int], families: Sequence[Family], seed: int) -> Array:
+    """The batch of this size and index."""
+    size, index = batch
+    return batch_of_toys(families, size, seed, index)
 
 
 def _batch_name(index: int, size: int) -> str:

@@ -60,7 +60,7 @@ def closure_gates(
     efficiencies
         Of the selections. One without a threshold has no gates; that it has none is said by its selection.
     client, progress
-        See :func:`~jepa_coffea.cwola.tasks.run_tasks`.
+        See :func:`~jepa_coffea.tasks.run_tasks`.
 
     Returns
     -------

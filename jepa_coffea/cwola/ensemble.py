@@ -95,7 +95,7 @@ def train_ensembles(
     efficiencies
         Sideband efficiencies to set thresholds for.
     client, progress
-        See :func:`~jepa_coffea.cwola.tasks.run_tasks`.
+        See :func:`~jepa_coffea.tasks.run_tasks`.
 
     Returns
     -------

@@ -17,8 +17,8 @@ from jepa_coffea.cwola.fits import Fit, fit_and_validate, scored_rows
 from jepa_coffea.cwola.merits import argos
 from jepa_coffea.cwola.recipe import Recipe
 from jepa_coffea.cwola.sample import Sample
-from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.cwola.windows import WINDOW, in_sideband
+from jepa_coffea.tasks import run_tasks
 
 Floats = npt.NDArray[np.float64]
 
@@ -35,7 +35,7 @@ def choose_estimators(
     sample, recipe
         The events, and everything else that decides the fits.
     client, progress
-        See :func:`~jepa_coffea.cwola.tasks.run_tasks`.
+        See :func:`~jepa_coffea.tasks.run_tasks`.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def choose_members(
     chosen
         Outer fold to name of the estimator.
     client, progress
-        See :func:`~jepa_coffea.cwola.tasks.run_tasks`.
+        See :func:`~jepa_coffea.tasks.run_tasks`.
 
     Returns
     -------

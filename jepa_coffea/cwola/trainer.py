@@ -13,8 +13,8 @@ from jepa_coffea.cwola.folds import FoldError
 from jepa_coffea.cwola.model_choice import choose_estimators, choose_members
 from jepa_coffea.cwola.recipe import Recipe
 from jepa_coffea.cwola.sample import Sample
-from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.cwola.weights import NAMES
+from jepa_coffea.tasks import run_tasks
 
 Floats = npt.NDArray[np.float64]
 
@@ -47,7 +47,7 @@ def train_window(
     keep
         Keep the classifiers, not only their scores.
     client, progress
-        See :func:`~jepa_coffea.cwola.tasks.run_tasks`; they change no bit of the result.
+        See :func:`~jepa_coffea.tasks.run_tasks`; they change no bit of the result.
 
     Returns
     -------

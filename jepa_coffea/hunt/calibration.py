@@ -46,12 +46,12 @@ import numpy as np
 
 from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.cwola.gates import Gate
-from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.hunt.config import HuntError
 from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.null import Corrected, correct, null_of
 from jepa_coffea.hunt.pseudo import PseudoData
 from jepa_coffea.hunt.selections import ESTIMATES, Floats, Selection
+from jepa_coffea.tasks import run_tasks
 
 
 def toy_seed(seed: int, number: int, stream: int = 0) -> int:
@@ -120,7 +120,7 @@ def null_significances(
     ledger
         A file in which every finished experiment is kept; only those that it lacks are done.
     client, progress
-        See :func:`~jepa_coffea.cwola.tasks.run_tasks`.
+        See :func:`~jepa_coffea.tasks.run_tasks`.
 
     Returns
     -------

@@ -126,7 +126,7 @@ def run_experiment(
     goodness_toys
         Toys for the goodness of the background fits; without them it is that of chi-squared.
     client, progress
-        See :func:`~jepa_coffea.cwola.tasks.run_tasks`; for the training.
+        See :func:`~jepa_coffea.tasks.run_tasks`; for the training.
 
     Returns
     -------

@@ -28,7 +28,6 @@ from jepa_coffea.cwola.efficiency import SelectionError, WindowScores, without_s
 from jepa_coffea.cwola.merits import sic_curve
 from jepa_coffea.cwola.recipe import Recipe
 from jepa_coffea.cwola.sample import Sample
-from jepa_coffea.cwola.tasks import run_tasks
 from jepa_coffea.cwola.windows import WINDOW
 from jepa_coffea.hunt.calibration import toy_seed
 from jepa_coffea.hunt.config import HuntError
@@ -37,6 +36,7 @@ from jepa_coffea.hunt.null import Null
 from jepa_coffea.hunt.pseudo import PseudoData
 from jepa_coffea.hunt.reference_classifiers import idealised_anomaly_detector, supervised
 from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, Estimate, Selection
+from jepa_coffea.tasks import run_tasks
 
 Mask = npt.NDArray[np.bool_]
 
@@ -89,7 +89,7 @@ def injection_study(
     ledger
         A file in which every finished experiment is kept; only those that it lacks are done.
     client, progress
-        See :func:`~jepa_coffea.cwola.tasks.run_tasks`.
+        See :func:`~jepa_coffea.tasks.run_tasks`.
 
     Returns
     -------

@@ -19,8 +19,8 @@ from jepa_coffea.bumphunt.records import plain
 from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.files import NUMERICAL, digest, replacing, versions, write_text
+from jepa_coffea.files.folders import filesystem, finished_folder, fresh_folder
 from jepa_coffea.files.parquet import read_rows, write_rows
-from jepa_coffea.folders import filesystem, finished_folder, fresh_folder
 from jepa_coffea.hunt.events import Events
 from jepa_coffea.hunt.selections import FUNCTION, Floats, Selection
 from jepa_coffea.hunt.state import HuntResult, Run

@@ -25,7 +25,7 @@ from jepa_coffea.cwola.merits import auc
 from jepa_coffea.cwola.windows import Windows, in_sideband
 from jepa_coffea.errors import HistogramError
 from jepa_coffea.files import digest, find_files
-from jepa_coffea.folders import working_in
+from jepa_coffea.files.folders import working_in
 from jepa_coffea.hunt.blinding import (
     blind_gates,
     blind_spectrum,

@@ -45,7 +45,7 @@ class Run:
 
     @property
     def execution(self) -> dict[str, Any]:
-        """Where tasks run; see :func:`~jepa_coffea.cwola.tasks.run_tasks`.
+        """Where tasks run; see :func:`~jepa_coffea.tasks.run_tasks`.
 
         Returns
         -------

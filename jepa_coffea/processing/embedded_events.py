@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from jepa_coffea.errors import BadFileError, StorageError
 from jepa_coffea.files import quoted, replacing, versions
+from jepa_coffea.files.folders import filesystem
 from jepa_coffea.files.parquet import opened, write_rows
-from jepa_coffea.folders import filesystem
 
 METADATA = b"jepa_coffea"
 """Key of the parquet metadata under which a file says, in JSON, where its embeddings came from."""

@@ -14,7 +14,7 @@ from coffea.processor.executor import WorkItem
 
 from jepa_coffea.clusters.watch import watching
 from jepa_coffea.constituents.layout import layout_named
-from jepa_coffea.folders import working_at, working_in
+from jepa_coffea.files.folders import working_at, working_in
 from jepa_coffea.processing.accounts import (
     account,
     other_datasets,

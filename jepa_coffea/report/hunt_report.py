@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from jepa_coffea.cwola.gates import Gate
-from jepa_coffea.folders import finished_folder, fresh_folder
+from jepa_coffea.files.folders import finished_folder, fresh_folder
 from jepa_coffea.hunt.state import HuntResult, Run, SelectionResult
 from jepa_coffea.hunt.verdict import AGREEMENT, headline
 from jepa_coffea.plots import Header, save

@@ -16,7 +16,7 @@ import pytest
 from jepa_coffea import JEPAEmbedder, clusters
 from jepa_coffea.clusters.client import ClusterClient
 from jepa_coffea.encoder.providers import ProviderError
-from jepa_coffea.folders import MARK
+from jepa_coffea.files.folders import MARK
 from jepa_coffea.processing.run import run
 from processors.embed import EmbedProcessor
 from tests.clusters import slow

@@ -11,7 +11,7 @@ import yaml
 from jepa_coffea.cli import main
 from jepa_coffea.commands.hunt import hunt
 from jepa_coffea.errors import FolderError
-from jepa_coffea.folders import working_in
+from jepa_coffea.files.folders import working_in
 
 
 @pytest.fixture

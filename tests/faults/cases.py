@@ -30,8 +30,8 @@ from jepa_coffea.encoder.self_test import validate
 from jepa_coffea.encoder.weaver_inputs import parse_preprocess
 from jepa_coffea.errors import JepaCoffeaError
 from jepa_coffea.files import read_sealed, sealed_line, unsealed_line, write_sealed
+from jepa_coffea.files.folders import MARK, working_in
 from jepa_coffea.files.parquet import read_rows, write_rows
-from jepa_coffea.folders import MARK, working_in
 from jepa_coffea.hunt.config import HuntConfig, read_config
 from jepa_coffea.hunt.events import read_events
 from jepa_coffea.hunt.histogram import read_histogram

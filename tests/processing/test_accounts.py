@@ -11,7 +11,7 @@ import pytest
 
 from jepa_coffea import JEPAEmbedder
 from jepa_coffea.errors import BadFileError, FolderError
-from jepa_coffea.folders import working_in
+from jepa_coffea.files.folders import working_in
 from jepa_coffea.processing.accounts import LostEventsError
 from jepa_coffea.processing.dijets import DijetSelection
 from jepa_coffea.processing.input_faults import ChangedFileError

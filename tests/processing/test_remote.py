@@ -11,8 +11,8 @@ import pytest
 
 from jepa_coffea import JEPAEmbedder
 from jepa_coffea.errors import BadFileError, FolderError, StorageError
+from jepa_coffea.files.folders import MARK, working_at
 from jepa_coffea.files.parquet import read_rows, write_rows
-from jepa_coffea.folders import MARK, working_at
 from jepa_coffea.hunt.output import input_stamp
 from jepa_coffea.processing.accounts import LostEventsError, require_rows
 from jepa_coffea.processing.embedded_events import read_provenance, written

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from jepa_coffea.errors import FolderError, JepaCoffeaError, StorageError
 from jepa_coffea.files import storage_problem
-from jepa_coffea.folders import working_in
+from jepa_coffea.files.folders import working_in
 from training.config import RunConfig
 from training.loop.checkpoint import BEST, CheckpointError, Checkpoints
 from training.loop.distributed import STOPPED, Ranks

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jepa_coffea.errors import FolderError, StorageError
-from jepa_coffea.folders import MARK, finished_folder, fresh_folder, working_in
+from jepa_coffea.files.folders import MARK, finished_folder, fresh_folder, working_in
 
 ROOT = Path(__file__).parent.parent
 
@@ -22,7 +22,7 @@ def test_one_run_at_a_time(tmp_path: Path) -> None:
 
 def test_a_run_that_was_killed_leaves_no_lock(tmp_path: Path) -> None:
     script = (
-        "import os, signal, sys; from jepa_coffea.folders import working_in\n"
+        "import os, signal, sys; from jepa_coffea.files.folders import working_in\n"
         "with working_in(sys.argv[1], 'hunt'): os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "a")], cwd=ROOT, check=False)

@@ -19,6 +19,7 @@ def run_tasks(
     client: Any = None,
     progress: bool = False,
     description: str = "",
+    unit: str = "tasks",
     done: Callable[[int, T], None] | None = None,
 ) -> list[T]:
     """``[function(task, *shared) for task in tasks]``, here or on a cluster.
@@ -39,6 +40,8 @@ def run_tasks(
         Show how many are done, how fast, and the time that is left.
     description
         What the tasks are.
+    unit
+        What one of them is called in the progress, in the plural.
     done
         Called here with (number of the task, result) as each task ends, in any order.
 
@@ -53,7 +56,7 @@ def run_tasks(
     # Both are closed here, or a failing ``done`` would leave the tasks of a cluster running as long as its traceback.
     with (
         closing(ended),
-        closing(counted(ended, len(tasks), description, console, size=lambda _: 1, unit="tasks")) as shown,
+        closing(counted(ended, len(tasks), description, console, size=lambda _: 1, unit=unit)) as shown,
     ):
         for number, result in shown:
             results[number] = result

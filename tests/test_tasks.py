@@ -1,9 +1,11 @@
 """Tasks here and on a cluster: results in order, and nothing left running behind a failure."""
 
-import pytest
-from distributed import Client, Event, LocalCluster
+import time
 
-from jepa_coffea.cwola.tasks import run_tasks
+import pytest
+from distributed import Client, Event, LocalCluster, Scheduler
+
+from jepa_coffea.tasks import run_tasks
 
 
 def waiting(number: int, factor: int) -> int:
@@ -11,6 +13,11 @@ def waiting(number: int, factor: int) -> int:
     if number:
         Event("go").wait(60)
     return factor * number
+
+
+def waiting_tasks(dask_scheduler: Scheduler) -> list[str]:
+    """Those that somebody still wants."""
+    return [str(key) for key, task in dask_scheduler.tasks.items() if "waiting" in str(key) and task.who_wants]
 
 
 def test_results_are_in_the_order_of_the_tasks() -> None:
@@ -34,11 +41,9 @@ def test_a_failure_here_cancels_what_is_not_done_there() -> None:
         with pytest.raises(OSError, match="disk full") as failure:
             run_tasks(waiting, [0, 1, 2, 3], (10,), client=client, done=full)
         assert failure.tb is not None
-        client.run_on_scheduler(lambda: None)
-        wanted = client.run_on_scheduler(
-            lambda dask_scheduler: [
-                key for key, task in dask_scheduler.tasks.items() if "waiting" in str(key) and task.who_wants
-            ]
-        )
+        # The scheduler hears of it a little later.
+        until = time.monotonic() + 30
+        while (wanted := client.run_on_scheduler(waiting_tasks)) and time.monotonic() < until:
+            time.sleep(0.05)
         assert not wanted
         Event("go").set()
