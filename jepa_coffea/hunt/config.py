@@ -309,6 +309,9 @@ class SignalConfig(Section):
     """Gaussian standard deviation over mass; each gives a curve, and a scan among the trials of a histogram alone. The
     picture of local p0 against mass is of the first."""
     uncertainties: SignalUncertainties = SignalUncertainties()
+    toys: Annotated[int, Field(ge=0)] = 1000
+    """Pseudo-experiments with, and as many without, a signal for each strength of a limit where fewer than 10 events
+    are expected under the peak; some seconds a limit. 0: the asymptotic formulas there, too, up to a third too tight."""
 
 
 class InjectionConfig(Section):
