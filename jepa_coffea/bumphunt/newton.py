@@ -20,9 +20,9 @@ TOLERANCE = 1e-8
 
 STEPS = 100
 SUFFICIENT = 0.2
-"""Share of the promised fall of the deviance that makes a step good enough. Where a bin has more events than expected its
-true curvature is larger than the Fisher information says, and steps that are taken for any fall would jump across the
-minimum again and again (Nocedal and Wright, Numerical Optimization, 2nd ed., section 3.1)."""
+"""Share of the promised fall of the deviance that makes a step good enough. Where a bin has more events than expected
+its true curvature is larger than the Fisher information says, and steps that are taken for any fall would jump across
+the minimum again and again (Nocedal and Wright, Numerical Optimization, 2nd ed., section 3.1)."""
 
 LARGEST_STEP = 8.0
 """Longest step in units of standard deviations: the quadratic picture is not trusted further away."""

@@ -311,7 +311,7 @@ class SignalConfig(Section):
     uncertainties: SignalUncertainties = SignalUncertainties()
     toys: Annotated[int, Field(ge=0)] = 1000
     """Pseudo-experiments with, and as many without, a signal for each strength of a limit where fewer than 10 events
-    are expected under the peak; some seconds a limit. 0: the asymptotic formulas there, too, up to a third too tight."""
+    are expected under the peak; some seconds a limit. 0: asymptotic formulas there, too, up to a third too tight."""
 
 
 class InjectionConfig(Section):

@@ -121,7 +121,7 @@ class Problem:
 
     @cached_property
     def _least(self) -> tuple[Array, Array]:
-        """[hypothesis] each: smallest deviance at a strength that is not negative, and that strength; NaN without a fit.
+        """[hypothesis] each: smallest deviance at a strength that is not negative, that strength; NaN without a fit.
 
         The strength is fitted where the likelihood rises with it. A negative one is not needed, and may have no minimum
         where bins hold no events.
