@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from jepa_coffea.files.parquet import read_rows
 from jepa_coffea.hunt.events import column, per_jet
 
 VARIABLES = ("log_mass_over_pt", "tau21", "tau32", "tau43")
-"""Of each jet, the heavier first. No integers: pseudo-data shift features by fractions, which trees see."""
+"""Of each jet, the heavier first."""
 
 SMALLEST_SCORE = 1e-6
 """Scores are taken as logarithms, of no less than this."""
@@ -118,7 +119,9 @@ def feature_sets(columns: Columns) -> dict[str, FeatureSet]:
     return {one.name: one for one in sets}
 
 
-def read_table(globs: Sequence[str], windows: Windows, mass: str, what: str) -> tuple[Sample, Columns]:
+def read_table(
+    globs: Sequence[str], windows: Windows, mass: str, what: str, groups: Mapping[str, str] | None = None
+) -> tuple[Sample, Columns]:
     """Events in the fit range.
 
     Parameters
@@ -131,6 +134,9 @@ def read_table(globs: Sequence[str], windows: Windows, mass: str, what: str) -> 
         Name of the column of the resonance mass, GeV.
     what
         What the events are, for messages.
+    groups
+        Name to a regular expression: the scores of the classes whose whole name it matches are summed. Without groups
+        every class is a score.
 
     Returns
     -------
@@ -144,9 +150,9 @@ def read_table(globs: Sequence[str], windows: Windows, mass: str, what: str) -> 
     HuntError
         If a column is missing.
     SearchError
-        If files were made with different models.
+        If files were made with different models, a group has no class, or a class is in two groups.
     """
-    parts = [_read(Path(file), windows, mass) for file in find_files(globs, what)]
+    parts = [_read(Path(file), windows, mass, groups or {}) for file in find_files(globs, what)]
     if len({columns for _, columns in parts}) > 1:
         msg = f"{what}: files with different columns {sorted({str(c) for _, c in parts})}; embed them with one model"
         raise SearchError(msg)
@@ -157,22 +163,58 @@ def read_table(globs: Sequence[str], windows: Windows, mass: str, what: str) -> 
     return make_sample(whole.X, whole.mass, whole.hashes, np.ones(len(whole.mass))), parts[0][1]
 
 
-def _read(file: Path, windows: Windows, mass: str) -> tuple[Sample, Columns]:
+def _read(file: Path, windows: Windows, mass: str, groups: Mapping[str, str]) -> tuple[Sample, Columns]:
     table = read_rows(file)
     table = table.filter(pa.array(windows.inside(column(table, mass, file))))
     blocks = [symmetrised(*(_wide(table, f"{jet}_embedding", file) for jet in ("jet1", "jet2")))]
     blocks.append(np.concatenate([per_jet(table, name, file) for name in VARIABLES], axis=1))
     classes = sorted(name.removeprefix("jet1_score_") for name in table.column_names if name.startswith("jet1_score_"))
-    logs = [
-        np.log(np.maximum([column(table, f"{jet}_score_{name}", file) for name in classes], SMALLEST_SCORE)).T
-        for jet in ("jet1", "jet2")
-    ]
-    blocks.append(symmetrised(*logs) if classes else np.empty((len(table), 0)))
+    sums = members(classes, groups) if groups else {name: [name] for name in classes}
+    logs = []
+    for jet in ("jet1", "jet2"):
+        scores = [
+            np.sum([column(table, f"{jet}_score_{one}", file) for one in group], axis=0) for group in sums.values()
+        ]
+        logs.append(np.log(np.maximum(scores, SMALLEST_SCORE)).T)
+    blocks.append(symmetrised(*logs) if sums else np.empty((len(table), 0)))
     X = np.concatenate(blocks, axis=1).astype(np.float32)
     identity = [column(table, name, file).astype(np.int64) for name in ("run", "luminosityBlock", "event")]
     sample = Sample(X, column(table, mass, file).astype(float), event_hash(*identity), np.ones(len(X)))
     good = np.flatnonzero(np.isfinite(X).all(axis=1))
     return sample.take(good), Columns(*(block.shape[1] for block in blocks))
+
+
+def members(classes: Sequence[str], groups: Mapping[str, str]) -> dict[str, list[str]]:
+    """The classes of each group.
+
+    Parameters
+    ----------
+    classes
+        Of the model.
+    groups
+        Name to a regular expression that matches whole names of classes.
+
+    Returns
+    -------
+    dict
+        Group to its classes; those of no group are left out.
+
+    Raises
+    ------
+    SearchError
+        If a group has no class, or a class is in two.
+    """
+    found = {group: [name for name in classes if re.fullmatch(pattern, name)] for group, pattern in groups.items()}
+    for group, names in found.items():
+        if not names:
+            there = ", ".join(classes) or "no scores"
+            msg = f"group {group}: no class matches {groups[group]!r}; the events have {there}"
+            raise SearchError(msg)
+        for other, others in found.items():
+            if other != group and (shared := set(names) & set(others)):
+                msg = f"groups {group} and {other}: both have {min(shared)}; a class may be in one group only"
+                raise SearchError(msg)
+    return found
 
 
 def _wide(table: pa.Table, name: str, file: Path) -> npt.NDArray[Any]:
