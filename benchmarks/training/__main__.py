@@ -29,7 +29,17 @@ from benchmarks.training.measure import Case, Result, measure
 
 
 def table(results: list[Result]) -> str:
-    """The results as text, with the ratio to weaver-core in eager mode on the same batches."""
+    """The results as text, with the ratio to weaver-core in eager mode on the same batches.
+
+    Parameters
+    ----------
+    results
+        Of all variants.
+
+    Returns
+    -------
+    str
+    """
     heads = f"{'jets/s':>9} {'ratio':>6} {'MFU':>6} {'of 989':>7} {'GiB':>6}"
     lines = [f"{'size':10} {'variant':36} {'batches':13} {heads}"]
     for r in results:
@@ -49,7 +59,12 @@ def table(results: list[Result]) -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Options of the command line."""
+    """Options of the command line.
+
+    Returns
+    -------
+    ArgumentParser
+    """
     cuda = torch.cuda.is_available()
     sizes = ["published", "base"] if cuda else ["mini", "small"]
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -69,7 +84,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Measure, print a table, write JSON after every variant."""
+    """Measure, print a table, write JSON after every variant.
+
+    Parameters
+    ----------
+    argv
+        Words of the command line; those of the process by default.
+    """
     args = parser().parse_args(argv)
     device = torch.device(args.device)
     torch.set_float32_matmul_precision("high")

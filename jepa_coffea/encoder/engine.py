@@ -1,4 +1,4 @@
-"""A chunk of jets through a session: micro-batches, threads, results in order, what is counted, and full devices."""
+"""Running a chunk of jets: in micro-batches, on several threads, results in order; counts; devices without memory."""
 
 from __future__ import annotations
 

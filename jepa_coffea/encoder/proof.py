@@ -1,4 +1,4 @@
-"""What a model shows when it is opened: two small jets, together, apart, and beside more empty slots."""
+"""The check of a model when it is opened: two small jets, run together, one by one, and with more empty slots."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ ROUNDING = 1e-3
 def sees_padding(encoder: RaggedEncoder) -> bool:
     """Run two jets through a model, and tell whether empty slots change what it gives for a jet.
 
-    A graph may be frozen inside, whatever it declares, and its outputs may be others than it was said.
+    A graph may have fixed sizes inside although it declares dynamic axes, and its outputs may be of another kind than
+    was stated.
 
     Parameters
     ----------
@@ -42,8 +43,8 @@ def sees_padding(encoder: RaggedEncoder) -> bool:
     Raises
     ------
     ModelError
-        If it does not run, does not give one row of the expected width for each jet, gives for a jet what depends on
-        the other one, or if its scores are no probabilities or its logits are some.
+        If it does not run, does not give one row of the expected width for each jet, or gives other numbers for a jet
+        beside another one; if its scores are no probabilities, or its logits are probabilities.
     """
     counts = np.minimum(COUNTS, encoder.longest)
     particles, axes = plausible_jets(encoder.fields, counts)

@@ -1,4 +1,4 @@
-"""The self-test: whether a file still does here what it did where it was exported."""
+"""The self-test: check that a model gives here what it gave at export."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 r"""The calibration: how Z is distributed without signal, measured by pseudo-experiments that redo the whole analysis.
 
-Why the sum over k folds is not what its counts say. Let d_j be the fluctuation (events minus expectation, over
+Why the Z of the sum over k folds needs a calibration. Let d_j be the fluctuation (events minus expectation, over
 feature space) of fold j. For fold i a classifier picks a region g_i; the excess counted there is N_i = <g_i, d_i>. As
 g_i is made from the other folds, N_i has the Poisson variance of a fixed selection: each fold alone is right. But
 the same pair of folds enters twice: g_i leans towards where d_j fluctuated upwards, g_j towards where d_i did, and

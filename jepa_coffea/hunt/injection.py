@@ -1,4 +1,4 @@
-"""Signal of known size put into pseudo-data: what the search makes of it, beside what others would.
+"""Injection study: signal of known size in pseudo-data, found by the search and, to compare, by other classifiers.
 
 In each experiment the same events are judged by
 

@@ -97,9 +97,8 @@ def bent_efficiencies(selections: Sequence[Selection], statistics: StatisticsCon
     if statistics.transfer_factor != "auto" or not bent:
         return []
     where = "; ".join(bent)
-    return [
-        f"The sideband efficiency of {where} is a parabola in mass: by a line Z without signal would be off on average."
-    ]
+    sentence = "is fitted with a parabola in mass: with a straight line, Z without signal would be biased."
+    return [f"The sideband efficiency of {where} {sentence}"]
 
 
 def cross_check_doubts(
@@ -122,7 +121,7 @@ def cross_check_doubts(
     """
     return [
         f"By the {name.replace('_', ' ')}, the cross-check, Z without signal is {one.null.mean:.2f} ± "
-        f"{one.null.mean_error:.2f} on average for {selection.label}: it is biased there, and no check."
+        f"{one.null.mean_error:.2f} on average for {selection.label}: it is biased there and cannot check the result."
         for selection, of_selection in zip(selections, corrected, strict=True)
         for name, one in of_selection.items()
         if name != background and isinstance(one, Corrected) and not one.null.is_centred

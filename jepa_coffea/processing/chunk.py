@@ -1,4 +1,4 @@
-"""What a processor says of a chunk besides its physics, so that a run can prove that it lost nothing."""
+"""Bookkeeping of a chunk: its events, weights and times, by which a run proves that it lost nothing."""
 
 from __future__ import annotations
 
