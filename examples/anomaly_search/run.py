@@ -374,7 +374,7 @@ def _main(args: argparse.Namespace) -> int:
     )
     ledger = Ledger(args.output / f"experiments-{stamp}.jsonl")
     with local(args.workers) if args.workers > 1 else nullcontext() as client:
-        search = Search(setting, ledger, client, progress=sys.stderr.isatty())
+        search = Search(setting, ledger, client, progress=True)
         chosen = search.chosen(tuned_at)
         results = search.results(chosen, args.null)
     said = {
