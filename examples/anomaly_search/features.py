@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.errors import JepaCoffeaError
 from jepa_coffea.files import find_files
 from jepa_coffea.files.parquet import read_rows
-from jepa_coffea.hunt.events import column, per_jet
+from jepa_coffea.hunt.events import column, per_jet, scores_of
 
 VARIABLES = ("log_mass_over_pt", "tau21", "tau32", "tau43")
 """Of each jet, the heavier first."""
@@ -148,9 +147,9 @@ def read_table(
     BadFileError
         If there are no files.
     HuntError
-        If a column is missing.
+        If a column is missing, a group has no class, or a class is in two groups.
     SearchError
-        If files were made with different models, a group has no class, or a class is in two groups.
+        If files were made with different models.
     """
     parts = [_read(Path(file), windows, mass, groups or {}) for file in find_files(globs, what)]
     if len({columns for _, columns in parts}) > 1:
@@ -169,52 +168,16 @@ def _read(file: Path, windows: Windows, mass: str, groups: Mapping[str, str]) ->
     blocks = [symmetrised(*(_wide(table, f"{jet}_embedding", file) for jet in ("jet1", "jet2")))]
     blocks.append(np.concatenate([per_jet(table, name, file) for name in VARIABLES], axis=1))
     classes = sorted(name.removeprefix("jet1_score_") for name in table.column_names if name.startswith("jet1_score_"))
-    sums = members(classes, groups) if groups else {name: [name] for name in classes}
-    logs = []
-    for jet in ("jet1", "jet2"):
-        scores = [
-            np.sum([column(table, f"{jet}_score_{one}", file) for one in group], axis=0) for group in sums.values()
-        ]
-        logs.append(np.log(np.maximum(scores, SMALLEST_SCORE)).T)
-    blocks.append(symmetrised(*logs) if sums else np.empty((len(table), 0)))
+    if classes:
+        shares = (scores_of(table, jet, groups or classes, file) for jet in ("jet1", "jet2"))
+        blocks.append(symmetrised(*(np.log(np.maximum(share, SMALLEST_SCORE)) for share in shares)))
+    else:
+        blocks.append(np.empty((len(table), 0)))
     X = np.concatenate(blocks, axis=1).astype(np.float32)
     identity = [column(table, name, file).astype(np.int64) for name in ("run", "luminosityBlock", "event")]
     sample = Sample(X, column(table, mass, file).astype(float), event_hash(*identity), np.ones(len(X)))
     good = np.flatnonzero(np.isfinite(X).all(axis=1))
     return sample.take(good), Columns(*(block.shape[1] for block in blocks))
-
-
-def members(classes: Sequence[str], groups: Mapping[str, str]) -> dict[str, list[str]]:
-    """The classes of each group.
-
-    Parameters
-    ----------
-    classes
-        Of the model.
-    groups
-        Name to a regular expression that matches whole names of classes.
-
-    Returns
-    -------
-    dict
-        Group to its classes; those of no group are left out.
-
-    Raises
-    ------
-    SearchError
-        If a group has no class, or a class is in two.
-    """
-    found = {group: [name for name in classes if re.fullmatch(pattern, name)] for group, pattern in groups.items()}
-    for group, names in found.items():
-        if not names:
-            there = ", ".join(classes) or "no scores"
-            msg = f"group {group}: no class matches {groups[group]!r}; the events have {there}"
-            raise SearchError(msg)
-        for other, others in found.items():
-            if other != group and (shared := set(names) & set(others)):
-                msg = f"groups {group} and {other}: both have {min(shared)}; a class may be in one group only"
-                raise SearchError(msg)
-    return found
 
 
 def _wide(table: pa.Table, name: str, file: Path) -> npt.NDArray[Any]:

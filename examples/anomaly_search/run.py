@@ -11,7 +11,8 @@
 puts known numbers of signal events into background and searches for them by the whole chain of the hunt. The sets of
 features are tuned alike: for each signal, the setting of a set's classifier is the one that does best on slices of the
 *other* signals. Significances are read off against experiments without signal, made and treated in the same way.
-Experiments are kept as they end; killed, the same command goes on.
+Experiments are kept as they end; killed, the same command goes on. A tagger with many classes is best used in sums of
+them: ``--group four_prong='X_YY_[bcsqg]{4}' --group three_prong='X_YY_[bcsqg]{3}'``.
 
 In ``--output``: results.json, results.md, and a figure for each background estimate.
 """
@@ -373,7 +374,7 @@ def _main(args: argparse.Namespace) -> int:
     )
     ledger = Ledger(args.output / f"experiments-{stamp}.jsonl")
     with local(args.workers) if args.workers > 1 else nullcontext() as client:
-        search = Search(setting, ledger, client, progress=sys.stderr.isatty())
+        search = Search(setting, ledger, client, progress=True)
         chosen = search.chosen(tuned_at)
         results = search.results(chosen, args.null)
     said = {
