@@ -141,17 +141,8 @@ def searches(experiments: int, client: Client | None, folder: Path, *, toys: int
     method = Method(recipe(GaussianNB()), (0.1,), STATISTICS)
     folder.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(folder / f"searches-{toys}.jsonl")
-    missing = [number for number in range(1, experiments + 1) if str(number) not in ledger]
-    run_tasks(
-        whole_search,
-        missing,
-        (method, toys),
-        client=client,
-        progress=True,
-        description="Searches",
-        done=lambda task, found: ledger.add(str(missing[task]), found),
-    )
-    found = [ledger[str(number)] for number in range(1, experiments + 1)]
+    numbers = range(1, experiments + 1)
+    found = ledger.run(whole_search, numbers, (method, toys), client=client, progress=True, description="Searches")
     result: dict[str, Any] = {"classifier": "naive Bayes", "experiments": experiments, "toys": toys}
     for estimate in ESTIMATES:
         raw, corrected, rank = np.array([one[estimate] for one in found]).T
