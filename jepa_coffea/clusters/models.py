@@ -7,8 +7,8 @@ from typing import Any
 
 from distributed import WorkerPlugin
 
-from jepa_coffea.encoder.card import ModelError
 from jepa_coffea.encoder.model_files import resolve, shipped_folder
+from jepa_coffea.errors import ModelError
 from jepa_coffea.files import bytes_hash, file_hash, write_bytes
 
 

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from jepa_coffea.constituents.record import FIELDS, KINEMATICS
 from jepa_coffea.encoder.batching import MicroBatch
-from jepa_coffea.encoder.card import TOLERANCE, ModelError
+from jepa_coffea.encoder.card import TOLERANCE
 from jepa_coffea.encoder.engine import Jets, Outputs, binding_for, filled_up, out_of_memory, require_rows
 from jepa_coffea.encoder.session import AGAIN
+from jepa_coffea.errors import ModelError
 
 if TYPE_CHECKING:
     from jepa_coffea.encoder.onnx import RaggedEncoder

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jepa_coffea.encoder.card import TOLERANCE, ModelError
+from jepa_coffea.encoder.card import TOLERANCE
 from jepa_coffea.encoder.onnx import OnnxEncoder
+from jepa_coffea.errors import ModelError
 
 
 @dataclass(frozen=True)
