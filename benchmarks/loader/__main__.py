@@ -27,6 +27,7 @@ from rich.progress import track
 from benchmarks.machine import ROOT, described, machine
 from benchmarks.synthetic import PROCESSES, write_jetclass
 from benchmarks.timing import measure
+from jepa_coffea.files import write_text
 
 GOALS = {"shards": (150e3, 10.0), "ROOT": (0.0, 3.0)}
 """Jets/s in one process, and times weaver's per core, to reach."""
@@ -201,7 +202,7 @@ def main() -> None:
     print(text)
     if given.output is not None:
         given.output.parent.mkdir(parents=True, exist_ok=True)
-        given.output.write_text(text + "\n")
+        write_text(given.output, text + "\n")
 
 
 if __name__ == "__main__":

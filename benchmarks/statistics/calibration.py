@@ -36,6 +36,7 @@ from benchmarks.statistics.toy_samples import WINDOWS, falling_spectrum, with_in
 from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.cwola import Folds, Recipe
 from jepa_coffea.cwola.classifiers import gradient_boosting, logistic
+from jepa_coffea.files import write_text
 from jepa_coffea.hunt.calibration import calibrate, null_significances
 from jepa_coffea.hunt.config import StatisticsConfig
 from jepa_coffea.hunt.experiment import Method, run_experiment
@@ -354,7 +355,7 @@ def main() -> None:
         draw(result, where.with_suffix(".png"))
         result |= {order: without_lists(result[order]) for order in ("cross", "forward")}
     about = machine(*PACKAGES) | {"workers": arguments.workers}
-    where.with_suffix(".json").write_text(json.dumps({**result, "machine": about}, indent=1))
+    write_text(where.with_suffix(".json"), json.dumps({**result, "machine": about}, indent=1))
     print(f"written: {where}.json")
 
 

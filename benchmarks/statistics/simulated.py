@@ -30,7 +30,7 @@ from benchmarks.machine import ROOT, machine
 from benchmarks.statistics.judgement import LEVELS
 from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.cwola.sample import Sample
-from jepa_coffea.files import digest
+from jepa_coffea.files import digest, write_text
 from jepa_coffea.hunt.calibration import calibrate, null_significances
 from jepa_coffea.hunt.config import HuntConfig, StatisticsConfig
 from jepa_coffea.hunt.events import read_events
@@ -283,7 +283,7 @@ def main() -> None:
     print(shown(result["result"]))
     path = options.output / "calibration_simulated.json"
     about = machine("numpy", "scikit-learn", "iminuit", "distributed") | {"workers": options.workers}
-    path.write_text(json.dumps({**result, "machine": about}, indent=1, default=str))
+    write_text(path, json.dumps({**result, "machine": about}, indent=1, default=str))
     print(f"written: {path}")
 
 

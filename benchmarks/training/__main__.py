@@ -26,6 +26,7 @@ from benchmarks.machine import described, machine
 from benchmarks.products import product_rates
 from benchmarks.training.cases import SIZES, batches, step_flops, variants
 from benchmarks.training.measure import Case, Result, measure
+from jepa_coffea.files import write_text
 
 
 def table(results: list[Result]) -> str:
@@ -125,7 +126,7 @@ def main(argv: list[str] | None = None) -> None:
             print(table(results).splitlines()[-1], flush=True)
             if args.output:
                 args.output.parent.mkdir(parents=True, exist_ok=True)
-                args.output.write_text(json.dumps(about | {"results": [asdict(r) for r in results]}, indent=1) + "\n")
+                write_text(args.output, json.dumps(about | {"results": [asdict(r) for r in results]}, indent=1) + "\n")
     print("\n" + table(results))
     for result in results:
         if result.kernels:

@@ -295,7 +295,7 @@ def load_model(path: str | Path) -> onnx.ModelProto:
         raise ModelError(msg)
     if not _intact(content):
         msg = (
-            f"{path}: damaged, or changed by another tool: it has not the hash that it was written with; fetch or "
+            f"{path}: damaged, or changed by another tool: its hash is not the one that it was written with; fetch or "
             f"export it again, or delete its metadata entry {SEAL!r} if the change is meant"
         )
         raise ModelError(msg)
