@@ -69,7 +69,7 @@ def _pictures(
         ReportFigure(
             f"Efficiency against mass, {name}",
             plot_efficiency(windows.edges, windows.histogram(mass[scored]), passed, window=window, header=header),
-            "The lines are level outside the window if the classifier does not know the mass.",
+            "Level outside the window if the classifier does not know the mass.",
         ),
         ReportFigure(
             f"Score against mass, {name}", profile, "One minus the sideband efficiency at which an event passes."

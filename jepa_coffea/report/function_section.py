@@ -85,6 +85,6 @@ def function_section(study: FunctionStudy | None) -> ReportSection:
             ]
         )
     columns = ["window masked", "truths", "largest spurious / error", "at mass [GeV]", "within tolerance"]
-    caption = f"Signal that a fit with {study.function} finds in the smooth curves of other functions, which hold none."
+    caption = f"Signal that {study.function} fits into the smooth curves of other functions where there is none."
     tables.append(ReportTable("Spurious signal", columns, rows, caption))
     return ReportSection("Background function", "Of the inclusive spectrum, no selection.", tables=tables)
