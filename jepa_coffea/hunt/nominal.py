@@ -5,11 +5,11 @@ window has no part in it.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 
 from jepa_coffea.bumphunt import counting_significance
+from jepa_coffea.bumphunt.significance import Constraint
 from jepa_coffea.hunt.config import HuntError, StatisticsConfig
 from jepa_coffea.hunt.null import Corrected, Null, null_of
 from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, SIDEBAND_EFFICIENCY, Estimate, Floats, Selection
@@ -162,9 +162,7 @@ def expected_significances(
     return {name: float(np.mean(values)) for name, values in found.items() if values}
 
 
-def expected_significance(
-    estimate: Estimate, signal: float, constraint: Literal["poisson", "gaussian"], null: Null | None
-) -> float:
+def expected_significance(estimate: Estimate, signal: float, constraint: Constraint, null: Null | None) -> float:
     """What a signal would be worth, from the background alone.
 
     Parameters
