@@ -154,7 +154,7 @@ class DijetEmbedder(ProcessorABC):
     def embed(self, events: ak.Array, jets: ak.Array, selected: Mapping[str, Dijets]) -> dict[str, ak.Array]:
         """Pairs of jets of each selection, with embeddings, scores, and the number of constituents.
 
-        A jet that several selections want is embedded once, from the file's constituents and four-momentum. The pairs
+        A jet that several selections want is embedded once, with the four-momentum that it has in ``jets``. The pairs
         keep the momenta of their own selection.
 
         Parameters
