@@ -42,6 +42,7 @@ def function_section(study: FunctionStudy | None) -> ReportSection:
         )
         tables.append(ReportTable("Order by F-test", columns, rows, caption))
     rows = []
+    scanned = not study.uncertainties  # without windows
     for window, uncertainty in study.uncertainties.items():
         if isinstance(uncertainty, str):
             rows.append([window, study.function, None, None, None, uncertainty])
@@ -67,7 +68,8 @@ def function_section(study: FunctionStudy | None) -> ReportSection:
         "error of every background by the function, of Z, limit and verdict."
     )
     columns = ["window", "function", "fit p", "b", "shift", "verdict"]
-    tables.append(ReportTable("Envelope of functions", columns, rows, caption))
+    if rows:
+        tables.append(ReportTable("Envelope of functions", columns, rows, caption))
     rows = []
     for window, spurious in study.spurious.items():
         if isinstance(spurious, str):
@@ -84,7 +86,15 @@ def function_section(study: FunctionStudy | None) -> ReportSection:
                 verdict,
             ]
         )
-    columns = ["window masked", "truths", "largest spurious / error", "at mass [GeV]", "within tolerance"]
+    columns = [
+        "peak" if scanned else "window masked",
+        "truths",
+        "largest spurious / error",
+        "at mass [GeV]",
+        "within tolerance",
+    ]
     caption = f"Signal that {study.function} fits into the smooth curves of other functions where there is none."
+    if scanned:
+        caption += " It is an uncertainty of the fitted signal, counted in local Z and in the toys."
     tables.append(ReportTable("Spurious signal", columns, rows, caption))
     return ReportSection("Background function", "Of the inclusive spectrum, no selection.", tables=tables)

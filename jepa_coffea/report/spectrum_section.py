@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from jepa_coffea.bumphunt import GlobalSignificance
 from jepa_coffea.bumphunt.scan import Scan
 from jepa_coffea.cwola.windows import Windows
-from jepa_coffea.hunt.state import HuntResult
+from jepa_coffea.hunt.state import HuntResult, MassScan
 from jepa_coffea.plots import CorrectedPoint, Header, plot_global, plot_scan, plot_spectra
 from jepa_coffea.report.html import ReportFigure, ReportSection
 
@@ -38,6 +39,8 @@ def spectrum_section(result: HuntResult, windows: Windows, width: float, header:
                 "Fit with the window masked, its sampled 68 and 95 % bands, and signed roots of each bin's deviance."
             )
             figures.append(ReportFigure(f"Spectra of {window}", plot_spectra(fits, header=header), caption))
+    if result.scan is not None:
+        figures += _whole(result.scan, result.refitted, header)
     scans = _local_scans(result, windows)
     if scans:
         caption = (
@@ -52,6 +55,23 @@ def spectrum_section(result: HuntResult, windows: Windows, width: float, header:
         caption = "Largest local significance in toys in which every fit is redone."
         figures.append(ReportFigure("Global significance", plot_global(result.refitted, header=header), caption))
     return ReportSection("Spectra", figures=figures)
+
+
+def _whole(scanned: MassScan, refitted: GlobalSignificance | None, header: Header) -> list[ReportFigure]:
+    """Spectrum and local p0 of a hunt without windows."""
+    spectrum = plot_spectra({"all events": scanned.fit}, header=header)
+    caption = (
+        f"Fit of background alone to the {scanned.label}, its sampled 68 and 95 % bands, and signed roots of each "
+        "bin's deviance."
+    )
+    picture = plot_scan(
+        scanned.by_width, calibrated=True, global_p=None if refitted is None else refitted.p, header=header
+    )
+    text = (
+        "Gaussian peaks of these widths over their mass. Signal-plus-background fits of the whole spectrum; the signal "
+        "that the function may fake is counted where it is known."
+    )
+    return [ReportFigure("Spectrum", spectrum, caption), ReportFigure("Local p0 against mass", picture, text)]
 
 
 def _local_scans(result: HuntResult, windows: Windows) -> dict[str, Scan | Sequence[Scan]]:
