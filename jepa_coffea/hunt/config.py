@@ -37,7 +37,8 @@ class InputConfig(Section):
     tree: str = "Events"
     """Name of the TTree or RNTuple in ROOT files, here and in all other globs of events."""
     histogram: LocalPath | None = None
-    """A spectrum to hunt in without classifiers: JSON with ``counts`` and ``edges`` (GeV), or FILE.root:NAME."""
+    """A spectrum to hunt in without classifiers: JSON with ``counts`` and ``edges`` (GeV), and ``sqrt_s`` if it is to
+    say that itself; or FILE.root:NAME."""
     unweight: bool = False
     """Make counts of simulated events of different positive weights: each is kept with a probability of its weight over
     the largest (hit or miss), decided by its identity and the seed. Without it different weights are an error."""
@@ -62,6 +63,7 @@ class MassConfig(Section):
     """The mass axis and the windows on it."""
 
     column: str = "mjj"
+    """Of events; of a histogram only the name of the axis in pictures."""
     fit_range: tuple[float, float] | None = None
     """GeV; by default the span of all sidebands."""
     bins: int | list[float] = 40
@@ -69,6 +71,16 @@ class MassConfig(Section):
     windows: list[WindowConfig] | Literal["cms"] | list[list[float]] | None = None
     """Windows; or sets of edges whose inner intervals are windows; ``cms``: the two sets of CMS-EXO-22-026, the default
     for events; ``[]``: none, the default for a histogram: the whole axis is scanned for a peak, without classifiers."""
+
+    @property
+    def label(self) -> str:
+        """Of the mass axis in pictures.
+
+        Returns
+        -------
+        str
+        """
+        return r"$m_{jj}$ [GeV]" if self.column == "mjj" else f"{self.column} [GeV]"
 
     def build(self) -> Windows:
         """The checked windows.
@@ -382,9 +394,9 @@ class HuntConfig(Section):
         given = [name for name in of_classifiers if getattr(self, name) != type(self).model_fields[name].default]
         if given:
             msg = (
-                f"mass.windows: there are none, and the document has {', '.join(given)}, for classifiers that are trained "
-                "to tell the events in a window from those beside it. Name windows, of events; or leave out what is for "
-                "classifiers: the mass alone is then scanned for a peak"
+                f"mass.windows: there are none, and the document has {', '.join(given)}, for classifiers that are "
+                "trained to tell the events in a window from those beside it. Name windows, of events; or leave out "
+                "what is for classifiers: the mass alone is then scanned for a peak"
             )
             raise ValueError(msg)
         if self.blind:

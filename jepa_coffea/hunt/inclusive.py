@@ -64,9 +64,9 @@ def with_function(run: Run, counts: Floats, windows: Windows) -> tuple[Run, Func
     choices: dict[str, FTest | str] = {}
     rules: list[FTestRule] = []
     if statistics.function == "auto":
-        masked = {window.name: (window.low, window.high) for window in windows.windows}
-        for name, window in (masked or {"none": None}).items():
-            how: dict[str, Any] = {"window": window, "seed": run.config.seed}
+        masked: dict[str, tuple[float, float] | None] = {one.name: (one.low, one.high) for one in windows.windows}
+        for name, ends in (masked or {"none": None}).items():
+            how: dict[str, Any] = {"window": ends, "seed": run.config.seed}
             choices[name] = _attempt(f_test, data, sqrt_s=statistics.energy, **how)
             if not isinstance(choices[name], str):
                 rules.append(f_test_rule(data, sqrt_s=statistics.energy, **how))

@@ -43,7 +43,9 @@ def write_provenance(run: Run) -> None:
         copy of it stands for itself.
     """
     document = run.config.model_dump(mode="json") | {"output": "."}
-    write_text(run.output / "config.yaml", yaml.safe_dump(document, sort_keys=False))
+    write_text(
+        run.output / "config.yaml", yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=100)
+    )
     write_text(run.output / "versions.json", json.dumps(versions(*NUMERICAL), indent=1))
 
 

@@ -105,8 +105,12 @@ def run_hunt(run: Run) -> HuntResult:
 def _scan_spectrum(run: Run) -> HuntResult:
     """A scan of a spectrum without windows, for a peak at every mass; the global p-value by toys that refit."""
     windows, histogram, statistics = run.config.mass.build(), run.config.input.histogram, run.config.statistics
-    events = read_inputs(run).events if histogram is None else None
-    counts = read_histogram(histogram, windows) if histogram else windows.histogram(events.sample.mass)
+    events = None
+    if histogram is None:
+        events = read_inputs(run).events
+        counts = windows.histogram(events.sample.mass)
+    else:
+        counts = read_histogram(histogram, windows)
     run, functions, rules = with_function(run, counts, windows)
     found = HuntResult(run.output, (), functions=functions, events=events)
     try:

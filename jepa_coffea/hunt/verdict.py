@@ -176,7 +176,7 @@ def _scanned(scanned: MassScan) -> str:
     else:
         faked = f" (statistical) ± {scan.spurious[i]:.1f} (what the function may fake)"
     return (
-        f"The largest local excess is at {scan.masses[i]:.4g} GeV for a peak of {width}: {scan.yields[i]:.1f} ± "
+        f"The largest local excess is at {scan.masses[i]:.4g} GeV for a peak of relative {width}: {scan.yields[i]:.1f} ± "
         f"{scan.errors[i]:.1f}{faked} signal events by a fit of signal and background to the whole spectrum, local "
         f"Z = {scan.z[i]:.2f} (p = {scan.p0[i]:.2g})."
     )
@@ -341,7 +341,7 @@ def _of_scan(scanned: MassScan) -> list[tuple[str, str]]:
     width, scan = scanned.largest
     i = scan.best
     return [
-        ("Largest excess", f"{scan.masses[i]:.4g} GeV, {width}"),
+        ("Largest excess", f"{scan.masses[i]:.4g} GeV, relative {width}"),
         ("Fitted signal", f"{scan.yields[i]:.1f} ± {scan.errors[i]:.1f} events"),
         ("Local Z", f"{scan.z[i]:.2f} (p = {scan.p0[i]:.2g})"),
     ]

@@ -1,10 +1,11 @@
 """What the classifiers of a hunt see and whether they see the mass, for the report."""
 
-from collections.abc import Sequence
+from typing import Any
 
 from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.cwola.merits import sic_curve
 from jepa_coffea.cwola.windows import HIGH, LOW, WINDOW, Windows
+from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.events import Events
 from jepa_coffea.hunt.state import HuntResult, Run
 from jepa_coffea.plots import (
@@ -40,7 +41,7 @@ def classifier_section(run: Run, result: HuntResult, header: Header) -> ReportSe
         if scores.problem:
             continue
         if result.events is not None:
-            figures += _pictures(scores, result.events, windows, run.config.efficiencies, header)
+            figures += _pictures(scores, result.events, windows, run.config, header)
         if scores.argos:
             rows = [
                 [fold, chosen, *(merit.values())]
@@ -52,7 +53,7 @@ def classifier_section(run: Run, result: HuntResult, header: Header) -> ReportSe
 
 
 def _pictures(
-    scores: WindowScores, events: Events, windows: Windows, efficiencies: Sequence[float], header: Header
+    scores: WindowScores, events: Events, windows: Windows, config: HuntConfig, header: Header
 ) -> list[ReportFigure]:
     """Scores, efficiency and score against mass, and ROC and SIC where the truth is known."""
     name, mass, scored = scores.window.name, events.sample.mass, scores.scored
@@ -60,15 +61,18 @@ def _pictures(
     regions = {"window": WINDOW, "low sideband": LOW, "high sideband": HIGH}
     distributions = {label: scores.score[scored & (scores.region == code)] for label, code in regions.items()}
     passed = {
-        f"Efficiency {e:g}": windows.histogram(mass[scores.selected(e)]) for e in efficiencies if not scores.refusal(e)
+        f"Efficiency {e:g}": windows.histogram(mass[scores.selected(e)])
+        for e in config.efficiencies
+        if not scores.refusal(e)
     }
+    axis: dict[str, Any] = {"window": window, "xlabel": config.mass.label, "header": header}
     # 1 - fraction: comparable between folds, rising with the score.
-    profile = plot_score_profile(mass[scored], 1 - scores.fraction[scored], windows.edges, window=window, header=header)
+    profile = plot_score_profile(mass[scored], 1 - scores.fraction[scored], windows.edges, **axis)
     figures = [
         ReportFigure(f"Out-of-fold scores, {name}", plot_scores(distributions, header=header), "Alike without signal."),
         ReportFigure(
             f"Efficiency against mass, {name}",
-            plot_efficiency(windows.edges, windows.histogram(mass[scored]), passed, window=window, header=header),
+            plot_efficiency(windows.edges, windows.histogram(mass[scored]), passed, **axis),
             "Level outside the window if the classifier does not know the mass.",
         ),
         ReportFigure(

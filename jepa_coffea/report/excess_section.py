@@ -46,9 +46,9 @@ def excess_section(result: HuntResult) -> ReportSection:
     """
     if result.scan is not None:
         caption = (
-            "At each mass signal and background are fitted to the whole spectrum. The error of the signal is statistical; "
-            "local Z counts the signal that the function may fake, too, where it is known. Neither counts how many masses "
-            "were tried; the global p-value does."
+            "At each mass signal and background are fitted to the whole spectrum. The error of the signal is "
+            "statistical; local Z counts the signal that the function may fake, too, where it is known. That many "
+            "masses were tried is counted in the global p-value alone."
         )
         table = ReportTable("Largest excess for each width", SCAN_COLUMNS, scan_rows(result), caption)
         return ReportSection("Excesses", tables=[table])

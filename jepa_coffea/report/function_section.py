@@ -97,4 +97,4 @@ def function_section(study: FunctionStudy | None) -> ReportSection:
     if scanned:
         caption += " It is an uncertainty of the fitted signal, counted in local Z and in the toys."
     tables.append(ReportTable("Spurious signal", columns, rows, caption))
-    return ReportSection("Background function", "Of the inclusive spectrum, no selection.", tables=tables)
+    return ReportSection("Background function", "Of all events, without a selection.", tables=tables)

@@ -79,6 +79,8 @@ class Report:
     """Names and values of the result, shown first."""
     procedure: str = ""
     """What was done, in one paragraph of plain words."""
+    reasons: Sequence[str] = ()
+    """Why the result must not be quoted, whether or not a check says so, too."""
 
 
 def write_report(path: str | Path, report: Report) -> Path:

@@ -39,7 +39,7 @@ def write_hunt_report(run: Run, result: HuntResult) -> None:
         for section in (
             excess_section(result),
             sensitivity_section(result),
-            spectrum_section(result, run.config.mass.build(), run.config.widths[0], header),
+            spectrum_section(run, result, header),
             limit_section(result, header),
             function_section(result.functions),
             classifier_section(run, result, header),
@@ -69,6 +69,7 @@ def write_hunt_report(run: Run, result: HuntResult) -> None:
         created=created,
         headline=headline(result),
         procedure=what_was_done(run, result),
+        reasons=result.reasons,
     )
     write_report(run.output / "report.html", report)
 

@@ -8,7 +8,7 @@ CAPTION = (
     "95 % CLs limits on a Gaussian {shape}, in all events without a selection; green and yellow: 68 and 95 % of the "
     "limits expected without a signal. The signal that the background function may fake and the uncertainties of the "
     "signal are nuisances. Asymptotic: where fewer than 10 events are expected under the peak they are up to a third "
-    "too tight, and mass_limits(..., toys=1000) is to be asked."
+    "too tight; jepa_coffea.bumphunt.mass_limits with toys=1000 gives better ones there."
 )
 
 

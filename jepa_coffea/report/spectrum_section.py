@@ -6,22 +6,20 @@ from dataclasses import replace
 from jepa_coffea.bumphunt import GlobalSignificance
 from jepa_coffea.bumphunt.scan import Scan
 from jepa_coffea.cwola.windows import Windows
-from jepa_coffea.hunt.state import HuntResult, MassScan
+from jepa_coffea.hunt.state import HuntResult, MassScan, Run
 from jepa_coffea.plots import CorrectedPoint, Header, plot_global, plot_scan, plot_spectra
 from jepa_coffea.report.html import ReportFigure, ReportSection
 
 
-def spectrum_section(result: HuntResult, windows: Windows, width: float, header: Header) -> ReportSection:
+def spectrum_section(run: Run, result: HuntResult, header: Header) -> ReportSection:
     """Spectra with fits, and local p0 against mass.
 
     Parameters
     ----------
+    run
+        The hunt.
     result
-        What the hunt found.
-    windows
-        Where it looked.
-    width
-        Of the peak that was looked for along the mass, over its mass.
+        What it found.
     header
         Line above the pictures.
 
@@ -29,6 +27,7 @@ def spectrum_section(result: HuntResult, windows: Windows, width: float, header:
     -------
     ReportSection
     """
+    windows, width, label = run.config.mass.build(), run.config.widths[0], run.config.mass.label
     figures = []
     selections = [finding.selection for finding in result.everything]
     for window in dict.fromkeys(finding.selection.window for finding in result.inclusive):
@@ -38,9 +37,11 @@ def spectrum_section(result: HuntResult, windows: Windows, width: float, header:
             caption = (
                 "Fit with the window masked, its sampled 68 and 95 % bands, and signed roots of each bin's deviance."
             )
-            figures.append(ReportFigure(f"Spectra of {window}", plot_spectra(fits, header=header), caption))
+            figures.append(
+                ReportFigure(f"Spectra of {window}", plot_spectra(fits, xlabel=label, header=header), caption)
+            )
     if result.scan is not None:
-        figures += _whole(result.scan, result.refitted, header)
+        figures += _whole(result.scan, result.refitted, label, header)
     scans = _local_scans(result, windows)
     if scans:
         caption = (
@@ -57,9 +58,9 @@ def spectrum_section(result: HuntResult, windows: Windows, width: float, header:
     return ReportSection("Spectra", figures=figures)
 
 
-def _whole(scanned: MassScan, refitted: GlobalSignificance | None, header: Header) -> list[ReportFigure]:
+def _whole(scanned: MassScan, refitted: GlobalSignificance | None, label: str, header: Header) -> list[ReportFigure]:
     """Spectrum and local p0 of a hunt without windows."""
-    spectrum = plot_spectra({"all events": scanned.fit}, header=header)
+    spectrum = plot_spectra({"all events": scanned.fit}, xlabel=label, header=header)
     caption = (
         f"Fit of background alone to the {scanned.label}, its sampled 68 and 95 % bands, and signed roots of each "
         "bin's deviance."

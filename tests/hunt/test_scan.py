@@ -126,6 +126,7 @@ def test_events_need_a_mass_alone(tmp_path):
     found = hunt(write(tmp_path, mass=axis, **shared), progress=False)
     assert found.scan.by_width["width 0.05"].z == pytest.approx(of_histogram.scan.by_width["width 0.05"].z)
     assert found.refitted.p == of_histogram.refitted.p
+    assert read_config(tmp_path / "hunt.yaml").mass.label == "m_ll [GeV]"
     inside = int(found.spectrum.sum())
     assert f"in a spectrum of {inside} events, with m_ll from 2200" in (tmp_path / "events/report.html").read_text()
     with pytest.raises(HuntError, match="or for a mass axis alone a fit_range or bin edges"):
@@ -135,8 +136,14 @@ def test_events_need_a_mass_alone(tmp_path):
 @pytest.mark.parametrize(
     ("sections", "words"),
     [
-        ({"classifier": {"members": 3}}, "classifiers is given, which are trained to tell the events in a window"),
-        ({"features": {"use": "both"}, "efficiencies": [0.2]}, "features, efficiencies of classifiers are given"),
+        (
+            {"classifier": {"members": 3}},
+            "the document has classifier, for classifiers that are trained to tell the events in",
+        ),
+        (
+            {"features": {"use": "both"}, "efficiencies": [0.2]},
+            "the document has features, efficiencies, for classifiers",
+        ),
         ({"blind": True}, "blind: it hides what was counted in windows, and there are none"),
     ],
 )

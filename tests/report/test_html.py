@@ -100,6 +100,13 @@ def test_a_number_has_an_error_and_nothing_has_a_dash(value: float, shown: str) 
     assert with_error(value, 0.52, 1) == shown
 
 
+def test_a_reason_that_is_no_check_counts(tmp_path: Path) -> None:
+    passed = [check for check in CHECKS if check.passed]
+    for reasons in ([], ["there are no pseudo-experiments"]):
+        source = write_report(tmp_path / "r.html", Report("T", "N.", passed, [], "", reasons=reasons)).read_text()
+        assert ("Not to be quoted" in source, "Checks passed" in source) == (bool(reasons), not reasons)
+
+
 def test_order_contents_and_widths(tmp_path: Path) -> None:
     """The result first, then what was done, then the contents, whose links all lead somewhere; nothing is cut."""
     sections = [ReportSection("Spectra & fits", "A."), ReportSection("Limits against mass", "B.")]
