@@ -176,8 +176,8 @@ def _scanned(scanned: MassScan) -> str:
     else:
         faked = f" (statistical) ± {scan.spurious[i]:.1f} (what the function may fake)"
     return (
-        f"The largest local excess is at {scan.masses[i]:.4g} GeV for a peak of relative {width}: {scan.yields[i]:.1f} ± "
-        f"{scan.errors[i]:.1f}{faked} signal events by a fit of signal and background to the whole spectrum, local "
+        f"The largest local excess is at {scan.masses[i]:.4g} GeV for a peak of relative {width}: "
+        f"{scan.yields[i]:.1f} ± {scan.errors[i]:.1f}{faked} signal events by a fit of signal and background to the whole spectrum, local "
         f"Z = {scan.z[i]:.2f} (p = {scan.p0[i]:.2g})."
     )
 
