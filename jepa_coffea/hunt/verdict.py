@@ -177,8 +177,8 @@ def _scanned(scanned: MassScan) -> str:
         faked = f" (statistical) ± {scan.spurious[i]:.1f} (what the function may fake)"
     return (
         f"The largest local excess is at {scan.masses[i]:.4g} GeV for a peak of relative {width}: "
-        f"{scan.yields[i]:.1f} ± {scan.errors[i]:.1f}{faked} signal events by a fit of signal and background to the whole spectrum, local "
-        f"Z = {scan.z[i]:.2f} (p = {scan.p0[i]:.2g})."
+        f"{scan.yields[i]:.1f} ± {scan.errors[i]:.1f}{faked} signal events by a fit of signal and background to the "
+        f"whole spectrum, local Z = {scan.z[i]:.2f} (p = {scan.p0[i]:.2g})."
     )
 
 
