@@ -19,6 +19,13 @@ from jepa_coffea.plots import (
 )
 from jepa_coffea.report.html import ReportFigure, ReportSection, ReportTable
 
+ALIKE = "Without signal there is nothing to learn, and the three are alike."
+
+QUANTILES = (
+    "Quantiles of the score in bins of mass; a score of 0.9 is above those of 90 % of the sideband events. Level "
+    "outside the window if the classifier does not know the mass."
+)
+
 
 def classifier_section(run: Run, result: HuntResult, header: Header) -> ReportSection:
     """What the classifiers see, and whether they see the mass.
@@ -69,15 +76,13 @@ def _pictures(
     # 1 - fraction: comparable between folds, rising with the score.
     profile = plot_score_profile(mass[scored], 1 - scores.fraction[scored], windows.edges, **axis)
     figures = [
-        ReportFigure(f"Out-of-fold scores, {name}", plot_scores(distributions, header=header), "Alike without signal."),
+        ReportFigure(f"Out-of-fold scores, {name}", plot_scores(distributions, header=header), ALIKE),
         ReportFigure(
             f"Efficiency against mass, {name}",
             plot_efficiency(windows.edges, windows.histogram(mass[scored]), passed, **axis),
             "Level outside the window if the classifier does not know the mass.",
         ),
-        ReportFigure(
-            f"Score against mass, {name}", profile, "One minus the sideband efficiency at which an event passes."
-        ),
+        ReportFigure(f"Score against mass, {name}", profile, QUANTILES),
     ]
     inside = scored & (scores.region == WINDOW)
     if events.truth is not None and (events.truth & inside).any() and (~events.truth & inside).sum() > 20:

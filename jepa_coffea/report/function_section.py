@@ -76,7 +76,7 @@ def function_section(study: FunctionStudy | None) -> ReportSection:
             rows.append([window, None, None, None, spurious])
             continue
         worst = int(np.abs(spurious.ratios).argmax())
-        verdict = "passed" if spurious.passed else "failed"
+        verdict = f"{'within' if spurious.passed else 'beyond'} {spurious.tolerance:g}"
         rows.append(
             [
                 window,
@@ -91,10 +91,12 @@ def function_section(study: FunctionStudy | None) -> ReportSection:
         "truths",
         "largest spurious / error",
         "at mass [GeV]",
-        "within tolerance",
+        "tolerance",
     ]
-    caption = f"Signal that {study.function} fits into the smooth curves of other functions where there is none."
-    if scanned:
-        caption += " It is an uncertainty of the fitted signal, counted in local Z and in the toys."
+    caption = (
+        f"Signal that {study.function} fits into the smooth curves of other functions where there is none, over "
+        "its statistical error. It is counted even where it is within the tolerance, "
+    )
+    caption += "in local Z and in the toys." if scanned else "in windows by the error of the choice."
     tables.append(ReportTable("Spurious signal", columns, rows, caption))
     return ReportSection("Background function", "Of all events, without a selection.", tables=tables)
