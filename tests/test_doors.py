@@ -18,7 +18,7 @@ PACKAGE = ROOT / "jepa_coffea"
 # Folder or file -> names (or prefixes of dotted names) that it must never import.
 SHUT = {
     "jepa_coffea": {"torch", "training", "processors", "examples", "benchmarks"},
-    "jepa_coffea/files": {"coffea", "dask", "onnxruntime", "jepa_coffea.files.folders", "jepa_coffea.documents"},
+    "jepa_coffea/files": {"coffea", "dask", "onnxruntime", "jepa_coffea.documents"},
     "jepa_coffea/constituents": {"coffea", "dask", "onnxruntime"},
     "jepa_coffea/encoder": {"coffea", "dask"},
     "jepa_coffea/hunt": {"coffea", "jepa_coffea.processing", "jepa_coffea.embedding"},
@@ -53,7 +53,6 @@ TRAINING_MAY = (
     "jepa_coffea.encoder.card",
     "jepa_coffea.errors",
     "jepa_coffea.files",
-    "jepa_coffea.files.folders",
     "jepa_coffea.progress",
 )
 

@@ -1,5 +1,6 @@
 """The document that says what to hunt for, in what, and how: YAML, checked before anything runs."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -112,9 +113,10 @@ class FeatureConfig(Section):
     use: Literal["embedding", "observables", "both"] | list[FeatureKind] = "embedding"
     """One or several of ``embedding``, ``scores``, ``observables`` and ``columns``; ``both`` is embedding and
     observables."""
-    scores: list[str] = []
+    scores: list[str] | dict[str, str] = []
     """Classes of a tagger, of the columns ``jet1_score_<class>`` and ``jet2_score_<class>``: the log-odds of each, its
-    mean and difference over the two jets."""
+    mean and difference over the two jets. Or names of your own to regular expressions: the classes whose whole name
+    matches are summed, against all others, as in ``{four_prong: 'X_YY_[bcsqg]{4}'}``."""
     columns: list[str] = []
     """Columns of the event, taken as they are; a table with these alone needs no jets."""
     observables: list[str] = ["log_mass_over_pt", "n_constituents", "tau21", "tau32", "tau43"]
@@ -166,6 +168,12 @@ class FeatureConfig(Section):
         if self.directions == "observables" and (self.kinds[0] != "embedding" or len(self.kinds) == 1):
             msg = "directions: by observables they need embedding and other features in features.use, e.g. both"
             raise ValueError(msg)
+        for name, pattern in self.scores.items() if isinstance(self.scores, dict) else ():
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                msg = f"scores.{name}: {pattern!r} is no regular expression: {error}"
+                raise ValueError(msg) from None
         for kind in ("scores", "observables", "columns"):
             if kind in self.kinds and not getattr(self, kind):
                 msg = f"use: {kind} are used and none is named; list them in features.{kind}"
@@ -321,6 +329,9 @@ class SignalConfig(Section):
     """Gaussian standard deviation over mass; each gives a curve, and a scan among the trials of a histogram alone. The
     picture of local p0 against mass is of the first."""
     uncertainties: SignalUncertainties = SignalUncertainties()
+    toys: Annotated[int, Field(ge=0)] = 1000
+    """Pseudo-experiments with, and as many without, a signal for each strength of a limit where fewer than 10 events
+    are expected under the peak; some seconds a limit. 0: asymptotic formulas there, too, up to a third too tight."""
 
 
 class InjectionConfig(Section):

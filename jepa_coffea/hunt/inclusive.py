@@ -4,7 +4,7 @@ The order of the function is chosen by F-test, other functions show how wrong it
 data, beside the windows, is chosen again in every pseudo-experiment by the same rule.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -28,11 +28,15 @@ from jepa_coffea.bumphunt.functions import ALTERNATES, DIJET_FAMILY
 from jepa_coffea.bumphunt.limits import LimitCurve
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.errors import SpectrumError
-from jepa_coffea.hunt.config import SignalConfig, StatisticsConfig
+from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.selections import Floats
 from jepa_coffea.hunt.state import FunctionStudy, MassScan, Run
+from jepa_coffea.tasks import run_tasks
 
 T = TypeVar("T")
+
+Spectrum = tuple[Floats, Floats]
+"""Counts per bin and edges, GeV."""
 
 
 def with_function(run: Run, counts: Floats, windows: Windows) -> tuple[Run, FunctionStudy, tuple[FTestRule, ...]]:
@@ -166,7 +170,7 @@ def mass_scan(
     return MassScan(scans, fits[strongest]), spurious, searches
 
 
-def _beside(data: tuple[Floats, Floats], mass: float, share: float, **how: Any) -> BackgroundFit:
+def _beside(data: Spectrum, mass: float, share: float, **how: Any) -> BackgroundFit:
     """A fit of background alone without the bins at a mass, or of all bins where those beside it do not suffice."""
     edges = data[1]
     touched = np.flatnonzero((edges[1:] > mass * (1 - share)) & (edges[:-1] < mass * (1 + share)))
@@ -179,10 +183,9 @@ def _beside(data: tuple[Floats, Floats], mass: float, share: float, **how: Any) 
 def inclusive_limits(
     counts: Floats,
     windows: Windows,
-    statistics: StatisticsConfig,
-    signal: SignalConfig | None,
-    luminosity: float | None = None,
+    config: HuntConfig,
     known: Mapping[str, SpuriousYields | str] | None = None,
+    **execution: Any,
 ) -> tuple[dict[str, LimitCurve | str], dict[str, LimitCurve | str]]:
     """95 % CLs limits, observed and expected, against mass and against width.
 
@@ -196,14 +199,12 @@ def inclusive_limits(
         Events per bin without a selection, (bins,).
     windows
         Their bins.
-    statistics
-        The background function.
-    signal
-        Widths, efficiency and uncertainties; None for no limits.
-    luminosity
-        In 1/fb, for limits in fb.
+    config
+        The document, its function named: signal and luminosity say which limits; without a signal there are none.
     known
         By width in words: the signal that the function may fake; found here where it is not given.
+    **execution
+        ``client`` and ``progress`` of :func:`~jepa_coffea.tasks.run_tasks`.
 
     Returns
     -------
@@ -212,49 +213,69 @@ def inclusive_limits(
     against_width : dict
         Mass in words to the limits, or to why there are none.
     """
+    signal = config.signal
     if signal is None:
         return {}, {}
-    against_mass: dict[str, LimitCurve | str] = {}
-    against_width: dict[str, LimitCurve | str] = {}
-    data, function = (counts, np.asarray(windows.edges)), statistics.function
-    how: dict[str, Any] = {
-        "systematics": SignalSystematics(**signal.uncertainties.model_dump()),
-        "luminosity": luminosity,
-        "efficiency": signal.efficiency,
-        "function": function,
-        "sqrt_s": statistics.energy,
+    data = counts, np.asarray(windows.edges)
+    of_width = run_tasks(
+        _against_mass,
+        signal.widths,
+        (data, config, dict(known or {})),
+        description="Limits against mass",
+        unit="widths",
+        **execution,
+    )
+    against_mass = {in_words(width): curve for width, (_, curve) in zip(signal.widths, of_width, strict=True)}
+    middles = [(window.low + window.high) / 2 for window in windows.windows] if len(signal.widths) > 1 else []
+    if any(isinstance(faked, str) for faked, _ in of_width):
+        curves: list[LimitCurve | str] = ["there are no limits against mass for every width"] * len(middles)
+    else:
+        faked = [faked for faked, _ in of_width]
+        curves = run_tasks(
+            _against_width,
+            middles,
+            (data, config, faked),
+            description="Limits against width",
+            unit="masses",
+            **execution,
+        )
+    return against_mass, {f"mass {mass:g} GeV": curve for mass, curve in zip(middles, curves, strict=True)}
+
+
+def _against_mass(
+    width: float, data: Spectrum, config: HuntConfig, known: Mapping[str, SpuriousYields | str]
+) -> tuple[SpuriousYields | str, LimitCurve | str]:
+    """What the function may fake, and the limits of one width."""
+    statistics, shape = config.statistics, Gaussian(width)
+    if in_words(width) in known:
+        faked = known[in_words(width)]
+    else:
+        how: dict[str, Any] = {"sqrt_s": statistics.energy, "toys": statistics.goodness_toys}
+        faked = _attempt(spurious_yields, data, statistics.function, signal=shape, **how)
+    if isinstance(faked, str):
+        return faked, faked
+    curve = _attempt(mass_limits, data, faked.masses, signal=shape, spurious=faked.events, **_setting(config))
+    return faked, curve
+
+
+def _against_width(
+    mass: float, data: Spectrum, config: HuntConfig, faked: Sequence[SpuriousYields]
+) -> LimitCurve | str:
+    """The limits at one mass."""
+    assert config.signal is not None
+    spurious = [float(np.interp(mass, one.masses, one.events)) for one in faked]
+    return _attempt(width_limits, data, mass, config.signal.widths, spurious=spurious, **_setting(config))
+
+
+def _setting(config: HuntConfig) -> dict[str, Any]:
+    """What all limits share."""
+    assert config.signal is not None
+    return {
+        "systematics": SignalSystematics(**config.signal.uncertainties.model_dump()),
+        "luminosity": config.luminosity,
+        "efficiency": config.signal.efficiency,
+        "function": config.statistics.function,
+        "sqrt_s": config.statistics.energy,
+        "toys": config.signal.toys,
+        "seed": config.seed,
     }
-    faked: dict[float, SpuriousYields] = {}
-    for width in signal.widths:
-        shape, yields = Gaussian(width), (known or {}).get(in_words(width))
-        if yields is None:
-            yields = _attempt(
-                spurious_yields,
-                data,
-                function,
-                signal=shape,
-                sqrt_s=statistics.energy,
-                toys=statistics.goodness_toys,
-            )
-        if isinstance(yields, str):
-            against_mass[in_words(width)] = yields
-            continue
-        faked[width] = yields
-        try:
-            against_mass[in_words(width)] = mass_limits(
-                data, yields.masses, signal=shape, spurious=yields.events, **how
-            )
-        except SpectrumError as error:
-            against_mass[in_words(width)] = str(error)
-    for window in windows.windows if len(signal.widths) > 1 else ():
-        mass = (window.low + window.high) / 2
-        name = f"mass {mass:g} GeV"
-        if len(faked) < len(signal.widths):
-            against_width[name] = "there are no limits against mass for every width"
-            continue
-        spurious = [float(np.interp(mass, one.masses, one.events)) for one in faked.values()]
-        try:
-            against_width[name] = width_limits(data, mass, list(faked), spurious=spurious, **how)
-        except SpectrumError as error:
-            against_width[name] = str(error)
-    return against_mass, against_width
