@@ -36,7 +36,6 @@ from examples.anomaly_search.features import Columns, FeatureSet, SearchError, f
 from examples.anomaly_search.results import report, summary_of
 from examples.anomaly_search.search import REFERENCES, Choice, Setting, Task, choices, experiment, key_of, merit
 from jepa_coffea.bumphunt.ledger import Ledger
-from jepa_coffea.bumphunt.records import plain
 from jepa_coffea.clusters import local
 from jepa_coffea.commands.command_line import Help
 from jepa_coffea.cwola.classifiers import CLASSIFIERS
@@ -48,7 +47,6 @@ from jepa_coffea.hunt.config import StatisticsConfig
 from jepa_coffea.hunt.experiment import Method
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.selections import ESTIMATES
-from jepa_coffea.tasks import run_tasks
 from training.loop.entry import explained
 
 
@@ -260,17 +258,15 @@ class Search:
         -------
         list of dict
         """
-        missing = [task for task in dict.fromkeys(tasks) if key_of(task) not in self.ledger]
-        run_tasks(
+        return self.ledger.run(
             experiment,
-            missing,
+            tasks,
             (self.setting,),
+            key=key_of,
             client=self.client,
             progress=self.progress,
             description=what,
-            done=lambda number, record: self.ledger.add(key_of(missing[number]), plain(record)),
         )
-        return [self.ledger[key_of(task)] for task in tasks]
 
     def chosen(self, tuned_at: int) -> dict[str, dict[str, Choice]]:
         """For each signal, the classifier of each set: the one with the largest mean merit on the other signals.

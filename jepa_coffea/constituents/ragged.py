@@ -119,7 +119,7 @@ class EventColumns:
         raise LayoutError(msg)
 
     def _meant(self, collection: str) -> str:
-        """The collection of jets that was meant by one that is not there, whether or not as part of a longer name."""
+        """A hint for a collection that does not exist: which one was probably meant."""
         names = {name.partition("_")[0] for name in self.events.fields}
         meant = closest(collection, names)
         links = next((end for end in ("PFCands", "PFCand") if collection.endswith(end)), "")

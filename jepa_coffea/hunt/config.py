@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, model_validator
 
 from jepa_coffea.bumphunt.functions import FUNCTIONS
+from jepa_coffea.bumphunt.significance import Constraint
 from jepa_coffea.clusters.registry import ClusterConfig
 from jepa_coffea.cwola.classifiers import CLASSIFIERS
-from jepa_coffea.cwola.features import Whitening
-from jepa_coffea.cwola.folds import Folds
+from jepa_coffea.cwola.features import Directions, Whitening
+from jepa_coffea.cwola.folds import Folds, Order
 from jepa_coffea.cwola.recipe import Recipe
 from jepa_coffea.cwola.windows import CMS_ALPHA, CMS_BETA, Window, Windows
 from jepa_coffea.documents import LocalPath, Location, Section, read_document
@@ -124,7 +125,7 @@ class FeatureConfig(Section):
     components: int | None = 12
     """Directions of the embeddings that are kept, found in the sidebands of the training folds; null keeps the raw
     embeddings. Observables are never reduced."""
-    directions: Literal["variance", "observables"] = "variance"
+    directions: Directions = "variance"
     """Which ones: principal components, or by ``observables`` linear regressors of all other features, which needs
     other features in ``use``."""
     novelty: bool = True
@@ -231,7 +232,7 @@ class FoldConfig(Section):
 
     outer: Annotated[int, Field(ge=2)] = Folds.outer
     inner: Annotated[int, Field(ge=2)] = Folds.inner
-    order: Literal["cross", "forward"] = Folds.order
+    order: Order = Folds.order
 
 
 class StatisticsConfig(Section):
@@ -250,7 +251,7 @@ class StatisticsConfig(Section):
     sqrt_s: Positive | None = None
     """Centre-of-mass energy of the collisions, GeV: 13000 in Run 2, 13600 in Run 3. The background functions are of
     mass over sqrt_s. It must be given where the files of events do not say it (``embed.sqrt_s`` lets them)."""
-    constraint: Literal["poisson", "gaussian"] = "poisson"
+    constraint: Constraint = "poisson"
     """How the background of a window is known, in significances and in limits on counts."""
     goodness_toys: Annotated[int, Field(ge=0)] = 500
     """Pseudo-experiments for the goodness of fit."""

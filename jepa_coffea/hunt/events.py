@@ -149,8 +149,8 @@ def _check_unique(identity: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64
     if len(again):
         run, block, event = identity[again.min()]
         msg = (
-            f"hunt: {len(again)} of {len(hashes)} {what} are there before with the same run, luminosityBlock and event "
-            f"(for example {run}, {block}, {event}); an event counts once. Are datasets overlapping, or files given "
+            f"hunt: {len(again)} of {len(hashes)} {what} have the run, luminosityBlock and event of another one "
+            f"(for example {run}, {block}, {event}), and an event counts once. Do datasets overlap, or are files given "
             "twice? Simulated samples need numbers of their own"
         )
         raise HuntError(msg)

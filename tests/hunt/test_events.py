@@ -145,7 +145,7 @@ def test_an_event_counts_once_and_one_without_a_mass_is_counted_as_such(tmp_path
     path = write_events(tmp_path / "a.parquet", 300)
     pq.write_table(pq.read_table(path).slice(0, 120), tmp_path / "b.parquet")
     numbers = pq.read_table(path).slice(0, 1).select(["run", "luminosityBlock", "event"]).to_pylist()[0].values()
-    with pytest.raises(HuntError, match="120 of 420 embedded events are there before") as wrong:
+    with pytest.raises(HuntError, match="120 of 420 embedded events have the run") as wrong:
         read(tmp_path)
     assert f"for example {', '.join(map(str, numbers))})" in str(wrong.value)
     (tmp_path / "b.parquet").unlink()
