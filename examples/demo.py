@@ -311,4 +311,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("Stopped by Ctrl-C; finished steps are kept, and the same command goes on from there.", file=sys.stderr)
+        sys.exit(130)

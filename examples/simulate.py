@@ -170,4 +170,8 @@ def simulate(options: argparse.Namespace) -> dict[str, dict[str, float]]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("Stopped by Ctrl-C; finished files are kept, and the same command goes on from there.", file=sys.stderr)
+        sys.exit(130)

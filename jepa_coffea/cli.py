@@ -80,7 +80,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     """The parser, and those of the sub-commands, which know no arguments yet."""
-    parser = argparse.ArgumentParser(prog="jepa-coffea", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="jepa-coffea",
+        description="Embed jets with a model file, and hunt for bumps with what it sees.",
+        epilog="jepa-coffea COMMAND --help explains a command.",
+    )
     parser.add_argument("--version", action="version", version=f"jepa-coffea {__version__}")
     parser.add_argument(
         "--print-completion",

@@ -83,6 +83,12 @@ def test_validate_with_events(model: Path, path: Path, capsys: pytest.CaptureFix
     assert rows["particles"].split("│")[2].strip() == str(ak.sum(counts))
 
 
+def test_a_file_that_was_cut_off(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "events.root").touch()
+    assert main(["validate", str(model), str(tmp_path / "events.root"), "--provider", "cpu"]) == 2
+    assert "cannot be read as events: the file has 0 bytes" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "match"),
     [

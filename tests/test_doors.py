@@ -288,7 +288,7 @@ ACROSS = {
     "constituents/layouts": {"miniatures"},
     "encoder": {"foreign", "import", "memory"},
     "examples": {"simulate_arguments"},
-    "hunt": {"mass_scan"},
+    "hunt": {"mass_scan", "without_windows"},
     "plots": {"pictures"},
     "processing": {"remote"},
     "training": {"batch_scripts"},

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from jepa_coffea.bumphunt.records import Record
 from jepa_coffea.errors import HistogramError
@@ -57,6 +58,30 @@ class ZCalibration(Record):
             f"counted has mean {self.mean:.3f} and width {self.width:.3f} there. The background is moved and its "
             f"uncertainty widened accordingly; the corrected significance is {self.corrected_z:.2f}."
         )
+
+
+def width_error(z: npt.ArrayLike) -> float:
+    """Statistical error of a standard deviation, from the sample's own fourth moment.
+
+    Parameters
+    ----------
+    z
+        [experiment].
+
+    Returns
+    -------
+    float
+        Of the standard deviation with ``ddof=1``.
+
+    Examples
+    --------
+    >>> round(width_error(np.random.default_rng(1).normal(size=10_000)), 3)  # 1 / sqrt(2 n) for a Gaussian
+    0.007
+    """
+    values = np.asarray(z, dtype=float)
+    n, width = len(values), float(values.std(ddof=1))
+    m4 = float(((values - values.mean()) ** 4).mean())
+    return float(np.sqrt(max(m4 - width**4 * (n - 3) / (n - 1), 0) / n)) / (2 * width)
 
 
 UNCALIBRATED = (

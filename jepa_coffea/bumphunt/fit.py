@@ -141,8 +141,8 @@ def check_expected_events(
     Raises
     ------
     HistogramError
-        If fewer than the function's ``minimum_events`` are expected in the sidebands, or fewer than
-        ``FEWEST_ON_A_SIDE`` on one side of the window.
+        If fewer events are expected in the sidebands than the function needs, or fewer than 5 on one side of the
+        window.
 
     Examples
     --------

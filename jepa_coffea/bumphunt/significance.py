@@ -97,7 +97,8 @@ def counting_significance(
     sigma_b
         Absolute uncertainty of ``b``; 0 is a known background.
     constraint
-        How the background is known; see the module.
+        How the background is known: by a Poisson count in a control region (``"poisson"``), or by a normal measurement
+        of width ``sigma_b`` (``"gaussian"``).
 
     Returns
     -------

@@ -16,6 +16,7 @@ from jepa_coffea.hunt.energy import with_energy
 from jepa_coffea.hunt.histogram import with_own_edges
 from jepa_coffea.hunt.pipeline import run_hunt
 from jepa_coffea.hunt.state import HuntResult, Run
+from jepa_coffea.report.excess_section import SCAN_COLUMNS, scan_rows
 from jepa_coffea.report.html import with_error
 from jepa_coffea.report.hunt_report import write_hunt_report
 
@@ -80,7 +81,8 @@ def hunt(
         given = Run(config, client, console, progress)
         result = run_hunt(given)
         write_hunt_report(given, result)
-    console.print(_blind_table(result) if result.sensitivity else _table(result))
+    table = _blind_table if result.sensitivity else _table if result.scan is None else _scan_table
+    console.print(table(result))
     console.print(result.paragraph, style="bold" if not result.reasons else "bold red", highlight=False)
     console.print(printable(f"Everything is in {result.output}"), highlight=False, markup=False)
     return result
@@ -104,6 +106,16 @@ def _table(result: HuntResult) -> Table:
             with_error(corrected.z, corrected.z_error) if corrected else "",
             f"{corrected.p:.2g}" if corrected else "",
         )
+    return table
+
+
+def _scan_table(result: HuntResult) -> Table:
+    """Of a hunt without windows: the largest excess for each width."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in SCAN_COLUMNS:
+        table.add_column(name, justify="left" if name == "peak" else "right", no_wrap=True)
+    for width, mass, signal, z, p in scan_rows(result):
+        table.add_row(width, f"{mass:.4g}", signal, f"{z:.2f}", f"{p:.2g}")
     return table
 
 

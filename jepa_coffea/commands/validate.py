@@ -136,6 +136,7 @@ def open_events(path: Path, most: int) -> Any:
     from coffea.nanoevents import BaseSchema, NanoEventsFactory
 
     from jepa_coffea.constituents import layouts
+    from jepa_coffea.processing.filesets import problem_of
 
     trees = dict.fromkeys(layout.tree for layout in layouts().values())
     options = {"schemaclass": BaseSchema, "mode": "virtual", "entry_start": 0}
@@ -154,7 +155,7 @@ def open_events(path: Path, most: int) -> Any:
         if names:
             return NanoEventsFactory.from_root({str(path): names[0]}, entry_stop=stop, **options).events()
     except Exception as error:  # noqa: BLE001  readers raise what they like about broken files
-        msg = f"{path}: cannot be read as events ({type(error).__name__}: {error})"
+        msg = f"{path}: cannot be read as events: {problem_of(str(path), error)}"
         raise LayoutError(msg) from None
     msg = f"{path}: expected a tree {' or '.join(trees)}, found {found}"
     raise LayoutError(msg)

@@ -7,7 +7,7 @@ from typing import Any
 from jepa_coffea.cwola.classifiers import ClassifierError, check_estimator
 from jepa_coffea.cwola.efficiency import check_efficiency
 from jepa_coffea.cwola.folds import Folds
-from jepa_coffea.cwola.windows import Windows
+from jepa_coffea.cwola.windows import WindowError, Windows
 
 FEW = 10
 """Features of which every member sees all."""
@@ -24,6 +24,8 @@ class Recipe:
     ------
     ClassifierError
         If an estimator takes no sample weights, or numbers are out of range.
+    WindowError
+        If there is no window.
     """
 
     windows: Windows
@@ -47,6 +49,9 @@ class Recipe:
     sideband efficiency, and average these."""
 
     def __post_init__(self) -> None:
+        if not self.windows.windows:
+            msg = "CWoLa: classifiers learn to tell a window from its sidebands; expected at least one window, got none"
+            raise WindowError(msg)
         for estimator in self.candidates.values():
             check_estimator(estimator)
         if not self.candidates or self.members < 1 or not 0 < self.share(FEW) <= 1:

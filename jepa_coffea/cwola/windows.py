@@ -139,15 +139,12 @@ class Windows:
     """
 
     windows: tuple[Window, ...]
-    """In the order in which results are given."""
+    """In the order in which results are given; none where there is only a mass axis."""
     edges: tuple[float, ...]
     """Bin edges in GeV; the first and last are the range of the background fit. Every window and sideband edge inside
     the fit range is a bin edge, so that masking a window masks whole bins."""
 
     def __post_init__(self) -> None:
-        if not self.windows:
-            msg = "Windows: expected at least one window"
-            raise WindowError(msg)
         edges = np.asarray(self.edges, dtype=float)
         if edges.ndim != 1 or len(edges) < 2 or not np.isfinite(edges).all() or not (np.diff(edges) > 0).all():
             msg = f"Windows: expected bin edges that increase strictly, got {self.edges}"
@@ -188,7 +185,7 @@ class Windows:
         Parameters
         ----------
         windows
-            The windows.
+            The windows; none for a mass axis alone.
         fit_range
             GeV; if not given, that of the bin edges or the span of all sidebands.
         bins
@@ -208,8 +205,8 @@ class Windows:
                 msg = f"Windows: fit range {fit_range} and bin edges {bins[0]:g}-{bins[-1]:g} disagree; give one"
                 raise WindowError(msg)
             return cls(tuple(windows), tuple(float(edge) for edge in bins))
-        if not windows:
-            msg = "Windows: expected at least one window"
+        if not windows and fit_range is None:
+            msg = "Windows: expected at least one window, or for a mass axis alone a fit_range or bin edges"
             raise WindowError(msg)
         low, high = fit_range or (min(w.sideband_low for w in windows), max(w.sideband_high for w in windows))
         through = [edge for w in windows for edge in (w.sideband_low, w.low, w.high, w.sideband_high)]

@@ -111,8 +111,7 @@ class ModelCard(_Part):
     Examples
     --------
     >>> from jepa_coffea import read_card
-    >>> from jepa_coffea.encoder.model_files import resolve
-    >>> card = read_card(resolve("pjepa-mini"))
+    >>> card = read_card("pjepa-mini")
     >>> card.objective, card.fields[:4], card.units["d0"]
     ('pjepa', ('px', 'py', 'pz', 'energy'), 'mm')
     """
@@ -343,8 +342,7 @@ def read_card(path: str | Path) -> ModelCard:
     Examples
     --------
     >>> from jepa_coffea import read_card
-    >>> from jepa_coffea.encoder.model_files import resolve
-    >>> card = read_card(resolve("pjepa-mini"))
+    >>> card = read_card("pjepa-mini")
     >>> card.name, card.precision
     ('pjepa-mini', 'fp32')
     """

@@ -39,7 +39,8 @@ class InputConfig(Section):
     tree: str = "Events"
     """Name of the TTree or RNTuple in ROOT files, here and in all other globs of events."""
     histogram: LocalPath | None = None
-    """A spectrum to hunt in without classifiers: JSON with ``counts`` and ``edges`` (GeV), or FILE.root:NAME."""
+    """A spectrum to hunt in without classifiers: JSON with ``counts`` and ``edges`` (GeV), and ``sqrt_s`` if it is to
+    say that itself; or FILE.root:NAME."""
     unweight: bool = False
     """Make counts of simulated events of different positive weights: each is kept with a probability of its weight over
     the largest (hit or miss), decided by its identity and the seed. Without it different weights are an error."""
@@ -64,12 +65,24 @@ class MassConfig(Section):
     """The mass axis and the windows on it."""
 
     column: str = "mjj"
+    """Of events; of a histogram only the name of the axis in pictures."""
     fit_range: tuple[float, float] | None = None
     """GeV; by default the span of all sidebands."""
     bins: int | list[float] = 40
     """Number of logarithmic bins, aligned to the windows, or the edges themselves, GeV."""
-    windows: list[WindowConfig] | Literal["cms"] | list[list[float]] = "cms"
-    """Windows; or sets of edges whose inner intervals are windows; ``cms``: the two sets of CMS-EXO-22-026."""
+    windows: list[WindowConfig] | Literal["cms"] | list[list[float]] | None = None
+    """Windows; or sets of edges whose inner intervals are windows; ``cms``: the two sets of CMS-EXO-22-026, the default
+    for events; ``[]``: none, the default for a histogram: the whole axis is scanned for a peak, without classifiers."""
+
+    @property
+    def label(self) -> str:
+        """Of the mass axis in pictures.
+
+        Returns
+        -------
+        str
+        """
+        return r"$m_{jj}$ [GeV]" if self.column == "mjj" else f"{self.column} [GeV]"
 
     def build(self) -> Windows:
         """The checked windows.
@@ -84,16 +97,15 @@ class MassConfig(Section):
             If windows, sidebands, fit range and bins do not fit together.
         """
         axis: dict[str, Any] = {"fit_range": self.fit_range, "bins": self.bins}
-        if self.windows == "cms":
+        if self.windows in (None, "cms"):
             return Windows.overlapping(CMS_ALPHA, CMS_BETA, **axis)
         custom = [
             Window(*entry.window, *entry.sidebands, name=f"W{number}")
             for number, entry in enumerate(self.windows, 1)
             if isinstance(entry, WindowConfig)
         ]
-        if custom:
-            return Windows.custom(custom, **axis)
-        return Windows.overlapping(*(entry for entry in self.windows if isinstance(entry, list)), **axis)
+        sets = [entry for entry in self.windows if isinstance(entry, list)]
+        return Windows.overlapping(*sets, **axis) if sets else Windows.custom(custom, **axis)
 
 
 class FeatureConfig(Section):
@@ -362,9 +374,22 @@ class HuntConfig(Section):
     embed: dict[str, Any] = {}
     """For ``jepa-coffea embed``, which makes the events to hunt in; the hunt does not look at it."""
 
+    @property
+    def without_windows(self) -> bool:
+        """Whether the whole mass axis is scanned for a peak, without windows and so without classifiers.
+
+        Returns
+        -------
+        bool
+        """
+        return self.mass.windows == [] or (self.mass.windows is None and self.input.histogram is not None)
+
     @model_validator(mode="after")
     def _consistent(self) -> "HuntConfig":
-        self.mass.build()
+        if self.without_windows:
+            self._check_scan()
+        if self.input.histogram is None or not self.without_windows:  # its own edges are not known yet
+            self.mass.build()
         if self.luminosity is not None and self.signal is None:
             msg = (
                 "luminosity: it is for limits in fb; say of which signal in the section signal, e.g. {efficiency: 0.4}"
@@ -374,6 +399,21 @@ class HuntConfig(Section):
             msg = f"efficiencies: expected at least one and none twice, got {self.efficiencies}"
             raise ValueError(msg)
         return self
+
+    def _check_scan(self) -> None:
+        """Raise for what means nothing without windows."""
+        of_classifiers = ("features", "classifier", "folds", "efficiencies", "calibration", "injection")
+        given = [name for name in of_classifiers if getattr(self, name) != type(self).model_fields[name].default]
+        if given:
+            msg = (
+                f"mass.windows: there are none, and the document has {', '.join(given)}, for classifiers that are "
+                "trained to tell the events in a window from those beside it. Name windows, of events; or leave out "
+                "what is for classifiers: the mass alone is then scanned for a peak"
+            )
+            raise ValueError(msg)
+        if self.blind:
+            msg = "blind: it hides what was counted in windows, and there are none; name those that may not be seen"
+            raise ValueError(msg)
 
     @property
     def widths(self) -> list[float]:

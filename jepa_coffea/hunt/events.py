@@ -168,8 +168,10 @@ def _read_file(file: str | Path, config: HuntConfig, windows: Windows) -> Events
         _refuse_other_units(everything[np.isfinite(everything)], windows, file)
     mass = column(table, config.mass.column, file).astype(float)
     identity = np.stack([column(table, name, file).astype(np.int64) for name in ("run", "luminosityBlock", "event")], 1)
-    X, names = feature_matrix(table, config.features, file)
-    observables = _control(table, file)
+    if windows.windows:
+        (X, names), observables = feature_matrix(table, config.features, file), _control(table, file)
+    else:  # a scan looks at the mass alone
+        X, names, observables = mass[:, None].astype(np.float32), (config.mass.column,), np.zeros((len(table), 0))
     match = None
     if config.features.match:
         match = np.stack([column(table, name, file).astype(float) for name in config.features.match], 1)

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import uproot
 
-from jepa_coffea.cwola.windows import WindowError, Windows
-from jepa_coffea.hunt.config import HuntConfig, HuntError, MassConfig
+from jepa_coffea.cwola.windows import Windows
+from jepa_coffea.hunt.config import HuntConfig, HuntError
 
 Floats = npt.NDArray[np.float64]
 
@@ -25,49 +25,31 @@ def with_own_edges(config: HuntConfig) -> HuntConfig:
     Returns
     -------
     HuntConfig
-        With the edges inside the fit range, for a histogram and without ``mass.bins``; else as it was.
+        For a histogram, without windows unless its document names some, and with the histogram's edges inside the fit
+        range unless it says ``mass.bins``. Any other as it was.
 
     Raises
     ------
     HuntError
-        If there is no such file or histogram, or the document names no windows and the default ones do not fit it.
+        If there is no such file or histogram, or none of it is in the fit range.
     WindowError
         If a window or sideband does not begin and end at these edges.
     """
     source, mass = config.input.histogram, config.mass
-    if source is None or "bins" in mass.model_fields_set:
+    if source is None:
         return config
-    low, high = mass.build().edges[0], mass.build().edges[-1]
-    edges = _read(source)[1]
-    inside = [float(edge) for edge in edges if low * (1 - 1e-9) <= edge <= high * (1 + 1e-9)]
-    if "windows" not in mass.model_fields_set and not _fit(mass, inside):
-        raise HuntError(_no_windows(source, edges))
-    if len(inside) < 2:
-        msg = f"hunt: {source} is of {edges[0]:g} to {edges[-1]:g}, windows and sidebands of {low:g} to {high:g}"
-        raise HuntError(msg)
-    own = config.model_copy(update={"mass": mass.model_copy(update={"bins": inside})})
-    own.mass.build()
-    return own
-
-
-def _fit(mass: MassConfig, edges: list[float]) -> bool:
-    """Whether the windows begin and end at these edges."""
-    try:
-        mass.model_copy(update={"bins": edges}).build()
-    except WindowError:
-        return False
-    return True
-
-
-def _no_windows(source: Path, edges: Floats) -> str:
-    """What to write into a document without windows, as an example at the histogram's own edges."""
-    low, high = (float(edges[round(share * (len(edges) - 1))]) for share in (0.4, 0.6))
-    return (
-        f"hunt: {source} is of {edges[0]:g} to {edges[-1]:g}, and the windows of CMS-EXO-22-026, which are taken where "
-        f"mass.windows names none, do not begin and end at its edges. Name one or more at its edges, such as mass: "
-        f"{{windows: [{{window: [{low:g}, {high:g}], sidebands: [{edges[0]:g}, {edges[-1]:g}]}}]}}; the scan for a "
-        "peak at every mass is made in any case"
-    )
+    if mass.windows is None:
+        mass = mass.model_copy(update={"windows": []})
+    if "bins" not in mass.model_fields_set:
+        edges = _spectrum(source)[1]
+        low, high = mass.fit_range or ((edges[0], edges[-1]) if not mass.windows else mass.build().fit_range)
+        inside = [float(edge) for edge in edges if low * (1 - 1e-9) <= edge <= high * (1 + 1e-9)]
+        if len(inside) < 2:
+            msg = f"hunt: {source} is of {edges[0]:g} to {edges[-1]:g}, the fit range of {low:g} to {high:g}"
+            raise HuntError(msg)
+        mass = mass.model_copy(update={"bins": inside})
+    mass.build()
+    return config.model_copy(update={"mass": mass})
 
 
 def read_histogram(source: Path, windows: Windows) -> Floats:
@@ -91,13 +73,7 @@ def read_histogram(source: Path, windows: Windows) -> Floats:
     HuntError
         If there is no such file or histogram, contents are weighted or negative, or edges do not increase or match.
     """
-    counts, edges = _read(source)
-    if counts.ndim != 1 or edges.shape != (len(counts) + 1,) or not (np.diff(edges) > 0).all():
-        msg = f"hunt: {source} has {counts.size} counts and edges {edges}; expected one more edge, strictly increasing"
-        raise HuntError(msg)
-    if (counts < 0).any() or not np.isfinite(counts).all() or (counts != np.round(counts)).any():
-        msg = f"hunt: {source} has contents that are no event counts (negative, weighted or not finite)"
-        raise HuntError(msg)
+    counts, edges = _spectrum(source)
     wanted = np.asarray(windows.edges)
     nearest = np.abs(edges[:, None] - wanted).argmin(axis=0)
     if not np.allclose(edges[nearest], wanted, rtol=1e-9, atol=0):
@@ -108,6 +84,18 @@ def read_histogram(source: Path, windows: Windows) -> Floats:
         )
         raise HuntError(msg)
     return np.diff(np.concatenate([[0.0], np.cumsum(counts)])[nearest])
+
+
+def _spectrum(source: Path) -> tuple[Floats, Floats]:
+    """Counts and edges, checked."""
+    counts, edges = _read(source)
+    if not counts.size or counts.ndim != 1 or edges.shape != (len(counts) + 1,) or not (np.diff(edges) > 0).all():
+        msg = f"hunt: {source} has {counts.size} counts and edges {edges}; expected one more edge, strictly increasing"
+        raise HuntError(msg)
+    if (counts < 0).any() or not np.isfinite(counts).all() or (counts != np.round(counts)).any():
+        msg = f"hunt: {source} has contents that are no event counts (negative, weighted or not finite)"
+        raise HuntError(msg)
+    return counts, edges
 
 
 def _read(source: Path) -> tuple[Floats, Floats]:

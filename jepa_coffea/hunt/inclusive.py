@@ -1,16 +1,27 @@
-"""The spectrum without a selection: which background function it asks for, and limits on a resonance.
+"""The spectrum without a selection: which background function it asks for, peaks at every mass, and limits on them.
 
 The order of the function is chosen by F-test, other functions show how wrong it may be. An order that is chosen on the
 data, beside the windows, is chosen again in every pseudo-experiment by the same rule.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 
-from jepa_coffea.bumphunt import Gaussian, SignalSystematics, mass_limits, width_limits
+from jepa_coffea.bumphunt import (
+    BackgroundFit,
+    Gaussian,
+    Scan,
+    ShapeSearch,
+    SignalSystematics,
+    fit_background,
+    mass_limits,
+    scan,
+    shape_search,
+    width_limits,
+)
 from jepa_coffea.bumphunt.envelope import FunctionUncertainty, SpuriousYields, function_uncertainty, spurious_yields
 from jepa_coffea.bumphunt.ftest import FTest, FTestRule, f_test, f_test_rule
 from jepa_coffea.bumphunt.functions import ALTERNATES, DIJET_FAMILY
@@ -19,7 +30,7 @@ from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.errors import SpectrumError
 from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.selections import Floats
-from jepa_coffea.hunt.state import FunctionStudy, Run
+from jepa_coffea.hunt.state import FunctionStudy, MassScan, Run
 from jepa_coffea.tasks import run_tasks
 
 T = TypeVar("T")
@@ -31,8 +42,8 @@ Spectrum = tuple[Floats, Floats]
 def with_function(run: Run, counts: Floats, windows: Windows) -> tuple[Run, FunctionStudy, tuple[FTestRule, ...]]:
     """Study the background function, and choose its order where the document says ``auto``.
 
-    With several windows the richest of the orders chosen with each one masked is taken; where no order can be chosen,
-    the one with the fewest parameters.
+    With several windows the richest of the orders chosen with each one masked is taken, without windows the one of the
+    whole spectrum; where no order can be chosen, the one with the fewest parameters.
 
     Parameters
     ----------
@@ -50,16 +61,18 @@ def with_function(run: Run, counts: Floats, windows: Windows) -> tuple[Run, Func
     study : FunctionStudy
         What there is to say about it.
     rules : tuple of FTestRule
-        How pseudo-experiments choose theirs, one for each window; empty when the document names the function.
+        How pseudo-experiments choose theirs, one for each window or for the whole spectrum; empty when the document
+        names the function.
     """
     statistics, data = run.config.statistics, (counts, np.asarray(windows.edges))
     choices: dict[str, FTest | str] = {}
     rules: list[FTestRule] = []
     if statistics.function == "auto":
-        for window in windows.windows:
-            how: dict[str, Any] = {"window": (window.low, window.high), "seed": run.config.seed}
-            choices[window.name] = _attempt(f_test, data, sqrt_s=statistics.energy, **how)
-            if not isinstance(choices[window.name], str):
+        masked: dict[str, tuple[float, float] | None] = {one.name: (one.low, one.high) for one in windows.windows}
+        for name, ends in (masked or {"none": None}).items():
+            how: dict[str, Any] = {"window": ends, "seed": run.config.seed}
+            choices[name] = _attempt(f_test, data, sqrt_s=statistics.energy, **how)
+            if not isinstance(choices[name], str):
                 rules.append(f_test_rule(data, sqrt_s=statistics.energy, **how))
         chosen = [choice.function for choice in choices.values() if isinstance(choice, FTest)]
         statistics = statistics.model_copy(
@@ -86,8 +99,93 @@ def _attempt(study: Callable[..., T], *args: Any, **options: Any) -> T | str:
         return str(error)
 
 
+def in_words(width: float) -> str:
+    """The name of a width over mass in results.
+
+    Parameters
+    ----------
+    width
+        Of the signal, over its mass.
+
+    Returns
+    -------
+    str
+    """
+    return f"width {width:g}"
+
+
+def mass_scan(
+    run: Run, counts: Floats, windows: Windows
+) -> tuple[MassScan, dict[str, SpuriousYields | str], list[ShapeSearch]]:
+    """Look for a peak of every width at every mass.
+
+    Parameters
+    ----------
+    run
+        The hunt, its function chosen.
+    counts
+        The spectrum, (bins,).
+    windows
+        Its bins.
+
+    Returns
+    -------
+    found : MassScan
+    spurious : dict
+        By width in words: the signal that the function may fake, an uncertainty of the yield, where another function
+        that describes the spectrum beside the largest excess is the truth; or why it is not known.
+    searches : list of ShapeSearch
+        The same search for toys, one for each width.
+
+    Raises
+    ------
+    SpectrumError
+        If a fit of the data fails.
+    """
+    statistics, data = run.config.statistics, (counts, np.asarray(windows.edges))
+    shared: dict[str, Any] = {"function": statistics.function, "sqrt_s": statistics.energy}
+    toys: dict[str, Any] = {"toys": statistics.goodness_toys, "seed": run.config.seed}
+    scans: dict[str, Scan] = {}
+    fits: dict[str, BackgroundFit] = {}
+    spurious: dict[str, SpuriousYields | str] = {}
+    searches = []
+    for width in run.config.widths:
+        name, signal = in_words(width), Gaussian(width)
+        first = scan(data, signal=signal, toys=0, **shared)
+        fits[name] = _beside(data, float(first.masses[first.best]), 2 * width, **shared, **toys)
+        window = fits[name].window
+        spurious[name] = _attempt(
+            spurious_yields,
+            data,
+            signal=signal,
+            window=None if window is None else (float(window[0]), float(window[1])),
+            **shared,
+            **toys,
+        )
+        found = spurious[name]
+        faked = None if isinstance(found, str) else found.events
+        scans[name] = scan(data, signal=signal, spurious=faked, toys=0, **shared)
+        searches.append(shape_search(data, signal=signal, spurious=faked, name=f"mass scan, {name}", **shared))
+    strongest = max(scans, key=lambda name: scans[name].z[scans[name].best])
+    return MassScan(scans, fits[strongest]), spurious, searches
+
+
+def _beside(data: Spectrum, mass: float, share: float, **how: Any) -> BackgroundFit:
+    """A fit of background alone without the bins at a mass, or of all bins where those beside it do not suffice."""
+    edges = data[1]
+    touched = np.flatnonzero((edges[1:] > mass * (1 - share)) & (edges[:-1] < mass * (1 + share)))
+    try:
+        return fit_background(data, window=(edges[touched[0]], edges[touched[-1] + 1]), **how)
+    except SpectrumError:
+        return fit_background(data, **how)
+
+
 def inclusive_limits(
-    counts: Floats, windows: Windows, config: HuntConfig, **execution: Any
+    counts: Floats,
+    windows: Windows,
+    config: HuntConfig,
+    known: Mapping[str, SpuriousYields | str] | None = None,
+    **execution: Any,
 ) -> tuple[dict[str, LimitCurve | str], dict[str, LimitCurve | str]]:
     """95 % CLs limits, observed and expected, against mass and against width.
 
@@ -103,6 +201,8 @@ def inclusive_limits(
         Their bins.
     config
         The document, its function named: signal and luminosity say which limits; without a signal there are none.
+    known
+        By width in words: the signal that the function may fake; found here where it is not given.
     **execution
         ``client`` and ``progress`` of :func:`~jepa_coffea.tasks.run_tasks`.
 
@@ -118,9 +218,14 @@ def inclusive_limits(
         return {}, {}
     data = counts, np.asarray(windows.edges)
     of_width = run_tasks(
-        _against_mass, signal.widths, (data, config), description="Limits against mass", unit="widths", **execution
+        _against_mass,
+        signal.widths,
+        (data, config, dict(known or {})),
+        description="Limits against mass",
+        unit="widths",
+        **execution,
     )
-    against_mass = {f"width {width:g}": curve for width, (_, curve) in zip(signal.widths, of_width, strict=True)}
+    against_mass = {in_words(width): curve for width, (_, curve) in zip(signal.widths, of_width, strict=True)}
     middles = [(window.low + window.high) / 2 for window in windows.windows] if len(signal.widths) > 1 else []
     if any(isinstance(faked, str) for faked, _ in of_width):
         curves: list[LimitCurve | str] = ["there are no limits against mass for every width"] * len(middles)
@@ -137,17 +242,16 @@ def inclusive_limits(
     return against_mass, {f"mass {mass:g} GeV": curve for mass, curve in zip(middles, curves, strict=True)}
 
 
-def _against_mass(width: float, data: Spectrum, config: HuntConfig) -> tuple[SpuriousYields | str, LimitCurve | str]:
+def _against_mass(
+    width: float, data: Spectrum, config: HuntConfig, known: Mapping[str, SpuriousYields | str]
+) -> tuple[SpuriousYields | str, LimitCurve | str]:
     """What the function may fake, and the limits of one width."""
     statistics, shape = config.statistics, Gaussian(width)
-    faked = _attempt(
-        spurious_yields,
-        data,
-        statistics.function,
-        signal=shape,
-        sqrt_s=statistics.energy,
-        toys=statistics.goodness_toys,
-    )
+    if in_words(width) in known:
+        faked = known[in_words(width)]
+    else:
+        how: dict[str, Any] = {"sqrt_s": statistics.energy, "toys": statistics.goodness_toys}
+        faked = _attempt(spurious_yields, data, statistics.function, signal=shape, **how)
     if isinstance(faked, str):
         return faked, faked
     curve = _attempt(mass_limits, data, faked.masses, signal=shape, spurious=faked.events, **_setting(config))

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
+from jepa_coffea.bumphunt.calibrated import width_error
 from jepa_coffea.hunt.config import MINIMUM_EXPERIMENTS, HuntError
 
 Floats = npt.NDArray[np.float64]
@@ -104,9 +105,7 @@ class Null:
         -------
         float
         """
-        n = len(self.toys)
-        m4 = float(((self.toys - self.mean) ** 4).mean())
-        return float(np.sqrt(max(m4 - self.width**4 * (n - 3) / (n - 1), 0) / n)) / (2 * self.width)
+        return width_error(self.toys)
 
     @property
     def gaussian_p(self) -> float:

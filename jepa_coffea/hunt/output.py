@@ -13,7 +13,13 @@ import yaml
 from jepa_coffea.bumphunt.exports.combine import write_combine
 from jepa_coffea.bumphunt.exports.hepdata import write_hepdata
 from jepa_coffea.bumphunt.exports.histograms import write_hists
-from jepa_coffea.bumphunt.exports.tables import CountingResult, limit_table, significance_table, spectrum_table
+from jepa_coffea.bumphunt.exports.tables import (
+    CountingResult,
+    limit_table,
+    scan_table,
+    significance_table,
+    spectrum_table,
+)
 from jepa_coffea.bumphunt.exports.workspace import write_workspace
 from jepa_coffea.bumphunt.records import plain
 from jepa_coffea.bumphunt.significance import Constraint
@@ -38,7 +44,9 @@ def write_provenance(run: Run) -> None:
         copy of it stands for itself.
     """
     document = run.config.model_dump(mode="json") | {"output": "."}
-    write_text(run.output / "config.yaml", yaml.safe_dump(document, sort_keys=False))
+    write_text(
+        run.output / "config.yaml", yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=100)
+    )
     write_text(run.output / "versions.json", json.dumps(versions(*NUMERICAL), indent=1))
 
 
@@ -61,6 +69,7 @@ def write_result(run: Run, result: HuntResult) -> None:
         "headline": dict(headline(result)),
         "models": result.events.models if result.events else [],
         "inclusive": [finding.record() for finding in result.inclusive],
+        "scan": result.scan.by_width if result.scan else None,
         "selections": [finding.record() for finding in result.selections],
         "global": result.calibration.search or result.refitted,
         "functions": result.functions,
@@ -73,6 +82,9 @@ def write_result(run: Run, result: HuntResult) -> None:
     spectra = [
         {"window": s.window, "efficiency": s.efficiency, "counts": s.counts, "fit": s.function.fit} for s in everything
     ]
+    if result.scan is not None:
+        fit = result.scan.fit
+        spectra.append({"window": result.scan.label, "efficiency": 1.0, "counts": fit.counts, "fit": fit})
     edges = list(run.config.mass.build().edges)
     text = json.dumps(plain({"edges": edges, "spectra": spectra}), indent=1, allow_nan=False)
     write_text(run.output / "spectra.json", text)
@@ -104,9 +116,7 @@ def write_exports(folder: Path, result: HuntResult, edges: Floats, constraint: C
     for finding in result.everything:
         selection = finding.selection
         name, fit, estimate = _name(selection), selection.function.fit, selection.by(result.background)
-        histogram = hist.Hist(hist.axis.Variable(edges, name="mass", label="mass [GeV]"), storage=hist.storage.Double())
-        histogram[...] = selection.counts
-        histograms[name] = histogram
+        histograms[name] = _histogram(edges, selection.counts)
         model = finding.model(result.background, name)
         if model is not None:
             write_workspace(folder / f"{name}.json", model, constraint)
@@ -118,6 +128,11 @@ def write_exports(folder: Path, result: HuntResult, edges: Floats, constraint: C
             )
         if fit is not None:
             tables.append(spectrum_table(name, selection.label, fit, finding.z_calibration(FUNCTION)))
+    if result.scan is not None:
+        fit, note = result.scan.fit, result.refitted.sentence if result.refitted else "Local: no trials are counted."
+        histograms["all_events"] = _histogram(edges, fit.counts)
+        tables.append(spectrum_table("all_events", f"fit of the {result.scan.label}", fit, None))
+        tables += [scan_table(one, f"local p-values, {width}", note) for width, one in result.scan.by_width.items()]
     write_hists(folder / "histograms.json", histograms)
     write_hists(folder / "histograms.root", histograms)
     tables += [
@@ -129,6 +144,13 @@ def write_exports(folder: Path, result: HuntResult, edges: Floats, constraint: C
         tables.append(significance_table(results))
     write_hepdata(folder / "hepdata", tables)
     finished_folder(folder)
+
+
+def _histogram(edges: Floats, counts: Floats) -> hist.Hist[Any]:
+    """Counts as other programs read them."""
+    histogram = hist.Hist(hist.axis.Variable(edges, name="mass", label="mass [GeV]"), storage=hist.storage.Double())
+    histogram[...] = counts
+    return histogram
 
 
 def _name(selection: Selection) -> str:

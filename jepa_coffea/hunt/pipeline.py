@@ -23,7 +23,7 @@ from jepa_coffea.cwola.closure import Closure
 from jepa_coffea.cwola.efficiency import SelectionError, WindowScores, check_efficiency
 from jepa_coffea.cwola.merits import auc
 from jepa_coffea.cwola.windows import Windows, in_sideband
-from jepa_coffea.errors import HistogramError
+from jepa_coffea.errors import HistogramError, SpectrumError
 from jepa_coffea.files import digest, find_files
 from jepa_coffea.files.folders import working_in
 from jepa_coffea.hunt.blinding import (
@@ -39,10 +39,10 @@ from jepa_coffea.hunt.config import StatisticsConfig
 from jepa_coffea.hunt.events import Events
 from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.histogram import read_histogram
-from jepa_coffea.hunt.inclusive import inclusive_limits, with_function
+from jepa_coffea.hunt.inclusive import inclusive_limits, mass_scan, with_function
 from jepa_coffea.hunt.nominal import bent_efficiencies, cross_check_doubts
 from jepa_coffea.hunt.output import input_stamp, write_provenance, write_result
-from jepa_coffea.hunt.selections import Floats, count_inclusive
+from jepa_coffea.hunt.selections import count_inclusive
 from jepa_coffea.hunt.stages import (
     all_gates,
     calibration,
@@ -75,20 +75,23 @@ def run_hunt(run: Run) -> HuntResult:
     """
     with working_in(run.output, "hunt"), watching(run.client):
         write_provenance(run)
-        histogram = run.config.input.histogram
-        result = _hunt_events(run) if histogram is None else _hunt_histogram(run, histogram)
-        blind, windows = run.config.blind, run.config.mass.build()
+        blind, windows, histogram = run.config.blind, run.config.mass.build(), run.config.input.histogram
+        if not windows.windows:
+            result = _scan_spectrum(run)
+        else:
+            result = _hunt_events(run) if histogram is None else _hunt_histogram(run, histogram)
         full = result
         if blind:
             result = blinded(full, run.config.statistics)
-        if full.inclusive:
-            spectrum, config = full.inclusive[0].selection.counts, run.config
+        if full.spectrum is not None:
+            spectrum, config, known = full.spectrum, run.config, {}
             if blind:
                 spectrum = blind_spectrum(full, windows)
             if result.functions is not None:  # the order that was chosen
                 statistics = config.statistics.model_copy(update={"function": result.functions.function})
                 config = config.model_copy(update={"statistics": statistics})
-            limits = inclusive_limits(spectrum, windows, config, **run.execution)
+                known = result.functions.spurious if result.scan is not None else {}
+            limits = inclusive_limits(spectrum, windows, config, known, **run.execution)
             by_mass, by_width = map(without_observed, limits) if blind else limits
             result = replace(result, mass_limits=by_mass, width_limits=by_width)
         result = replace(result, energy=f"sqrt(s) = {run.config.statistics.energy / 1000:g} TeV")
@@ -98,6 +101,30 @@ def run_hunt(run: Run) -> HuntResult:
             result = replace(result, blinding=history.sentence, paragraph=f"{paragraph} {history.sentence}")
         write_result(run, result)
     return result
+
+
+def _scan_spectrum(run: Run) -> HuntResult:
+    """A scan of a spectrum without windows, for a peak at every mass; the global p-value by toys that refit."""
+    windows, histogram, statistics = run.config.mass.build(), run.config.input.histogram, run.config.statistics
+    events = None
+    if histogram is None:
+        events = read_inputs(run).events
+        counts = windows.histogram(events.sample.mass)
+    else:
+        counts = read_histogram(histogram, windows)
+    run, functions, rules = with_function(run, counts, windows)
+    found = HuntResult(run.output, (), functions=functions, events=events)
+    try:
+        scanned, spurious, searches = mass_scan(run, counts, windows)
+        found = replace(found, scan=scanned, functions=replace(functions, spurious=spurious))
+        if statistics.global_toys:
+            found = replace(found, refitted=_refitted(run, searches, rules))
+    except SpectrumError as error:
+        failed = f"there is no {'scan' if found.scan is None else 'global p-value'}: {error}"
+        found = replace(found, reasons=[failed])
+    reasons = [*found.reasons, *reasons_against(found, statistics.goodness_minimum)]
+    notes = [] if events is None else _notes(events, (), Closure([], []))
+    return replace(found, reasons=reasons, paragraph=describe(found, notes, reasons))
 
 
 def _hunt_histogram(run: Run, histogram: Path) -> HuntResult:
@@ -114,7 +141,15 @@ def _hunt_histogram(run: Run, histogram: Path) -> HuntResult:
         and not run.config.blind
         and not any(selection.function.problem for selection in selections)
     ):
-        found = replace(found, refitted=_refitted(run, counts, windows, rules, functions.errors))
+        masses = width_searches(
+            (counts, np.asarray(windows.edges)),
+            run.config.widths,
+            function=statistics.function,
+            sqrt_s=statistics.energy,
+            name="mass scan",
+        )
+        in_windows = window_search(masses[0].spectrum, windows, statistics, functions.errors)
+        found = replace(found, refitted=_refitted(run, [in_windows, *masses], rules))
     reasons = reasons_against(found, statistics.goodness_minimum)
     return replace(found, reasons=reasons, paragraph=describe(found, [], reasons))
 
@@ -150,24 +185,12 @@ def window_search(
     )
 
 
-def _refitted(
-    run: Run, counts: Floats, windows: Windows, rules: Sequence[FTestRule], errors: Mapping[str, float]
-) -> GlobalSignificance:
-    """The global significance of all windows and a mass scan of one spectrum."""
-    statistics = run.config.statistics
-    masses = width_searches(
-        (counts, np.asarray(windows.edges)),
-        run.config.widths,
-        function=statistics.function,
-        sqrt_s=statistics.energy,
-        name="mass scan",
-    )
-    in_windows = window_search(masses[0].spectrum, windows, statistics, errors)
-    fixed: list[ShapeSearch | WindowSearch] = [in_windows, *masses]
+def _refitted(run: Run, fixed: Sequence[ShapeSearch | WindowSearch], rules: Sequence[FTestRule]) -> GlobalSignificance:
+    """The global significance of all that was looked for in one spectrum."""
     searches = [chosen_anew(search, rules) if rules else search for search in fixed]
     return global_significance(
         [searches],
-        toys=statistics.global_toys,
+        toys=run.config.statistics.global_toys,
         seed=run.config.seed,
         client=run.client,
         folder=run.output / "toys",

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from jepa_coffea.bumphunt import GlobalSignificance, Scan
+from jepa_coffea.bumphunt import BackgroundFit, GlobalSignificance, Scan
 from jepa_coffea.bumphunt.calibrated import ZCalibration
 from jepa_coffea.bumphunt.envelope import FunctionUncertainty, SpuriousYields
 from jepa_coffea.bumphunt.ftest import FTest
@@ -155,7 +155,8 @@ class FunctionStudy:
     uncertainties: dict[str, FunctionUncertainty | str]
     """Every other function that describes the spectrum taken as the truth; part of the error of each background."""
     spurious: dict[str, SpuriousYields | str]
-    """What the function takes for a signal where another function is the truth."""
+    """What the function takes for a signal where another function is the truth; without windows, by width of the
+    signal."""
 
     @property
     def errors(self) -> dict[str, float]:
@@ -258,12 +259,46 @@ class Sensitivity:
 
 
 @dataclass(frozen=True)
+class MassScan:
+    """The whole spectrum searched for a peak at every mass, without windows."""
+
+    by_width: Mapping[str, Scan]
+    """Width over mass of the peak, in words, to the local significances; the signal that the function may fake is
+    counted where it is known."""
+    fit: BackgroundFit
+    """Of background alone beside the largest excess, or of the whole spectrum where nothing is left beside it."""
+
+    @property
+    def label(self) -> str:
+        """What the fit of background alone is of, in words.
+
+        Returns
+        -------
+        str
+        """
+        if self.fit.window is None:
+            return "whole spectrum"
+        return f"spectrum beside the largest excess ({self.fit.window[0]:g} to {self.fit.window[1]:g} GeV)"
+
+    @property
+    def largest(self) -> tuple[str, Scan]:
+        """The width with the largest excess, and its scan.
+
+        Returns
+        -------
+        name : str
+        scan : Scan
+        """
+        return max(self.by_width.items(), key=lambda one: float(one[1].z[one[1].best]))
+
+
+@dataclass(frozen=True)
 class HuntResult:
     """What a hunt found."""
 
     output: Path
     inclusive: Sequence[SelectionResult]
-    """Every window without a selection."""
+    """Every window without a selection; empty without windows."""
     selections: Sequence[SelectionResult] = ()
     """Every window and efficiency; empty for a histogram alone."""
     calibration: CalibrationResult = CalibrationResult()
@@ -279,6 +314,8 @@ class HuntResult:
     scores: Sequence[WindowScores] = ()
     events: Events | None = None
     functions: FunctionStudy | None = None
+    scan: MassScan | None = None
+    """Of a hunt without windows; None where it could not be fitted, too."""
     background: str = FUNCTION
     """The nominal background estimate; the other one is its cross-check."""
     energy: str = ""
@@ -290,6 +327,19 @@ class HuntResult:
     reasons: Sequence[str] = ()
     """Why the result must not be quoted; empty when it may be."""
     paragraph: str = ""
+
+    @property
+    def spectrum(self) -> Floats | None:
+        """The spectrum without a selection.
+
+        Returns
+        -------
+        array of float, (bins,), or None
+            Events per bin; None where there is none to show.
+        """
+        if self.scan is not None:
+            return self.scan.fit.counts
+        return self.inclusive[0].selection.counts if self.inclusive else None
 
     @property
     def everything(self) -> list[SelectionResult]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from jepa_coffea.hunt.look_elsewhere import GlobalP
 from jepa_coffea.hunt.null import Corrected, Null
 from jepa_coffea.hunt.selections import ESTIMATES
-from jepa_coffea.hunt.state import HuntResult, SelectionResult
+from jepa_coffea.hunt.state import HuntResult, MassScan, SelectionResult
 
 EVIDENCE = 0.00135
 """Three standard deviations."""
@@ -44,6 +44,9 @@ def reasons_against(found: HuntResult, goodness_minimum: float) -> list[str]:
         for label, estimate in fitted
         if estimate.fit_p < goodness_minimum
     ]
+    if found.scan is not None and found.scan.fit.p_value < goodness_minimum:
+        p = found.scan.fit.p_value
+        reasons.append(f"the background fit of the {found.scan.label} has p = {p:.2g}, below {goodness_minimum:g}")
     for gate in found.closure.gates:
         if not gate.passed:
             measured = f"{gate.value:.3g} ± {gate.error:.2g}, threshold {gate.threshold:.3g}; "
@@ -110,6 +113,8 @@ def describe(found: HuntResult, notes: Sequence[str], reasons: Sequence[str]) ->
     trials = found.selections or found.inclusive
     sentences = []
     best = largest_excess(found)
+    if found.scan is not None:
+        sentences.append(_scanned(found.scan))
     if best is not None:
         selection, estimate = best.selection, best.selection.by(found.background)
         what = (
@@ -122,6 +127,9 @@ def describe(found: HuntResult, notes: Sequence[str], reasons: Sequence[str]) ->
         )
     if search is not None and best is not None:
         sentences += _calibrated(best, search, found.background)
+    elif refitted is not None and found.scan is not None:
+        upper = "" if refitted.is_bound else _upper_bound(refitted.gross_vitells_p)
+        sentences.append(f"{refitted.hypotheses} masses and widths were tried. {refitted.sentence}{upper}")
     elif refitted is not None:
         sentences.append(
             f"Over all windows and the {refitted.hypotheses - len(trials)} masses and widths of the scan the largest "
@@ -157,6 +165,21 @@ def largest_excess(found: HuntResult) -> SelectionResult | None:
     estimate = {id(one): one.selection.by(found.background) for one in found.selections or found.inclusive}
     usable = [one for one in found.selections or found.inclusive if not estimate[id(one)].problem]
     return max(usable, key=lambda one: estimate[id(one)].z, default=None)
+
+
+def _scanned(scanned: MassScan) -> str:
+    """The largest excess of a scan without windows."""
+    width, scan = scanned.largest
+    i = scan.best
+    if scan.spurious is None:
+        faked = " (statistical; the signal that the function may fake is not known)"
+    else:
+        faked = f" (statistical) ± {scan.spurious[i]:.1f} (what the function may fake)"
+    return (
+        f"The largest local excess is at {scan.masses[i]:.4g} GeV for a peak of relative {width}: "
+        f"{scan.yields[i]:.1f} ± {scan.errors[i]:.1f}{faked} signal events by a fit of signal and background to the "
+        f"whole spectrum, local Z = {scan.z[i]:.2f} (p = {scan.p0[i]:.2g})."
+    )
 
 
 def _words(background: str) -> str:
@@ -283,7 +306,12 @@ def headline(found: HuntResult) -> list[tuple[str, str]]:
         Names and values: selection, observed, expected, local Z, global p with how it was obtained, limit,
         why not to quote it, sqrt(s); empty where nothing has a number.
     """
-    rows = _blind(found) if found.sensitivity else _counted(found)
+    if found.sensitivity:
+        rows = _blind(found)
+    else:
+        rows = _counted(found) if found.scan is None else _of_scan(found.scan)
+        if rows:
+            rows += _judged(found)
     return [*rows, ("Energy", found.energy)] if rows and found.energy else rows
 
 
@@ -301,12 +329,28 @@ def _counted(found: HuntResult) -> list[tuple[str, str]]:
     local = f"{estimate.z:.2f} uncalibrated"
     if corrected is not None:
         local = f"{corrected.z:.2f} ± {corrected.z_error:.2f} (p = {corrected.p:.2g}), calibrated"
-    rows = [
+    return [
         ("Largest excess", selection.label),
         ("Observed", str(selection.n)),
         ("Expected", f"{estimate.b:.1f} ± {estimate.sigma_b:.1f}, by the {how.replace('_', ' ')}"),
         ("Local Z", local),
     ]
+
+
+def _of_scan(scanned: MassScan) -> list[tuple[str, str]]:
+    """Of a scan without windows: the largest excess."""
+    width, scan = scanned.largest
+    i = scan.best
+    return [
+        ("Largest excess", f"{scan.masses[i]:.4g} GeV, relative {width}"),
+        ("Fitted signal", f"{scan.yields[i]:.1f} ± {scan.errors[i]:.1f} events"),
+        ("Local Z", f"{scan.z[i]:.2f} (p = {scan.p0[i]:.2g})"),
+    ]
+
+
+def _judged(found: HuntResult) -> list[tuple[str, str]]:
+    """The p-value of the whole search, a limit, and why not to quote the result."""
+    rows = []
     search, refitted = found.calibration.search, found.refitted
     if search is not None:
         sign = "<" if search.is_bound else "="
@@ -320,7 +364,8 @@ def _counted(found: HuntResult) -> list[tuple[str, str]]:
     else:
         missing = "there are no pseudo-experiments" if found.selections else "no toys were made"
         rows.append(("Global p", f"none: {missing}"))
-    if best.limit is not None:
+    best = largest_excess(found)
+    if best is not None and best.limit is not None:
         expected = f"{best.limit.expected_events[2]:.1f} expected"
         rows.append(("Limit", f"{best.limit.events:.1f} signal events in this selection at 95 % CLs, {expected}"))
     if found.reasons:

@@ -62,7 +62,7 @@ def plot_embedding(
     panels = (classes is not None) + len(numbers) or 1
     figure = Figure(figsize=(7.6 * panels, 7.2))
     row = figure.subplots(1, panels, squeeze=False)[0]
-    figure.subplots_adjust(wspace=0.12)
+    figure.subplots_adjust(wspace=0.2 if len(numbers) > 1 else 0.12)
     order = np.random.default_rng(0).permutation(len(place))
     rest, rows = list(row), 0
     if classes is not None or not numbers:

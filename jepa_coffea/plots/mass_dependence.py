@@ -45,7 +45,7 @@ def plot_efficiency(
     Figure
     """
     edges, n = np.asarray(edges, dtype=float), np.asarray(total, dtype=float)
-    figure = Figure(figsize=(10, 2.4 + 2.5 * len(passed)))
+    figure = Figure(figsize=(10, max(6.4, 2.4 + 2.5 * len(passed))))
     axes = figure.subplots(len(passed), 1, sharex=True, squeeze=False)[:, 0]
     figure.subplots_adjust(hspace=0.09)
     centres, half = (edges[1:] + edges[:-1]) / 2, np.diff(edges) / 2

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FormatStrFormatter, NullFormatter
 from scipy import stats
 
+from jepa_coffea.bumphunt.calibrated import width_error
 from jepa_coffea.bumphunt.significance import p_value
 from jepa_coffea.plots.style import Header, curve_style, styled, write_header
 
@@ -49,8 +50,7 @@ def plot_calibration(
     for index, (label, z) in enumerate(samples.items()):
         density = np.histogram(np.clip(z, -4.49, 4.49), bins)[0] / (len(z) * step)
         highest = max(highest, float(density.max()))
-        width_error = z.std(ddof=1) / np.sqrt(2 * (len(z) - 1))
-        text = f"{label}: {z.mean():.2f}, {z.std(ddof=1):.3f} $\\pm$ {width_error:.3f}"
+        text = f"{label}: {z.mean():.2f}, {z.std(ddof=1):.3f} $\\pm$ {width_error(z):.3f}"
         left.stairs(density, bins, **curve_style(index), lw=2.2, label=text if few else None)
         alpha = np.geomspace(max(3 / len(z), 1e-4), 0.5, 60)
         share = np.array([(p_value(z) < a).mean() for a in alpha])

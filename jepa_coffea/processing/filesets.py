@@ -228,7 +228,7 @@ def look(file: File, timeout: int = 60) -> File:
                 return replace(file, problem=problem)
             entries, uuid = source[file.treename].num_entries, source.file.fUUID
     except Exception as error:  # noqa: BLE001  whatever a broken file makes the reader say is its problem
-        return replace(file, problem=_problem(file.name, error))
+        return replace(file, problem=problem_of(file.name, error))
     if file.stated is not None and file.stated != entries:
         return replace(file, problem=f"it has {entries} events, the fileset says {file.stated}; was it replaced?")
     if file.stated_uuid and file.stated_uuid.replace("-", "").lower() != uuid.hex():
@@ -236,7 +236,21 @@ def look(file: File, timeout: int = 60) -> File:
     return replace(file, entries=entries, uuid=uuid, stamp=before)
 
 
-def _problem(name: str, error: Exception) -> str:
+def problem_of(name: str, error: Exception) -> str:
+    """Why a file cannot be read.
+
+    Parameters
+    ----------
+    name
+        Its path or URL.
+    error
+        What the reader says.
+
+    Returns
+    -------
+    str
+        What is the matter, where it is known; else the words of the reader.
+    """
     # uproot says "expected Chunk of length 403, received 0 bytes".
     if Path(name).is_file() and Path(name).stat().st_size == 0:
         return "the file has 0 bytes: a job or copy that made it was cut off"

@@ -65,8 +65,10 @@ def run(
         ``{dataset: {"files": ..., "treename": ..., "metadata": {...}}}``, or the path of a JSON file with one.
     client
         Dask client, from :mod:`jepa_coffea.clusters`; without one, everything runs in this process.
-    treename, schema
-        Of the files; a tree that the fileset names comes first.
+    treename
+        Of the tree in the files, where the fileset does not name one.
+    schema
+        What NanoEvents reads them with; by default that of PFNano and NanoAOD.
     chunksize
         Events per chunk; in memory an event of PFNano is about 80 kB (1800 candidates in all its jets).
     skipbadfiles

@@ -48,7 +48,8 @@ def calibration_section(result: HuntResult, header: Header) -> ReportSection:
     columns += ["Gaussian p"]
     caption = (
         "Background-only pseudo-experiments with their own folds, training, thresholds and fit, as counted; background "
-        f"by the {NAMES[result.background]}."
+        f"by the {NAMES[result.background]}. Right: how often p is below a threshold, over that threshold; 1 for "
+        "p-values that hold as counted, with the 68 and 95 % bands of so many experiments."
     )
     note = "Gaussian p: of the Shapiro-Wilk test. Where it is small, quote the p by rank instead of the corrected one."
     figures = []

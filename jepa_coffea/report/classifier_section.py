@@ -1,10 +1,11 @@
 """What the classifiers of a hunt see and whether they see the mass, for the report."""
 
-from collections.abc import Sequence
+from typing import Any
 
 from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.cwola.merits import sic_curve
 from jepa_coffea.cwola.windows import HIGH, LOW, WINDOW, Windows
+from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.events import Events
 from jepa_coffea.hunt.state import HuntResult, Run
 from jepa_coffea.plots import (
@@ -17,6 +18,13 @@ from jepa_coffea.plots import (
     plot_sic,
 )
 from jepa_coffea.report.html import ReportFigure, ReportSection, ReportTable
+
+ALIKE = "Without signal there is nothing to learn, and the three are alike."
+
+QUANTILES = (
+    "Quantiles of the score in bins of mass; a score of 0.9 is above those of 90 % of the sideband events. Level "
+    "outside the window if the classifier does not know the mass."
+)
 
 
 def classifier_section(run: Run, result: HuntResult, header: Header) -> ReportSection:
@@ -40,7 +48,7 @@ def classifier_section(run: Run, result: HuntResult, header: Header) -> ReportSe
         if scores.problem:
             continue
         if result.events is not None:
-            figures += _pictures(scores, result.events, windows, run.config.efficiencies, header)
+            figures += _pictures(scores, result.events, windows, run.config, header)
         if scores.argos:
             rows = [
                 [fold, chosen, *(merit.values())]
@@ -52,7 +60,7 @@ def classifier_section(run: Run, result: HuntResult, header: Header) -> ReportSe
 
 
 def _pictures(
-    scores: WindowScores, events: Events, windows: Windows, efficiencies: Sequence[float], header: Header
+    scores: WindowScores, events: Events, windows: Windows, config: HuntConfig, header: Header
 ) -> list[ReportFigure]:
     """Scores, efficiency and score against mass, and ROC and SIC where the truth is known."""
     name, mass, scored = scores.window.name, events.sample.mass, scores.scored
@@ -60,20 +68,21 @@ def _pictures(
     regions = {"window": WINDOW, "low sideband": LOW, "high sideband": HIGH}
     distributions = {label: scores.score[scored & (scores.region == code)] for label, code in regions.items()}
     passed = {
-        f"Efficiency {e:g}": windows.histogram(mass[scores.selected(e)]) for e in efficiencies if not scores.refusal(e)
+        f"Efficiency {e:g}": windows.histogram(mass[scores.selected(e)])
+        for e in config.efficiencies
+        if not scores.refusal(e)
     }
+    axis: dict[str, Any] = {"window": window, "xlabel": config.mass.label, "header": header}
     # 1 - fraction: comparable between folds, rising with the score.
-    profile = plot_score_profile(mass[scored], 1 - scores.fraction[scored], windows.edges, window=window, header=header)
+    profile = plot_score_profile(mass[scored], 1 - scores.fraction[scored], windows.edges, **axis)
     figures = [
-        ReportFigure(f"Out-of-fold scores, {name}", plot_scores(distributions, header=header), "Alike without signal."),
+        ReportFigure(f"Out-of-fold scores, {name}", plot_scores(distributions, header=header), ALIKE),
         ReportFigure(
             f"Efficiency against mass, {name}",
-            plot_efficiency(windows.edges, windows.histogram(mass[scored]), passed, window=window, header=header),
+            plot_efficiency(windows.edges, windows.histogram(mass[scored]), passed, **axis),
             "Level outside the window if the classifier does not know the mass.",
         ),
-        ReportFigure(
-            f"Score against mass, {name}", profile, "One minus the sideband efficiency at which an event passes."
-        ),
+        ReportFigure(f"Score against mass, {name}", profile, QUANTILES),
     ]
     inside = scored & (scores.region == WINDOW)
     if events.truth is not None and (events.truth & inside).any() and (~events.truth & inside).sum() > 20:

@@ -7,9 +7,32 @@ from jepa_coffea.hunt.state import HuntResult, SelectionResult
 from jepa_coffea.hunt.verdict import AGREEMENT
 from jepa_coffea.report.html import ReportSection, ReportTable, with_error
 
+SCAN_COLUMNS = ("peak", "mass [GeV]", "signal events", "local Z", "local p0")
+
+
+def scan_rows(result: HuntResult) -> list[tuple[str, float, str, float, float]]:
+    """The largest excess of a hunt without windows, for each width.
+
+    Parameters
+    ----------
+    result
+        What the hunt found.
+
+    Returns
+    -------
+    list of tuple
+        In the order of ``SCAN_COLUMNS``; empty for a hunt with windows.
+    """
+    rows = []
+    for width, scan in result.scan.by_width.items() if result.scan else ():
+        i = scan.best
+        signal = with_error(float(scan.yields[i]), float(scan.errors[i]), 1)
+        rows.append((width, float(scan.masses[i]), signal, float(scan.z[i]), float(scan.p0[i])))
+    return rows
+
 
 def excess_section(result: HuntResult) -> ReportSection:
-    """All numbers of all selections.
+    """All numbers of all selections, or of a scan without windows.
 
     Parameters
     ----------
@@ -21,6 +44,14 @@ def excess_section(result: HuntResult) -> ReportSection:
     ReportSection
         Empty for a blind hunt.
     """
+    if result.scan is not None:
+        caption = (
+            "At each mass signal and background are fitted to the whole spectrum. The error of the signal is "
+            "statistical; local Z counts the signal that the function may fake, too, where it is known. That many "
+            "masses were tried is counted in the global p-value alone."
+        )
+        table = ReportTable("Largest excess for each width", SCAN_COLUMNS, scan_rows(result), caption)
+        return ReportSection("Excesses", tables=[table])
     if not result.everything:
         return ReportSection("Excesses")
     columns = [

@@ -42,6 +42,7 @@ def function_section(study: FunctionStudy | None) -> ReportSection:
         )
         tables.append(ReportTable("Order by F-test", columns, rows, caption))
     rows = []
+    scanned = not study.uncertainties  # without windows
     for window, uncertainty in study.uncertainties.items():
         if isinstance(uncertainty, str):
             rows.append([window, study.function, None, None, None, uncertainty])
@@ -67,14 +68,15 @@ def function_section(study: FunctionStudy | None) -> ReportSection:
         "function has the same relative error, and so have Z, limits and verdict."
     )
     columns = ["window", "function", "fit p", "b", "shift", "verdict"]
-    tables.append(ReportTable("Envelope of functions", columns, rows, caption))
+    if rows:
+        tables.append(ReportTable("Envelope of functions", columns, rows, caption))
     rows = []
     for window, spurious in study.spurious.items():
         if isinstance(spurious, str):
             rows.append([window, None, None, None, spurious])
             continue
         worst = int(np.abs(spurious.ratios).argmax())
-        verdict = "passed" if spurious.passed else "failed"
+        verdict = f"{'within' if spurious.passed else 'beyond'} {spurious.tolerance:g}"
         rows.append(
             [
                 window,
@@ -84,7 +86,17 @@ def function_section(study: FunctionStudy | None) -> ReportSection:
                 verdict,
             ]
         )
-    columns = ["window masked", "truths", "largest spurious / error", "at mass [GeV]", "within tolerance"]
-    caption = f"Signal that {study.function} fits into the smooth curves of other functions where there is none."
+    columns = [
+        "peak" if scanned else "window masked",
+        "truths",
+        "largest spurious / error",
+        "at mass [GeV]",
+        "tolerance",
+    ]
+    caption = (
+        f"Signal that {study.function} fits into the smooth curves of other functions where there is none, over "
+        "its statistical error. It is counted even where it is within the tolerance, "
+    )
+    caption += "in local Z and in the toys." if scanned else "in windows by the error of the choice."
     tables.append(ReportTable("Spurious signal", columns, rows, caption))
-    return ReportSection("Background function", "Of the inclusive spectrum, no selection.", tables=tables)
+    return ReportSection("Background function", "Of all events, without a selection.", tables=tables)

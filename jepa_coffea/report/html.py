@@ -79,6 +79,8 @@ class Report:
     """Names and values of the result, shown first."""
     procedure: str = ""
     """What was done, in one paragraph of plain words."""
+    reasons: Sequence[str] = ()
+    """Why the result must not be quoted, whether or not a check says so, too."""
 
 
 def write_report(path: str | Path, report: Report) -> Path:
@@ -133,8 +135,14 @@ def _anchor(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
-def _numeric(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _numeric(rows: Sequence[Sequence[Any]]) -> set[int]:
+    """The columns that hold numbers, or nothing in some rows."""
+
+    def number(value: Any) -> bool:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+    columns = enumerate(zip(*rows, strict=True))
+    return {i for i, column in columns if any(map(number, column)) and all(v is None or number(v) for v in column)}
 
 
 def _cell(value: Any) -> str:

@@ -39,7 +39,7 @@ def write_hunt_report(run: Run, result: HuntResult) -> None:
         for section in (
             excess_section(result),
             sensitivity_section(result),
-            spectrum_section(result, run.config.mass.build(), run.config.widths[0], header),
+            spectrum_section(run, result, header),
             limit_section(result, header),
             function_section(result.functions),
             classifier_section(run, result, header),
@@ -56,6 +56,9 @@ def write_hunt_report(run: Run, result: HuntResult) -> None:
     checks = [
         check for finding in result.everything for check in _fit_checks(finding, run.config.statistics.goodness_minimum)
     ]
+    if result.scan is not None:
+        p, name = result.scan.fit.p_value, f"{result.scan.label}: goodness of fit"
+        checks.append(_fit_check(name, p, run.config.statistics.goodness_minimum, "the function does not describe it"))
     checks += [_gate_check(gate) for gate in result.closure.gates]
     report = Report(
         "Bump hunt",
@@ -66,6 +69,7 @@ def write_hunt_report(run: Run, result: HuntResult) -> None:
         created=created,
         headline=headline(result),
         procedure=what_was_done(run, result),
+        reasons=result.reasons,
     )
     write_report(run.output / "report.html", report)
 
@@ -91,13 +95,17 @@ def _gate_check(gate: Gate) -> Check:
     return Check(f"{gate.window}: {gate.name}", gate.passed, measured, f"within {gate.threshold:.3g}", gate.explanation)
 
 
+def _fit_check(name: str, p: float, goodness_minimum: float, meaning: str) -> Check:
+    """Whether a background fit is good enough."""
+    return Check(name, p >= goodness_minimum, f"p = {p:.2g}", f"at least {goodness_minimum:g}", meaning)
+
+
 def _fit_checks(finding: SelectionResult, goodness_minimum: float) -> list[Check]:
     """Whether the background fit describes the sidebands, and whether the two estimates agree."""
     selection = finding.selection
     p = selection.function.fit_p
     meaning = selection.function.problem or "the function does not describe the spectrum beside the window"
-    required = f"at least {goodness_minimum:g}"
-    checks = [Check(f"{selection.label}: goodness of fit", p >= goodness_minimum, f"p = {p:.2g}", required, meaning)]
+    checks = [_fit_check(f"{selection.label}: goodness of fit", p, goodness_minimum, meaning)]
     if selection.sideband_efficiency is not None:
         pull, problem = selection.pull, selection.sideband_efficiency.problem
         meaning = problem or "function and sideband efficiency expect different backgrounds"

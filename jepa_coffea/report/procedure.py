@@ -31,13 +31,21 @@ def what_was_done(run: Run, result: HuntResult) -> str:
     """
     config = run.config
     sentences = [_data(config, result), *_regions(config, result)]
-    if config.input.histogram is None:
+    windows, trained = config.mass.build().windows, config.input.histogram is None and not config.without_windows
+    if trained:
         sentences.append(_classifiers(config, result))
     function = config.statistics.function if result.functions is None else result.functions.function
-    sentences.append(f"The background in a window is expected from the events beside it, by a fit of {function}.")
+    if windows:
+        sentences.append(f"The background in a window is expected from the events beside it, by a fit of {function}.")
+    else:
+        widths = " and ".join(f"{100 * width:g} %" for width in config.widths)
+        sentences.append(
+            f"At every mass a Gaussian peak with a standard deviation of {widths} of the mass was fitted to the whole "
+            f"spectrum, together with a background of the function {function}."
+        )
     if result.background != "function":
         sentences.append(f"The result is by the {result.background.replace('_', ' ')}, the fit is its cross-check.")
-    experiments = config.calibration.experiments if config.input.histogram is None else 0
+    experiments = config.calibration.experiments if trained else 0
     if experiments:
         sentences.append(
             f"{experiments} pseudo-experiments without signal, each with its own trainings and fits, show how "
@@ -53,6 +61,9 @@ def _data(config: HuntConfig, result: HuntResult) -> str:
     where = f"with {config.mass.column} from {edges[0]:g} to {edges[-1]:g} GeV in {len(edges) - 1} bins"
     if config.input.histogram is not None:
         return f"This is a search for a bump in the histogram {config.input.histogram.name}, {where}."
+    if config.without_windows:
+        counted = "" if result.events is None else f" of {len(result.events.sample.mass)} events"
+        return f"This is a search for a bump in a spectrum{counted}, {where}."
     many = "Events" if config.blind or result.events is None else f"{len(result.events.sample.mass)} events"
     return f"This is a search for a bump in embedded events. {many} {where} were used."
 

@@ -3,24 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from jepa_coffea.bumphunt import GlobalSignificance
 from jepa_coffea.bumphunt.scan import Scan
 from jepa_coffea.cwola.windows import Windows
-from jepa_coffea.hunt.state import HuntResult
+from jepa_coffea.hunt.state import HuntResult, MassScan, Run
 from jepa_coffea.plots import CorrectedPoint, Header, plot_global, plot_scan, plot_spectra
 from jepa_coffea.report.html import ReportFigure, ReportSection
 
 
-def spectrum_section(result: HuntResult, windows: Windows, width: float, header: Header) -> ReportSection:
+def spectrum_section(run: Run, result: HuntResult, header: Header) -> ReportSection:
     """Spectra with fits, and local p0 against mass.
 
     Parameters
     ----------
+    run
+        The hunt.
     result
-        What the hunt found.
-    windows
-        Where it looked.
-    width
-        Of the peak that was looked for along the mass, over its mass.
+        What it found.
     header
         Line above the pictures.
 
@@ -28,6 +27,7 @@ def spectrum_section(result: HuntResult, windows: Windows, width: float, header:
     -------
     ReportSection
     """
+    windows, width, label = run.config.mass.build(), run.config.widths[0], run.config.mass.label
     figures = []
     selections = [finding.selection for finding in result.everything]
     for window in dict.fromkeys(finding.selection.window for finding in result.inclusive):
@@ -37,7 +37,11 @@ def spectrum_section(result: HuntResult, windows: Windows, width: float, header:
             caption = (
                 "Fit with the window masked, its sampled 68 and 95 % bands, and signed roots of each bin's deviance."
             )
-            figures.append(ReportFigure(f"Spectra of {window}", plot_spectra(fits, header=header), caption))
+            figures.append(
+                ReportFigure(f"Spectra of {window}", plot_spectra(fits, xlabel=label, header=header), caption)
+            )
+    if result.scan is not None:
+        figures += _whole(result.scan, result.refitted, label, header)
     scans = _local_scans(result, windows)
     if scans:
         caption = (
@@ -51,6 +55,23 @@ def spectrum_section(result: HuntResult, windows: Windows, width: float, header:
         caption = "Largest local significance in toys in which every fit is redone."
         figures.append(ReportFigure("Global significance", plot_global(result.refitted, header=header), caption))
     return ReportSection("Spectra", figures=figures)
+
+
+def _whole(scanned: MassScan, refitted: GlobalSignificance | None, label: str, header: Header) -> list[ReportFigure]:
+    """Spectrum and local p0 of a hunt without windows."""
+    spectrum = plot_spectra({"all events": scanned.fit}, xlabel=label, header=header)
+    caption = (
+        f"Fit of background alone to the {scanned.label}, its sampled 68 and 95 % bands, and signed roots of each "
+        "bin's deviance."
+    )
+    picture = plot_scan(
+        scanned.by_width, calibrated=True, global_p=None if refitted is None else refitted.p, header=header
+    )
+    text = (
+        "Gaussian peaks of these widths over their mass. Signal-plus-background fits of the whole spectrum; the signal "
+        "that the function may fake is counted where it is known."
+    )
+    return [ReportFigure("Spectrum", spectrum, caption), ReportFigure("Local p0 against mass", picture, text)]
 
 
 def _local_scans(result: HuntResult, windows: Windows) -> dict[str, Scan | Sequence[Scan]]:

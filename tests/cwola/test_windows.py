@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
+from jepa_coffea.cwola.recipe import Recipe
 from jepa_coffea.cwola.windows import CMS_ALPHA, HIGH, LOW, OUTSIDE, WINDOW, Window, WindowError, Windows, log_bins
 
 THREE = [2200, 2500, 3100, 3400]
@@ -70,3 +72,11 @@ def test_an_event_on_the_last_edge_is_outside_everywhere():
     windows = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=25)
     mass = np.array([2000.0, 4999.0, 5000.0])
     assert windows.inside(mass).sum() == windows.histogram(mass).sum() == 2
+
+
+def test_a_mass_axis_needs_no_window_and_a_classifier_does():
+    axis = Windows.custom([], fit_range=(2000, 4000), bins=2)
+    assert (axis.windows, axis.fit_range, len(axis.edges)) == ((), (2000, 4000), 3)
+    assert axis.histogram([1999, 2001, 3999, 4000]).tolist() == [1, 1]
+    with pytest.raises(WindowError, match="tell a window from its sidebands; expected at least one window"):
+        Recipe(axis, {"logistic": LogisticRegression()})

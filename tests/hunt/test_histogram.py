@@ -45,6 +45,9 @@ def test_histograms_that_are_no_counts(tmp_path):
     (tmp_path / "h.root").write_bytes(b"no ROOT file")
     with pytest.raises(HuntError, match="'mjj' cannot be read as a histogram"):
         read_histogram(tmp_path / "h.root:mjj", WINDOWS)
+    (tmp_path / "h.json").write_text('{"counts": [], "edges": []}')
+    with pytest.raises(HuntError, match="has 0 counts and edges"):
+        read_histogram(tmp_path / "h.json", WINDOWS)
     (tmp_path / "h.json").write_text("{}")
     with pytest.raises(HuntError, match="'counts' and 'edges'"):
         read_histogram(tmp_path / "h.json", WINDOWS)
@@ -75,14 +78,3 @@ def test_a_hunt_takes_the_bins_of_its_histogram(tmp_path):
     path.write_text(text.format("[2610, 3000]", ""))
     with pytest.raises(WindowError, match="2610 GeV is no bin edge"):
         with_own_edges(read_config(path))
-
-
-def test_without_windows_an_example_at_the_edges_is_named(tmp_path):
-    write(tmp_path / "h.json", np.full(40, 10.0))
-    path = tmp_path / "hunt.yaml"
-    path.write_text("input: {histogram: h.json}\noutput: o\n")
-    with pytest.raises(HuntError, match=r"window: \[2800, 3200\], sidebands: \[2000, 4000\]") as refused:
-        with_own_edges(read_config(path))
-    example = "mass: " + str(refused.value).split("mass: ")[1].split("; ")[0]
-    path.write_text(f"input: {{histogram: h.json}}\noutput: o\n{example}\n")
-    assert with_own_edges(read_config(path)).mass.build().edges == pytest.approx(EDGES)

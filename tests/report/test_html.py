@@ -100,6 +100,22 @@ def test_a_number_has_an_error_and_nothing_has_a_dash(value: float, shown: str) 
     assert with_error(value, 0.52, 1) == shown
 
 
+def test_columns_of_numbers_are_aligned_with_what_is_missing_in_them(tmp_path: Path) -> None:
+    table = ReportTable("T", ["a", "b", "c"], [["x", None, 1], [2, 3.5, True]])
+    source = write_report(
+        tmp_path / "r.html", Report("T", "N.", CHECKS, [ReportSection("S", tables=[table])], "")
+    ).read_text()
+    assert '<th>a</th><th class="number">b</th><th>c</th>' in source
+    assert '<td>x</td><td class="number">-</td><td>1</td>' in source
+
+
+def test_a_reason_that_is_no_check_counts(tmp_path: Path) -> None:
+    passed = [check for check in CHECKS if check.passed]
+    for reasons in ([], ["there are no pseudo-experiments"]):
+        source = write_report(tmp_path / "r.html", Report("T", "N.", passed, [], "", reasons=reasons)).read_text()
+        assert ("Not to be quoted" in source, "Checks passed" in source) == (bool(reasons), not reasons)
+
+
 def test_order_contents_and_widths(tmp_path: Path) -> None:
     """The result first, then what was done, then the contents, whose links all lead somewhere; nothing is cut."""
     sections = [ReportSection("Spectra & fits", "A."), ReportSection("Limits against mass", "B.")]

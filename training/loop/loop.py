@@ -123,9 +123,10 @@ def train(
             if wanted:
                 with watch.paused(), undisturbed(objective, ranks.device):
                     values |= look(wanted, objective, recent, extras, ranks)
-            if log and values:
-                log.write(state.step, values | {"jets": state.jets, "minutes": state.elapsed / 60})
-                bar.update(state.step, progress, values)
+            if log:
+                if values:
+                    log.write(state.step, values | {"jets": state.jets, "minutes": state.elapsed / 60})
+                bar.update(state.step, progress, values)  # every step: on a busy machine log_every may take minutes
             collapse = collapse_of(values)
             if collapse:
                 bar.say(f"step {state.step}: the representation has collapsed: {collapse}")

@@ -37,7 +37,7 @@ def counting_limit(
 ) -> Limit:
     """CLs upper limit on the signal events of a counting experiment, observed and expected without a signal.
 
-    Statistic q-tilde (Cowan et al., Eur. Phys. J. C 71 (2011) 1554). Below ``FEW`` expected events, where the
+    Statistic q-tilde (Cowan et al., Eur. Phys. J. C 71 (2011) 1554). Below 10 expected events, where the
     asymptotic limit is up to a third too tight, its distributions are exact sums over all outcomes of ``n`` and of the
     measurement of the background; that is what infinitely many toys would give.
 

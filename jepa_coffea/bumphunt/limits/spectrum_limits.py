@@ -42,7 +42,7 @@ def mass_limits(
 ) -> LimitCurve:
     """CLs upper limits against mass, all background parameters fitted to the whole spectrum.
 
-    Asymptotic, q-tilde (Cowan, Cranmer, Gross, Vitells, Eur. Phys. J. C 71 (2011) 1554). Where fewer than ``FEW``
+    Asymptotic, q-tilde (Cowan, Cranmer, Gross, Vitells, Eur. Phys. J. C 71 (2011) 1554). Where fewer than 10
     events are expected under the peak that is up to a third too tight: ask for toys there.
 
     Parameters
@@ -71,7 +71,7 @@ def mass_limits(
     efficiency
         Acceptance and selection efficiency of the signal, one number or [mass].
     toys
-        Pseudo-experiments with and without a signal, at each of nine strengths, for the masses with fewer than ``FEW``
+        Pseudo-experiments with and without a signal, at each of nine strengths, for the masses with fewer than 10
         expected events under the peak. A thousand take some seconds for a mass.
     seed
         Of these.
