@@ -219,9 +219,9 @@ def trend_of(variables: Floats, mass: Floats) -> Floats:
 
     A window differs from the sidebands around it by the curvature of the trends, not by their slope. Fitted curvatures
     are never zero, also where the true ones are: used as they come, a classifier finds them in every experiment, and
-    selects an excess in the window over the sideband efficiency that the data do not have. (In a thousand searches with
-    4 features, ``python -m benchmarks.statistics.calibration searches``, that estimate's corrected Z was -0.38 +- 0.03
-    on average, and is -0.14 +- 0.03 with what follows.) In units of their errors their sum of squares is on average
+    selects an excess in the window over the sideband efficiency that the data do not have. (In searches with 4
+    features, ``python -m benchmarks.statistics.calibration searches``, that estimate's corrected Z was -0.38 +- 0.03 on
+    average, and is -0.06 +- 0.02 with what follows.) In units of their errors their sum of squares is on average
     larger than the true one by their number, and the positive-part factor that takes this away is applied to all that
     are within three errors of zero (as James and Stein do, Proc. 4th Berkeley Symp. 1 (1961) 361, for the least squared
     error).
