@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from jepa_coffea.bumphunt.ledger import Ledger
-from jepa_coffea.errors import BadFileError
+from jepa_coffea.errors import BadFileError, StorageError
 
 
 def test_keeps_results_over_runs(tmp_path: Path) -> None:
@@ -75,3 +75,9 @@ def test_without_a_file_results_stay_in_memory() -> None:
     ledger = Ledger(None)
     ledger.add("a", 1)
     assert ledger["a"] == 1
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("/dev/full")
+    with pytest.raises(StorageError, match=r"disk full: .*a: free"):
+        Ledger(tmp_path / "a").add("1", 2.0)

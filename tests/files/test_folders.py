@@ -81,3 +81,15 @@ def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     with pytest.raises(StorageError, match="cannot be written"):
         working_in(tmp_path / "a", "hunt").__enter__()
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    (tmp_path / MARK).symlink_to("/dev/full")
+    with pytest.raises(StorageError, match=r"disk full: .*: free"):
+        working_in(tmp_path, "hunt").__enter__()
+
+
+def test_a_folder_below_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    with pytest.raises(StorageError, match="cannot be written"):
+        fresh_folder(tmp_path / "a" / "plots", "plots")
