@@ -263,7 +263,7 @@ def _problem(name: str, error: Exception) -> str:
     stem, colon, tree = name.rpartition(":")
     if colon and Path(stem).is_file():
         return f"no such file; {stem} is one, and its tree is named apart: {{{stem!r}: {tree!r}}}"
-    return f"{type(error).__name__}: {str(error).strip()}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def look_at_all(fileset: Fileset, *, client: Any = None, resources: Mapping[str, float] | None = None) -> list[File]:
