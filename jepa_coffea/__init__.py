@@ -1,4 +1,4 @@
-"""Self-supervised jet representations in coffea: embed jets with an ONNX encoder, hunt bumps with what it sees."""
+"""Self-supervised jet representations in coffea: embed jets with an ONNX encoder, search for bumps."""
 
 import importlib
 from importlib.metadata import PackageNotFoundError, version

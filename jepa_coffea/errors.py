@@ -16,6 +16,10 @@ class BadFileError(JepaCoffeaError, ValueError):
     """Files that do not exist, cannot be opened, or do not hold what they should."""
 
 
+class ModelError(JepaCoffeaError, ValueError):
+    """A file that is no usable model; never an OSError, so that no reader of events may skip it."""
+
+
 class StorageError(JepaCoffeaError, RuntimeError):
     """A disk that is full or must not be written; never an OSError, so that no reader of events may skip it."""
 

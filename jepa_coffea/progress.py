@@ -1,4 +1,4 @@
-"""What a user sees while something long goes on: a bar in a terminal, a line now and then in a batch log."""
+"""Progress of long work: a bar in a terminal, a line now and then in the log of a batch job."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def rate(number: float, seconds: float, unit: str) -> str:
 def counted(
     items: Iterable[T], total: int, title: str, console: Console, *, size: Callable[[T], int], unit: str = "jets"
 ) -> Generator[T, None, None]:
-    """Pass items on, and show how much of how much there was, how much a second, and the time that is left.
+    """Pass items on and show the progress: how much of the total is done, the rate, and the time that is left.
 
     Parameters
     ----------

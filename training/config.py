@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -10,7 +9,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from jepa_coffea.errors import JepaCoffeaError
+from jepa_coffea.errors import JepaCoffeaError, did_you_mean
 from jepa_coffea.files import write_text
 from jepa_coffea.files.yaml import read_yaml
 from training.data.config import DataConfig
@@ -154,8 +153,7 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
         field = ".".join(str(part) for part in problem["loc"] if part not in KINDS) or "(whole)"
         if problem["type"] == "extra_forbidden":
             known = _known_fields(model, problem["loc"][:-1])
-            close = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}" if known else ""
+            hint = f"; {did_you_mean(str(problem['loc'][-1]), known)}" if known else ""
             lines.append(f"{where}: unknown field {field}{hint}")
         elif problem["type"] == "missing":
             lines.append(f"{where}: field {field} is missing")

@@ -49,16 +49,53 @@ class Counter(ProcessorABC):
     """Does nothing: what is left is overhead."""
 
     def process(self, events: Any) -> dict[str, Any]:
-        """The number of events."""
+        """Count.
+
+        Parameters
+        ----------
+        events
+            NanoEvents.
+
+        Returns
+        -------
+        dict
+        """
         return {"bookkeeping": {events.metadata["dataset"]: {"events": len(events), "chunks": 1}}}
 
     def postprocess(self, accumulator: Any) -> Any:
-        """Nothing."""
+        """Nothing to do after the chunks are added up.
+
+        Parameters
+        ----------
+        accumulator
+            Of all chunks.
+
+        Returns
+        -------
+        dict
+        """
         return accumulator
 
 
 def embed(model: Path, fileset: dict[str, list[str]], chunksize: int, client: Any = None) -> dict[str, Any]:
-    """One timed run, in a fresh folder."""
+    """One timed run, in a fresh folder.
+
+    Parameters
+    ----------
+    model
+        An ONNX file.
+    fileset
+        Files by dataset.
+    chunksize
+        Events per chunk.
+    client
+        Of Dask; None: this process does it.
+
+    Returns
+    -------
+    dict
+        What the run counted and how long its parts took, seconds.
+    """
     with tempfile.TemporaryDirectory() as folder:
         processor = EmbedProcessor(JEPAEmbedder(model, threads=1), folder)
         output = run(processor, fileset, client=client, chunksize=chunksize, progress=False)
@@ -67,28 +104,73 @@ def embed(model: Path, fileset: dict[str, list[str]], chunksize: int, client: An
 
 
 def embed_files(model: Path, chunksize: int, files: list[str], client: Any) -> dict[str, Any]:
-    """The same for :mod:`benchmarks.cluster.scaling`."""
+    """The same for :mod:`benchmarks.cluster.scaling`.
+
+    Parameters
+    ----------
+    model, chunksize
+        As for :func:`embed`.
+    files
+        ROOT files of events.
+    client
+        As for :func:`embed`.
+
+    Returns
+    -------
+    dict
+    """
     return embed(model, {"events": files}, chunksize, client)
 
 
 def overhead(fileset: dict[str, list[str]], events: int, chunks: int) -> dict[str, float]:
-    """Seconds per chunk of a processor that does nothing, in this process and through one Dask worker."""
+    """Seconds per chunk of a processor that does nothing, in this process and through one Dask worker.
+
+    Parameters
+    ----------
+    fileset
+        Files by dataset.
+    events
+        That the files hold.
+    chunks
+        Into how many chunks they are cut.
+
+    Returns
+    -------
+    dict
+        Seconds.
+    """
     size = max(events // chunks, 1)
 
-    def timed(client: Any) -> float:
+    def _timed(client: Any) -> float:
         run(Counter(), fileset, client=client, chunksize=size, progress=False)
         begin = time.perf_counter()
         output = run(Counter(), fileset, client=client, chunksize=size, progress=False)
         return (time.perf_counter() - begin) / float(output["run"]["chunks"])
 
-    here = timed(None)
+    here = _timed(None)
     with clusters.local(1) as client:
-        there = timed(client)
+        there = _timed(client)
     return {"in this process": here, "through Dask": there, "of Dask": there - here}
 
 
 def chunk_cost(model: Path, fileset: dict[str, list[str]], events: int, rounds: int) -> dict[str, Any]:
-    """Fixed seconds of a chunk and seconds per event, by least squares over chunks of different sizes."""
+    """Fixed seconds of a chunk and seconds per event, by least squares over chunks of different sizes.
+
+    Parameters
+    ----------
+    model
+        An ONNX file.
+    fileset
+        Files by dataset.
+    events
+        That the files hold.
+    rounds
+        How often every size is measured.
+
+    Returns
+    -------
+    dict
+    """
     sizes, seconds, steps = [], [], {}
     embed(model, fileset, events)
     for parts in (1, 2, 4, 8) * rounds:
@@ -109,7 +191,20 @@ def chunk_cost(model: Path, fileset: dict[str, list[str]], events: int, rounds: 
 
 
 def opening(path: Path, tree: str = "Events") -> float:
-    """Seconds to open a file and build lazy NanoEvents, median of 5."""
+    """Seconds to open a file and build lazy NanoEvents.
+
+    Parameters
+    ----------
+    path
+        A ROOT file of PFNano.
+    tree
+        Its tree.
+
+    Returns
+    -------
+    float
+        Median of 5.
+    """
     found = []
     for _ in range(5):
         begin = time.perf_counter()
@@ -123,7 +218,25 @@ def opening(path: Path, tree: str = "Events") -> float:
 def at_scale(
     chunk: dict[str, Any], dask: float, gpu_jets: float, chunksize: int, open_seconds: float
 ) -> dict[str, Any]:
-    """10^9 events on 100 GPUs: hours of each part, and how many of them one scheduler can feed."""
+    """10^9 events on 100 GPUs: hours of each part, and how many of them one scheduler can feed.
+
+    Parameters
+    ----------
+    chunk
+        From :func:`chunk_cost`.
+    dask
+        Seconds of Dask per chunk.
+    gpu_jets
+        Jets per second of one GPU.
+    chunksize
+        Events per chunk.
+    open_seconds
+        To open a file.
+
+    Returns
+    -------
+    dict
+    """
     steps = chunk["steps, seconds per event"]
     around = steps["total"] - steps["model"]
     model = chunk["jets per event"] / gpu_jets
@@ -215,7 +328,19 @@ def main() -> None:
 
 
 def table(title: str, values: dict[str, Any]) -> Table:
-    """Name and number, nested names joined."""
+    """Names and numbers as a table; nested names are joined.
+
+    Parameters
+    ----------
+    title
+        Above the table.
+    values
+        Numbers by name, or by two or three names.
+
+    Returns
+    -------
+    Table
+    """
     found = Table(title=title, title_justify="left", show_header=False)
     for name, value in values.items():
         if isinstance(value, dict):

@@ -85,7 +85,29 @@ def main() -> None:
 
 
 def measure(size: str, jets: Path, ways: list[str], options: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Every way in a child process."""
+    """Every way in a child process.
+
+    Parameters
+    ----------
+    size
+        Name of the model.
+    jets
+        File of the jets.
+    ways
+        Names of the ways.
+    options
+        Of the command line.
+
+    Returns
+    -------
+    dict
+        What each way measured.
+
+    Raises
+    ------
+    RuntimeError
+        If a child process fails.
+    """
     rows: dict[str, dict[str, Any]] = {}
     expected = np.zeros(0)
     for way in ways:
@@ -119,7 +141,19 @@ HEADER = (
 
 
 def line(way: str, rows: dict[str, dict[str, Any]]) -> str:
-    """What was measured of a way, with the ratios that count."""
+    """What was measured of a way, with its ratios to the others.
+
+    Parameters
+    ----------
+    way
+        Its name.
+    rows
+        From :func:`measure`.
+
+    Returns
+    -------
+    str
+    """
     row = rows[way]
     speed = row["jets_per_second"]
     ratios = [f"{speed / rows[base]['jets_per_second']:.1f}" if base in rows else "" for base in ("torch", "ort")]
@@ -131,7 +165,19 @@ def line(way: str, rows: dict[str, dict[str, Any]]) -> str:
 
 
 def bound(profile: dict[str, Any], limit: dict[str, Any]) -> str:
-    """What the time inside the session goes into, and how fast the matrix products are that it should go into."""
+    """Where the time inside the session goes, and how fast its matrix products are.
+
+    Parameters
+    ----------
+    profile
+        Seconds by kind of node.
+    limit
+        The measurement of the fastest matrix product.
+
+    Returns
+    -------
+    str
+    """
     total = profile["total"]
     kinds = [f"{kind} {seconds / total:.0%}" for kind, seconds in profile["seconds"].items() if seconds > 0.02 * total]
     useful = 2e-9 * profile["macs"] / profile["products"]

@@ -27,13 +27,30 @@ from rich.progress import track
 from benchmarks.machine import ROOT, described, machine
 from benchmarks.synthetic import PROCESSES, write_jetclass
 from benchmarks.timing import measure
+from jepa_coffea.files import write_text
 
 GOALS = {"shards": (150e3, 10.0), "ROOT": (0.0, 3.0)}
 """Jets/s in one process, and times weaver's per core, to reach."""
 
 
 def child(folder: Path, name: str, epochs: int, **settings: int) -> subprocess.Popen[str]:
-    """This program, measuring one case in a process of its own."""
+    """This program, measuring one case in a process of its own.
+
+    Parameters
+    ----------
+    folder
+        Of the files of jets.
+    name
+        Of the case.
+    epochs
+        How often all jets are read.
+    **settings
+        More options of the command line.
+
+    Returns
+    -------
+    Popen
+    """
     command = [
         sys.executable,
         "-m",
@@ -51,7 +68,22 @@ def child(folder: Path, name: str, epochs: int, **settings: int) -> subprocess.P
 
 
 def finished(process: subprocess.Popen[str]) -> dict[str, float]:
-    """What a child measured."""
+    """What a child measured.
+
+    Parameters
+    ----------
+    process
+        From :func:`child`.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    RuntimeError
+        If the child failed.
+    """
     output, _ = process.communicate()
     if process.returncode:
         msg = f"measuring failed with exit status {process.returncode}: {process.args!r}"
@@ -61,7 +93,18 @@ def finished(process: subprocess.Popen[str]) -> dict[str, float]:
 
 
 def two_ranks(folder: Path, name: str, epochs: int) -> dict[str, float]:
-    """Two processes that share the batches, as two GPUs would."""
+    """Two processes that share the batches, as two GPUs would.
+
+    Parameters
+    ----------
+    folder, name, epochs
+        As for :func:`child`.
+
+    Returns
+    -------
+    dict
+        Jets and CPU seconds of both together; wall time and memory of the larger one.
+    """
     running = [child(folder, name, epochs, rank=rank, ranks=2) for rank in range(2)]
     with ThreadPoolExecutor(2) as pool:
         both = list(pool.map(finished, running))
@@ -70,7 +113,15 @@ def two_ranks(folder: Path, name: str, epochs: int) -> dict[str, float]:
 
 
 def make_files(folder: Path, jets: int) -> None:
-    """Two files of each JetClass class, in clusters of about 30 MB as ROOT makes them, and shards of all."""
+    """Two files of each JetClass class, in clusters of about 30 MB as ROOT makes them, and shards of all.
+
+    Parameters
+    ----------
+    folder
+        Where to.
+    jets
+        Of all files together.
+    """
     from training.data.preparation import prepare
     from training.data.sources import Reading
 
@@ -82,7 +133,19 @@ def make_files(folder: Path, jets: int) -> None:
 
 
 def report(found: dict[str, dict[str, float]], step: tuple[str, float]) -> str:
-    """The table that is printed."""
+    """The table that is printed.
+
+    Parameters
+    ----------
+    found
+        Measurements by case.
+    step
+        What a training step is, and how many jets/s it takes.
+
+    Returns
+    -------
+    str
+    """
     rate = {name: one["jets"] / one["wall"] for name, one in found.items()}
     core = {name: one["jets"] / one["cpu"] for name, one in found.items()}
     of_weaver = [name for name in found if name.startswith("weaver")]
@@ -139,7 +202,7 @@ def main() -> None:
     print(text)
     if given.output is not None:
         given.output.parent.mkdir(parents=True, exist_ok=True)
-        given.output.write_text(text + "\n")
+        write_text(given.output, text + "\n")
 
 
 if __name__ == "__main__":

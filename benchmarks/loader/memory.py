@@ -29,6 +29,7 @@ from rich.table import Table
 
 from benchmarks.machine import ROOT
 from benchmarks.synthetic import MULTIPLICITY, jet_arrays
+from jepa_coffea.files import write_text
 
 BRANCHES = "/(run|luminosityBlock|event|(FatJet|FatJetPFCands|PFCands)_.*)/"
 COLLECTIONS = ("FatJet", "FatJetPFCands", "PFCands")
@@ -217,7 +218,7 @@ def main() -> None:
         table.add_row(name, *(f"{value:.0f}" for value in values.values()))
     Console().print(table)
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(found, indent=2) + "\n")
+    write_text(options.output, json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":

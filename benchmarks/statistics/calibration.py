@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 import numpy as np
 from distributed import Client, LocalCluster
@@ -36,6 +36,8 @@ from benchmarks.statistics.toy_samples import WINDOWS, falling_spectrum, with_in
 from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.cwola import Folds, Recipe
 from jepa_coffea.cwola.classifiers import gradient_boosting, logistic
+from jepa_coffea.cwola.folds import Order
+from jepa_coffea.files import write_text
 from jepa_coffea.hunt.calibration import calibrate, null_significances
 from jepa_coffea.hunt.config import StatisticsConfig
 from jepa_coffea.hunt.experiment import Method, run_experiment
@@ -50,11 +52,11 @@ PACKAGES = ("numpy", "scikit-learn", "iminuit", "distributed")
 """Whose versions the results name."""
 
 STATISTICS = StatisticsConfig(sqrt_s=13000, function="dijet2", goodness_toys=0)
-ORDERS: tuple[Literal["cross", "forward"], ...] = ("cross", "forward")
+ORDERS: tuple[Order, ...] = get_args(Order)
 """Orders of the folds."""
 
 
-def recipe(estimator: Any, *, order: Literal["cross", "forward"] = "cross") -> Recipe:
+def recipe(estimator: Any, *, order: Order = "cross") -> Recipe:
     """One classifier per fold that sees all features; the folds are dealt out anew in every experiment.
 
     Parameters
@@ -141,17 +143,8 @@ def searches(experiments: int, client: Client | None, folder: Path, *, toys: int
     method = Method(recipe(GaussianNB()), (0.1,), STATISTICS)
     folder.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(folder / f"searches-{toys}.jsonl")
-    missing = [number for number in range(1, experiments + 1) if str(number) not in ledger]
-    run_tasks(
-        whole_search,
-        missing,
-        (method, toys),
-        client=client,
-        progress=True,
-        description="Searches",
-        done=lambda task, found: ledger.add(str(missing[task]), found),
-    )
-    found = [ledger[str(number)] for number in range(1, experiments + 1)]
+    numbers = range(1, experiments + 1)
+    found = ledger.run(whole_search, numbers, (method, toys), client=client, progress=True, description="Searches")
     result: dict[str, Any] = {"classifier": "naive Bayes", "experiments": experiments, "toys": toys}
     for estimate in ESTIMATES:
         raw, corrected, rank = np.array([one[estimate] for one in found]).T
@@ -361,9 +354,9 @@ def main() -> None:
     where = arguments.output / f"calibration_{arguments.what}"
     if arguments.what == "coverage":
         draw(result, where.with_suffix(".png"))
-        result |= {order: without_lists(result[order]) for order in ("cross", "forward")}
+        result |= {order: without_lists(result[order]) for order in ORDERS}
     about = machine(*PACKAGES) | {"workers": arguments.workers}
-    where.with_suffix(".json").write_text(json.dumps({**result, "machine": about}, indent=1))
+    write_text(where.with_suffix(".json"), json.dumps({**result, "machine": about}, indent=1))
     print(f"written: {where}.json")
 
 

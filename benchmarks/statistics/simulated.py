@@ -16,7 +16,6 @@ the pool itself has too much in the window, all of them have. The result says n 
 
 import argparse
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +30,7 @@ from benchmarks.machine import ROOT, machine
 from benchmarks.statistics.judgement import LEVELS
 from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.cwola.sample import Sample
-from jepa_coffea.files import digest
+from jepa_coffea.files import digest, write_text
 from jepa_coffea.hunt.calibration import calibrate, null_significances
 from jepa_coffea.hunt.config import HuntConfig, StatisticsConfig
 from jepa_coffea.hunt.events import read_events
@@ -40,7 +39,6 @@ from jepa_coffea.hunt.nominal import with_degrees
 from jepa_coffea.hunt.null import Corrected
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.selections import ESTIMATES
-from jepa_coffea.tasks import run_tasks
 
 DOCUMENT: dict[str, Any] = {
     "mass": {
@@ -223,7 +221,7 @@ def searches(
         What was done, and the judgement.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    method, start = method_of(config), time.perf_counter()
+    method = method_of(config)
     parts = config.model_dump(
         mode="json", include={"mass", "features", "classifier", "folds", "efficiencies", "statistics"}
     )
@@ -232,32 +230,15 @@ def searches(
         parts, sorted(pool.hashes.tolist())[:1000], len(pool.mass), events, number if disjoint else 0, config.seed
     )
     ledger = Ledger(folder / f"simulated-{key}-{toys}.jsonl")
-    missing = [i for i in range(number) if str(i) not in ledger]
-
-    def keep(task: int, found: dict[str, list[Any]]) -> None:
-        """Keep a search that is done, and say once what one takes.
-
-        Parameters
-        ----------
-        task
-            Number of the search among those that were missing.
-        found
-            Its significances.
-        """
-        ledger.add(str(missing[task]), found)
-        if task == 0:
-            print(f"a search takes {(time.perf_counter() - start):.0f} s (with all workers busy)", flush=True)
-
-    run_tasks(
+    found = ledger.run(
         search,
-        [(i, events, number, config.seed) for i in missing],
+        [(i, events, number, config.seed) for i in range(number)],
         (pool, method, toys),
+        key=lambda task: str(task[0]),
         client=client,
         progress=True,
         description="Searches",
-        done=keep,
     )
-    found = [ledger[str(i)] for i in range(number)]
     return {
         "document": parts,
         "pool": len(pool.mass),
@@ -302,7 +283,7 @@ def main() -> None:
     print(shown(result["result"]))
     path = options.output / "calibration_simulated.json"
     about = machine("numpy", "scikit-learn", "iminuit", "distributed") | {"workers": options.workers}
-    path.write_text(json.dumps({**result, "machine": about}, indent=1, default=str))
+    write_text(path, json.dumps({**result, "machine": about}, indent=1, default=str))
     print(f"written: {path}")
 
 

@@ -26,10 +26,21 @@ from benchmarks.machine import described, machine
 from benchmarks.products import product_rates
 from benchmarks.training.cases import SIZES, batches, step_flops, variants
 from benchmarks.training.measure import Case, Result, measure
+from jepa_coffea.files import write_text
 
 
 def table(results: list[Result]) -> str:
-    """The results as text, with the ratio to weaver-core in eager mode on the same batches."""
+    """The results as text, with the ratio to weaver-core in eager mode on the same batches.
+
+    Parameters
+    ----------
+    results
+        Of all variants.
+
+    Returns
+    -------
+    str
+    """
     heads = f"{'jets/s':>9} {'ratio':>6} {'MFU':>6} {'of 989':>7} {'GiB':>6}"
     lines = [f"{'size':10} {'variant':36} {'batches':13} {heads}"]
     for r in results:
@@ -49,7 +60,12 @@ def table(results: list[Result]) -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Options of the command line."""
+    """Options of the command line.
+
+    Returns
+    -------
+    ArgumentParser
+    """
     cuda = torch.cuda.is_available()
     sizes = ["published", "base"] if cuda else ["mini", "small"]
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -69,7 +85,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Measure, print a table, write JSON after every variant."""
+    """Measure, print a table, write JSON after every variant.
+
+    Parameters
+    ----------
+    argv
+        Words of the command line; those of the process by default.
+    """
     args = parser().parse_args(argv)
     device = torch.device(args.device)
     torch.set_float32_matmul_precision("high")
@@ -104,7 +126,7 @@ def main(argv: list[str] | None = None) -> None:
             print(table(results).splitlines()[-1], flush=True)
             if args.output:
                 args.output.parent.mkdir(parents=True, exist_ok=True)
-                args.output.write_text(json.dumps(about | {"results": [asdict(r) for r in results]}, indent=1) + "\n")
+                write_text(args.output, json.dumps(about | {"results": [asdict(r) for r in results]}, indent=1) + "\n")
     print("\n" + table(results))
     for result in results:
         if result.kernels:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.errors import JepaCoffeaError
 from jepa_coffea.files import find_files
 from jepa_coffea.files.parquet import read_rows
-from jepa_coffea.hunt.events import column, per_jet
+from jepa_coffea.hunt.events import column, per_jet, scores_of
 
 VARIABLES = ("log_mass_over_pt", "tau21", "tau32", "tau43")
-"""Of each jet, the heavier first. No integers: pseudo-data shift features by fractions, which trees see."""
+"""Of each jet, the heavier first."""
 
 SMALLEST_SCORE = 1e-6
 """Scores are taken as logarithms, of no less than this."""
@@ -118,7 +118,9 @@ def feature_sets(columns: Columns) -> dict[str, FeatureSet]:
     return {one.name: one for one in sets}
 
 
-def read_table(globs: Sequence[str], windows: Windows, mass: str, what: str) -> tuple[Sample, Columns]:
+def read_table(
+    globs: Sequence[str], windows: Windows, mass: str, what: str, groups: Mapping[str, str] | None = None
+) -> tuple[Sample, Columns]:
     """Events in the fit range.
 
     Parameters
@@ -131,6 +133,9 @@ def read_table(globs: Sequence[str], windows: Windows, mass: str, what: str) -> 
         Name of the column of the resonance mass, GeV.
     what
         What the events are, for messages.
+    groups
+        Name to a regular expression: the scores of the classes whose whole name it matches are summed. Without groups
+        every class is a score.
 
     Returns
     -------
@@ -142,11 +147,11 @@ def read_table(globs: Sequence[str], windows: Windows, mass: str, what: str) -> 
     BadFileError
         If there are no files.
     HuntError
-        If a column is missing.
+        If a column is missing, a group has no class, or a class is in two groups.
     SearchError
         If files were made with different models.
     """
-    parts = [_read(Path(file), windows, mass) for file in find_files(globs, what)]
+    parts = [_read(Path(file), windows, mass, groups or {}) for file in find_files(globs, what)]
     if len({columns for _, columns in parts}) > 1:
         msg = f"{what}: files with different columns {sorted({str(c) for _, c in parts})}; embed them with one model"
         raise SearchError(msg)
@@ -157,17 +162,17 @@ def read_table(globs: Sequence[str], windows: Windows, mass: str, what: str) -> 
     return make_sample(whole.X, whole.mass, whole.hashes, np.ones(len(whole.mass))), parts[0][1]
 
 
-def _read(file: Path, windows: Windows, mass: str) -> tuple[Sample, Columns]:
+def _read(file: Path, windows: Windows, mass: str, groups: Mapping[str, str]) -> tuple[Sample, Columns]:
     table = read_rows(file)
     table = table.filter(pa.array(windows.inside(column(table, mass, file))))
     blocks = [symmetrised(*(_wide(table, f"{jet}_embedding", file) for jet in ("jet1", "jet2")))]
     blocks.append(np.concatenate([per_jet(table, name, file) for name in VARIABLES], axis=1))
     classes = sorted(name.removeprefix("jet1_score_") for name in table.column_names if name.startswith("jet1_score_"))
-    logs = [
-        np.log(np.maximum([column(table, f"{jet}_score_{name}", file) for name in classes], SMALLEST_SCORE)).T
-        for jet in ("jet1", "jet2")
-    ]
-    blocks.append(symmetrised(*logs) if classes else np.empty((len(table), 0)))
+    if classes:
+        shares = (scores_of(table, jet, groups or classes, file) for jet in ("jet1", "jet2"))
+        blocks.append(symmetrised(*(np.log(np.maximum(share, SMALLEST_SCORE)) for share in shares)))
+    else:
+        blocks.append(np.empty((len(table), 0)))
     X = np.concatenate(blocks, axis=1).astype(np.float32)
     identity = [column(table, name, file).astype(np.int64) for name in ("run", "luminosityBlock", "event")]
     sample = Sample(X, column(table, mass, file).astype(float), event_hash(*identity), np.ones(len(X)))

@@ -11,7 +11,8 @@
 puts known numbers of signal events into background and searches for them by the whole chain of the hunt. The sets of
 features are tuned alike: for each signal, the setting of a set's classifier is the one that does best on slices of the
 *other* signals. Significances are read off against experiments without signal, made and treated in the same way.
-Experiments are kept as they end; killed, the same command goes on.
+Experiments are kept as they end; killed, the same command goes on. A tagger with many classes is best used in sums of
+them: ``--group four_prong='X_YY_[bcsqg]{4}' --group three_prong='X_YY_[bcsqg]{3}'``.
 
 In ``--output``: results.json, results.md, and a figure for each background estimate.
 """
@@ -35,7 +36,6 @@ from examples.anomaly_search.features import Columns, FeatureSet, SearchError, f
 from examples.anomaly_search.results import report, summary_of
 from examples.anomaly_search.search import REFERENCES, Choice, Setting, Task, choices, experiment, key_of, merit
 from jepa_coffea.bumphunt.ledger import Ledger
-from jepa_coffea.bumphunt.records import plain
 from jepa_coffea.clusters import local
 from jepa_coffea.commands.command_line import Help
 from jepa_coffea.cwola.classifiers import CLASSIFIERS
@@ -47,7 +47,6 @@ from jepa_coffea.hunt.config import StatisticsConfig
 from jepa_coffea.hunt.experiment import Method
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.selections import ESTIMATES
-from jepa_coffea.tasks import run_tasks
 from training.loop.entry import explained
 
 
@@ -84,6 +83,13 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--members", type=int, default=8, help="classifiers that are averaged")
     options.add_argument(
         "--sets", nargs="+", metavar="SET", help="of features, supervised or idealised; all that there are if absent"
+    )
+    options.add_argument(
+        "--group",
+        action="append",
+        default=[],
+        metavar="NAME=REGEX",
+        help="sum the scores of all classes whose whole name matches; several times, instead of every class by itself",
     )
     options.add_argument("--folds", type=int, nargs=2, default=(5, 4), metavar="N", help="outer and inner")
     options.add_argument("--workers", type=int, default=1, help="processes")
@@ -126,14 +132,12 @@ def setting_of(args: argparse.Namespace) -> tuple[Setting, Columns]:
         If a signal has no name or too few events, or its model is another.
     """
     windows = Windows.single(*args.window, sidebands=args.sidebands, fit_range=args.fit_range, bins=args.bins)
-    background, columns = read_table(args.background, windows, args.mass, "background events")
+    groups = dict(named("--group", given, "four_prong='X_YY_[bcsqg]{4}'") for given in args.group)
+    background, columns = read_table(args.background, windows, args.mass, "background events", groups)
     signals = {}
     for number, given in enumerate(args.signal):
-        name, equals, pattern = given.partition("=")
-        if not equals:
-            msg = f"--signal {given}: expected NAME=GLOB, as in wprime='embedded/dataset=wprime/*.parquet'"
-            raise SearchError(msg)
-        sample, own = read_table([pattern], windows, args.mass, f"signal {name}")
+        name, pattern = named("--signal", given, "wprime='embedded/dataset=wprime/*.parquet'")
+        sample, own = read_table([pattern], windows, args.mass, f"signal {name}", groups)
         if own != columns:
             msg = f"signal {name}: has {own}, the background {columns}; embed them with one model"
             raise SearchError(msg)
@@ -156,6 +160,35 @@ def setting_of(args: argparse.Namespace) -> tuple[Setting, Columns]:
         seed=args.seed,
     )
     return setting, columns
+
+
+def named(option: str, given: str, example: str) -> tuple[str, str]:
+    """A name and what it stands for.
+
+    Parameters
+    ----------
+    option
+        Of the command line.
+    given
+        ``NAME=VALUE``.
+    example
+        Of such a word.
+
+    Returns
+    -------
+    tuple of str
+        Name and value.
+
+    Raises
+    ------
+    SearchError
+        If there is no name.
+    """
+    name, equals, value = given.partition("=")
+    if not equals or not name:
+        msg = f"{option} {given}: expected a name and what it is of, as in {example}"
+        raise SearchError(msg)
+    return name, value
 
 
 def wanted(names: Sequence[str] | None, columns: Columns) -> tuple[dict[str, FeatureSet], tuple[str, ...]]:
@@ -225,17 +258,15 @@ class Search:
         -------
         list of dict
         """
-        missing = [task for task in dict.fromkeys(tasks) if key_of(task) not in self.ledger]
-        run_tasks(
+        return self.ledger.run(
             experiment,
-            missing,
+            tasks,
             (self.setting,),
+            key=key_of,
             client=self.client,
             progress=self.progress,
             description=what,
-            done=lambda number, record: self.ledger.add(key_of(missing[number]), plain(record)),
         )
-        return [self.ledger[key_of(task)] for task in tasks]
 
     def chosen(self, tuned_at: int) -> dict[str, dict[str, Choice]]:
         """For each signal, the classifier of each set: the one with the largest mean merit on the other signals.
@@ -339,7 +370,7 @@ def _main(args: argparse.Namespace) -> int:
     )
     ledger = Ledger(args.output / f"experiments-{stamp}.jsonl")
     with local(args.workers) if args.workers > 1 else nullcontext() as client:
-        search = Search(setting, ledger, client, progress=sys.stderr.isatty())
+        search = Search(setting, ledger, client, progress=True)
         chosen = search.chosen(tuned_at)
         results = search.results(chosen, args.null)
     said = {

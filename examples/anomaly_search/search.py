@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from examples.anomaly_search.features import FeatureSet, SearchError
+from jepa_coffea.bumphunt.records import plain
 from jepa_coffea.cwola.classifiers import CLASSIFIERS
 from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.cwola.recipe import Recipe
@@ -224,7 +225,8 @@ def experiment(task: Task, setting: Setting) -> dict[str, Any]:
     else:
         scores = train_or_say_why(mine, method.recipe)[0]
     found = run_experiment(mine, method, [scores], inclusive=True)
-    return _record(found, scores, truth, method, data)
+    record: dict[str, Any] = plain(_record(found, scores, truth, method, data))
+    return record
 
 
 def _record(

@@ -1,4 +1,4 @@
-"""What a fitted background function expects, bin by bin and in a window, and how well it knows that."""
+"""The background that a fitted function predicts, in bins and in a window, with its uncertainty."""
 
 from __future__ import annotations
 

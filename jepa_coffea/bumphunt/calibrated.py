@@ -1,7 +1,8 @@
-"""A background whose significances are right: what pseudo-experiments say about Z, put into b and its uncertainty.
+"""Background estimates that include the calibration of Z: counts taken from them have the corrected significance.
 
 An analysis that chooses its selection with the data has a Z whose mean and width under background alone are not 0 and
-1. Whoever takes only the counts of such a search must not lose that. In the Gaussian limit
+1. Counts and backgrounds that are exported without this correction would lead to the wrong significance. In the
+Gaussian limit
 ``Z = (n - b) / sqrt(b + sigma_b**2)``, so that a background moved by ``mean * sqrt(b + sigma_b**2)`` and a total
 uncertainty multiplied by ``width`` have exactly the corrected ``(Z - mean) / width``.
 """

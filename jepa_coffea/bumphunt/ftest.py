@@ -1,4 +1,4 @@
-"""How many parameters? The order of a nested family of functions by F-test, for the data and for every toy of them.
+"""The order of a nested family of functions (how many parameters?) by F-test, for data and for toys.
 
 F compares what a parameter gains with what is left (Bevington and Robinson, Data Reduction and Error Analysis, 3rd
 edition, section 11.4), with the Poisson deviance of Baker and Cousins, NIM 221 (1984) 437, for chi-squared. Its

@@ -9,14 +9,13 @@ has fewer or more of the same terms, and the alternates are chosen to differ fro
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from jepa_coffea.errors import HistogramError
+from jepa_coffea.errors import HistogramError, did_you_mean
 
 Array = npt.NDArray[np.float64]
 Term = Callable[[Array], Array]
@@ -163,9 +162,7 @@ def get_function(name: str) -> Function:
         For an unknown name.
     """
     if name not in FUNCTIONS:
-        close = difflib.get_close_matches(name, FUNCTIONS, 1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        msg = f"no function is named {name!r}; there are {', '.join(FUNCTIONS)}{hint}"
+        msg = f"no function is named {name!r}; {did_you_mean(name, FUNCTIONS)}"
         raise HistogramError(msg)
     return FUNCTIONS[name]
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from jepa_coffea.errors import BadFileError
 from jepa_coffea.files import sealed_line, unsealed_line, write_text, writing
+from jepa_coffea.tasks import run_tasks
 
 
 class Ledger:
@@ -32,6 +34,8 @@ class Ledger:
     >>> ledger.add("17", [0.3, 1.2])
     >>> "17" in ledger, ledger["17"]
     (True, [0.3, 1.2])
+    >>> ledger.run(float, [17, 18])  # 17 is known already
+    [[0.3, 1.2], 18.0]
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -82,3 +86,40 @@ class Ledger:
         if self.path is not None:
             with writing(self.path), self.path.open("a", encoding="utf-8") as file:
                 file.write(sealed_line(json.dumps([key, value])) + "\n")
+
+    def run(
+        self,
+        function: Callable[..., Any],
+        tasks: Sequence[Any],
+        shared: Sequence[Any] = (),
+        *,
+        key: Callable[[Any], str] = str,
+        **execution: Any,
+    ) -> list[Any]:
+        """Results of tasks; those that are not there yet are done, and kept as each one ends.
+
+        Parameters
+        ----------
+        function, tasks, shared
+            As for :func:`~jepa_coffea.tasks.run_tasks`; results are what JSON can say.
+        key
+            Gives the key of a task.
+        **execution
+            ``client``, ``progress``, ``description`` and ``unit`` of :func:`~jepa_coffea.tasks.run_tasks`.
+
+        Returns
+        -------
+        list
+            In the order of the tasks.
+        """
+        keys = [key(task) for task in tasks]
+        missing = {name: task for name, task in zip(keys, tasks, strict=True) if name not in self}
+        names = list(missing)
+        run_tasks(
+            function,
+            list(missing.values()),
+            shared,
+            done=lambda number, result: self.add(names[number], result),
+            **execution,
+        )
+        return [self[name] for name in keys]

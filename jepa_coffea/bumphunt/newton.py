@@ -19,6 +19,11 @@ TOLERANCE = 1e-8
 """A fit has converged when a Newton step promises to lower the deviance by less than this."""
 
 STEPS = 100
+SUFFICIENT = 0.2
+"""Share of the promised fall of the deviance that makes a step good enough. Where a bin has more events than expected
+its true curvature is larger than the Fisher information says, and steps that are taken for any fall would jump across
+the minimum again and again (Nocedal and Wright, Numerical Optimization, 2nd ed., section 3.1)."""
+
 LARGEST_STEP = 8.0
 """Longest step in units of standard deviations: the quadratic picture is not trusted further away."""
 
@@ -160,8 +165,9 @@ def minimise(
         if not len(active):
             break
         length = np.linalg.norm(step[:, :capped], axis=1)
-        step = step * np.minimum(1, LARGEST_STEP / np.maximum(length, 1e-300))[:, None]
-        stuck = _advance(model, counts, weight, middle, active, step, values, value)
+        shortened = np.minimum(1, LARGEST_STEP / np.maximum(length, 1e-300))
+        step, enough = step * shortened[:, None], SUFFICIENT * gain[moving] * shortened
+        stuck = _advance(model, counts, weight, middle, active, step, enough, values, value)
         # Rounding hides the last crumbs of an improvement: a tiny promised gain that cannot be cashed is convergence.
         converged[active[stuck & (gain[moving] < 1e-5)]] = True
         active = active[~stuck]
@@ -222,22 +228,24 @@ def _advance(
     middle: Array,
     active: Rows,
     step: Array,
+    enough: Array,
     values: Array,
     value: Array,
 ) -> npt.NDArray[np.bool_]:
-    """Move each active row along its step, halved until the deviance falls; True where it never does."""
+    """Move each active row along its step, halved until the deviance falls by enough; True where it never does."""
     waiting = np.arange(len(active))
     for _ in range(40):
         rows = active[waiting]
         trial = values[rows] + step[waiting]
         mu = model.mean(trial, rows)
         fallen = deviance(counts[rows], np.where(mu > 0, mu, -1.0)) + (weight * (trial - middle[rows]) ** 2).sum(axis=1)
-        better = fallen < value[rows]
+        better = fallen < value[rows] - enough[waiting]
         values[rows[better]] = trial[better]
         waiting = waiting[~better]
         if not len(waiting):
             break
         step[waiting] /= 2
+        enough[waiting] /= 2
     stuck = np.zeros(len(active), dtype=bool)
     stuck[waiting] = True
     return stuck

@@ -19,7 +19,6 @@ from jepa_coffea.bumphunt.newton import Array
 from jepa_coffea.bumphunt.searches import SpectrumSearch
 from jepa_coffea.errors import FitError, HistogramError
 from jepa_coffea.files import digest
-from jepa_coffea.tasks import run_tasks
 
 Family = Sequence[SpectrumSearch]
 """Searches on nested selections of the same events, loosest first; different families share no events."""
@@ -151,18 +150,17 @@ def run_toys(
         check_family(family)
     sizes = [min(BATCH, toys - first) for first in range(0, toys, BATCH)]
     ledger = Ledger(None if folder is None else Path(folder) / f"toys-{_key(families, seed)}.jsonl")
-    missing = [index for index, size in enumerate(sizes) if _batch_name(index, size) not in ledger]
-    run_tasks(
+    found = ledger.run(
         _batch,
-        [(sizes[index], index) for index in missing],
+        list(enumerate(sizes)),
         (families, seed),
+        key=lambda batch: "batch {} of {}".format(*batch),
         client=client,
         progress=progress,
         description=f"Pseudo-experiments of the spectrum, {BATCH} a batch",
         unit="batches",
-        done=lambda number, z: ledger.add(_batch_name(missing[number], sizes[missing[number]]), z.tolist()),
     )
-    result = np.concatenate([np.array(ledger[_batch_name(index, size)]) for index, size in enumerate(sizes)])
+    result = np.concatenate([np.array(z) for z in found])
     failed = int(np.isnan(result).any(axis=1).sum())
     if failed > 0.02 * toys:
         msg = (
@@ -173,14 +171,11 @@ def run_toys(
     return result
 
 
-def _batch(batch: tuple[int, int], families: Sequence[Family], seed: int) -> Array:
-    """The batch of this size and index."""
-    size, index = batch
-    return batch_of_toys(families, size, seed, index)
-
-
-def _batch_name(index: int, size: int) -> str:
-    return f"batch {index} of {size}"
+def _batch(batch: tuple[int, int], families: Sequence[Family], seed: int) -> list[list[float]]:
+    """The batch of this index and size."""
+    index, size = batch
+    z: list[list[float]] = batch_of_toys(families, size, seed, index).tolist()
+    return z
 
 
 def _key(families: Sequence[Family], seed: int) -> str:

@@ -1,4 +1,4 @@
-"""Model files on workers: sent by value, kept by hash, there before the first task, on late joiners as well."""
+"""Model files on workers: sent with their content, found by their hash, on each worker before its first task."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 
 from distributed import WorkerPlugin
 
-from jepa_coffea.encoder.card import ModelError
 from jepa_coffea.encoder.model_files import resolve, shipped_folder
+from jepa_coffea.errors import ModelError
 from jepa_coffea.files import bytes_hash, file_hash, write_bytes
 
 
 class ModelPlugin(WorkerPlugin):
     """Puts a model file where embedders on a worker look for it.
 
-    Two files of one name, and a file that was exported again, live side by side.
+    Different files of one name do not replace each other: a folder is named by the hash of its file.
 
     Parameters
     ----------

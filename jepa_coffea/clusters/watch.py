@@ -1,4 +1,4 @@
-"""Waiting for a cluster only while it lives: a dead one ends the run with a sentence instead of a wait for ever."""
+"""Watching a cluster while a run waits for it: when it is gone, the run ends with an error instead of hanging."""
 
 from __future__ import annotations
 

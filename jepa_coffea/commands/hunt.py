@@ -1,4 +1,4 @@
-"""``jepa-coffea hunt hunt.yaml``: the hunt of a document, to a folder and a paragraph."""
+"""``jepa-coffea hunt hunt.yaml``: run the hunt that a YAML document describes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``jepa-coffea report FOLDER``: the report of a finished hunt once more, from what its folder holds."""
+"""``jepa-coffea report FOLDER``: write the report of a finished hunt again, from its folder."""
 
 from __future__ import annotations
 

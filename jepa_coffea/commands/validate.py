@@ -1,4 +1,4 @@
-"""``jepa-coffea validate model.onnx [events.root]``: whether a file does here what it did where it was made."""
+"""``jepa-coffea validate model.onnx [events.root]``: check that a model gives here what it gave at export."""
 
 from __future__ import annotations
 

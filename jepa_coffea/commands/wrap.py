@@ -13,9 +13,10 @@ from pydantic import Field
 from rich.console import Console
 
 from jepa_coffea.documents import Section, read_document
-from jepa_coffea.encoder.card import ModelCard, ModelError
+from jepa_coffea.encoder.card import ModelCard
 from jepa_coffea.encoder.model_files import model_hash
 from jepa_coffea.encoder.wrapping import Axes, wrap
+from jepa_coffea.errors import ModelError
 from jepa_coffea.files import printable
 
 

@@ -1,4 +1,4 @@
-"""What a layout is, everything that this project has to know of a format of event files, and which one events have."""
+"""Layouts: all that the project knows of a format of event files, and how the layout of events is found."""
 
 from __future__ import annotations
 

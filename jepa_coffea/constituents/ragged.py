@@ -111,7 +111,7 @@ class EventColumns:
             if found is not None:
                 self._known[collection, name] = self._concrete(found, f"{collection}.{name}")
                 return self._known[collection, name]
-        wanted = " or ".join(f"{collection}.{name}" for name in fields)
+        wanted = " or ".join(dict.fromkeys(f"{collection}.{name}" for name in fields))
         near = sorted({name for name in self.events.fields if name.startswith(collection)})
         msg = f"layout {self.layout!r}: the events have no {wanted}; fields that begin like it: {near or 'none'}"
         if not near:
@@ -119,7 +119,7 @@ class EventColumns:
         raise LayoutError(msg)
 
     def _meant(self, collection: str) -> str:
-        """The collection of jets that was meant by one that is not there, whether or not as part of a longer name."""
+        """A hint for a collection that does not exist: which one was probably meant."""
         names = {name.partition("_")[0] for name in self.events.fields}
         meant = closest(collection, names)
         links = next((end for end in ("PFCands", "PFCand") if collection.endswith(end)), "")

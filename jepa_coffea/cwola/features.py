@@ -4,7 +4,7 @@ A weak classifier drowns in many dimensions when little signal is in the window.
 labels and is fitted on the sidebands of the training folds only, so it belongs to the folds as the classifier does.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from sklearn.decomposition import PCA
 from jepa_coffea.errors import JepaCoffeaError
 
 Floats = npt.NDArray[Any]
+Directions: TypeAlias = Literal["variance", "observables"]
 
 
 class FeatureError(JepaCoffeaError, ValueError):
@@ -104,7 +105,7 @@ class Whitening(TransformerMixin, BaseEstimator):
         components: int = 12,
         novelty: bool = True,
         passed: int = 0,
-        by: Literal["variance", "observables"] = "variance",
+        by: Directions = "variance",
     ) -> None:
         self.components = components
         self.novelty = novelty

@@ -6,7 +6,7 @@ training, an event that it scores.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from jepa_coffea.errors import JepaCoffeaError
 
 UInt64 = npt.NDArray[np.uint64]
 Mask = npt.NDArray[np.bool_]
+Order: TypeAlias = Literal["cross", "forward"]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _SALTS = {
@@ -172,7 +173,7 @@ class Folds:
     """Folds of the training events of each outer fold, for the choice of classifiers."""
     seed: int = 1
     """Another seed deals the events out anew."""
-    order: Literal["cross", "forward"] = "cross"
+    order: Order = "cross"
     """Which folds train the classifier of a fold: all others, or those before it."""
 
     def __post_init__(self) -> None:
@@ -180,8 +181,8 @@ class Folds:
             if value < 2:
                 msg = f"Folds: expected at least 2 {name} folds, got {value}"
                 raise FoldError(msg)
-        if self.order not in ("cross", "forward"):
-            msg = f"Folds: expected order 'cross' or 'forward', got {self.order!r}"
+        if self.order not in get_args(Order):
+            msg = f"Folds: expected order {' or '.join(map(repr, get_args(Order)))}, got {self.order!r}"
             raise FoldError(msg)
 
     def outer_of(self, ids: npt.ArrayLike) -> npt.NDArray[np.int64]:

@@ -89,7 +89,7 @@ def sideband_auc(scores: WindowScores) -> Gate:
         value,
         error,
         threshold,
-        "0.5 if the score does not tell the sidebands apart; beyond the threshold the classifier leaks mass",
+        "0.5 if the score does not tell the sidebands apart; beyond the threshold the classifier knows the mass",
     )
 
 
@@ -237,7 +237,7 @@ def inverted_selection(scores: WindowScores, mass: Floats, efficiency: float) ->
         f"inverted selection at {efficiency:g}",
         scores.window.name,
         interpolated_count(passed, region, mass),
-        "the least signal-like events of the window are as many as the sidebands say; else the score knows the mass",
+        "the window has as many of the least signal-like events as the sidebands predict, or the score knows the mass",
         bent_count(passed, region, mass),
     )
 

@@ -21,7 +21,6 @@ from jepa_coffea.constituents.ragged import JetArrays, Ragged, arrays_of
 from jepa_coffea.constituents.read import as_given, ragged_of
 from jepa_coffea.constituents.record import SUBJET, LayoutError
 from jepa_coffea.embedding.interface import Interface, WeaverFiles, card_interface, weaver_interface
-from jepa_coffea.encoder.card import ModelError
 from jepa_coffea.encoder.engine import Metrics
 from jepa_coffea.encoder.model_files import locate, model_hash, resolve
 from jepa_coffea.encoder.onnx import OnnxEncoder, RaggedEncoder
@@ -29,6 +28,7 @@ from jepa_coffea.encoder.outputs import Kind, softmax
 from jepa_coffea.encoder.providers import Provider, require_known
 from jepa_coffea.encoder.weaver import WeaverEncoder
 from jepa_coffea.encoder.weaver_inputs import parse_preprocess, renamed
+from jepa_coffea.errors import ModelError
 
 _opening = threading.Lock()
 

@@ -12,7 +12,8 @@ from onnx.external_data_helper import uses_external_data
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from jepa_coffea.constituents.record import FIELDS, SUBJET, UNITS
-from jepa_coffea.errors import JepaCoffeaError
+from jepa_coffea.encoder.model_files import resolve
+from jepa_coffea.errors import ModelError
 from jepa_coffea.files import bytes_hash
 
 KEY = "jepa_coffea.card"
@@ -32,10 +33,6 @@ _BLANK = b"0" * 64
 TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2, "int8": 5e-2}
 """By precision, the largest ``|here - reference| / max |reference|`` of two runs: other hardware and other batches
 sum in another order."""
-
-
-class ModelError(JepaCoffeaError, ValueError):
-    """A file that is no usable model; never an OSError, so that no reader of events may skip it."""
 
 
 class CardError(ModelError):
@@ -298,7 +295,7 @@ def load_model(path: str | Path) -> onnx.ModelProto:
         raise ModelError(msg)
     if not _intact(content):
         msg = (
-            f"{path}: damaged, or changed by another tool: it has not the hash that it was written with; fetch or "
+            f"{path}: damaged, or changed by another tool: its hash is not the one that it was written with; fetch or "
             f"export it again, or delete its metadata entry {SEAL!r} if the change is meant"
         )
         raise ModelError(msg)
@@ -351,7 +348,6 @@ def read_card(path: str | Path) -> ModelCard:
     >>> card.name, card.precision
     ('pjepa-mini', 'fp32')
     """
-    from jepa_coffea.encoder.model_files import resolve  # which needs the errors of this module
 
     return card_in(load_model(resolve(path)), str(path))
 

@@ -1,4 +1,4 @@
-"""A chunk of jets through a session: micro-batches, threads, results in order, what is counted, and full devices."""
+"""Running a chunk of jets: in micro-batches, on several threads, results in order; counts; devices without memory."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jepa_coffea.encoder.batching import Budget, MicroBatch, gather_index, plan
-from jepa_coffea.encoder.card import ModelError
 from jepa_coffea.encoder.providers import ProviderError, runtime
 from jepa_coffea.encoder.session import AGAIN, OpenModel
+from jepa_coffea.errors import ModelError
 
 Inputs = dict[str, NDArray[np.generic]]
 Outputs = dict[str, NDArray[np.float32]]

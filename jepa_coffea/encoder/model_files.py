@@ -6,8 +6,7 @@ import sys
 from importlib import resources
 from pathlib import Path
 
-from jepa_coffea.encoder.card import ModelError
-from jepa_coffea.errors import did_you_mean
+from jepa_coffea.errors import ModelError, did_you_mean
 from jepa_coffea.files import file_hash
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jepa_coffea.encoder.batching import MicroBatch, keep_hardest, pad
-from jepa_coffea.encoder.card import KEY, ModelCard, ModelError
+from jepa_coffea.encoder.card import KEY, ModelCard
 from jepa_coffea.encoder.engine import (
     Binding,
     Inputs,
@@ -31,7 +31,7 @@ from jepa_coffea.encoder.model_files import model_hash
 from jepa_coffea.encoder.proof import sees_padding
 from jepa_coffea.encoder.providers import Provider, choose
 from jepa_coffea.encoder.session import OpenModel, Options, fixed_batch, input_types, open_model
-from jepa_coffea.errors import JepaCoffeaError
+from jepa_coffea.errors import JepaCoffeaError, ModelError
 
 PARTICLE = "particle_embedding"
 

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from jepa_coffea.encoder.card import ModelError
+from jepa_coffea.errors import ModelError
 
 Kind = Literal["embedding", "scores", "logits", "regression"]
 """``scores`` are class probabilities as they are (softmax or sigmoid inside), ``logits`` become some by a softmax,

@@ -1,4 +1,4 @@
-"""What a model shows when it is opened: two small jets, together, apart, and beside more empty slots."""
+"""The check of a model when it is opened: two small jets, run together, one by one, and with more empty slots."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from jepa_coffea.constituents.record import FIELDS, KINEMATICS
 from jepa_coffea.encoder.batching import MicroBatch
-from jepa_coffea.encoder.card import TOLERANCE, ModelError
+from jepa_coffea.encoder.card import TOLERANCE
 from jepa_coffea.encoder.engine import Jets, Outputs, binding_for, filled_up, out_of_memory, require_rows
 from jepa_coffea.encoder.session import AGAIN
+from jepa_coffea.errors import ModelError
 
 if TYPE_CHECKING:
     from jepa_coffea.encoder.onnx import RaggedEncoder
@@ -27,7 +28,8 @@ ROUNDING = 1e-3
 def sees_padding(encoder: RaggedEncoder) -> bool:
     """Run two jets through a model, and tell whether empty slots change what it gives for a jet.
 
-    A graph may be frozen inside, whatever it declares, and its outputs may be others than it was said.
+    A graph may have fixed sizes inside although it declares dynamic axes, and its outputs may be of another kind than
+    was stated.
 
     Parameters
     ----------
@@ -42,8 +44,8 @@ def sees_padding(encoder: RaggedEncoder) -> bool:
     Raises
     ------
     ModelError
-        If it does not run, does not give one row of the expected width for each jet, gives for a jet what depends on
-        the other one, or if its scores are no probabilities or its logits are some.
+        If it does not run, does not give one row of the expected width for each jet, or gives other numbers for a jet
+        beside another one; if its scores are no probabilities, or its logits are probabilities.
     """
     counts = np.minimum(COUNTS, encoder.longest)
     particles, axes = plausible_jets(encoder.fields, counts)

@@ -1,4 +1,4 @@
-"""The self-test: whether a file still does here what it did where it was exported."""
+"""The self-test: check that a model gives here what it gave at export."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jepa_coffea.encoder.card import TOLERANCE, ModelError
+from jepa_coffea.encoder.card import TOLERANCE
 from jepa_coffea.encoder.onnx import OnnxEncoder
+from jepa_coffea.errors import ModelError
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from jepa_coffea.encoder.card import ModelCard, ModelError, card_in, has_card, load_model
+from jepa_coffea.encoder.card import ModelCard, card_in, has_card, load_model
 from jepa_coffea.encoder.model_files import model_hash
 from jepa_coffea.encoder.providers import confirm, mend, runtime, session_providers
+from jepa_coffea.errors import ModelError
 
 log = logging.getLogger(__name__)
 

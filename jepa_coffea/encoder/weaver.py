@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from jepa_coffea.constituents.record import FIELDS
 from jepa_coffea.encoder.batching import MicroBatch
-from jepa_coffea.encoder.card import ModelError, load_model
+from jepa_coffea.encoder.card import load_model
 from jepa_coffea.encoder.engine import Binding, Inputs, Jets
 from jepa_coffea.encoder.onnx import Placement, RaggedEncoder
 from jepa_coffea.encoder.outputs import Kind, axes, outputs_of, softmax
 from jepa_coffea.encoder.weaver_inputs import Particles, Preprocess
+from jepa_coffea.errors import ModelError
 
 SHORTEST = 32
 """Fewest slots: ParticleNet looks for 16 neighbours in them, and masks those that are empty."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from jepa_coffea.constituents.record import FIELDS
-from jepa_coffea.encoder.card import ModelError
+from jepa_coffea.errors import ModelError
 
 REFERENCE_PT = 500.0
 """GeV, pT to which the ``*_scale`` variables of Sophon (arXiv 2405.12972) bring every jet."""

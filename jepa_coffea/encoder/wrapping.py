@@ -12,11 +12,12 @@ from onnx import TensorProto, helper
 from onnx.compose import add_prefix
 from pydantic import ValidationError
 
-from jepa_coffea.encoder.card import TOLERANCE, ModelCard, ModelError, Reference, load_model, save_model, write_card
+from jepa_coffea.encoder.card import TOLERANCE, ModelCard, Reference, load_model, save_model, write_card
 from jepa_coffea.encoder.onnx import OnnxEncoder
 from jepa_coffea.encoder.outputs import axes
 from jepa_coffea.encoder.proof import ROUNDING, plausible_jets
 from jepa_coffea.encoder.session import release
+from jepa_coffea.errors import ModelError
 from jepa_coffea.files import file_hash, replacing
 
 INPUTS = ("particles", "mask", "jets")

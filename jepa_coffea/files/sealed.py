@@ -51,7 +51,7 @@ def read_sealed(path: Path) -> bytes:
     size = len(SEAL) + 64 + 1
     content = found[size:]
     if found[:size] != SEAL + bytes_hash(content).encode() + b"\n":
-        msg = f"{path} is damaged: its content has not the hash that it was written with; delete it and run again"
+        msg = f"{path} is damaged: its content does not have the hash that it was written with; delete it and run again"
         raise BadFileError(msg)
     return content
 
@@ -93,7 +93,7 @@ def unsealed_line(line: str, where: str) -> str:
     """
     text = line[17:]
     if line != sealed_line(text):
-        msg = f"{where} is damaged: the line has not the hash that it was written with"
+        msg = f"{where} is damaged: the line does not have the hash that it was written with"
         raise BadFileError(msg)
     return text
 
@@ -142,6 +142,6 @@ def unsealed_document(text: str | bytes, where: str | Path) -> dict[str, Any]:
         msg = f"{where} is damaged ({error})"
         raise BadFileError(msg) from None
     if not intact:
-        msg = f"{where} is damaged: its content has not the hash that it was written with"
+        msg = f"{where} is damaged: its content does not have the hash that it was written with"
         raise BadFileError(msg)
     return dict(content)

@@ -1,7 +1,7 @@
-"""A blind hunt: what it may say before anyone looks into the windows, and the record of when that ended.
+"""A blind hunt: what it may report before anyone looks into the windows, and the record of its unblinding.
 
-What is judged blind holds no number that was counted in a window: it is made anew of backgrounds, of pseudo-experiments
-and of expected limits, and everything else is left out of the result. Trainings and pseudo-experiments are kept in the
+A blind result holds no number that was counted in a window. It is made of backgrounds, pseudo-experiments and expected
+limits; everything else is left out. Trainings and pseudo-experiments are kept in the
 folder as always, and the same document without ``blind`` goes on from them.
 """
 
@@ -209,7 +209,7 @@ def describe_blind(found: HuntResult) -> str:
     if found.reasons:
         sentences.append("If it were unblinded now it could not be quoted: " + "; ".join(found.reasons) + ".")
     else:
-        sentences.append("All checks that need no count of a window are passed; blind: false unblinds this document.")
+        sentences.append("All checks that can be made blind are passed; `blind: false` in the document unblinds it.")
     return " ".join(sentences)
 
 

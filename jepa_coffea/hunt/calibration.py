@@ -1,6 +1,6 @@
 r"""The calibration: how Z is distributed without signal, measured by pseudo-experiments that redo the whole analysis.
 
-Why the sum over k folds is not what its counts say. Let d_j be the fluctuation (events minus expectation, over
+Why the Z of the sum over k folds needs a calibration. Let d_j be the fluctuation (events minus expectation, over
 feature space) of fold j. For fold i a classifier picks a region g_i; the excess counted there is N_i = <g_i, d_i>. As
 g_i is made from the other folds, N_i has the Poisson variance of a fixed selection: each fold alone is right. But
 the same pair of folds enters twice: g_i leans towards where d_j fluctuated upwards, g_j towards where d_i did, and
@@ -51,7 +51,6 @@ from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.null import Corrected, correct, null_of
 from jepa_coffea.hunt.pseudo import PseudoData
 from jepa_coffea.hunt.selections import ESTIMATES, Floats, Selection
-from jepa_coffea.tasks import run_tasks
 
 
 def toy_seed(seed: int, number: int, stream: int = 0) -> int:
@@ -128,18 +127,15 @@ def null_significances(
         NaN where there is no number; see :meth:`~jepa_coffea.hunt.experiment.Experiment.z`.
     """
     seeds = [toy_seed(seed, number, stream) for number in range(experiments)]
-    finished = Ledger(ledger)
-    missing = [s for s in seeds if str(s) not in finished]
-    run_tasks(
+    found = Ledger(ledger).run(
         null_experiment,
-        missing,
+        seeds,
         (pseudo, method),
         client=client,
         progress=progress,
         description="Calibration: pseudo-experiments",
-        done=lambda number, z: finished.add(str(missing[number]), z),
     )
-    return np.array([finished[str(s)] for s in seeds], dtype=float)
+    return np.array(found, dtype=float)
 
 
 def calibrate(selections: Sequence[Selection], toys: Floats) -> list[dict[str, Corrected | str]]:

@@ -1,15 +1,17 @@
 """The document that says what to hunt for, in what, and how: YAML, checked before anything runs."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from jepa_coffea.bumphunt.functions import FUNCTIONS
+from jepa_coffea.bumphunt.significance import Constraint
 from jepa_coffea.clusters.registry import ClusterConfig
 from jepa_coffea.cwola.classifiers import CLASSIFIERS
-from jepa_coffea.cwola.features import Whitening
-from jepa_coffea.cwola.folds import Folds
+from jepa_coffea.cwola.features import Directions, Whitening
+from jepa_coffea.cwola.folds import Folds, Order
 from jepa_coffea.cwola.recipe import Recipe
 from jepa_coffea.cwola.windows import CMS_ALPHA, CMS_BETA, Window, Windows
 from jepa_coffea.documents import LocalPath, Location, Section, read_document
@@ -100,9 +102,10 @@ class FeatureConfig(Section):
     use: Literal["embedding", "observables", "both"] | list[FeatureKind] = "embedding"
     """One or several of ``embedding``, ``scores``, ``observables`` and ``columns``; ``both`` is embedding and
     observables."""
-    scores: list[str] = []
+    scores: list[str] | dict[str, str] = []
     """Classes of a tagger, of the columns ``jet1_score_<class>`` and ``jet2_score_<class>``: the log-odds of each, its
-    mean and difference over the two jets."""
+    mean and difference over the two jets. Or names of your own to regular expressions: the classes whose whole name
+    matches are summed, against all others, as in ``{four_prong: 'X_YY_[bcsqg]{4}'}``."""
     columns: list[str] = []
     """Columns of the event, taken as they are; a table with these alone needs no jets."""
     observables: list[str] = ["log_mass_over_pt", "n_constituents", "tau21", "tau32", "tau43"]
@@ -110,7 +113,7 @@ class FeatureConfig(Section):
     components: int | None = 12
     """Directions of the embeddings that are kept, found in the sidebands of the training folds; null keeps the raw
     embeddings. Observables are never reduced."""
-    directions: Literal["variance", "observables"] = "variance"
+    directions: Directions = "variance"
     """Which ones: principal components, or by ``observables`` linear regressors of all other features, which needs
     other features in ``use``."""
     novelty: bool = True
@@ -154,6 +157,12 @@ class FeatureConfig(Section):
         if self.directions == "observables" and (self.kinds[0] != "embedding" or len(self.kinds) == 1):
             msg = "directions: by observables they need embedding and other features in features.use, e.g. both"
             raise ValueError(msg)
+        for name, pattern in self.scores.items() if isinstance(self.scores, dict) else ():
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                msg = f"scores.{name}: {pattern!r} is no regular expression: {error}"
+                raise ValueError(msg) from None
         for kind in ("scores", "observables", "columns"):
             if kind in self.kinds and not getattr(self, kind):
                 msg = f"use: {kind} are used and none is named; list them in features.{kind}"
@@ -211,7 +220,7 @@ class FoldConfig(Section):
 
     outer: Annotated[int, Field(ge=2)] = Folds.outer
     inner: Annotated[int, Field(ge=2)] = Folds.inner
-    order: Literal["cross", "forward"] = Folds.order
+    order: Order = Folds.order
 
 
 class StatisticsConfig(Section):
@@ -230,7 +239,7 @@ class StatisticsConfig(Section):
     sqrt_s: Positive | None = None
     """Centre-of-mass energy of the collisions, GeV: 13000 in Run 2, 13600 in Run 3. The background functions are of
     mass over sqrt_s. It must be given where the files of events do not say it (``embed.sqrt_s`` lets them)."""
-    constraint: Literal["poisson", "gaussian"] = "poisson"
+    constraint: Constraint = "poisson"
     """How the background of a window is known, in significances and in limits on counts."""
     goodness_toys: Annotated[int, Field(ge=0)] = 500
     """Pseudo-experiments for the goodness of fit."""
@@ -309,6 +318,9 @@ class SignalConfig(Section):
     """Gaussian standard deviation over mass; each gives a curve, and a scan among the trials of a histogram alone. The
     picture of local p0 against mass is of the first."""
     uncertainties: SignalUncertainties = SignalUncertainties()
+    toys: Annotated[int, Field(ge=0)] = 1000
+    """Pseudo-experiments with, and as many without, a signal for each strength of a limit where fewer than 10 events
+    are expected under the peak; some seconds a limit. 0: asymptotic formulas there, too, up to a third too tight."""
 
 
 class InjectionConfig(Section):

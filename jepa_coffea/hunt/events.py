@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -149,8 +149,8 @@ def _check_unique(identity: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64
     if len(again):
         run, block, event = identity[again.min()]
         msg = (
-            f"hunt: {len(again)} of {len(hashes)} {what} are there before with the same run, luminosityBlock and event "
-            f"(for example {run}, {block}, {event}); an event counts once. Are datasets overlapping, or files given "
+            f"hunt: {len(again)} of {len(hashes)} {what} have the run, luminosityBlock and event of another one "
+            f"(for example {run}, {block}, {event}), and an event counts once. Do datasets overlap, or are files given "
             "twice? Simulated samples need numbers of their own"
         )
         raise HuntError(msg)
@@ -267,6 +267,50 @@ def _of_jet(table: pa.Table, jet: str, name: str, file: str | Path) -> Floats:
     return read(name)
 
 
+def scores_of(
+    table: pa.Table, jet: str, scores: Sequence[str] | Mapping[str, str], file: str | Path
+) -> npt.NDArray[np.float64]:
+    """Scores of one of the jets, or sums of them.
+
+    Parameters
+    ----------
+    table
+        Where their columns stand.
+    jet
+        ``jet1`` or ``jet2``.
+    scores
+        Classes; or a name of each sum to a regular expression that matches the whole names of its classes.
+    file
+        Of the table, for messages.
+
+    Returns
+    -------
+    array of float, (events, scores)
+
+    Raises
+    ------
+    HuntError
+        If a class is missing, no class matches, or one matches twice.
+    """
+    if not isinstance(scores, Mapping):
+        return np.stack([column(table, f"{jet}_score_{name}", file).astype(float) for name in scores], axis=1)
+    start = f"{jet}_score_"
+    classes = [name.removeprefix(start) for name in table.column_names if name.startswith(start)]
+    owner: dict[str, str] = {}
+    sums = []
+    for name, pattern in scores.items():
+        own = [one for one in classes if re.fullmatch(pattern, one)]
+        if not own:
+            msg = f"scores.{name}: no class matches {pattern!r}; {file} has {', '.join(classes) or 'no scores'}"
+            raise HuntError(msg)
+        for one in own:
+            if owner.setdefault(one, name) != name:
+                msg = f"scores: {one} is in {owner[one]} and in {name}; a class may be in one sum only"
+                raise HuntError(msg)
+        sums.append(np.sum([column(table, start + one, file).astype(float) for one in own], axis=0))
+    return np.stack(sums, axis=1)
+
+
 def _log_odds(share: Floats) -> npt.NDArray[np.float64]:
     """log(p / (1 - p)) of probabilities, which half precision may round to 0 or 1."""
     p = share.astype(float).clip(1e-7, 1 - 1e-7)
@@ -305,10 +349,7 @@ def feature_matrix(
         half = embeddings.shape[1] // 2
         names += [f"embedding_mean_{i}" for i in range(half)] + [f"embedding_difference_{i}" for i in range(half)]
     if "scores" in features.kinds:
-        first, second = (
-            np.stack([_log_odds(column(table, f"{jet}_score_{name}", file)) for name in features.scores], axis=1)
-            for jet in ("jet1", "jet2")
-        )
+        first, second = (_log_odds(scores_of(table, jet, features.scores, file)) for jet in ("jet1", "jet2"))
         blocks.append(symmetrised(first, second))
         names += [f"score_{what}_{name}" for what in ("mean", "difference") for name in features.scores]
     if "observables" in features.kinds:

@@ -4,7 +4,7 @@ The order of the function is chosen by F-test, other functions show how wrong it
 data, beside the windows, is chosen again in every pseudo-experiment by the same rule.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -17,11 +17,15 @@ from jepa_coffea.bumphunt.functions import ALTERNATES, DIJET_FAMILY
 from jepa_coffea.bumphunt.limits import LimitCurve
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.errors import SpectrumError
-from jepa_coffea.hunt.config import SignalConfig, StatisticsConfig
+from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.selections import Floats
 from jepa_coffea.hunt.state import FunctionStudy, Run
+from jepa_coffea.tasks import run_tasks
 
 T = TypeVar("T")
+
+Spectrum = tuple[Floats, Floats]
+"""Counts per bin and edges, GeV."""
 
 
 def with_function(run: Run, counts: Floats, windows: Windows) -> tuple[Run, FunctionStudy, tuple[FTestRule, ...]]:
@@ -83,11 +87,7 @@ def _attempt(study: Callable[..., T], *args: Any, **options: Any) -> T | str:
 
 
 def inclusive_limits(
-    counts: Floats,
-    windows: Windows,
-    statistics: StatisticsConfig,
-    signal: SignalConfig | None,
-    luminosity: float | None = None,
+    counts: Floats, windows: Windows, config: HuntConfig, **execution: Any
 ) -> tuple[dict[str, LimitCurve | str], dict[str, LimitCurve | str]]:
     """95 % CLs limits, observed and expected, against mass and against width.
 
@@ -101,12 +101,10 @@ def inclusive_limits(
         Events per bin without a selection, (bins,).
     windows
         Their bins.
-    statistics
-        The background function.
-    signal
-        Widths, efficiency and uncertainties; None for no limits.
-    luminosity
-        In 1/fb, for limits in fb.
+    config
+        The document, its function named: signal and luminosity say which limits; without a signal there are none.
+    **execution
+        ``client`` and ``progress`` of :func:`~jepa_coffea.tasks.run_tasks`.
 
     Returns
     -------
@@ -115,40 +113,65 @@ def inclusive_limits(
     against_width : dict
         Mass in words to the limits, or to why there are none.
     """
+    signal = config.signal
     if signal is None:
         return {}, {}
-    against_mass: dict[str, LimitCurve | str] = {}
-    against_width: dict[str, LimitCurve | str] = {}
-    data, function = (counts, np.asarray(windows.edges)), statistics.function
-    how: dict[str, Any] = {
-        "systematics": SignalSystematics(**signal.uncertainties.model_dump()),
-        "luminosity": luminosity,
-        "efficiency": signal.efficiency,
-        "function": function,
-        "sqrt_s": statistics.energy,
+    data = counts, np.asarray(windows.edges)
+    of_width = run_tasks(
+        _against_mass, signal.widths, (data, config), description="Limits against mass", unit="widths", **execution
+    )
+    against_mass = {f"width {width:g}": curve for width, (_, curve) in zip(signal.widths, of_width, strict=True)}
+    middles = [(window.low + window.high) / 2 for window in windows.windows] if len(signal.widths) > 1 else []
+    if any(isinstance(faked, str) for faked, _ in of_width):
+        curves: list[LimitCurve | str] = ["there are no limits against mass for every width"] * len(middles)
+    else:
+        faked = [faked for faked, _ in of_width]
+        curves = run_tasks(
+            _against_width,
+            middles,
+            (data, config, faked),
+            description="Limits against width",
+            unit="masses",
+            **execution,
+        )
+    return against_mass, {f"mass {mass:g} GeV": curve for mass, curve in zip(middles, curves, strict=True)}
+
+
+def _against_mass(width: float, data: Spectrum, config: HuntConfig) -> tuple[SpuriousYields | str, LimitCurve | str]:
+    """What the function may fake, and the limits of one width."""
+    statistics, shape = config.statistics, Gaussian(width)
+    faked = _attempt(
+        spurious_yields,
+        data,
+        statistics.function,
+        signal=shape,
+        sqrt_s=statistics.energy,
+        toys=statistics.goodness_toys,
+    )
+    if isinstance(faked, str):
+        return faked, faked
+    curve = _attempt(mass_limits, data, faked.masses, signal=shape, spurious=faked.events, **_setting(config))
+    return faked, curve
+
+
+def _against_width(
+    mass: float, data: Spectrum, config: HuntConfig, faked: Sequence[SpuriousYields]
+) -> LimitCurve | str:
+    """The limits at one mass."""
+    assert config.signal is not None
+    spurious = [float(np.interp(mass, one.masses, one.events)) for one in faked]
+    return _attempt(width_limits, data, mass, config.signal.widths, spurious=spurious, **_setting(config))
+
+
+def _setting(config: HuntConfig) -> dict[str, Any]:
+    """What all limits share."""
+    assert config.signal is not None
+    return {
+        "systematics": SignalSystematics(**config.signal.uncertainties.model_dump()),
+        "luminosity": config.luminosity,
+        "efficiency": config.signal.efficiency,
+        "function": config.statistics.function,
+        "sqrt_s": config.statistics.energy,
+        "toys": config.signal.toys,
+        "seed": config.seed,
     }
-    faked: dict[float, SpuriousYields] = {}
-    for width in signal.widths:
-        shape = Gaussian(width)
-        try:
-            faked[width] = spurious_yields(
-                data, function, signal=shape, sqrt_s=statistics.energy, toys=statistics.goodness_toys
-            )
-            yields = faked[width]
-            against_mass[f"width {width:g}"] = mass_limits(
-                data, yields.masses, signal=shape, spurious=yields.events, **how
-            )
-        except SpectrumError as error:
-            against_mass[f"width {width:g}"] = str(error)
-    for window in windows.windows if len(signal.widths) > 1 else ():
-        mass = (window.low + window.high) / 2
-        name = f"mass {mass:g} GeV"
-        if len(faked) < len(signal.widths):
-            against_width[name] = "there are no limits against mass for every width"
-            continue
-        spurious = [float(np.interp(mass, one.masses, one.events)) for one in faked.values()]
-        try:
-            against_width[name] = width_limits(data, mass, list(faked), spurious=spurious, **how)
-        except SpectrumError as error:
-            against_width[name] = str(error)
-    return against_mass, against_width

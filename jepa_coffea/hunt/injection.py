@@ -1,4 +1,4 @@
-"""Signal of known size put into pseudo-data: what the search makes of it, beside what others would.
+"""Injection study: signal of known size in pseudo-data, found by the search and, to compare, by other classifiers.
 
 In each experiment the same events are judged by
 
@@ -36,7 +36,6 @@ from jepa_coffea.hunt.null import Null
 from jepa_coffea.hunt.pseudo import PseudoData
 from jepa_coffea.hunt.reference_classifiers import idealised_anomaly_detector, supervised
 from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, Estimate, Selection
-from jepa_coffea.tasks import run_tasks
 
 Mask = npt.NDArray[np.bool_]
 
@@ -103,18 +102,15 @@ def injection_study(
     """
     check_signal(len(study.signal.mass), yields)
     tasks = [(amount, number, toy_seed(seed, number, STREAM)) for amount in yields for number in range(seeds)]
-    finished = Ledger(ledger)
-    missing = [task for task in tasks if f"{task[0]} {task[2]}" not in finished]
-    run_tasks(
+    return Ledger(ledger).run(
         inject,
-        missing,
+        tasks,
         (study,),
+        key=lambda task: f"{task[0]} {task[2]}",
         client=client,
         progress=progress,
         description="Injection study",
-        done=lambda n, record: finished.add(f"{missing[n][0]} {missing[n][2]}", record),
     )
-    return [finished[f"{amount} {seed_}"] for amount, _, seed_ in tasks]
 
 
 def check_signal(events: int, yields: Sequence[int]) -> None:

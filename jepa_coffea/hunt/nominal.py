@@ -5,11 +5,11 @@ window has no part in it.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 
 from jepa_coffea.bumphunt import counting_significance
+from jepa_coffea.bumphunt.significance import Constraint
 from jepa_coffea.hunt.config import HuntError, StatisticsConfig
 from jepa_coffea.hunt.null import Corrected, Null, null_of
 from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, SIDEBAND_EFFICIENCY, Estimate, Floats, Selection
@@ -97,9 +97,8 @@ def bent_efficiencies(selections: Sequence[Selection], statistics: StatisticsCon
     if statistics.transfer_factor != "auto" or not bent:
         return []
     where = "; ".join(bent)
-    return [
-        f"The sideband efficiency of {where} is a parabola in mass: by a line Z without signal would be off on average."
-    ]
+    sentence = "is fitted with a parabola in mass: with a straight line, Z without signal would be biased."
+    return [f"The sideband efficiency of {where} {sentence}"]
 
 
 def cross_check_doubts(
@@ -122,7 +121,7 @@ def cross_check_doubts(
     """
     return [
         f"By the {name.replace('_', ' ')}, the cross-check, Z without signal is {one.null.mean:.2f} ± "
-        f"{one.null.mean_error:.2f} on average for {selection.label}: it is biased there, and no check."
+        f"{one.null.mean_error:.2f} on average for {selection.label}: it is biased there and cannot check the result."
         for selection, of_selection in zip(selections, corrected, strict=True)
         for name, one in of_selection.items()
         if name != background and isinstance(one, Corrected) and not one.null.is_centred
@@ -163,9 +162,7 @@ def expected_significances(
     return {name: float(np.mean(values)) for name, values in found.items() if values}
 
 
-def expected_significance(
-    estimate: Estimate, signal: float, constraint: Literal["poisson", "gaussian"], null: Null | None
-) -> float:
+def expected_significance(estimate: Estimate, signal: float, constraint: Constraint, null: Null | None) -> float:
     """What a signal would be worth, from the background alone.
 
     Parameters

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import hist
 import numpy as np
@@ -16,6 +16,7 @@ from jepa_coffea.bumphunt.exports.histograms import write_hists
 from jepa_coffea.bumphunt.exports.tables import CountingResult, limit_table, significance_table, spectrum_table
 from jepa_coffea.bumphunt.exports.workspace import write_workspace
 from jepa_coffea.bumphunt.records import plain
+from jepa_coffea.bumphunt.significance import Constraint
 from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.files import NUMERICAL, digest, replacing, versions, write_text
@@ -79,7 +80,7 @@ def write_result(run: Run, result: HuntResult) -> None:
     write_exports(run.output / "exports", result, np.asarray(edges), run.config.statistics.constraint)
 
 
-def write_exports(folder: Path, result: HuntResult, edges: Floats, constraint: Literal["poisson", "gaussian"]) -> None:
+def write_exports(folder: Path, result: HuntResult, edges: Floats, constraint: Constraint) -> None:
     """Write pyhf JSON, ROOT and datacard, HEPData YAML for every spectrum with a fit, and all spectra as histograms.
 
     Background and errors are those of the result's estimate, with the error of the choice of the function, and moved

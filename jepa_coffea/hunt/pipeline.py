@@ -82,12 +82,13 @@ def run_hunt(run: Run) -> HuntResult:
         if blind:
             result = blinded(full, run.config.statistics)
         if full.inclusive:
-            spectrum, statistics = full.inclusive[0].selection.counts, run.config.statistics
+            spectrum, config = full.inclusive[0].selection.counts, run.config
             if blind:
                 spectrum = blind_spectrum(full, windows)
             if result.functions is not None:  # the order that was chosen
-                statistics = statistics.model_copy(update={"function": result.functions.function})
-            limits = inclusive_limits(spectrum, windows, statistics, run.config.signal, run.config.luminosity)
+                statistics = config.statistics.model_copy(update={"function": result.functions.function})
+                config = config.model_copy(update={"statistics": statistics})
+            limits = inclusive_limits(spectrum, windows, config, **run.execution)
             by_mass, by_width = map(without_observed, limits) if blind else limits
             result = replace(result, mass_limits=by_mass, width_limits=by_width)
         result = replace(result, energy=f"sqrt(s) = {run.config.statistics.energy / 1000:g} TeV")

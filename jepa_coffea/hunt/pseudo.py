@@ -1,8 +1,8 @@
 """Background-only pseudo-data: masses from a smooth spectrum, features of background events carried to these masses.
 
-What is made must look like an event, or a classifier that sees both finds a difference that is not there in data. An
-integer that is shifted by a fraction is such a difference: trees find the fraction, and pseudo-experiments of 24 000
-events with the number of constituents had Z of 2.2 on average without any signal.
+What is made must look like an event, or a classifier finds a difference between window and sidebands that data do not
+have. An integer that is shifted by a fraction is such a difference: trees find the fraction, and pseudo-experiments of
+24 000 events with the number of constituents had Z of 2.2 on average without any signal.
 """
 
 from dataclasses import dataclass, replace
@@ -320,7 +320,7 @@ class PseudoData:
         return Sample(carried[:, :size].astype(drawn.X.dtype), mass, drawn.hashes, np.ones(len(mass)), match)
 
     def halves(self, seed: int) -> tuple["PseudoData", "PseudoData"]:
-        """Two sources that share no donor: what is trained on events of one has never seen those of the other.
+        """Two sources that share no donor: no event of one is made from a background event of the other.
 
         Parameters
         ----------

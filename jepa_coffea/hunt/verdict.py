@@ -130,8 +130,8 @@ def describe(found: HuntResult, notes: Sequence[str], reasons: Sequence[str]) ->
         )
     elif found.selections:
         sentences.append(
-            "No pseudo-experiments were made: the sum over folds fluctuates more than its counts say, and this p-value "
-            "is too small by an unknown amount."
+            "No pseudo-experiments were made. The sum over folds fluctuates more than a Poisson count, so that this "
+            "p-value is too small by an unknown amount."
         )
     sentences += notes
     sentences.append(_verdict(found, best, reasons))
@@ -173,8 +173,8 @@ def _calibrated(best: SelectionResult, search: GlobalP, background: str) -> list
     alone = (
         f"In {search.experiments} pseudo-experiments without signal, each with its own folds, training, "
         f"thresholds and fit, Z in window {selection.window} at efficiency {selection.efficiency:g} has the mean "
-        f"{null.mean:.2f} ± {null.mean_error:.2f} and the width {null.width:.2f} ± {null.width_error:.2f}; "
-        "corrected, with the tails of Student's t for so many experiments, "
+        f"{null.mean:.2f} ± {null.mean_error:.2f} and the width {null.width:.2f} ± {null.width_error:.2f}. "
+        "Corrected for both, with the tails of Student's t for this number of experiments, "
         f"Z = {corrected.z:.2f} ± {corrected.z_error:.2f} (p = {corrected.p:.2g}; by rank "
         f"{corrected.rank_p:.2g}). {_not_gaussian(null)}{_second_opinion(other, best.corrected[other])}"
     )
@@ -182,7 +182,7 @@ def _calibrated(best: SelectionResult, search: GlobalP, background: str) -> list
 
 
 def _not_gaussian(null: Null) -> str:
-    """A warning where the corrected p rests on a law that the pseudo-experiments do not follow."""
+    """A warning where the corrected p assumes a Gaussian null and the pseudo-experiments are not Gaussian."""
     if null.gaussian_p >= NOT_GAUSSIAN:
         return ""
     return f"These Z are not Gaussian (p = {null.gaussian_p:.2g}): quote the p by rank. "
@@ -209,8 +209,8 @@ def _verdict(found: HuntResult, best: SelectionResult | None, reasons: Sequence[
         return (
             "The closure gates are passed, but without calibration the p-value may not be believed."
             if found.selections
-            else "No toys were asked for (statistics.global_toys: 0): the p-value is that of one place looked at, not "
-            "of the search."
+            else "No toys were asked for (statistics.global_toys: 0): the p-value is that of one window, not that "
+            "of the whole search."
         )
     extrapolated = ""
     if search is not None and best is not None:
@@ -219,14 +219,15 @@ def _verdict(found: HuntResult, best: SelectionResult | None, reasons: Sequence[
         if search.is_bound and gaussian and search.bound < min(EVIDENCE, p):
             p = search.bound
             extrapolated = (
-                f" Its p-value supposes that the null is Gaussian beyond the {search.experiments} pseudo-experiments; "
-                f"{math.ceil(1 / EVIDENCE)} of them would count three standard deviations."
+                f" Its p-value assumes that the null is Gaussian also where none of the {search.experiments} "
+                f"pseudo-experiments reach; without this assumption three standard deviations need "
+                f"{math.ceil(1 / EVIDENCE)} of them."
             )
     elif refitted is not None:
         p, bound = refitted.p, refitted.gross_vitells_p
         if refitted.is_bound and bound < min(EVIDENCE, p):
             p = bound
-            extrapolated = " Its p-value is the upper bound of Gross and Vitells, which no toy contradicts."
+            extrapolated = " Its p-value is the upper bound of Gross and Vitells, as no toy reaches as far as the data."
     if p < EVIDENCE:
         return (
             "All checks are passed: an excess that this analysis cannot explain without a signal. Look at it by other "
@@ -235,9 +236,9 @@ def _verdict(found: HuntResult, best: SelectionResult | None, reasons: Sequence[
     if search.is_bound if search is not None else refitted is not None and refitted.is_bound:
         done = "pseudo-experiments" if search is not None else "toys"
         return (
-            f"All checks are passed: the p-value may be believed, but it is only an upper bound. With so few {done} it "
-            f"can be no evidence of a signal and does not exclude one; {math.ceil(1 / EVIDENCE)} of them would count "
-            "three standard deviations."
+            f"All checks are passed: the p-value may be believed, but it is only an upper bound. With so few {done} "
+            f"there can be no evidence of a signal, and none is excluded; for three standard deviations it takes "
+            f"{math.ceil(1 / EVIDENCE)} of them."
         )
     return "All checks are passed: the p-value may be believed. It is no evidence of a signal."
 
@@ -262,8 +263,8 @@ def learning(aucs: Sequence[tuple[str, float, float]]) -> str:
         sentences.append(f"Out of fold the classifiers of {', '.join(seen)} tell window from sidebands (AUC).")
     if rest:
         sentences.append(
-            f"Over all events those of {', '.join(rest)} do so no better than chance (AUC), as expected without signal "
-            "or with little."
+            f"Over all events those of {', '.join(rest)} do so no better than chance (AUC), as expected with little or "
+            "no signal."
         )
     return " ".join(sentences)
 

@@ -69,7 +69,7 @@ def account(
 
 
 def refuse_strangers(processor: Any, chunks: Sequence[WorkItem]) -> None:
-    """Keep files of another chunking, of other inputs, or of another model or selection apart from those to come.
+    """Refuse a folder with files of other chunks, other inputs, another model or another selection.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def require_rows(processor: Any, output: Mapping[str, Any]) -> None:
 
 
 def other_datasets(processor: Any, datasets: Iterable[str]) -> dict[str, int]:
-    """What else lies in the output folder, and would be read along by whoever reads all of it.
+    """Datasets in the output folder that are not of this run; who reads the whole folder reads them, too.
 
     Parameters
     ----------

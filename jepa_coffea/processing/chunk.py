@@ -1,4 +1,4 @@
-"""What a processor says of a chunk besides its physics, so that a run can prove that it lost nothing."""
+"""Bookkeeping of a chunk: its events, weights and times, by which a run proves that it lost nothing."""
 
 from __future__ import annotations
 
@@ -83,14 +83,14 @@ class Chunk:
         Raises
         ------
         LayoutError
-            If the events do not say who they are.
+            If the events lack one of the three numbers.
         """
         names = ("run", "luminosityBlock", "event")
         lacking = [name for name in names if name not in self.columns.events.fields]
         if lacking:
             msg = (
-                f"the events of dataset {self.dataset!r} do not say who they are: no {', '.join(lacking)} in their "
-                "tree; without them no event can be found to be there twice. Write them into the files, or use "
+                f"the events of dataset {self.dataset!r} have no {', '.join(lacking)} in their tree; "
+                "without these numbers an event that is there twice cannot be found. Write them into the files, or use "
                 "JEPAEmbedder in a processor of your own (Delphes has none of them)"
             )
             raise LayoutError(msg)

@@ -51,7 +51,7 @@ class PinnedExecutor(DaskExecutor):
 
 
 class _Pinned:
-    """A Dask client whose first ``map`` asks for a GPU, where there is one, and is shown; later ones add up results."""
+    """A Dask client for coffea: the first ``map`` runs chunks, on GPUs if there are any; later ones add up results."""
 
     def __init__(self, client: Any, bar: Bar | None) -> None:
         self._client, self._bar = client, bar

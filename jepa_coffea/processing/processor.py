@@ -1,4 +1,4 @@
-"""Dijet events of a chunk, embedded and written: what ready processors build upon, and a command runs as it is."""
+"""The processor of ``jepa-coffea embed``, on which others build: selects dijet events, embeds and writes them."""
 
 from __future__ import annotations
 
@@ -154,8 +154,8 @@ class DijetEmbedder(ProcessorABC):
     def embed(self, events: ak.Array, jets: ak.Array, selected: Mapping[str, Dijets]) -> dict[str, ak.Array]:
         """Pairs of jets of each selection, with embeddings, scores, and the number of constituents.
 
-        Every one of ``jets`` that any selection wants is embedded, once and as it is there; pairs keep the momenta that
-        their own selection gave them.
+        A jet that several selections want is embedded once, with the four-momentum that it has in ``jets``. The pairs
+        keep the momenta of their own selection.
 
         Parameters
         ----------

@@ -69,7 +69,7 @@ def _search_table(result: HuntResult, search: GlobalP) -> ReportTable:
     row = [where, search.largest_z, search.p, search.exceeding, search.bound, gross_vitells]
     columns = ["largest excess", "corrected Z", "global p", "exceeding", "Bonferroni", "Gross-Vitells"]
     caption = (
-        f"Global p: 1 + exceeding over 1 + {search.experiments} pseudo-experiments, each judged by the others "
+        f"Global p: (1 + exceeding) / (1 + {search.experiments} pseudo-experiments), each judged by the others "
         "(leave-one-out). Bonferroni: trials times the smallest corrected p. Gross-Vitells: upcrossings along the "
         "windows of each efficiency, with several windows. The last two are upper bounds that rest on the Gaussian "
         "tail of corrected Z."

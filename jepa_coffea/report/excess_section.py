@@ -37,10 +37,10 @@ def excess_section(result: HuntResult) -> ReportSection:
         "limit (exp.)",
     ]
     caption = (
-        "Efficiency is that of the sidebands; 1 is no selection. n: observed events; b: expected by the "
-        f"{result.background.replace('_', ' ')}, without a selection by the function. Corrected: by the "
-        "pseudo-experiments, which Student's t turns into Z. Limit: 95 % CLs, observed and expected, calibrated as Z "
-        "is, on selected signal events in the window."
+        "Efficiency: share of the sideband events that pass; 1 is no selection. n: observed events; b: background "
+        f"expected by the {result.background.replace('_', ' ')} (without a selection always by the function). "
+        "Corrected: for mean and width of Z in the pseudo-experiments, with the tails of Student's t. Limit: 95 % CLs, "
+        "observed and expected, calibrated as Z is, on selected signal events in the window."
     )
     rows = [_row(one, result.background) for one in result.everything]
     tables = [ReportTable("Windows and efficiencies", columns, rows, caption)]
@@ -100,8 +100,8 @@ def _estimates(findings: Sequence[SelectionResult]) -> list[ReportTable]:
         "Function: fitted to the selected spectrum beside the window. Sideband efficiency: the window's events that "
         "fail the selection times the pass/fail ratio, fitted in the sidebands and interpolated into the window; its "
         "logarithm is a polynomial in mass of this degree, with this goodness of fit. "
-        f"They must agree within {AGREEMENT:g} standard deviations. Corrected: each against its own distribution in "
-        "the pseudo-experiments; Z without it is as counted and may be too large."
+        f"They must agree within {AGREEMENT:g} standard deviations. Corrected: each by its own distribution in the "
+        "pseudo-experiments; the uncalibrated Z is as counted and may be too large."
     )
     return [ReportTable("Two background estimates", columns, rows, caption)] if rows else []
 

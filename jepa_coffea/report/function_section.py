@@ -63,8 +63,8 @@ def function_section(study: FunctionStudy | None) -> ReportSection:
         rows += [[window, reason.split(":")[0], None, None, None, reason] for reason in uncertainty.failed]
     caption = (
         "What each function expects in the window, without a selection. The error of the choice is the largest of "
-        "these shifts and of what the used function misses where another is the truth; the same share is part of the "
-        "error of every background by the function, of Z, limit and verdict."
+        "these shifts, or the largest bias of the used function when another one is the truth. Every background by the "
+        "function has the same relative error, and so have Z, limits and verdict."
     )
     columns = ["window", "function", "fit p", "b", "shift", "verdict"]
     tables.append(ReportTable("Envelope of functions", columns, rows, caption))

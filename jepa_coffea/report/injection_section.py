@@ -62,8 +62,8 @@ def injection_section(result: HuntResult, header: Header) -> ReportSection:
     if limits:
         caption = (
             "Asymptotic 95 % CLs limits on the signal yield, from counts: median and 16-84 % band over seeds. The "
-            "share of signal that is selected is that found at each yield. Below the dashed line the truth is "
-            "excluded. A method with an infinite limit is in the table only."
+            "share of signal that is selected is measured at each yield. A limit below the dashed line excludes the "
+            "yield that was injected. A method with an infinite limit is in the table only."
         )
         label = "95 % CLs limit on signal events"
         picture = plot_injection(limits, ylabel=label, reference="identity", identity="Injected", header=header)

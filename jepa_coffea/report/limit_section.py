@@ -1,5 +1,6 @@
 """Limits against mass and against width, for the report."""
 
+from jepa_coffea.bumphunt.limits import LimitCurve
 from jepa_coffea.hunt.state import HuntResult
 from jepa_coffea.plots import Header, plot_limits
 from jepa_coffea.report.html import ReportFigure, ReportSection, ReportTable
@@ -7,8 +8,7 @@ from jepa_coffea.report.html import ReportFigure, ReportSection, ReportTable
 CAPTION = (
     "95 % CLs limits on a Gaussian {shape}, in all events without a selection; green and yellow: 68 and 95 % of the "
     "limits expected without a signal. The signal that the background function may fake and the uncertainties of the "
-    "signal are nuisances. Asymptotic: where fewer than 10 events are expected under the peak they are up to a third "
-    "too tight, and mass_limits(..., toys=1000) is to be asked."
+    "signal are nuisances. {methods}"
 )
 
 
@@ -37,6 +37,29 @@ def limit_section(result: HuntResult, header: Header) -> ReportSection:
                 problems.append([at, curve])
                 continue
             picture = plot_limits(curve, observed=not result.sensitivity, note=at, header=header)
-            figures.append(ReportFigure(f"Limits against {axis}, {at}", picture, CAPTION.format(shape=shape)))
+            caption = CAPTION.format(shape=shape, methods=methods_of(curve))
+            figures.append(ReportFigure(f"Limits against {axis}, {at}", picture, caption))
     tables = [ReportTable("No limits", ["at", "reason"], problems)] if problems else []
     return ReportSection("Limits", tables=tables, figures=figures)
+
+
+def methods_of(curve: LimitCurve) -> str:
+    """How the limits of a curve were found.
+
+    Parameters
+    ----------
+    curve
+        The limits.
+
+    Returns
+    -------
+    str
+        A sentence for each way, with its masses or widths where there are several.
+    """
+    unit = " GeV" if curve.axis == "mass" else ""
+    sentences = []
+    for method in dict.fromkeys(curve.methods):
+        points = [point for point, other in zip(curve.points, curve.methods, strict=True) if other == method]
+        where = f"{points[0]:.4g}{unit}" if len(points) == 1 else f"{points[0]:.4g} to {points[-1]:.4g}{unit}"
+        sentences.append(f"At {where}, {len(points)} of {len(curve.points)} points: {method}.")
+    return " ".join(sentences)

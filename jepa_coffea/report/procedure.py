@@ -40,8 +40,8 @@ def what_was_done(run: Run, result: HuntResult) -> str:
     experiments = config.calibration.experiments if config.input.histogram is None else 0
     if experiments:
         sentences.append(
-            f"{experiments} pseudo-experiments without signal, each with its own trainings and fits, say what the "
-            "excess is worth."
+            f"{experiments} pseudo-experiments without signal, each with its own trainings and fits, show how "
+            "large an excess background alone gives."
         )
     elif result.refitted is not None:
         sentences.append(f"{result.refitted.toys} toys, in which every fit is redone, give the global p-value.")

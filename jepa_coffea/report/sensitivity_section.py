@@ -1,4 +1,4 @@
-"""What a blind hunt is worth, for the report."""
+"""The expected sensitivity of a blind hunt, for the report."""
 
 from jepa_coffea.hunt.state import HuntResult
 from jepa_coffea.report.html import ReportSection, ReportTable, with_error
@@ -37,9 +37,9 @@ def sensitivity_section(result: HuntResult) -> ReportSection:
     columns = ["window", "eff.", "background by", "b", "fit p", "null mean of Z", "null width", "signal", "expected Z"]
     columns.append("expected limit")
     caption = (
-        "Blind: nothing here was counted in a window after a selection, nor without one; the sideband efficiency uses "
-        "the window's events that fail the selection. Expected Z: of that many signal events there, three times "
-        "the square root of the background. Limit: 95 % CLs on signal events in the window, median and 68 % band. "
-        "Spectra, classifier pictures and exports are made when it is unblinded."
+        "Blind: no observed count of a window is shown. The sideband efficiency uses the window's events that fail the "
+        "selection. Signal: three times the square root of the background, events in the window; expected Z: of this "
+        "signal. Limit: 95 % CLs on signal events in the window, median and 68 % band. Spectra, pictures of the "
+        "classifiers and exports are made when the hunt is unblinded."
     )
     return ReportSection("Sensitivity", tables=[ReportTable("Blind selections", columns, rows, caption)])

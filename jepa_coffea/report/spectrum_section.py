@@ -41,9 +41,8 @@ def spectrum_section(result: HuntResult, windows: Windows, width: float, header:
     scans = _local_scans(result, windows)
     if scans:
         caption = (
-            f"Gaussian peaks with a width of {width:.3g} of their mass. Signal-plus-background "
-            "fits of the whole range, not corrected for the width of the null; after a "
-            "selection only at masses inside the window that its classifiers were trained for. "
+            f"Gaussian peaks with a width of {width:.3g} of their mass. Curves: fits of signal and background to the "
+            "whole range, without calibration; after a selection only inside the window of its classifiers. "
             "Points: counts in the windows, corrected by the pseudo-experiments."
         )
         picture = plot_scan(scans, corrected=_corrected_points(result, windows), header=header)
@@ -57,7 +56,7 @@ def spectrum_section(result: HuntResult, windows: Windows, width: float, header:
 def _local_scans(result: HuntResult, windows: Windows) -> dict[str, Scan | Sequence[Scan]]:
     """Local p0 of all events, and of each efficiency inside every window.
 
-    Elsewhere a selection by classifiers of a window means nothing: there they were trained to refuse.
+    Classifiers of a window learned to reject events outside it, so a scan of their selection holds inside it only.
     """
     scans: dict[str, Scan | Sequence[Scan]] = {}
     if result.inclusive and result.inclusive[0].scan is not None:  # without a selection all windows have one spectrum

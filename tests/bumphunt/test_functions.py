@@ -73,7 +73,7 @@ def test_masses_in_tev_beside_an_energy_in_gev_are_noticed() -> None:
 
 
 def test_a_misspelt_function_is_guessed() -> None:
-    with pytest.raises(HistogramError, match="did you mean dijet3"):
+    with pytest.raises(HistogramError, match=r"did you mean 'dijet3'\?"):
         get_function("dijet_3")
 
 

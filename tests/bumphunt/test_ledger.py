@@ -81,3 +81,24 @@ def test_a_full_disk(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("/dev/full")
     with pytest.raises(StorageError, match=r"disk full: .*a: free"):
         Ledger(tmp_path / "a").add("1", 2.0)
+
+
+def test_only_missing_tasks_are_done_and_each_is_kept_as_it_ends(tmp_path: Path) -> None:
+    done = []
+
+    def half(number: int, by: float) -> float:
+        if number == 5:
+            raise ValueError(number)
+        done.append(number)
+        return number / by
+
+    path = tmp_path / "work.jsonl"
+    ledger = Ledger(path)
+    ledger.add("2 halves", 7.0)
+    with pytest.raises(ValueError, match="5"):
+        ledger.run(half, [1, 2, 5, 3], (2.0,), key="{} halves".format)
+    assert done == [1]
+    again = Ledger(path)
+    assert again.run(half, [3, 2, 1, 3], (2.0,), key="{} halves".format) == [1.5, 7.0, 0.5, 1.5]
+    assert done == [1, 3]  # 3 once, although it is asked for twice
+    assert again["3 halves"] == 1.5

@@ -16,8 +16,8 @@ import pytest
 
 from jepa_coffea import JEPAEmbedder, clusters
 from jepa_coffea.clusters.client import ClusterClient
-from jepa_coffea.encoder.card import ModelError
 from jepa_coffea.encoder.model_files import shipped, shipped_folder
+from jepa_coffea.errors import ModelError
 from jepa_coffea.files import file_hash
 from jepa_coffea.processing.executor import PinnedExecutor
 from jepa_coffea.processing.run import run

@@ -17,8 +17,8 @@ from jepa_coffea.constituents import constituents_of, jets_of
 from jepa_coffea.constituents.layout import find_layout
 from jepa_coffea.constituents.record import FIELDS, LayoutError
 from jepa_coffea.encoder import OnnxEncoder, model_files, session
-from jepa_coffea.encoder.card import ModelError
 from jepa_coffea.encoder.providers import ProviderError
+from jepa_coffea.errors import ModelError
 from tests.encoder.tiny import tiny_embedding, weights, write_tiny
 from tests.support.event_files import MINIATURES, event_files
 

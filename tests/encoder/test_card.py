@@ -13,7 +13,6 @@ from jepa_coffea.encoder.card import (
     VERSION,
     CardError,
     ModelCard,
-    ModelError,
     Parity,
     Reference,
     card_in,
@@ -21,6 +20,7 @@ from jepa_coffea.encoder.card import (
     save_model,
     write_card,
 )
+from jepa_coffea.errors import ModelError
 from tests.encoder.tiny import tiny_model, write_tiny
 
 REFERENCE = Reference(

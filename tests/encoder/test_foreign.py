@@ -13,9 +13,10 @@ from onnx import TensorProto, helper, numpy_helper
 from jepa_coffea import JEPAEmbedder
 from jepa_coffea.constituents.record import FIELDS
 from jepa_coffea.encoder import OnnxEncoder
-from jepa_coffea.encoder.card import ModelCard, ModelError
+from jepa_coffea.encoder.card import ModelCard
 from jepa_coffea.encoder.weaver import WeaverEncoder
 from jepa_coffea.encoder.weaver_inputs import parse_preprocess
+from jepa_coffea.errors import ModelError
 from tests.encoder.tiny import random_jets, tiny_embedding, tiny_model
 
 JETS = random_jets(np.random.default_rng(5), np.array([64, 3, 64, 20, 7]))

@@ -11,8 +11,9 @@ from onnx import TensorProto, external_data_helper, helper
 
 from jepa_coffea.constituents.record import FIELDS
 from jepa_coffea.encoder import OnnxEncoder
-from jepa_coffea.encoder.card import ModelError, load_model
+from jepa_coffea.encoder.card import load_model
 from jepa_coffea.encoder.model_files import locate
+from jepa_coffea.errors import ModelError
 from tests.encoder.tiny import tiny_model, write_tiny
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from jepa_coffea.encoder import OnnxEncoder, engine
 from jepa_coffea.encoder.batching import Budget
-from jepa_coffea.encoder.card import ModelError
 from jepa_coffea.encoder.providers import ProviderError
+from jepa_coffea.errors import ModelError
 from tests.encoder.tiny import random_jets, tiny_embedding, tiny_tokens, weights, write_tiny
 
 Jets = tuple[np.ndarray, np.ndarray, np.ndarray]

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from jepa_coffea.encoder import OnnxEncoder
-from jepa_coffea.encoder.card import ModelError, Reference
+from jepa_coffea.encoder.card import Reference
 from jepa_coffea.encoder.self_test import _relative, validate
+from jepa_coffea.errors import ModelError
 from tests.encoder.tiny import random_jets, tiny_embedding, weights, write_tiny
 
 

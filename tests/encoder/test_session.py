@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jepa_coffea.encoder import OnnxEncoder, model_files, session
-from jepa_coffea.encoder.card import ModelError
+from jepa_coffea.errors import ModelError
 from tests.encoder.tiny import random_jets, tiny_embedding, write_tiny
 
 ROOT = Path(__file__).parents[2]

@@ -16,10 +16,10 @@ from jepa_coffea import JEPAEmbedder
 from jepa_coffea.constituents import constituents_of, jets_of
 from jepa_coffea.constituents.record import FIELDS
 from jepa_coffea.encoder.batching import MicroBatch
-from jepa_coffea.encoder.card import ModelError
 from jepa_coffea.encoder.engine import Binding, Jets
 from jepa_coffea.encoder.weaver import WeaverEncoder
 from jepa_coffea.encoder.weaver_inputs import parse_preprocess
+from jepa_coffea.errors import ModelError
 from tests.encoder.tiny import random_jets
 from tests.encoder.weaver_export import CONFIG, Exported, export, inputs
 from tests.support.event_files import event_files

@@ -10,9 +10,10 @@ from onnx import TensorProto, helper, numpy_helper
 from jepa_coffea.cli import main
 from jepa_coffea.constituents.record import FIELDS
 from jepa_coffea.encoder import OnnxEncoder
-from jepa_coffea.encoder.card import ModelError, read_card
+from jepa_coffea.encoder.card import read_card
 from jepa_coffea.encoder.self_test import validate
 from jepa_coffea.encoder.wrapping import wrap
+from jepa_coffea.errors import ModelError
 from tests.encoder.test_foreign import preprocess
 from tests.encoder.tiny import PROVENANCE, random_jets, tiny_embedding, tiny_model, weights
 

@@ -24,11 +24,11 @@ from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.commands.wrap import CardDocument
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.documents import read_document
-from jepa_coffea.encoder.card import KEY, ModelError, parse_card
+from jepa_coffea.encoder.card import KEY, parse_card
 from jepa_coffea.encoder.onnx import OnnxEncoder
 from jepa_coffea.encoder.self_test import validate
 from jepa_coffea.encoder.weaver_inputs import parse_preprocess
-from jepa_coffea.errors import JepaCoffeaError
+from jepa_coffea.errors import JepaCoffeaError, ModelError
 from jepa_coffea.files import read_sealed, sealed_line, unsealed_line, write_sealed
 from jepa_coffea.files.folders import MARK, working_in
 from jepa_coffea.files.parquet import read_rows, write_rows

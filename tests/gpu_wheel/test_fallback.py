@@ -10,8 +10,8 @@ import onnxruntime
 import pytest
 
 from jepa_coffea.encoder import OnnxEncoder, providers
-from jepa_coffea.encoder.card import ModelError
 from jepa_coffea.encoder.providers import ProviderError
+from jepa_coffea.errors import ModelError
 from tests.encoder.tiny import random_jets, tiny_embedding, write_tiny
 
 pytestmark = pytest.mark.skipif(providers.gpu_count() > 0, reason="this machine has a GPU: nothing falls back")

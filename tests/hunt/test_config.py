@@ -49,6 +49,7 @@ def test_windows_of_every_kind(tmp_path):
         ({"luminosity": 137}, "say of which signal in the section signal"),
         ({"signal": {"uncertainties": {"scale": 1.5}}}, "less than 1"),
         ({"features": {"use": ["scores"]}}, "scores are used and none is named"),
+        ({"features": {"use": ["scores"], "scores": {"top": "("}}}, r"scores.top: '\(' is no regular expression"),
         ({"features": {"columns": ["met"]}}, "named and not used; put 'columns' into features.use"),
         ({"features": {"use": []}}, "expected some of embedding, scores"),
         ({"classifier": {"candidates": {"gradient_bosting": {}}}}, "did you mean 'gradient_boosting'"),

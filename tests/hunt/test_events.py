@@ -71,6 +71,30 @@ def test_scores_are_log_odds_that_do_not_know_which_jet_was_first(tmp_path):
         read(tmp_path, use=["scores"], scores=["topp"])
 
 
+def test_scores_of_classes_are_summed_against_all_others(tmp_path):
+    rng = np.random.default_rng(3)
+    shares = {}
+    for j in (1, 2):
+        four = rng.dirichlet(np.ones(4), 200).astype(np.float32)
+        shares |= {f"jet{j}_score_{name}": four[:, i] for i, name in enumerate(("bb", "cc", "qcd_b", "qcd"))}
+    write_events(tmp_path / "a.parquet", 200, **shares)
+    events = read(tmp_path, use=["scores"], scores={"two_prong": "bb|cc", "heavy": "qcd_."})
+    assert events.names == (
+        "score_mean_two_prong",
+        "score_mean_heavy",
+        "score_difference_two_prong",
+        "score_difference_heavy",
+    )
+    table = pq.read_table(tmp_path / "a.parquet").to_pydict()
+    chosen = [np.asarray(table[f"jet{j}_score_bb"]) + table[f"jet{j}_score_cc"] for j in (1, 2)]
+    odds = [np.log(one / (1 - one)) for one in chosen]
+    assert events.sample.X[:, 0] == pytest.approx((odds[0] + odds[1]) / 2, rel=1e-4, abs=1e-4)
+    with pytest.raises(HuntError, match=r"scores\.top: no class matches 'top.\*'; .* has bb, cc, qcd_b, qcd"):
+        read(tmp_path, use=["scores"], scores={"top": "top.*"})
+    with pytest.raises(HuntError, match="qcd_b is in heavy and in all; a class may be in one sum only"):
+        read(tmp_path, use=["scores"], scores={"heavy": "qcd_.", "all": "qcd.*"})
+
+
 def test_a_table_without_jets_needs_a_mass_an_identity_and_features(tmp_path):
     rng = np.random.default_rng(4)
     columns = {name: np.arange(300) for name in ("run", "luminosityBlock", "event")}
@@ -121,7 +145,7 @@ def test_an_event_counts_once_and_one_without_a_mass_is_counted_as_such(tmp_path
     path = write_events(tmp_path / "a.parquet", 300)
     pq.write_table(pq.read_table(path).slice(0, 120), tmp_path / "b.parquet")
     numbers = pq.read_table(path).slice(0, 1).select(["run", "luminosityBlock", "event"]).to_pylist()[0].values()
-    with pytest.raises(HuntError, match="120 of 420 embedded events are there before") as wrong:
+    with pytest.raises(HuntError, match="120 of 420 embedded events have the run") as wrong:
         read(tmp_path)
     assert f"for example {', '.join(map(str, numbers))})" in str(wrong.value)
     (tmp_path / "b.parquet").unlink()

@@ -74,10 +74,30 @@ COARSE = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 500
 STATISTICS = StatisticsConfig(sqrt_s=13000, function="dijet2", goodness_toys=0)
 
 
+def document(signal, luminosity=None):
+    config = HuntConfig(input=InputConfig(events=["x"]), output=Path("x"), statistics=STATISTICS, signal=signal)
+    return config.model_copy(update={"luminosity": luminosity})
+
+
+def test_where_few_events_are_expected_limits_come_from_toys_and_the_report_says_where(tmp_path):
+    counts = COARSE.histogram(dijets(300)[1])
+    by_toys, _ = inclusive_limits(counts, COARSE, document(SignalConfig(widths=[0.05], toys=300)))
+    asymptotic, _ = inclusive_limits(counts, COARSE, document(SignalConfig(widths=[0.05], toys=0)))
+    one, other = by_toys["width 0.05"], asymptotic["width 0.05"]
+    few = np.array([method == "300 toys per strength" for method in one.methods])
+    assert few.any()
+    assert few.tolist() == sorted(few)  # at the highest masses
+    assert one.events[~few].tolist() == other.events[~few].tolist()
+    assert one.events[few] == pytest.approx(other.events[few], rel=0.4)
+    assert (one.events[few] != other.events[few]).all()
+    section = limit_section(HuntResult(tmp_path, (), mass_limits=by_toys), Header("Simulation", "13 TeV"))
+    assert f"{few.sum()} of {len(few)} points: 300 toys per strength." in section.figures[0].caption
+
+
 def test_limits_against_mass_are_in_fb_and_each_width_has_its_own(tmp_path):
     counts = COARSE.histogram(dijets(5000)[1])
     signal = SignalConfig(efficiency=0.5, widths=[0.03, 0.1])
-    found, against_width = inclusive_limits(counts, COARSE, STATISTICS, signal, luminosity=10.0)
+    found, against_width = inclusive_limits(counts, COARSE, document(signal, luminosity=10.0))
     narrow, wide = found["width 0.03"], found["width 0.1"]
     assert isinstance(narrow, LimitCurve)
     assert isinstance(wide, LimitCurve)
@@ -105,8 +125,8 @@ def test_limits_against_mass_are_in_fb_and_each_width_has_its_own(tmp_path):
 
 def test_no_signal_section_no_limits_and_what_cannot_be_fitted_says_why():
     counts = np.zeros(20)
-    assert inclusive_limits(counts, COARSE, STATISTICS, None) == ({}, {})
-    several = inclusive_limits(counts, COARSE, STATISTICS, SignalConfig(widths=[0.03, 0.1]))
+    assert inclusive_limits(counts, COARSE, document(None)) == ({}, {})
+    several = inclusive_limits(counts, COARSE, document(SignalConfig(widths=[0.03, 0.1])))
     problems = [problem for curves in several for problem in curves.values()]
     assert len(problems) == 3
     assert all(isinstance(problem, str) for problem in problems)

@@ -25,5 +25,5 @@ def test_identity() -> None:
 
 def test_events_that_do_not_say_who_they_are() -> None:
     """As those of Delphes."""
-    with pytest.raises(LayoutError, match="of dataset 'ttbar' do not say who they are: no luminosityBlock, event in"):
+    with pytest.raises(LayoutError, match="of dataset 'ttbar' have no luminosityBlock, event in"):
         chunk({"run": [1, 1]}).identity()

@@ -11,9 +11,8 @@ import uproot
 
 from jepa_coffea import JEPAEmbedder
 from jepa_coffea.constituents.record import LayoutError, UnreadableError
-from jepa_coffea.encoder.card import ModelError
 from jepa_coffea.encoder.providers import ProviderError
-from jepa_coffea.errors import BadFileError
+from jepa_coffea.errors import BadFileError, ModelError
 from jepa_coffea.processing.accounts import LostEventsError
 from jepa_coffea.processing.checkpoints import Checkpointer
 from jepa_coffea.processing.run import run

@@ -35,7 +35,7 @@ def test_command_line_goes_over_the_file(tmp_path: Path) -> None:
     [
         ("optimiser.lrr=1", "unknown field optimiser.lrr; did you mean 'lr'?"),
         ("stepz=1", "unknown field stepz; did you mean 'steps'?"),
-        ("encoder.zzz=1", "unknown field encoder.zzz; known: "),
+        ("encoder.zzz=1", "unknown field encoder.zzz; known are "),
         ("optimiser.lr=-1", "field optimiser.lr: Input should be greater than 0 (got -1)"),
         ("optimiser.betas=[0.9, 1.5]", "field optimiser: betas must lie in [0, 1), got (0.9, 1.5)"),
         ("precision=fp8", "field precision: Input should be 'auto', 'fp32' or 'bf16' (got 'fp8')"),

@@ -337,7 +337,7 @@ def new_objective(config: RunConfig) -> Objective:
     try:
         return build_objective(name, config.encoder, options, **names, seed=config.seed)
     except ValidationError as error:
-        raise ConfigError(explain(error, OBJECTIVES[str(name)], f"{config.name}: objective {name}")) from None
+        raise ConfigError(explain(error, OBJECTIVES[str(name)].options, f"{config.name}: objective {name}")) from None
     except ObjectiveError as error:
         msg = f"{config.name}: {error}"
         raise ConfigError(msg) from None

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel
-
-from training.models.encoder import Encoder, EncoderConfig
+from jepa_coffea.errors import did_you_mean
 from training.models.encoders import AnyEncoderConfig, build_encoder
-from training.models.subjets import SubjetConfig, SubjetEncoder
-from training.objectives.base import Objective, ObjectiveError
+from training.objectives.base import OBJECTIVES, Objective, ObjectiveError, register
 from training.objectives.dropout import DropoutConfig, Dropped, dropped
-from training.objectives.jetclr import JetCLR, JetCLRConfig
-from training.objectives.jjepa import JJEPA, JJEPAConfig
-from training.objectives.mpm import MPM, MPMConfig
-from training.objectives.pjepa import PJEPA, PJEPAConfig
-from training.objectives.supervised import Supervised, SupervisedConfig
 
-OBJECTIVES: dict[str, type[BaseModel]] = {
-    "pjepa": PJEPAConfig,
-    "jjepa": JJEPAConfig,
-    "supervised": SupervisedConfig,
-    "mpm": MPMConfig,
-    "jetclr": JetCLRConfig,
-}
-"""Names of the objectives, and what their options are."""
+__all__ = ["OBJECTIVES", "build_objective", "dropped_by", "register"]
+
+# Importing a file of this folder registers its objective.
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
 
 
 def build_objective(
@@ -41,6 +32,10 @@ def build_objective(
 
     Parameters
     ----------
+    name
+        Of the objective.
+    encoder
+        Of the new encoder.
     options
         Fields of the objective's configuration.
     class_names
@@ -50,6 +45,10 @@ def build_objective(
     seed
         Of masks and copies.
 
+    Returns
+    -------
+    Objective
+
     Raises
     ------
     ObjectiveError
@@ -57,26 +56,19 @@ def build_objective(
     pydantic.ValidationError
         If an option is unknown or impossible.
     """
-    if name in ("pjepa", "mpm", "jetclr"):
-        if not isinstance(encoder, EncoderConfig):
-            msg = f"{name}: needs an encoder of particles, got one of subjets; remove encoder.kind"
-            raise ObjectiveError(msg)
-        if name == "mpm":
-            return MPM(Encoder(encoder), MPMConfig.model_validate(options), seed=seed)
-        if name == "jetclr":
-            return JetCLR(Encoder(encoder), JetCLRConfig.model_validate(options), seed=seed)
-        config = PJEPAConfig.model_validate(options)
-        return PJEPA(Encoder(encoder), config, observables=observable_names, seed=seed)
-    if name == "jjepa":
-        if not isinstance(encoder, SubjetConfig):
-            msg = "jjepa: needs an encoder of subjets; set encoder.kind to subjets"
-            raise ObjectiveError(msg)
-        return JJEPA(SubjetEncoder(encoder), JJEPAConfig.model_validate(options), seed=seed)
-    if name == "supervised":
-        supervised = SupervisedConfig.model_validate(options)
-        return Supervised(build_encoder(encoder), supervised, class_names, observable_names)
-    msg = f"objective: unknown {name!r}; known: {', '.join(OBJECTIVES)}"
-    raise ObjectiveError(msg)
+    if name not in OBJECTIVES:
+        msg = f"objective: unknown {name!r}; {did_you_mean(str(name), OBJECTIVES)}"
+        raise ObjectiveError(msg)
+    objective = OBJECTIVES[name]
+    if objective.takes not in (None, encoder.kind):
+        msg = (
+            f"{name}: expected an encoder of {objective.takes}, got one of {encoder.kind}; "
+            f"set encoder.kind to {objective.takes}"
+        )
+        raise ObjectiveError(msg)
+    config = objective.options.model_validate(options)
+    names = {"class_names": class_names, "observable_names": observable_names}
+    return objective.make(build_encoder(encoder), config, **names, seed=seed)
 
 
 def dropped_by(objective: Mapping[str, Any], encoder: AnyEncoderConfig) -> Dropped:
@@ -93,7 +85,8 @@ def dropped_by(objective: Mapping[str, Any], encoder: AnyEncoderConfig) -> Dropp
     -------
     Dropped
     """
-    kind = OBJECTIVES.get(str(objective.get("name")), DropoutConfig)
+    known = OBJECTIVES.get(str(objective.get("name")))
+    kind = DropoutConfig if known is None else known.options
     if not issubclass(kind, DropoutConfig):
         return dropped(None, encoder)
     defaults = {name: kind.model_fields[name].default for name in DropoutConfig.model_fields}

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import torch
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from jepa_coffea.errors import JepaCoffeaError
@@ -17,6 +20,9 @@ from training.models.slices import encode, slices
 
 class ObjectiveError(JepaCoffeaError, ValueError):
     """An objective that its options, its data or its encoder make impossible."""
+
+
+Takes = Literal["particles", "subjets"] | None
 
 
 class Objective(nn.Module, ABC):
@@ -32,6 +38,41 @@ class Objective(nn.Module, ABC):
     """Whether parts are compiled for the shapes of whole batches."""
     sometimes_unused: bool = False
     """Whether some losses leave out parameters that are trained at other times."""
+    options: ClassVar[type[BaseModel]]
+    """What a configuration may say of it."""
+    takes: ClassVar[Takes]
+    """The kind of encoder that it trains; None: either."""
+
+    @classmethod
+    def make(
+        cls,
+        encoder: Any,
+        config: Any,
+        *,
+        class_names: tuple[str, ...],  # noqa: ARG003  for those that learn from labels
+        observable_names: tuple[str, ...],  # noqa: ARG003  for those that learn observables
+        seed: int,
+    ) -> Self:
+        """A new objective; one that looks at the names overrides this.
+
+        Parameters
+        ----------
+        encoder
+            Of the kind that it takes.
+        config
+            Its options.
+        class_names
+            Names of the labels of the data.
+        observable_names
+            Names of the columns of ``Batch.observables``.
+        seed
+            Of masks and copies.
+
+        Returns
+        -------
+        Objective
+        """
+        return cls(encoder, config, seed=seed)
 
     @abstractmethod
     def forward(self, batch: Batch, progress: float = 0.0) -> dict[str, Tensor]:
@@ -136,6 +177,37 @@ class Objective(nn.Module, ABC):
         """Compile the repeated parts in place; names of parameters stay."""
         compile_regions(self)
         self.compiled = True
+
+
+Made = TypeVar("Made", bound=type[Objective])
+OBJECTIVES: dict[str, type[Objective]] = {}
+"""The objectives by name; :func:`register` adds to it."""
+
+
+def register(name: str, options: type[BaseModel], *, takes: Takes = "particles") -> Callable[[Made], Made]:
+    """Give an objective the name by which configurations ask for it: the one step to add one.
+
+    Parameters
+    ----------
+    name
+        Of the objective.
+    options
+        What a configuration may say of it.
+    takes
+        The kind of encoder that it trains; None: either.
+
+    Returns
+    -------
+    callable
+        A decorator that leaves the class as it is.
+    """
+
+    def _decorate(objective: Made) -> Made:
+        objective.options, objective.takes = options, takes
+        OBJECTIVES[name] = objective
+        return objective
+
+    return _decorate
 
 
 @torch.no_grad()

@@ -19,6 +19,7 @@ from training.models.encoder import Encoder
 from training.models.flops import encoder_macs
 from training.models.slices import encode
 from training.objectives.augmentations import WholeJetConfig, augmented, numbers_of, visible_sum
+from training.objectives.base import register
 from training.objectives.dropout import GROUPS, DropoutConfig
 from training.objectives.ema import Momentum, MovingAverage
 from training.objectives.ranks import rows_of_all_ranks
@@ -38,6 +39,7 @@ class JetCLRConfig(DropoutConfig):
     """Of the moving average of the encoder, which is exported, at the beginning and at the end."""
 
 
+@register("jetclr", JetCLRConfig)
 class JetCLR(MovingAverage[Encoder]):
     """The encoder in training, its moving average, and the projector, which is not exported.
 

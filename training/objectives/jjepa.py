@@ -16,6 +16,7 @@ from torch import Tensor
 from training.data.batch import Batch
 from training.models.flops import subjet_macs
 from training.models.subjets import SubjetEncoder
+from training.objectives.base import register
 from training.objectives.ema import Momentum
 from training.objectives.masks import Split, lengths, split, take
 from training.objectives.predictor import Predictor, PredictorConfig, normalise
@@ -41,6 +42,7 @@ class JJEPAConfig(BaseModel):
     """Weight of a hinge on the standard deviation of each dimension of the student's tokens, over the last batches."""
 
 
+@register("jjepa", JJEPAConfig, takes="subjets")
 class JJEPA(TeacherStudent[SubjetEncoder]):
     """The subjet encoder in training, its target, and the predictor.
 

@@ -21,7 +21,7 @@ from training.models.flops import encoder_macs
 from training.models.preprocess import IDENTITY
 from training.models.slices import slices
 from training.objectives.augmentations import visible_sum
-from training.objectives.base import ObjectiveError
+from training.objectives.base import ObjectiveError, register
 from training.objectives.ema import Momentum, MovingAverage
 from training.objectives.identity import IDENTITIES, kinds_of
 from training.objectives.masks import take
@@ -52,6 +52,7 @@ class Distances(NamedTuple):
     """f32 [B, slot, particle], cross-entropy; 0 where the particle has no known identity."""
 
 
+@register("mpm", MPMConfig)
 class MPM(MovingAverage[Encoder]):
     """The encoder in training, and what predicts hidden particles from what it makes of the visible ones.
 

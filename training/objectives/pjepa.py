@@ -24,7 +24,7 @@ from training.models.flops import encoder_macs
 from training.models.preprocess import IDENTITY, KINEMATIC_FEATURES
 from training.models.slices import encode, slices
 from training.objectives.augmentations import visible_sum
-from training.objectives.base import ObjectiveError
+from training.objectives.base import ObjectiveError, register
 from training.objectives.ema import Momentum
 from training.objectives.identity import IDENTITIES, identity_loss
 from training.objectives.masks import take
@@ -115,6 +115,7 @@ class Seen(NamedTuple):
     """[M, d], the predictor's hidden states."""
 
 
+@register("pjepa", PJEPAConfig)
 class PJEPA(TeacherStudent[Encoder]):
     """The encoder in training, its target, and what predicts the one from the other.
 
@@ -135,6 +136,29 @@ class PJEPA(TeacherStudent[Encoder]):
         If the identity of particles is to be predicted or dropped and the encoder has no such fields, and if it has
         fewer blocks than ``last_blocks``.
     """
+
+    @classmethod
+    def make(
+        cls,
+        encoder: Encoder,
+        config: PJEPAConfig,
+        *,
+        class_names: tuple[str, ...],  # noqa: ARG003
+        observable_names: tuple[str, ...],
+        seed: int,
+    ) -> Self:
+        """See :meth:`Objective.make`.
+
+        Parameters
+        ----------
+        encoder, config, class_names, observable_names, seed
+            As there.
+
+        Returns
+        -------
+        PJEPA
+        """
+        return cls(encoder, config, observables=observable_names, seed=seed)
 
     def __init__(
         self, encoder: Encoder, config: PJEPAConfig, *, observables: tuple[str, ...] = (), seed: int = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from typing import Self
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -17,7 +18,7 @@ from training.models.flops import encoder_macs
 from training.models.heads import HeadName, build_head
 from training.models.slices import slices
 from training.objectives.augmentations import WholeJetConfig, augmented, numbers_of
-from training.objectives.base import Objective, ObjectiveError
+from training.objectives.base import Objective, ObjectiveError, register
 from training.objectives.dropout import DropoutConfig, FieldDropout
 from training.objectives.ranks import global_mean
 from training.objectives.variables import Variables
@@ -42,6 +43,7 @@ class SupervisedConfig(DropoutConfig):
     """Give the head jet observables beside the embedding: all that can be computed, and those stored with the jets."""
 
 
+@register("supervised", SupervisedConfig, takes=None)
 class Supervised(Objective):
     """Cross-entropy of any number of classes.
 
@@ -62,6 +64,29 @@ class Supervised(Objective):
         For fewer than two classes, for fields to drop that the encoder lacks, and for jets of subjets that are to lose
         particles.
     """
+
+    @classmethod
+    def make(
+        cls,
+        encoder: AnyEncoder,
+        config: SupervisedConfig,
+        *,
+        class_names: tuple[str, ...],
+        observable_names: tuple[str, ...],
+        seed: int,  # noqa: ARG003  no masks
+    ) -> Self:
+        """See :meth:`Objective.make`.
+
+        Parameters
+        ----------
+        encoder, config, class_names, observable_names, seed
+            As there.
+
+        Returns
+        -------
+        Supervised
+        """
+        return cls(encoder, config, class_names, observable_names)
 
     def __init__(
         self,

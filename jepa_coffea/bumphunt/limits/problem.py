@@ -111,7 +111,7 @@ class Problem:
 
     @property
     def best(self) -> Array:
-        """[hypothesis]: fitted strength, not negative.
+        """[hypothesis]: fitted strength, not negative; NaN where the fit failed.
 
         Returns
         -------
@@ -121,7 +121,7 @@ class Problem:
 
     @cached_property
     def _least(self) -> tuple[Array, Array]:
-        """[hypothesis] each: smallest deviance at a strength that is not negative, and that strength.
+        """[hypothesis] each: smallest deviance at a strength that is not negative, that strength; NaN without a fit.
 
         The strength is fitted where the likelihood rises with it. A negative one is not needed, and may have no minimum
         where bins hold no events.
@@ -132,7 +132,7 @@ class Problem:
         mu, slope = model.mean_and_slope(start, self._every)
         with np.errstate(divide="ignore", invalid="ignore"):
             score = ((self.counts / mu - 1) * slope[..., -1]).sum(axis=1)
-        least, best = none.deviance.copy(), np.zeros(len(self.counts))
+        least, best, known = none.deviance.copy(), np.zeros(len(self.counts)), none.converged.copy()
         rows = np.flatnonzero(score > 0)
         if len(rows):
             prior = np.concatenate([self.background.prior, np.ones(self.signal.nuisances), [0.0]])
@@ -142,14 +142,17 @@ class Problem:
             better = fit.deviance < least[rows]
             best[rows] = np.where(better, np.maximum(fit.values[:, -1], 0.0), 0.0)
             least[rows] = np.where(better, fit.deviance, least[rows])
-        return least, best
+            known[rows] = fit.converged
+        return np.where(known, least, np.nan), np.where(known, best, np.nan)
 
     def _start(self, of: Rows, more: int) -> tuple[Array, Array]:
         width = len(self.background.prior) + self.signal.nuisances + more
         centre = np.zeros((len(of), width))
         if self.centre is not None:
             centre[:, : self.centre.shape[1]] = self.centre[of]
-        return centre.copy(), centre
+        start = centre.copy()  # a nuisance measured to be negative may leave no events: those begin at 0
+        start[:, : len(self.background.prior)][:, self.background.prior > 0] = 0.0
+        return start, centre
 
     def at_strengths(self, strengths: Array) -> Minimum:
         """Fits at given strengths.

@@ -21,7 +21,7 @@ from jepa_coffea.bumphunt.newton import Array, Rows
 from jepa_coffea.bumphunt.scan import shape_search
 from jepa_coffea.bumphunt.signals import Gaussian, Signal, SignalSystematics
 from jepa_coffea.bumphunt.spectrum import Interval, Spectrum, SpectrumLike
-from jepa_coffea.errors import HistogramError
+from jepa_coffea.errors import FitError, HistogramError
 
 
 def mass_limits(
@@ -212,24 +212,40 @@ def _limits(spectrum: Spectrum, masses: Array, shapes: Sequence[Signal], setting
     for index, (strength, band, value) in enumerate(zip(strengths, bands, share, strict=True)):
         limit, expected, method = float(strength), band, "asymptotic"
         if setting.toys and under[index] < FEW:
-            limit, expected = toy_limits(problem, index, limit, band, 1 - level, setting.toys, setting.seed)
-            method = f"{setting.toys} toys per strength"
+            try:
+                limit, expected = toy_limits(problem, index, limit, band, 1 - level, setting.toys, setting.seed)
+                method = f"{setting.toys} toys per strength"
+            except FitError as error:  # one point must not take the curve along
+                method = f"asymptotic, no toys: {error}"
         limits.append(make_limit(level, limit, expected, 1.0, luminosity, float(value), method))
     return limits
 
 
 @dataclass(frozen=True, eq=False)
 class _Spurious:
-    """A function and a spurious signal; parameters: phi and the spurious signal in its standard deviations."""
+    """A function and a spurious signal; parameters: phi and the spurious signal in its standard deviations.
+
+    A negative one, which may be larger than what the function expects, empties a bin and takes no more from it: it
+    multiplies the expected events by exp(theta faked / expected), with the same value and slope at theta = 0.
+    """
 
     model: BackgroundModel
     faked: Array
     """[hypothesis, bin]: events at +1."""
 
     def mean(self, values: Array, rows: Rows) -> Array:
-        return self.model.expected(values[:, :-1]) + values[:, -1:] * self.faked[rows]
+        return self._with(self.model.expected(values[:, :-1]), values[:, -1:], self.faked[rows])[0]
 
     def mean_and_slope(self, values: Array, rows: Rows) -> tuple[Array, Array]:
         mu, slope = self.model.expected_and_slope(values[:, :-1])
         faked = self.faked[rows]
-        return mu + values[:, -1:] * faked, np.concatenate([slope, faked[..., None]], axis=-1)
+        mean, by_function, by_theta = self._with(mu, values[:, -1:], faked)
+        return mean, np.concatenate([by_function[..., None] * slope, (by_theta * faked)[..., None]], axis=-1)
+
+    @staticmethod
+    def _with(mu: Array, theta: Array, faked: Array) -> tuple[Array, Array, Array]:
+        """[row, bin] each: expected events, and their derivatives by ``mu`` and by ``theta * faked``."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            exponent = np.where(theta < 0, np.nan_to_num(theta * faked / mu), 0.0)
+        factor = np.exp(exponent)
+        return np.where(theta < 0, mu * factor, mu + theta * faked), (1 - exponent) * factor, factor

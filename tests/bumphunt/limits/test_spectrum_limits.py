@@ -62,8 +62,23 @@ def test_toys_where_few_events_are_expected(truth: Truth) -> None:
     assert toys.events[0] == pytest.approx(3.0 / inside, rel=0.15)
     assert asymptotic.events[0] < 0.8 * toys.events[0]
     assert (np.diff(toys.expected_events[0]) >= 0).all()
+    # Too few toys for a limit: the asymptotic one, and why.
+    three = mass_limits(data, [2700.0, 5000.0], function="dijet2", signal=Gaussian(0.03), toys=3)
+    assert three.events[1] == asymptotic.events[0]
+    assert three.methods[0] == "asymptotic"
+    assert three.methods[1].startswith("asymptotic, no toys: too few of 3 toys are beyond the data of m = 5000")
     many = mass_limits((50 * truth.background, truth.edges), MASSES, toys=300)
     assert many.methods == ("asymptotic",) * 3
+
+
+def test_spurious_signals_larger_than_the_background_leave_toys_that_can_be_fitted(truth: Truth) -> None:
+    """A function may fake more than there is: toys in which it fakes less than nothing had no fit, and counted as 0."""
+    n = np.where(truth.edges[:-1] > 4200, 0.0, truth.observed(2, scale=0.05))
+    data, how = (n, truth.edges), {"function": "dijet2", "signal": Gaussian(0.03), "toys": 300}
+    without, faked = (mass_limits(data, [5000.0], spurious=[events], **how) for events in (0.0, 1.0))
+    assert faked.methods == without.methods == ("300 toys per strength",)
+    # No event is seen, and none need be expected: the limit stays at 3 events.
+    assert faked.events[0] == pytest.approx(without.events[0], rel=0.2)
 
 
 def test_width_and_mass_agree_where_they_meet(truth: Truth) -> None:

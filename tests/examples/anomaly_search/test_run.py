@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from examples.anomaly_search import run, search
@@ -103,6 +104,21 @@ def test_slices_share_no_event(folder: Path, tmp_path: Path) -> None:
     together = np.concatenate([*slices, setting.reserve_of("zz").hashes])
     assert len(set(together.tolist())) == len(together)
     assert all(len(one) == 120 for one in slices)
+
+
+def test_scores_of_classes_are_summed_in_groups(folder: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    scores = {f"jet{jet}_score_{name}": rng.dirichlet(np.ones(4), 300)[:, 0] for jet in (1, 2) for name in "abcd"}
+    write_events(tmp_path / "more.parquet", 300, seed=7, size=6, **columns(300, 7, 0.05), **scores)
+    groups = {"first": "[ab]", "rest": "c|QCD"}
+    sample, sizes = read_table([f"{tmp_path}/more.parquet"], WINDOWS, "mjj", "background", groups)
+    assert sizes.scores == 4  # a sum and a difference of the jets for each group
+    table = pq.read_table(tmp_path / "more.parquet").to_pydict()
+    logs = [np.log(np.array(table[f"jet{jet}_score_a"]) + table[f"jet{jet}_score_b"]) for jet in (1, 2)]
+    inside = WINDOWS.inside(np.array(table["mjj"]))
+    _, every = read_table([f"{tmp_path}/more.parquet"], WINDOWS, "mjj", "background")
+    assert every.scores == 10
+    np.testing.assert_allclose(sample.X[:, -4], ((logs[0] + logs[1]) / 2)[inside], rtol=1e-5)
 
 
 def test_sets_are_what_they_say(folder: Path) -> None:

@@ -281,8 +281,3 @@ def test_impossible_options(options: dict[str, object], named: str) -> None:
 def test_more_last_blocks_than_there_are() -> None:
     with pytest.raises(ObjectiveError, match="last_blocks"):
         pjepa(last_blocks=4)
-
-
-def test_unknown_objective() -> None:
-    with pytest.raises(ObjectiveError, match="pjepa, jjepa, supervised"):
-        build_objective("simclr", TINY, {})
