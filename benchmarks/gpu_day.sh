@@ -27,6 +27,7 @@ WORKERS=$((CORES > 4 ? CORES - 2 : CORES)) # two are left to feed the GPU
 LARGEST=15000000
 if [ $REHEARSE = 1 ]; then
     TOTAL=3000 PATIENCE=10 DEVICE=cpu PROVIDER=cpu # a CPU that others use as well
+    export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # more of them wait for one another there, ten times as long
     INFERENCE="--provider cpu --sizes tiny --seconds 0.1"
     TRAINING="--sizes tiny --seconds 0.1 --device cpu"
     COMPILED="$TRAINING --compile --only none-on-a-cpu"

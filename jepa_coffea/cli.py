@@ -14,7 +14,7 @@ from typing import Any
 from jepa_coffea import __version__
 from jepa_coffea.commands.command_line import Help, add_verbose
 from jepa_coffea.errors import JepaCoffeaError, did_you_mean
-from jepa_coffea.files import printable
+from jepa_coffea.files import printable, storage_problem
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # whoever read the output has left; Python would complain once more at the end
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        problem = storage_problem(error, None)
+        if problem is None:
+            raise
+        return _say(parsed.command, problem)
 
 
 def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:

@@ -14,6 +14,7 @@ from jepa_coffea.encoder.card import read_card
 from jepa_coffea.encoder.model_files import shipped
 from jepa_coffea.encoder.onnx import OnnxEncoder
 from jepa_coffea.encoder.self_test import validate
+from jepa_coffea.errors import ModelError
 from tests.encoder.tiny import random_jets
 from tests.support.event_files import event_files
 from training.loop.checkpoint import load_encoder
@@ -28,6 +29,17 @@ def test_it_does_what_its_card_says(name: str) -> None:
     assert all(agreement.passed for agreement in validate(encoder))
     assert encoder.card.name == name
     assert encoder.card.results
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_every_flipped_bit_is_noticed(name: str, tmp_path: Path) -> None:
+    content = shipped()[name].read_bytes()
+    for place in np.random.default_rng(1).integers(0, len(content), 5):
+        changed = bytearray(content)
+        changed[place] ^= 1
+        (tmp_path / "a.onnx").write_bytes(changed)
+        with pytest.raises(ModelError):
+            OnnxEncoder(tmp_path / "a.onnx", provider="cpu")
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))

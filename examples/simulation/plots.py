@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from examples.simulation.processes import JET_CLASSES
 from examples.simulation.truth import CLASSES
+from jepa_coffea.files import replacing
 
 JETS_PER_CLASS = 20_000
 EVENTS = 50_000
@@ -157,7 +158,7 @@ def _outline(axis: Axes, values: Floats, edges: Floats, *, label: str | None, nu
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
     plt.close(figure)
     return path

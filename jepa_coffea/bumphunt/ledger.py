@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jepa_coffea.errors import BadFileError
-from jepa_coffea.files import sealed_line, unsealed_line, write_text
+from jepa_coffea.files import sealed_line, unsealed_line, write_text, writing
 from jepa_coffea.tasks import run_tasks
 
 
@@ -76,11 +76,15 @@ class Ledger:
             What the result is of.
         value
             What JSON can say; NaN and infinities are kept.
+
+        Raises
+        ------
+        StorageError
+            If the disk is full or must not be written.
         """
         self._entries[key] = value
         if self.path is not None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as file:
+            with writing(self.path), self.path.open("a", encoding="utf-8") as file:
                 file.write(sealed_line(json.dumps([key, value])) + "\n")
 
     def run(

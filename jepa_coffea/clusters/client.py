@@ -12,7 +12,7 @@ import dask
 from distributed import Client, Nanny
 
 from jepa_coffea.clusters.models import ship_model
-from jepa_coffea.clusters.settings import CAPS, settings
+from jepa_coffea.clusters.settings import CAPS, here
 from jepa_coffea.errors import JepaCoffeaError
 
 
@@ -66,7 +66,7 @@ def connect(start: Callable[[], Any], models: Iterable[str | Path], pool: int) -
     -------
     ClusterClient
     """
-    with dask.config.set(settings()):
+    with dask.config.set(here()):
         client = ClusterClient(start())
         try:
             for path in models:

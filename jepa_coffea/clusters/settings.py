@@ -25,6 +25,9 @@ INTERVALS = {
 }
 """How often a worker looks at itself, 2 to 10 times less often than by default; its tasks take seconds."""
 
+QUIET = {"distributed.worker": "critical", "distributed.worker.memory": "warning"}
+"""What workers of this machine say in the terminal: nothing of a task that failed, which the client raises, once."""
+
 
 def settings() -> dict[str, Any]:
     """Settings for :func:`dask.config.set`, without those that the user's own configuration decides.
@@ -41,6 +44,17 @@ def settings() -> dict[str, Any]:
         for key, value in ours.items()
         if dask.config.get(key, None) == dask.config.get(key, None, config=shipped)
     }
+
+
+def here() -> dict[str, Any]:
+    """The same for workers of this machine, which write to the terminal.
+
+    Returns
+    -------
+    dict
+    """
+    logging = {} if dask.config.get("distributed.logging", None) else {"DASK_DISTRIBUTED__LOGGING": repr(QUIET)}
+    return settings() | {f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in logging.items()}
 
 
 def exports() -> list[str]:

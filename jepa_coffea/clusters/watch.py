@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 import time
+from asyncio import CancelledError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -46,6 +48,7 @@ def watching(client: Any) -> Iterator[None]:
         yield
     except BaseException as error:
         if gone or (isinstance(error, Exception) and _lost(client, error)):
+            logging.getLogger("distributed.client").addFilter(_of_interest)
             msg = (
                 f"{gone[0] if gone else 'the Dask scheduler is gone'}; what is finished is kept where the run has "
                 "checkpoints, so start the cluster and run again"
@@ -57,16 +60,21 @@ def watching(client: Any) -> Iterator[None]:
         guard.join(PATIENCE)
 
 
+def _of_interest(record: logging.LogRecord) -> bool:
+    """Whether a record is no traceback of the client's attempts to connect again, which end when it is closed."""
+    return not record.exc_info or record.exc_info[0] is not CancelledError
+
+
 def _lost(client: Any, error: Exception) -> bool:
     return client.status != "running" or type(error).__name__ in ("CancelledError", "FutureCancelledError")
 
 
 def _watch(client: Any, over: threading.Event, gone: list[str], in_main: bool) -> None:
-    """Look at a cluster every few seconds; interrupt the run when it is dead."""
+    """Look at a cluster at once, and every few seconds; interrupt the run when it is dead."""
     last = time.monotonic()
     seen = False
     waits = hasattr(getattr(client, "cluster", None), "job_script")
-    while not over.wait(PATIENCE / 8):
+    while not over.is_set():
         problem = "the Dask scheduler does not answer"
         try:
             info = client.sync(client.scheduler.identity, callback_timeout=PATIENCE / 2)
@@ -84,3 +92,4 @@ def _watch(client: Any, over: threading.Event, gone: list[str], in_main: bool) -
             if in_main and main is not None:
                 signal.pthread_kill(main, signal.SIGINT)
             return
+        over.wait(PATIENCE / 8)

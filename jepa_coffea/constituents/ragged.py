@@ -111,7 +111,7 @@ class EventColumns:
             if found is not None:
                 self._known[collection, name] = self._concrete(found, f"{collection}.{name}")
                 return self._known[collection, name]
-        wanted = " or ".join(f"{collection}.{name}" for name in fields)
+        wanted = " or ".join(dict.fromkeys(f"{collection}.{name}" for name in fields))
         near = sorted({name for name in self.events.fields if name.startswith(collection)})
         msg = f"layout {self.layout!r}: the events have no {wanted}; fields that begin like it: {near or 'none'}"
         if not near:

@@ -10,7 +10,15 @@ from jepa_coffea.files.sealed import (
     unsealed_line,
     write_sealed,
 )
-from jepa_coffea.files.writing import PARTIAL, replacing, storage_problem, synchronise_folder, write_bytes, write_text
+from jepa_coffea.files.writing import (
+    PARTIAL,
+    replacing,
+    storage_problem,
+    synchronise_folder,
+    write_bytes,
+    write_text,
+    writing,
+)
 
 __all__ = [
     "NUMERICAL",
@@ -34,4 +42,5 @@ __all__ = [
     "write_bytes",
     "write_sealed",
     "write_text",
+    "writing",
 ]

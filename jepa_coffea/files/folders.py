@@ -16,7 +16,7 @@ from typing import Any, TextIO
 import fsspec
 
 from jepa_coffea.errors import FolderError, StorageError
-from jepa_coffea.files import storage_problem
+from jepa_coffea.files import storage_problem, write_text, writing
 
 MARK = ".jepa-coffea"
 """File that says what a folder is, and is locked while a run writes there."""
@@ -68,10 +68,10 @@ def working_in(folder: str | Path, kind: str, *, among_others: bool = False) -> 
                 "nothing of others is overwritten"
             )
             raise FolderError(msg)
-        file.seek(0)
-        file.truncate()
-        json.dump({"kind": kind, "host": socket.gethostname(), "pid": os.getpid(), "began": _now()}, file)
-        file.flush()
+        about = {"kind": kind, "host": socket.gethostname(), "pid": os.getpid(), "began": _now()}
+        with writing(path / MARK):  # without a buffer, that a full disk would refuse once more when the file is closed
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), json.dumps(about).encode())
         yield path
 
 
@@ -176,10 +176,12 @@ def fresh_folder(folder: Path, kind: str) -> Path:
     ------
     FolderError
         If it holds files, and was not made here.
+    StorageError
+        If it cannot be written.
     """
     mark = folder / MARK
     strangers: list[str] = []
-    if folder.exists():
+    with writing(mark):
         if not mark.is_file() and any(folder.iterdir()):
             msg = f"{folder} was not made by this project, and would be emptied for {kind}; move it away"
             raise FolderError(msg)
@@ -192,8 +194,7 @@ def fresh_folder(folder: Path, kind: str) -> Path:
         for path in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
             if not any(path.iterdir()):
                 path.rmdir()
-    folder.mkdir(parents=True, exist_ok=True)
-    mark.write_text(json.dumps({"kind": kind, "strangers": strangers}))
+    write_text(mark, json.dumps({"kind": kind, "strangers": strangers}))
     return folder
 
 
@@ -207,7 +208,7 @@ def finished_folder(folder: Path) -> None:
     """
     known = _parsed((folder / MARK).read_bytes())
     files = [name for name in _files_in(folder) if name not in known.get("strangers", ())]
-    (folder / MARK).write_text(json.dumps({**known, "files": files}))
+    write_text(folder / MARK, json.dumps({**known, "files": files}))
 
 
 def _files_in(folder: Path) -> list[str]:

@@ -15,7 +15,7 @@ from jepa_coffea.errors import StorageError
 PARTIAL = ".part"
 """Ending of a file that is being written; a file of this ending was left by an interruption."""
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
 
@@ -51,16 +51,44 @@ def replacing(path: Path, needed: int | None = None) -> Iterator[Path]:
         temporary.replace(path)
         synchronise_folder(path.parent)
     except OSError as error:
-        text = storage_problem(error, path, needed or (temporary.stat().st_size if temporary.exists() else None))
-        if text is None:
-            raise
-        raise StorageError(text) from None
+        raise _explained(error, path, needed or (temporary.stat().st_size if temporary.exists() else None)) from None
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-def storage_problem(error: OSError, path: Path, needed: int | None = None) -> str | None:
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say what a disk has against a file that is written bit by bit, such as a log; its folder is made.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    StorageError
+        In place of the error in the block, if the disk is full, or the folder must not be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise _explained(error, path) from None
+
+
+def _explained(error: OSError, path: Path, needed: int | None = None) -> Exception:
+    """A storage error, or the same where it is no problem of the disk."""
+    text = storage_problem(error, path, needed)
+    return error if text is None else StorageError(text)
+
+
+def storage_problem(error: OSError, path: Path | None, needed: int | None = None) -> str | None:
     """What to say of an error of writing a file.
 
     Parameters
@@ -68,7 +96,7 @@ def storage_problem(error: OSError, path: Path, needed: int | None = None) -> st
     error
         What was raised.
     path
-        What was written.
+        What was written; None where the error says no name.
     needed
         Its size in bytes, where it is known.
 
@@ -77,13 +105,21 @@ def storage_problem(error: OSError, path: Path, needed: int | None = None) -> st
     str or None
         None if the error is none of a full or refused disk.
     """
+    if path is None:
+        return f"disk full ({error.strerror}); make room and run again" if error.errno in FULL else None
     if error.errno in FULL:
         folder = next((one for one in path.absolute().parents if one.is_dir()), Path("/"))
-        more = "" if needed is None else f", needed at least {needed / 1e6:.1f} MB"
-        return f"disk full: {path}: free {shutil.disk_usage(folder).free / 1e6:.1f} MB{more}; make room and run again"
+        more = "" if needed is None else f", needed at least {_size(needed)}"
+        return f"disk full: {path}: free {_size(shutil.disk_usage(folder).free)}{more}; make room and run again"
+    if error.errno == errno.EFBIG:
+        return f"{path} cannot be written: it is larger than files may be here; see `ulimit -f`, and run again"
     if error.errno in REFUSED:
         return f"{path} cannot be written ({error.strerror}); choose another folder, or mend its permissions"
     return None
+
+
+def _size(number: int) -> str:
+    return f"{number / 1e3:.1f} kB" if number < 1e6 else f"{number / 1e6:.1f} MB"
 
 
 def synchronise_folder(folder: Path) -> None:

@@ -18,8 +18,8 @@ from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.cwola.gates import Gate
 from jepa_coffea.cwola.sample import Sample
 from jepa_coffea.cwola.windows import WINDOW, Windows
-from jepa_coffea.errors import JepaCoffeaError, SpectrumError
-from jepa_coffea.files import digest, find_files, sealed_document, unsealed_document, write_text
+from jepa_coffea.errors import JepaCoffeaError, SpectrumError, StorageError
+from jepa_coffea.files import digest, find_files, sealed_document, unsealed_document, write_text, writing
 from jepa_coffea.hunt.calibration import calibrate, null_significances
 from jepa_coffea.hunt.config import DEFAULT_WIDTH, HuntError, StatisticsConfig
 from jepa_coffea.hunt.events import Events, read_events
@@ -75,10 +75,17 @@ def problem_of(run: Run, stage: str, error: Exception) -> str:
     Returns
     -------
     str
+
+    Raises
+    ------
+    StorageError
+        If that is the error: nothing else could be kept either, and with room the stage can be done.
     """
+    if isinstance(error, StorageError):
+        raise error
     if isinstance(error, FAULTS):
         return str(error)
-    with (run.output / ERROR_LOG).open("a") as log:
+    with writing(run.output / ERROR_LOG), (run.output / ERROR_LOG).open("a") as log:
         log.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {stage}\n")
         log.writelines(traceback.format_exception(error))
     line = f"a bug ({type(error).__name__}: {error}); its traceback is in {ERROR_LOG}, please report it"

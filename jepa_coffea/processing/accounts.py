@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from jepa_coffea.errors import BadFileError, JepaCoffeaError
 from jepa_coffea.files import quoted, unquoted
 from jepa_coffea.files.parquet import opened, read_rows
 from jepa_coffea.processing.embedded_events import chunk_name, present, read_provenance, written
+from jepa_coffea.processing.filesets import source_of
 from jepa_coffea.processing.input_faults import place
 
 IDENTITY = ("run", "luminosityBlock", "event")
@@ -79,16 +81,16 @@ def refuse_strangers(processor: Any, chunks: Sequence[WorkItem]) -> None:
     Raises
     ------
     LostEventsError
-        Naming the first file that this run would not write.
+        Naming the first file that this run would not write, or that has its events under another name.
     """
     folder = getattr(processor, "output", None)
     if folder is None:
         return
-    expected: dict[str, set[str]] = {}
+    expected: dict[str, dict[str, WorkItem]] = defaultdict(dict)
     for chunk in chunks:
-        expected.setdefault(chunk.dataset, set()).add(_name(chunk))
+        expected[chunk.dataset][_name(chunk)] = chunk
     for dataset, names in expected.items():
-        strangers = sorted(present(folder, dataset) - names)
+        strangers = sorted(present(folder, dataset) - set(names))
         if strangers:
             msg = (
                 f"{folder}/dataset={quoted(dataset)} holds {len(strangers)} files that this run would not write, first "
@@ -96,19 +98,36 @@ def refuse_strangers(processor: Any, chunks: Sequence[WorkItem]) -> None:
                 "own. Use an empty folder."
             )
             raise LostEventsError(msg)
-    if hasattr(processor, "identity"):
-        for path in written(folder):
-            _require_same_identity(path, processor.identity())
+    if not hasattr(processor, "identity"):
+        return
+    ours = {name: value for name, value in processor.identity().items() if name != "output"}
+    by_file = {(_file(chunk), chunk.treename): chunk for chunk in chunks}
+    for path in written(folder):
+        theirs = _provenance(path)
+        dataset, name = _dataset(path), path.rpartition("/")[2]
+        same = expected[dataset].get(name)
+        _require_same(path, theirs, ours | ({} if same is None else source_of(same.treename, same.usermeta or {})))
+        again = by_file.get((name.rsplit("-", 2)[0], str(theirs.get("treename"))))
+        if again is not None and again.dataset != dataset:
+            msg = (
+                f"{again.filename} of dataset {again.dataset!r} was embedded into {folder} before, as dataset "
+                f"{dataset!r} ({path}): its events would be there twice. Call it as before, use an empty folder, or "
+                f"delete {path.rpartition('/')[0]}"
+            )
+            raise LostEventsError(msg)
 
 
-def _require_same_identity(path: str, ours: Mapping[str, Any]) -> None:
+def _provenance(path: str) -> dict[str, Any]:
     try:
-        theirs = read_provenance(path)
+        return read_provenance(path)
     except BadFileError as error:
         msg = f"{path} cannot be read as embedded events ({error}); delete it, or use an empty folder"
         raise LostEventsError(msg) from None
+
+
+def _require_same(path: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
     for name, value in ours.items():
-        if name != "output" and _text(theirs.get(name)) != _text(value):
+        if _text(theirs.get(name)) != _text(value):
             msg = (
                 f"{path} was written with {name} = {theirs.get(name)!r}, this run has {value!r}; they would be read "
                 "together. Use an empty folder."
@@ -175,7 +194,7 @@ def other_datasets(processor: Any, datasets: Iterable[str]) -> dict[str, int]:
     ours = set(datasets)
     found: dict[str, int] = {}
     for path in [] if folder is None else written(folder):
-        name = unquoted(path.split("/")[-2].removeprefix("dataset="))
+        name = _dataset(path)
         if name not in ours:
             found[name] = found.get(name, 0) + 1
     return found
@@ -217,6 +236,14 @@ def _rows(path: str) -> int:
         return int(pq.read_metadata(source).num_rows)
 
 
+def _file(chunk: WorkItem) -> str:
+    return str(uuid.UUID(bytes=chunk.fileuuid))
+
+
 def _name(chunk: WorkItem) -> str:
-    file = str(uuid.UUID(bytes=chunk.fileuuid))
-    return chunk_name({"fileuuid": file, "entrystart": chunk.entrystart, "entrystop": chunk.entrystop})
+    return chunk_name({"fileuuid": _file(chunk), "entrystart": chunk.entrystart, "entrystop": chunk.entrystop})
+
+
+def _dataset(path: str) -> str:
+    """That a file of embedded events is of."""
+    return unquoted(path.split("/")[-2].removeprefix("dataset="))

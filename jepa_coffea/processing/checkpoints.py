@@ -11,7 +11,7 @@ from typing import Any
 from coffea.processor import CheckpointerABC
 
 from jepa_coffea.errors import BadFileError, JepaCoffeaError
-from jepa_coffea.files import digest, quoted, read_sealed, versions, write_sealed
+from jepa_coffea.files import digest, quoted, read_sealed, versions, write_sealed, writing
 from jepa_coffea.processing.embedded_events import PACKAGES, present
 from jepa_coffea.processing.fingerprint import fingerprint
 from jepa_coffea.processing.stored_output import from_bytes, to_bytes
@@ -42,11 +42,15 @@ class Checkpointer(CheckpointerABC):
     ------
     NoIdentityError
         If the processor has no ``identity()``.
+    StorageError
+        If the folder cannot be made.
     """
 
     def __init__(self, folder: str | Path, processor: Any) -> None:
         self.folder = Path(folder).absolute()
         self.key = identity_hash(processor)
+        with writing(self.folder / self.key):  # before any work
+            (self.folder / self.key).mkdir(exist_ok=True)
 
     def path(self, metadata: Mapping[str, Any]) -> Path:
         """The file of a chunk.

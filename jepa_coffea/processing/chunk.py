@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from jepa_coffea.constituents.ragged import EventColumns, reading_seconds
 from jepa_coffea.constituents.record import LayoutError
+from jepa_coffea.processing.filesets import source_of
 
 
 class Chunk:
@@ -60,6 +61,16 @@ class Chunk:
             )
             raise LayoutError(msg)
         return scale * weights
+
+    def source(self) -> dict[str, Any]:
+        """What the events come from, besides their file: its tree, and what the user says of the dataset.
+
+        Returns
+        -------
+        dict
+            As :func:`jepa_coffea.processing.filesets.source_of` gives it for a chunk that is still to come.
+        """
+        return source_of(self.metadata["treename"], self.metadata)
 
     def identity(self) -> dict[str, NDArray[Any]]:
         """Run, luminosity block and event number of every event, and ``truth_signal`` where the generator says so.

@@ -35,7 +35,7 @@ class EmbedConfig(Section):
 
     model: Annotated[str, AfterValidator(_model)]
     """ONNX file, or the name of a shipped model."""
-    files: dict[str, Annotated[list[Location], BeforeValidator(_several)]] = Field(min_length=1)
+    files: dict[str, Annotated[list[Location], BeforeValidator(_several), Field(min_length=1)]] = Field(min_length=1)
     """Dataset to a glob or URL of event files, or several."""
     output: Location
     """Folder for embedded events, or URL such as ``root://...``."""
@@ -87,7 +87,7 @@ class EmbedConfig(Section):
         Raises
         ------
         EmbedConfigError
-            If a weight is of no dataset.
+            If a weight is of no dataset, or a file is given with its tree.
         BadFileError
             If a glob matches nothing.
         """
@@ -97,7 +97,13 @@ class EmbedConfig(Section):
             raise EmbedConfigError(msg)
         found = {}
         for dataset, patterns in self.files.items():
-            names = find_files(patterns, f"embed.files of dataset {dataset!r}")
+            where = f"embed.files of dataset {dataset!r}"
+            named = [pattern for pattern in patterns if Path(pattern.rpartition(":")[0]).is_file()]
+            if named and not Path(named[0]).exists():
+                file, _, tree = named[0].rpartition(":")
+                msg = f"{where}: no such file {named[0]}; {file} is one, and its tree is named apart: treename: {tree}"
+                raise EmbedConfigError(msg)
+            names = find_files(patterns, where)
             found[dataset] = {"files": names, "metadata": {"weight": self.weights.get(dataset, 1.0)}}
         return found
 

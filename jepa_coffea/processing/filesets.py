@@ -31,6 +31,26 @@ RESERVED = {
 """Names that metadata of a dataset must not have."""
 
 
+def source_of(treename: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What events come from, besides their file, in a form that JSON keeps.
+
+    Parameters
+    ----------
+    treename
+        Their tree.
+    metadata
+        Of their chunk, or of their dataset.
+
+    Returns
+    -------
+    dict
+        ``treename``, and ``metadata``: what the user says of the dataset, such as its weight.
+    """
+    # The version is that of coffea's schema, whatever was given.
+    own = {name: value for name, value in metadata.items() if name not in RESERVED and name != "version"}
+    return {"treename": treename, "metadata": json.loads(json.dumps(own, default=str))}
+
+
 @dataclass(frozen=True)
 class File:
     """One file of a dataset, what it holds, or why it cannot be opened."""
@@ -257,7 +277,7 @@ def problem_of(name: str, error: Exception) -> str:
     stem, colon, tree = name.rpartition(":")
     if colon and Path(stem).is_file():
         return f"no such file; {stem} is one, and its tree is named apart: {{{stem!r}: {tree!r}}}"
-    return f"{type(error).__name__}: {str(error).strip()}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def look_at_all(fileset: Fileset, *, client: Any = None, resources: Mapping[str, float] | None = None) -> list[File]:

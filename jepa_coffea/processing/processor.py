@@ -211,7 +211,8 @@ class DijetEmbedder(ProcessorABC):
             events = found.dijets.events
             columns: dict[str, NDArray[Any]] = {name: values[events] for name, values in chunk.identity().items()}
             columns |= {"weight": found.weight, "mjj": found.dijets.mjj}
-            rows = embedded_events.table(columns, found.pairs, {**self.identity(), "dataset": chunk.dataset})
+            provenance = {**self.identity(), **chunk.source(), "dataset": chunk.dataset}
+            rows = embedded_events.table(columns, found.pairs, provenance)
             names = embedded_events.write(rows, self.output, chunk.dataset, embedded_events.chunk_name(chunk.metadata))
         return {chunk.dataset: set(names)}
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from jepa_coffea.bumphunt.ledger import Ledger
-from jepa_coffea.errors import BadFileError
+from jepa_coffea.errors import BadFileError, StorageError
 
 
 def test_keeps_results_over_runs(tmp_path: Path) -> None:
@@ -75,6 +75,12 @@ def test_without_a_file_results_stay_in_memory() -> None:
     ledger = Ledger(None)
     ledger.add("a", 1)
     assert ledger["a"] == 1
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("/dev/full")
+    with pytest.raises(StorageError, match=r"disk full: .*a: free"):
+        Ledger(tmp_path / "a").add("1", 2.0)
 
 
 def test_only_missing_tasks_are_done_and_each_is_kept_as_it_ends(tmp_path: Path) -> None:

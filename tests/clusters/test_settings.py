@@ -53,3 +53,14 @@ def _seen() -> dict[str, str]:
     environ = Path("/proc/self/environ").read_text()  # as it was when the process began
     begin = dict(entry.split("=", 1) for entry in environ.split("\0") if "=" in entry)
     return {key: dask.config.get(key) for key in INTERVALS} | {name: begin[name] for name in MALLOC}
+
+
+def _fails() -> None:
+    msg = "no"
+    raise ValueError(msg)
+
+
+def test_a_failed_task_is_said_by_the_client_alone(capfd: pytest.CaptureFixture[str]) -> None:
+    with clusters.local(1) as client, pytest.raises(ValueError, match="no"):
+        client.submit(_fails).result()
+    assert "Traceback" not in capfd.readouterr().err

@@ -48,11 +48,17 @@ def site(tmp_path: Path) -> Iterator[tuple[str, dict[str, subprocess.Popen[bytes
 
 
 @pytest.mark.parametrize(("who", "words"), [("scheduler", "scheduler"), ("worker", "all Dask workers are gone")])
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_dies_during_a_run(
-    who: str, words: str, site: Any, model: Path, fileset: dict, monkeypatch: pytest.MonkeyPatch
+    who: str,
+    words: str,
+    site: Any,
+    model: Path,
+    fileset: dict,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("jepa_coffea.clusters.watch.PATIENCE", 4.0)
+    monkeypatch.setattr("jepa_coffea.clusters.watch.PATIENCE", 12.0)
     address, started = site
     processor = slow.SlowProcessor(JEPAEmbedder(model))
     with clusters.scheduler(address, models=[model]) as client:
@@ -68,5 +74,6 @@ def test_dies_during_a_run(
         begin = time.monotonic()
         with pytest.raises(clusters.ClusterError, match=words):
             run(processor, fileset, client=client, chunksize=10, progress=False)
-        assert time.monotonic() - begin < 60
+        assert time.monotonic() - begin < 120
         killer.join()
+    assert "Traceback" not in capfd.readouterr().err

@@ -45,6 +45,7 @@ def test_skipped_files_are_told(model: Path, fileset: dict, tmp_path: Path, caps
     [
         ({"model": "none.onnx"}, "none.onnx: no such model file"),
         ({"files": {"qcd": ["none*.root"]}}, "embed.files of dataset 'qcd': nothing matches"),
+        ({"files": {"qcd": []}}, "embed.files.qcd: Value should have at least 1 item"),
         ({"weights": {"tt": 1.0}}, "embed.weights: no dataset 'tt'; known are qcd, signal"),
         ({"modle": "a"}, "embed.modle: no such key; did you mean 'model'?"),
         ({"selection": {"pt": -1}}, "embed.selection.pt: Input should be greater than or equal to 0"),
@@ -64,6 +65,24 @@ def test_refusals(
     path = document(tmp_path, **{"model": str(model), "files": fileset, "output": "out", **changes})
     assert main(["embed", path]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_tree_in_the_name_of_a_file(
+    model: Path, fileset: dict, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    file = fileset["qcd"][0]
+    path = document(tmp_path, model=str(model), files={"qcd": f"{file}:Events"}, output="out")
+    assert main(["embed", path]) == 2
+    assert f"{file} is one, and its tree is named apart: treename: Events" in capsys.readouterr().err
+
+
+def test_checkpoints_that_cannot_be_kept(
+    model: Path, fileset: dict, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path = document(tmp_path, model=str(model), files=fileset, output="out", checkpoints=fileset["qcd"][0])
+    assert main(["embed", "--quiet", path]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+    assert not list((tmp_path / "out").rglob("*.parquet"))
 
 
 def test_documents_without_the_section(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

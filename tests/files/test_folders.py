@@ -1,5 +1,6 @@
 """Output folders: one run at a time, of one kind, nothing of others removed."""
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -81,3 +82,21 @@ def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     with pytest.raises(StorageError, match="cannot be written"):
         working_in(tmp_path / "a", "hunt").__enter__()
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.write", full)
+        with pytest.raises(StorageError, match=rf"disk full: .*{MARK}: free"):
+            working_in(tmp_path, "hunt").__enter__()
+    with working_in(tmp_path, "hunt"):
+        pass
+
+
+def test_a_folder_below_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    with pytest.raises(StorageError, match="cannot be written"):
+        fresh_folder(tmp_path / "a" / "plots", "plots")

@@ -27,14 +27,15 @@ def test_whole_or_not_at_all(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        (errno.ENOSPC, r"disk full: .*a: free [\d.]+ MB, needed at least 0.0 MB"),
+        (errno.ENOSPC, r"disk full: .*a: free [\d.]+ MB, needed at least 2.5 kB"),
+        (errno.EFBIG, "a cannot be written: it is larger than files may be here; see `ulimit -f`"),
         (errno.EDQUOT, "disk full"),
         (errno.EROFS, "cannot be written"),
         (errno.EACCES, "cannot be written"),
     ],
 )
 def test_disks_that_do_not_take_it(tmp_path: Path, code: int, words: str) -> None:
-    with pytest.raises(StorageError, match=words), replacing(tmp_path / "a", 9):
+    with pytest.raises(StorageError, match=words), replacing(tmp_path / "a", 2500):
         raise OSError(code, "reason")
     assert not list(tmp_path.iterdir())
 

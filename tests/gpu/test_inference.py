@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import jepa_coffea
 from benchmarks.inference.setup import Arrays, file_jets, real_multiplicities
 from jepa_coffea.encoder import OnnxEncoder
+from jepa_coffea.encoder.model_files import shipped
 from tests.gpu.conftest import REHEARSAL
 
 ROOT = Path(__file__).parents[2]
@@ -75,11 +75,11 @@ def test_results_do_not_depend_on_the_company(models: dict[str, Path], provider:
     assert difference(together[:1], alone) < 1e-4
 
 
-def test_the_shipped_model_does_what_it_did(provider: str) -> None:
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_the_shipped_models_do_what_they_did(provider: str, name: str) -> None:
     from jepa_coffea.encoder.self_test import validate
 
-    (path,) = (Path(jepa_coffea.__file__).parent / "models").glob("*mini*.onnx")
-    for agreement in validate(OnnxEncoder(path, provider=provider)):
+    for agreement in validate(OnnxEncoder(shipped()[name], provider=provider)):
         assert agreement.passed, agreement
 
 

@@ -11,6 +11,7 @@ from jepa_coffea.bumphunt.exports.histograms import read_hists
 from jepa_coffea.bumphunt.exports.workspace import pyhf_significance
 from jepa_coffea.cli import main
 from jepa_coffea.commands.hunt import hunt
+from jepa_coffea.errors import StorageError
 from jepa_coffea.hunt.calibration import null_experiment
 from jepa_coffea.hunt.verdict import headline
 from tests.hunt.make import write_events
@@ -209,6 +210,18 @@ def test_a_stage_that_fails_leaves_the_rest_and_is_named(folder, monkeypatch):
     assert not (folder / "failing" / "errors.log").exists()
     assert (folder / "failing" / "report.html").is_file()
     assert json.loads((folder / "failing" / "results.json").read_text())["selections"][0]["function"]["z"]
+
+
+def test_a_full_disk_in_a_stage_ends_the_hunt(folder, monkeypatch, capsys):
+    def full(*_, **__):
+        raise StorageError("disk full: x")
+
+    document = write(folder, "full.yaml", output="full")
+    with monkeypatch.context() as patch:
+        patch.setattr("jepa_coffea.hunt.stages.null_significances", full)
+        assert main(["hunt", str(document), "--quiet"]) == 2
+    assert "disk full: x" in capsys.readouterr().err
+    assert not (folder / "full" / "results.json").exists()
 
 
 def test_a_bug_in_a_stage_is_a_line_in_the_report_and_a_traceback_in_the_log(folder, monkeypatch):

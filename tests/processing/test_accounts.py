@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import awkward as ak
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import uproot
 
 from jepa_coffea import JEPAEmbedder
 from jepa_coffea.errors import BadFileError, FolderError
@@ -17,7 +19,7 @@ from jepa_coffea.processing.dijets import DijetSelection
 from jepa_coffea.processing.input_faults import ChangedFileError
 from jepa_coffea.processing.run import KIND, run
 from processors.embed import EmbedProcessor
-from tests.processors.synthetic import write_events
+from tests.processors.synthetic import columns, write_events
 
 
 def quietly(processor: EmbedProcessor, fileset: Any, **options: Any) -> dict[str, Any]:
@@ -115,6 +117,49 @@ def test_rows_of_another_selection(model: Path, fileset: dict, tmp_path: Path) -
         quietly(cut, {"qcd": fileset["qcd"]})
     with pytest.raises(LostEventsError, match="was written with selection"):
         quietly(cut, {"signal": fileset["signal"]})
+
+
+def test_a_file_that_was_embedded_under_another_name(model: Path, file: str, tmp_path: Path) -> None:
+    """Whatever it is called, however it is cut into chunks; the same name as before is another attempt."""
+    out = tmp_path / "out"
+    quietly(EmbedProcessor(JEPAEmbedder(model), out), {"a": [file]})
+    copy = shutil.copy(file, tmp_path / "copy.root")
+    for given, chunksize in ((file, 50), (copy, 50), (file, 25)):
+        with pytest.raises(LostEventsError) as refusal:
+            quietly(EmbedProcessor(JEPAEmbedder(model), out), {"b": [given]}, chunksize=chunksize)
+        said = f"{given} of dataset 'b' was embedded into {out} before, as dataset 'a'"
+        assert said in str(refusal.value)
+        assert f"delete {out}/dataset=a" in str(refusal.value)
+    assert [path.name for path in out.iterdir() if path.is_dir()] == ["dataset=a"]
+    quietly(EmbedProcessor(JEPAEmbedder(model), out), {"a": [file]})
+    shutil.rmtree(out / "dataset=a")
+    quietly(EmbedProcessor(JEPAEmbedder(model), out), {"b": [file]})
+
+
+def two_trees(path: Path) -> str:
+    found = columns(np.random.default_rng(1), 50)
+    with uproot.recreate(path) as target:
+        for tree, first in (("Events", 1), ("Events_JES", 1001)):
+            target.mktree(tree, {name: array.type.content for name, array in found.items()})
+            target[tree].extend(found | {"event": found["event"] + first})
+    return str(path)
+
+
+def test_two_trees_of_a_file(model: Path, tmp_path: Path) -> None:
+    """They are two samples, which may lie beside one another, and never in one dataset."""
+    file, out = two_trees(tmp_path / "two.root"), tmp_path / "out"
+    nominal, varied = {"files": {file: "Events"}}, {"files": {file: "Events_JES"}}
+    quietly(EmbedProcessor(JEPAEmbedder(model), out), {"nominal": nominal})
+    with pytest.raises(LostEventsError, match="was written with treename = 'Events', this run has 'Events_JES'"):
+        quietly(EmbedProcessor(JEPAEmbedder(model), out), {"nominal": varied})
+    quietly(EmbedProcessor(JEPAEmbedder(model), out), {"JES": varied})
+
+
+def test_rows_of_another_weight(model: Path, file: str, tmp_path: Path) -> None:
+    """A run with it that was interrupted would leave both; and checkpoints of the first know nothing of the second."""
+    quietly(EmbedProcessor(JEPAEmbedder(model), tmp_path), {"d": {"files": [file], "metadata": {"weight": 1.0}}})
+    with pytest.raises(LostEventsError, match=r"was written with metadata = .*1.0}, this run has {'weight': 2.0}"):
+        quietly(EmbedProcessor(JEPAEmbedder(model), tmp_path), {"d": {"files": [file], "metadata": {"weight": 2.0}}})
 
 
 def test_other_datasets_of_the_folder_are_told(model: Path, fileset: dict, tmp_path: Path) -> None:

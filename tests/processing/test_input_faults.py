@@ -83,7 +83,7 @@ def test_a_full_disk(model: Path, fileset: dict, tmp_path: Path, monkeypatch: py
         patch.setattr(
             {"rows": "pyarrow.parquet.write_table", "checkpoints": "pathlib.Path.write_bytes"}[what], full_disk
         )
-        words = r"events 0 to 25: disk full: .*: free [\d.]+ MB, needed at least [\d.]+ MB"
+        words = r"events 0 to 25: disk full: .*: free [\d.]+ MB, needed at least [\d.]+ kB"
         with pytest.raises(StorageError, match=words):
             skipping(processor, fileset, checkpoints=tmp_path / "kept")
     assert not list(tmp_path.rglob("*.part"))

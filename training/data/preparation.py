@@ -26,7 +26,7 @@ from jepa_coffea.files import sealed_document, write_text
 from jepa_coffea.progress import Bar, rate
 from training.data.checksums import of_file
 from training.data.columns import OBSERVABLES, UNLABELLED
-from training.data.readers.base import EmptyFileError, JetFile, describe, naming, usable, writing
+from training.data.readers.base import EmptyFileError, JetFile, describe, naming, usable, writing_shard
 from training.data.shards import SCHEMA, VERSION, Shard, ShardWriter, describe_shard
 from training.data.sources import MANIFEST, Reading, expand, merge_classes, open_jets
 from training.data.splits import hashed
@@ -239,7 +239,7 @@ def _prepare_file(
     file = open_jets(source, reading)
     left_out: dict[str, list[int]] = {}
     counts: Counter[str] = Counter()
-    with writing(output, source), ShardWriter(folder, subjets=reading.subjets) as writer:
+    with writing_shard(output, source), ShardWriter(folder, subjets=reading.subjets) as writer:
         for start, stop in zip(file.boundaries[:-1].tolist(), file.boundaries[1:].tolist(), strict=True):
             columns, bad = usable(file.read(start, stop), start)
             if bad and not skip_bad:

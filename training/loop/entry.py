@@ -75,7 +75,7 @@ def explained(main: Callable[[], int]) -> int:
             raise
         message = f"out of memory ({str(error).splitlines()[0]}); lower data.batch_size or data.window"
     except OSError as error:
-        problem = storage_problem(error, Path(error.filename or "output"))
+        problem = storage_problem(error, Path(error.filename) if error.filename else None)
         if problem is None:
             raise
         message = problem

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -11,8 +12,8 @@ from typing import Any, Self
 
 from torch.utils.tensorboard import SummaryWriter
 
-from jepa_coffea.errors import BadFileError
-from jepa_coffea.files import write_text
+from jepa_coffea.errors import BadFileError, StorageError
+from jepa_coffea.files import write_text, writing
 
 METRICS = "metrics.jsonl"
 """Name of the metrics log in a run folder."""
@@ -36,8 +37,13 @@ class MetricsLog:
         path = folder / METRICS
         kept = [record for record in read_metrics(folder) if record["step"] <= step] if step else []
         write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
-        self._file = path.open("a", encoding="utf-8")
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+        self._path, before = path, threading.enumerate()
+        with writing(path):
+            self._file = path.open("a", encoding="utf-8")
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+        # TensorBoard's thread keeps an error for the next record, and then shows a traceback.
+        self._threads = [thread for thread in threading.enumerate() if thread not in before]
+        self._shows, threading.excepthook = threading.excepthook, self._show
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Add a record.
@@ -48,19 +54,37 @@ class MetricsLog:
             Optimiser steps so far.
         values
             Numbers by name; NaN and infinities become null in the file.
+
+        Raises
+        ------
+        StorageError
+            If the disk is full or must not be written.
         """
         record = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        self._file.write(json.dumps({"step": step, **record}) + "\n")
-        self._file.flush()
-        for name, value in values.items():
-            self._board.add_scalar(name, value, step)
+        with writing(self._path):
+            self._file.write(json.dumps({"step": step, **record}) + "\n")
+            self._file.flush()
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._file.close()
-        self._board.close()
+        try:
+            with writing(self._path), self._file:
+                self._board.close()
+        except StorageError:
+            if error is None:  # else it was said before, or something else matters more
+                raise
+        finally:
+            for thread in self._threads:
+                thread.join(5)
+            threading.excepthook = self._shows
+
+    def _show(self, problem: threading.ExceptHookArgs) -> None:
+        if not isinstance(problem.exc_value, OSError):
+            self._shows(problem)
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from jepa_coffea.files import replacing
 from training.loop.metrics import BACKGROUND, Floats, Ints, discriminant, only_present
 
 COLOURS = ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd")
@@ -58,8 +59,9 @@ def write(figure: Figure, path: Path) -> None:
     path
         Of the PNG.
     """
-    figure.savefig(path, dpi=140)
-    figure.savefig(path.with_suffix(".pdf"))
+    for form in ("png", "pdf"):
+        with replacing(path.with_suffix(f".{form}")) as temporary:
+            figure.savefig(temporary, format=form, dpi=140)
 
 
 def roc_curve(signal: Floats, background: Floats) -> tuple[Floats, Floats]:

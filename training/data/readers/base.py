@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from jepa_coffea.constituents.record import FIELDS, LayoutError
 from jepa_coffea.errors import BadFileError, JepaCoffeaError
+from jepa_coffea.files import storage_problem
 from training.data.columns import REASONS, JetColumns, faults
 
 SMALLEST_BLOCK = 1024
@@ -177,7 +178,7 @@ class OutputError(JepaCoffeaError, ValueError):
 
 
 @contextmanager
-def writing(output: Path, source: str) -> Iterator[None]:
+def writing_shard(output: Path, source: str) -> Iterator[None]:
     """Turn a failure to write (a full disk) into an OutputError that says where and what was being written.
 
     Parameters
@@ -199,5 +200,6 @@ def writing(output: Path, source: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        msg = f"{output}: cannot write the shard of {source} ({error.strerror or error}); nothing of it was kept"
+        why = storage_problem(error, output) or f"{output}: {error.strerror or error}"
+        msg = f"cannot write the shard of {source}, nothing of it was kept: {why}"
         raise OutputError(msg) from None
