@@ -13,7 +13,6 @@ from jepa_coffea.bumphunt import (
     WindowSearch,
     check_expected_events,
     global_significance,
-    width_searches,
 )
 from jepa_coffea.bumphunt.ftest import FTestRule
 from jepa_coffea.bumphunt.searches import chosen_anew
@@ -39,7 +38,7 @@ from jepa_coffea.hunt.config import StatisticsConfig
 from jepa_coffea.hunt.events import Events
 from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.histogram import read_histogram
-from jepa_coffea.hunt.inclusive import inclusive_limits, mass_scan, with_function
+from jepa_coffea.hunt.inclusive import in_words, inclusive_limits, mass_scan, with_function
 from jepa_coffea.hunt.nominal import bent_efficiencies, cross_check_doubts
 from jepa_coffea.hunt.output import input_stamp, write_provenance, write_result
 from jepa_coffea.hunt.selections import count_inclusive
@@ -135,22 +134,18 @@ def _hunt_histogram(run: Run, histogram: Path) -> HuntResult:
     statistics = run.config.statistics
     selections = count_inclusive(counts, windows, statistics, statistics.goodness_toys, functions.errors)
     findings = selection_results(selections, windows, statistics, width=run.config.widths[0])
-    found = HuntResult(run.output, findings, functions=functions)
-    if (
-        statistics.global_toys
-        and not run.config.blind
-        and not any(selection.function.problem for selection in selections)
-    ):
-        masses = width_searches(
-            (counts, np.asarray(windows.edges)),
-            run.config.widths,
-            function=statistics.function,
-            sqrt_s=statistics.energy,
-            name="mass scan",
-        )
-        in_windows = window_search(masses[0].spectrum, windows, statistics, functions.errors)
-        found = replace(found, refitted=_refitted(run, [in_windows, *masses], rules))
-    reasons = reasons_against(found, statistics.goodness_minimum)
+    found, reasons = HuntResult(run.output, findings, functions=functions), []
+    if not run.config.blind and not any(selection.function.problem for selection in selections):
+        try:
+            scanned, _, masses = mass_scan(run, counts, windows)
+            first = scanned.by_width[in_words(run.config.widths[0])]
+            found = replace(found, inclusive=[replace(one, scan=first) for one in findings])
+            if statistics.global_toys:
+                in_windows = window_search(masses[0].spectrum, windows, statistics, functions.errors)
+                found = replace(found, refitted=_refitted(run, [in_windows, *masses], rules))
+        except SpectrumError as error:
+            reasons.append(f"there is no global p-value: {error}")
+    reasons += reasons_against(found, statistics.goodness_minimum)
     return replace(found, reasons=reasons, paragraph=describe(found, [], reasons))
 
 
