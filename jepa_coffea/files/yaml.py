@@ -94,9 +94,12 @@ class _OnceEach(yaml.SafeLoader):
     """Refuses a key that is given twice, of which YAML's own loader keeps the last without a word."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        twice = sorted({key for key in keys if isinstance(key, str) and keys.count(key) > 1})
-        if twice:
-            msg = f"the key {twice[0]!r} is given twice, line {node.start_mark.line + 1}"
-            raise yaml.YAMLError(msg)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge" or not isinstance(key.value, str):
+                continue
+            if key.value in seen:
+                msg = f"the key {key.value!r} is given twice, line {key.start_mark.line + 1}"
+                raise yaml.YAMLError(msg)
+            seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
