@@ -6,7 +6,7 @@ Each search takes its own events from a pool of embedded events, trains, selects
 events alone and is calibrated by its own pseudo-experiments, as ``jepa-coffea hunt`` does with data: embedding and
 observables, boosted trees, everything else by default. ``--document hunt.yaml`` takes mass axis, features, classifier,
 folds, efficiencies and statistics of another hunt, such as one with fewer members: the time goes with members times
-pseudo-experiments, and is said after the first search.
+pseudo-experiments.
 
 Searches are kept one by one in the output folder, and the same command goes on with those that are missing. Of a pool
 of N events, N / n searches of n events are disjoint. With more searches each takes n events at random without
