@@ -80,6 +80,9 @@ class RunConfig(Part):
     """Everything that makes a run what it is; kept beside its checkpoints and in the exported card."""
 
     name: str = "encoder"
+    start_from: str | None = None
+    """Run folder or checkpoint of a pretraining whose weights this one starts from, with schedules of its own: to go on
+    for longer, or with your own jets. Encoder and objective need the same shapes; other options may differ."""
     objective: dict[str, Any]
     """``name`` (``pjepa``, ``jjepa``, ``supervised``, ...) and the options of that objective."""
     encoder: AnyEncoderConfig

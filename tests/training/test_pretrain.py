@@ -87,6 +87,49 @@ def test_run_folder_gives_back_encoder_and_configuration(jetclass: str, tmp_path
     assert main([*pretraining(jetclass, tmp_path / "a", "steps=3", "seed=5"), "--resume", "auto"]) == 0
 
 
+def test_a_run_starts_from_the_weights_of_another(jetclass: str, tmp_path: Path) -> None:
+    """With a rate of almost 0 its weights stay those it started from, although an option of its encoder is another."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert main(pretraining(jetclass, first, "steps=3", "seed=5", "encoder.boost_to_jet=false")) == 0
+    assert main(pretraining(jetclass, second, "steps=1", "optimiser.lr=1e-30", f"start_from={first}")) == 0
+    (old, _), (new, config) = load_objective(first), load_objective(second)
+    assert config.encoder.boost_to_jet
+    assert config.start_from == str(first)
+    weights = dict(new.named_parameters())
+    learnt = {name: weight for name, weight in old.named_parameters() if weight.requires_grad}
+    assert {name.split(".")[0] for name in learnt} >= {"encoder", "predictor", "agreement", "observable_predictor"}
+    assert all(torch.allclose(weight, weights[name], atol=1e-6) for name, weight in learnt.items())
+    assert list(losses(second)) == [1]
+
+
+def test_another_objective_starts_from_the_encoder_alone(
+    jetclass: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert main(pretraining(jetclass, first, "steps=3", "seed=5")) == 0
+    supervised = ["steps=1", "optimiser.lr=1e-30", "objective={name: supervised}", f"start_from={first}"]
+    assert main(pretraining(jetclass, second, *supervised)) == 0
+    assert "only its encoder is taken" in caplog.text
+    old, new = load_encoder(first)[0].state_dict(), load_encoder(second)[0].state_dict()
+    assert all(torch.allclose(weight, new[name], atol=1e-6) for name, weight in old.items())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("encoder.pair_dims=[4, 4]", "a checkpoint of another architecture"),
+        ("start_from=nowhere", "nowhere: expected a run folder"),
+    ],
+)
+def test_weights_that_do_not_fit_are_not_started_from(
+    jetclass: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], change: str, message: str
+) -> None:
+    assert main(pretraining(jetclass, tmp_path / "a", "steps=1")) == 0
+    assert main(pretraining(jetclass, tmp_path / "b", "steps=1", f"start_from={tmp_path / 'a'}", change)) == 2
+    assert message in capfd.readouterr().err
+    assert not list((tmp_path / "b").glob("*.pt"))
+
+
 def test_supervised_with_probe(jetclass: str, tmp_path: Path) -> None:
     changes = ["steps=6", "probe_every=6", "objective={name: supervised}"]
     assert main(pretraining(jetclass, tmp_path / "a", *changes)) == 0

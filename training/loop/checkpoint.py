@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zipfile
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +17,8 @@ from training.config import ConfigError, RunConfig, check, explain
 from training.models.encoders import AnyEncoder, build_encoder
 from training.objectives import OBJECTIVES, build_objective, dropped_by
 from training.objectives.base import Objective, ObjectiveError
+
+log = logging.getLogger(__name__)
 
 FORMAT = 1
 """Version of the layout of a checkpoint file."""
@@ -341,6 +344,44 @@ def new_objective(config: RunConfig) -> Objective:
     except ObjectiveError as error:
         msg = f"{config.name}: {error}"
         raise ConfigError(msg) from None
+
+
+def start_from(run: str | Path, objective: Objective, config: RunConfig) -> None:
+    """Give a new objective the weights of another run, without the state of the optimiser.
+
+    All weights when objective, classes and observables are the same, else those of the encoder as it would be exported:
+    heads then start anew.
+
+    Parameters
+    ----------
+    run
+        Run folder (its best, else its newest weights are taken) or checkpoint file.
+    objective
+        Gets the weights.
+    config
+        Of the new run. Its options may differ from the other run's as long as the weights have the same shapes.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such run, it cannot be read, or its weights have other shapes.
+    """
+    path = checkpoint_of(run)
+    content = read_checkpoint(path)
+    saved = config_of(content, path)
+    if _learns(saved) == _learns(config):
+        restore(objective, value_of(content, "objective", dict, path), path)
+        return
+    encoder, _ = load_encoder(path)
+    for place in EXPORTED:
+        if any(name.startswith(place) for name in objective.state_dict()):
+            restore(objective.get_submodule(place.rstrip(".")), encoder.state_dict(), path)
+    log.warning("%s: of another objective or other data, so only its encoder is taken; the heads start anew", path)
+
+
+def _learns(config: RunConfig) -> tuple[object, ...]:
+    """What the heads of a run are about."""
+    return config.objective["name"], config.class_names, config.observable_names
 
 
 def load_objective(run: str | Path) -> tuple[Objective, RunConfig]:

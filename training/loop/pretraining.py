@@ -8,7 +8,7 @@ from collections.abc import Callable
 from training.config import ConfigError, RunConfig, read_config
 from training.data.loader import Loader, make_loader
 from training.loop.batches import InMemory, Loading, take
-from training.loop.checkpoint import new_objective
+from training.loop.checkpoint import new_objective, start_from
 from training.loop.distributed import Ranks, process_group
 from training.loop.entry import run_folder, status_of
 from training.loop.loop import train
@@ -53,6 +53,8 @@ def pretrain(args: argparse.Namespace) -> int:
         config = _named(config, loader)
         seed_everything(config.seed)
         objective = new_objective(config)
+        if config.start_from:
+            start_from(config.start_from, objective, config)
         with run_folder(args.output, args.resume, config, ranks) as resume:
             extras = Extras(
                 probe=_probe_of(config, ranks) if config.probe_every else None,
