@@ -7,7 +7,7 @@ from jepa_coffea.plots.largest_excess import plot_global
 from jepa_coffea.plots.limit_bands import plot_limits
 from jepa_coffea.plots.local_p import CorrectedPoint, plot_scan
 from jepa_coffea.plots.mass_dependence import plot_efficiency, plot_score_profile
-from jepa_coffea.plots.null_distributions import plot_calibration
+from jepa_coffea.plots.null_distributions import plot_calibration, plot_null_p, plot_null_z
 from jepa_coffea.plots.spectra import plot_spectra
 from jepa_coffea.plots.style import Header, as_png, save
 
@@ -22,6 +22,8 @@ __all__ = [
     "plot_global",
     "plot_injection",
     "plot_limits",
+    "plot_null_p",
+    "plot_null_z",
     "plot_roc",
     "plot_scan",
     "plot_score_profile",

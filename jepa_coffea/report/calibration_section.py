@@ -5,7 +5,7 @@ import numpy as np
 from jepa_coffea.hunt.look_elsewhere import GlobalP
 from jepa_coffea.hunt.selections import ESTIMATES
 from jepa_coffea.hunt.state import HuntResult
-from jepa_coffea.plots import Header, plot_calibration
+from jepa_coffea.plots import Header, plot_null_p, plot_null_z
 from jepa_coffea.report.html import ReportFigure, ReportSection, ReportTable, with_error
 
 NAMES = {"function": "function", "sideband_efficiency": "sideband efficiency"}
@@ -46,15 +46,21 @@ def calibration_section(result: HuntResult, header: Header) -> ReportSection:
             rows.append([*where, len(null.toys), null.failed, *moments, null.gaussian_p])
     columns = ["window", "efficiency", "background by", "experiments", "failed fits", "mean of Z", "width of Z"]
     columns += ["Gaussian p"]
-    caption = (
+    z_caption = (
         "Background-only pseudo-experiments with their own folds, training, thresholds and fit, as counted; background "
-        f"by the {NAMES[result.background]}. Right: how often p is below a threshold, over that threshold; 1 for "
-        "p-values that hold as counted, with the 68 and 95 % bands of so many experiments."
+        f"by the {NAMES[result.background]}."
+    )
+    p_caption = (
+        "How often p is below a threshold, over that threshold; 1 for p-values that hold as counted, with the 68 and "
+        "95 % bands of so many experiments."
     )
     note = "Gaussian p: of the Shapiro-Wilk test. Where it is small, quote the p by rank instead of the corrected one."
     figures = []
     if nulls:
-        figures.append(ReportFigure("Null pseudo-experiments", plot_calibration(nulls, header=header), caption))
+        figures = [
+            ReportFigure("Null pseudo-experiments: Z", plot_null_z(nulls, header=header), z_caption),
+            ReportFigure("Null pseudo-experiments: p", plot_null_p(nulls, header=header), p_caption),
+        ]
     search = result.calibration.search
     tables = [ReportTable("Z without signal", columns, rows, note)]
     if search is not None:

@@ -18,6 +18,8 @@ from jepa_coffea.plots import (
     plot_global,
     plot_injection,
     plot_limits,
+    plot_null_p,
+    plot_null_z,
     plot_roc,
     plot_scan,
     plot_score_profile,
@@ -127,6 +129,18 @@ def test_calibration_tells_a_wrong_width_from_a_right_one() -> None:
     _, bad = lines(figure, 1)["bad"]
     assert good[20] == pytest.approx(1, abs=0.5)
     assert bad[:20].mean() > 2
+
+
+def test_null_pictures_alone_show_what_the_pair_shows_and_fit_a_telephone() -> None:
+    nulls = {"good": RNG.normal(0, 1, 200), "bad": RNG.normal(0, 1.2, 200)}
+    pair, z, p = plot_calibration(nulls), plot_null_z(nulls), plot_null_p(nulls)
+    assert labels(z) == labels(pair)
+    assert lines(p)["bad"][1] == pytest.approx(lines(pair, 1)["bad"][1])
+    assert "corrected" in plot_null_z(nulls, corrected=True).axes[0].get_xlabel()
+    for figure in (z, p):
+        width, height = figure.get_size_inches()
+        assert len(figure.axes) == 1
+        assert width < 1.6 * height
 
 
 def test_classifier_pictures() -> None:
