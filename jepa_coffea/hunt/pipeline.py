@@ -9,6 +9,7 @@ import numpy as np
 from jepa_coffea import __version__
 from jepa_coffea.bumphunt import (
     GlobalSignificance,
+    Scan,
     ShapeSearch,
     WindowSearch,
     check_expected_events,
@@ -36,12 +37,20 @@ from jepa_coffea.hunt.blinding import (
 from jepa_coffea.hunt.calibration import null_gates
 from jepa_coffea.hunt.config import StatisticsConfig
 from jepa_coffea.hunt.events import Events
-from jepa_coffea.hunt.experiment import Method, run_experiment
+from jepa_coffea.hunt.experiment import Experiment, Method, run_experiment
 from jepa_coffea.hunt.histogram import read_histogram
-from jepa_coffea.hunt.inclusive import in_words, inclusive_limits, mass_scan, with_function
+from jepa_coffea.hunt.inclusive import (
+    attempt,
+    in_words,
+    inclusive_limits,
+    mass_scan,
+    peak_scan,
+    selected_scans,
+    with_function,
+)
 from jepa_coffea.hunt.nominal import bent_efficiencies, cross_check_doubts
 from jepa_coffea.hunt.output import input_stamp, write_provenance, write_result
-from jepa_coffea.hunt.selections import count_inclusive
+from jepa_coffea.hunt.selections import Selection, count_inclusive
 from jepa_coffea.hunt.stages import (
     all_gates,
     calibration,
@@ -50,7 +59,7 @@ from jepa_coffea.hunt.stages import (
     read_inputs,
     selection_results,
 )
-from jepa_coffea.hunt.state import HuntResult, Run
+from jepa_coffea.hunt.state import FunctionStudy, HuntResult, Run
 from jepa_coffea.hunt.verdict import describe, disagreements, learning, reasons_against
 
 
@@ -133,14 +142,14 @@ def _hunt_histogram(run: Run, histogram: Path) -> HuntResult:
     run, functions, rules = with_function(run, counts, windows)
     statistics = run.config.statistics
     selections = count_inclusive(counts, windows, statistics, statistics.goodness_toys, functions.errors)
-    findings = selection_results(selections, windows, statistics, width=run.config.widths[0])
+    findings = selection_results(selections, statistics)
     found, reasons = HuntResult(run.output, findings, functions=functions), []
-    if not run.config.blind and not any(selection.function.problem for selection in selections):
+    if not run.config.blind:
         try:
             scanned, _, masses = mass_scan(run, counts, windows)
             first = scanned.by_width[in_words(run.config.widths[0])]
             found = replace(found, inclusive=[replace(one, scan=first) for one in findings])
-            if statistics.global_toys:
+            if statistics.global_toys and not any(selection.function.problem for selection in selections):
                 in_windows = window_search(masses[0].spectrum, windows, statistics, functions.errors)
                 found = replace(found, refitted=_refitted(run, [in_windows, *masses], rules))
         except SpectrumError as error:
@@ -215,8 +224,9 @@ def _hunt_events(run: Run) -> HuntResult:
     data = run_experiment(events.sample, method, scores, inclusive=True, goodness_toys=config.statistics.goodness_toys)
     closure = all_gates(run, key, events, scores, method)
     calibrated = calibration(run, key, inputs, method, data.selections)
-    background, width, decided = calibrated.background, config.widths[0], calibrated.selections
-    selections = selection_results(decided, windows, data.statistics, background, calibrated.corrected, width)
+    background, decided = calibrated.background, calibrated.selections
+    all_scans, scans = ([], []) if config.blind else _scans(run, data, decided, functions)
+    selections = selection_results(decided, data.statistics, background, calibrated.corrected, scans)
     method = replace(method, degrees=calibrated.degrees)  # of injections, too
     doubts: list[str] = []
     if calibrated.corrected:
@@ -228,7 +238,7 @@ def _hunt_events(run: Run) -> HuntResult:
         closure = replace(closure, gates=blind_gates(closure.gates))
     found = HuntResult(
         run.output,
-        selection_results(data.inclusive, windows, data.statistics, width=width),
+        selection_results(data.inclusive, data.statistics, scans=all_scans),
         selections,
         calibrated,
         closure=closure,
@@ -241,6 +251,18 @@ def _hunt_events(run: Run) -> HuntResult:
     reasons = reasons_against(found, config.statistics.goodness_minimum) + disagreements(selections)
     notes = _notes(events, scores, closure) + doubts
     return replace(found, reasons=reasons, paragraph=describe(found, notes, reasons))
+
+
+def _scans(
+    run: Run, data: Experiment, selections: Sequence[Selection], functions: FunctionStudy
+) -> tuple[list[Scan | None], list[Scan | None]]:
+    """Local significances against mass of every window without a selection, which share one spectrum, and of every
+    selection.
+    """
+    windows, config = run.config.mass.build(), run.config
+    peak = attempt(peak_scan, (data.inclusive[0].counts, np.asarray(windows.edges)), config.widths[0], config)
+    first = None if isinstance(peak, str) else peak.scan
+    return [first] * len(data.inclusive), selected_scans(selections, data.inclusive, functions, windows, config)
 
 
 def too_tight(events: Events, method: Method) -> list[str]:
