@@ -105,11 +105,11 @@ def attempt(study: Callable[..., T], *args: Any, **options: Any) -> T | str:
     Returns
     -------
     T or str
-        The message of a :class:`~jepa_coffea.errors.SpectrumError`.
+        Why there is none: the message of an error of the spectrum or of the arithmetic.
     """
     try:
         return study(*args, **options)
-    except SpectrumError as error:
+    except (SpectrumError, ArithmeticError, np.linalg.LinAlgError) as error:
         return str(error)
 
 

@@ -15,7 +15,9 @@ from jepa_coffea.bumphunt import (
     check_expected_events,
     global_significance,
 )
+from jepa_coffea.bumphunt.envelope import SpuriousYields
 from jepa_coffea.bumphunt.ftest import FTestRule
+from jepa_coffea.bumphunt.limits import LimitCurve
 from jepa_coffea.bumphunt.searches import chosen_anew
 from jepa_coffea.bumphunt.spectrum import Spectrum
 from jepa_coffea.clusters.watch import watching
@@ -35,7 +37,7 @@ from jepa_coffea.hunt.blinding import (
     without_observed,
 )
 from jepa_coffea.hunt.calibration import null_gates
-from jepa_coffea.hunt.config import StatisticsConfig
+from jepa_coffea.hunt.config import HuntConfig, StatisticsConfig
 from jepa_coffea.hunt.events import Events
 from jepa_coffea.hunt.experiment import Experiment, Method, run_experiment
 from jepa_coffea.hunt.histogram import read_histogram
@@ -49,13 +51,16 @@ from jepa_coffea.hunt.inclusive import (
     with_function,
 )
 from jepa_coffea.hunt.nominal import bent_efficiencies, cross_check_doubts
-from jepa_coffea.hunt.output import input_stamp, write_provenance, write_result
-from jepa_coffea.hunt.selections import Selection, count_inclusive
+from jepa_coffea.hunt.output import input_stamp, write_exports, write_provenance, write_result
+from jepa_coffea.hunt.selections import Floats, Selection, count_inclusive
 from jepa_coffea.hunt.stages import (
+    BUGS,
+    FAULTS,
     all_gates,
     calibration,
     injections,
     out_of_fold_scores,
+    problem_of,
     read_inputs,
     selection_results,
 )
@@ -99,7 +104,7 @@ def run_hunt(run: Run) -> HuntResult:
                 statistics = config.statistics.model_copy(update={"function": result.functions.function})
                 config = config.model_copy(update={"statistics": statistics})
                 known = result.functions.spurious if result.scan is not None else {}
-            limits = inclusive_limits(spectrum, windows, config, known, **run.execution)
+            limits = _limits(run, spectrum, config, known)
             by_mass, by_width = map(without_observed, limits) if blind else limits
             result = replace(result, mass_limits=by_mass, width_limits=by_width)
         result = replace(result, energy=f"sqrt(s) = {run.config.statistics.energy / 1000:g} TeV")
@@ -107,8 +112,23 @@ def run_hunt(run: Run) -> HuntResult:
         paragraph = describe_blind(result) if blind else result.paragraph
         if history is not None:
             result = replace(result, blinding=history.sentence, paragraph=f"{paragraph} {history.sentence}")
+        try:
+            write_exports(run.output / "exports", result, np.asarray(windows.edges), run.config.statistics.constraint)
+        except (*FAULTS, *BUGS) as error:
+            lost = f"The exports are not complete: {problem_of(run, 'exports', error)}."
+            result = replace(result, paragraph=f"{result.paragraph} {lost}")
         write_result(run, result)
     return result
+
+
+def _limits(
+    run: Run, counts: Floats, config: HuntConfig, known: Mapping[str, SpuriousYields | str]
+) -> tuple[Mapping[str, LimitCurve | str], Mapping[str, LimitCurve | str]]:
+    """Limits against mass and against width, or why there are none: nothing that was found before is lost."""
+    try:
+        return inclusive_limits(counts, config.mass.build(), config, known, **run.execution)
+    except (*FAULTS, *BUGS) as error:
+        return {"all": problem_of(run, "limits against mass", error)}, {}
 
 
 def _scan_spectrum(run: Run) -> HuntResult:
