@@ -51,6 +51,9 @@ DOCUMENT: dict[str, Any] = {
 }
 """The mass axis is that of the demo; all that is not said is the default of a hunt."""
 
+FEWEST = 2
+"""Searches with an estimate below which nothing is judged."""
+
 
 def data_of(pool: Sample, number: int, events: int, searches: int, seed: int) -> Sample:
     """The events of one search.
@@ -140,6 +143,9 @@ def judged(found: Sequence[dict[str, Any]], efficiencies: Sequence[float]) -> di
             raw, z, means = rows[np.isfinite(rows).all(axis=1)].T
             n = len(z)
             numbers: dict[str, Any] = {"searches": n, "failed": len(rows) - n}
+            result[name][f"{efficiency:g}"] = numbers
+            if n < FEWEST:
+                continue
             for what, values in (("corrected", z), ("as counted", raw)):
                 numbers[what] = {
                     "mean": float(values.mean()),
@@ -152,7 +158,6 @@ def judged(found: Sequence[dict[str, Any]], efficiencies: Sequence[float]) -> di
                 numbers[what] = {"share": share, "error": error}
             numbers["mean of the nulls"] = float(means.mean())
             numbers["parabolas"] = float(np.mean([one["degree"][place] == 2 for one in found]))
-            result[name][f"{efficiency:g}"] = numbers
     return result
 
 
@@ -171,6 +176,11 @@ def shown(result: dict[str, Any]) -> str:
     lines = []
     for name, of_name in result.items():
         for efficiency, one in of_name.items():
+            if "corrected" not in one:
+                lines.append(
+                    f"{name:20} {efficiency:>5}  {one['failed']} searches have no estimate; give more --events"
+                )
+                continue
             z, null = one["corrected"], one["mean of the nulls"]
             shares = [f"P({what}) = {one[what]['share']:.3f} ± {one[what]['error']:.3f}" for what in LEVELS]
             lines.append(

@@ -74,6 +74,9 @@ class PJEPAConfig(ViewsConfig):
     momentum: Momentum = (0.99, 0.9995)
     """Of the target encoder, at the beginning and at the end."""
     weights: Weights = Weights()
+    observables_final: float | None = Field(default=None, ge=0)
+    """Weight of the observables at the end of the training, to which it goes linearly; None: it stays. At 0 they teach
+    at first, and leave the encoder to the other losses."""
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -82,6 +85,9 @@ class PJEPAConfig(ViewsConfig):
             raise ValueError(msg)
         if self.weights.agreement and self.views < 2:
             msg = f"views: {self.views}, but weights.agreement is {self.weights.agreement}; at least two can agree"
+            raise ValueError(msg)
+        if self.observables_final is not None and not self.weights.observables:
+            msg = "observables_final: weights.observables is 0, the observables are not computed; expected a weight"
             raise ValueError(msg)
         if self.predicted_views > self.views:
             msg = f"predicted_views: {self.predicted_views} of {self.views} views"
@@ -191,7 +197,7 @@ class PJEPA(TeacherStudent[Encoder]):
             self.jet_covariance = RunningCovariance(size.embedding_dim)
             self.token_covariance = RunningCovariance(size.dim)
 
-    def forward(self, batch: Batch, progress: float = 0.0) -> dict[str, Tensor]:  # noqa: ARG002
+    def forward(self, batch: Batch, progress: float = 0.0) -> dict[str, Tensor]:
         """The losses of a batch.
 
         Parameters
@@ -199,7 +205,7 @@ class PJEPA(TeacherStudent[Encoder]):
         batch
             Jets.
         progress
-            Part of the training that is over; not used.
+            Part of the training that is over, for the weight of the observables.
 
         Returns
         -------
@@ -210,6 +216,8 @@ class PJEPA(TeacherStudent[Encoder]):
         seen = self.look_at_all(views, batch.mask, self._predicted(len(batch)))
         losses = self._parts(batch, views, seen)
         weights = self.config.weights.model_dump()
+        if self.config.observables_final is not None:
+            weights["observables"] += progress * (self.config.observables_final - weights["observables"])
         return losses | {"loss": torch.stack([weights[name] * value for name, value in losses.items()]).sum()}
 
     def draw(self, batch: Batch) -> Views:

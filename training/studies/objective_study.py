@@ -68,6 +68,7 @@ ARMS: dict[str, list[str]] = {
     "observables": ["objective.views=1", _weights(observables=1)],
     "observables+agreement": [_weights(observables=1, agreement=1)],
     "all": [],
+    "all-curriculum": ["objective.observables_final=0"],
     "mpm": _of("mpm"),
     "jetclr": _of("jetclr"),
     "random": ["steps=1", "optimiser.lr=1e-12", "optimiser.weight_decay=0"],
@@ -76,7 +77,7 @@ ARMS: dict[str, list[str]] = {
     "particle-two-masks": ["objective.views=2", "objective.predicted_views=2", *_PARTICLE],
 }
 """Name of an arm to what it changes in the configuration; ``random`` is not trained."""
-DEFAULT = [name for name in ARMS if not name.startswith("particle-")]
+DEFAULT = [name for name in ARMS if not name.startswith(("particle-", "all-"))]
 
 
 def parser() -> argparse.ArgumentParser:

@@ -78,6 +78,13 @@ def test_loss_is_the_weighted_sum() -> None:
     torch.testing.assert_close(losses["loss"], expected)
 
 
+def test_observables_give_way_to_the_other_losses() -> None:
+    weights = {"particle": 1.0, "jet": 0.0, "observables": 2.0, "identity": 0.0, "variance": 0.0, "covariance": 0.0}
+    for progress, weight in ((0.0, 2.0), (0.25, 1.6), (1.0, 0.4)):
+        losses = pjepa(weights=weights, observables_final=0.4)(batch(), progress)
+        torch.testing.assert_close(losses["loss"], losses["particle"] + weight * losses["observables"])
+
+
 def test_learns() -> None:
     objective = pjepa(weights={"observables": 1.0})
     optimiser = torch.optim.Adam([p for p in objective.parameters() if p.requires_grad], 3e-3)
@@ -267,6 +274,7 @@ def test_kinematics_only_encoder() -> None:
         ({"predicted": 0}, "predicted"),
         ({"predicted_views": 2}, "predicted_views"),
         ({"contiguous": -1}, "contiguous"),
+        ({"weights": {"observables": 0}, "observables_final": 0.5}, "observables_final"),
         ({"drop_scale": 1.5}, "drop_scale"),
         ({"weights": {"pid": 1}}, "pid"),
         ({"predictor": {"dim": 10, "heads": 3}}, "heads"),
