@@ -171,14 +171,14 @@ def _place(loc: Place, content: Any) -> tuple[Place, tuple[Place, ...]]:
     """The place of an error in the document, and those places on the way at which several forms are allowed."""
     place: Place = ()
     forms: tuple[Place, ...] = ()
-    for number, step in enumerate(loc):
-        missing = isinstance(content, dict) and number == len(loc) - 1 and "[" not in str(step)
-        if isinstance(step, str) and not missing and not (isinstance(content, dict) and step in content):
+    for step in loc:
+        is_key = isinstance(content, dict) and (step in content or "[" not in str(step))
+        if isinstance(step, str) and not is_key:
             forms = (*forms, place)  # the name of a form
             continue
         place = (*place, step)
         try:
             content = content[step]
         except (LookupError, TypeError):
-            content = None
+            content = {}  # a section that is not there, and what it lacks
     return place, forms
