@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
@@ -133,7 +134,51 @@ def read_document(path: Path, form: type[S], error: type[JepaCoffeaError], secti
     try:
         return form.model_validate(content, context={"folder": path.resolve().parent})
     except ValidationError as wrong:
-        places = [".".join(map(str, ([section] if section else []) + list(one["loc"]))) for one in wrong.errors()]
-        lines = [f"  {place or 'document'}: {one['msg']}" for place, one in zip(places, wrong.errors(), strict=True)]
+        start = [section] if section else []
+        lines = [
+            f"  {'.'.join(map(str, [*start, *place])) or 'document'}: {text}"
+            for place, text in _told(wrong.errors(), content)
+        ]
         msg = f"{path} cannot be used:\n" + "\n".join(lines)
         raise error(msg) from None
+
+
+Place = tuple[int | str, ...]
+
+
+def _told(errors: Sequence[Any], content: Any) -> list[tuple[Place, str]]:
+    """Places in the document and what is wrong there.
+
+    Where one of several forms is allowed, pydantic tells of each why the document is not of it. Of these the form that
+    the document comes nearest to is told, the one whose fault lies deepest.
+    """
+    found: list[tuple[Place, tuple[Place, ...], str]] = []
+    for one in errors:
+        place, forms = _place(one["loc"], content)
+        found.append((place, forms, one["msg"].removeprefix("Value error, ")))
+    depth: dict[Place, int] = {}
+    for place, forms, _ in found:
+        for form in forms:
+            depth[form] = max(depth.get(form, 0), len(place))
+    told: dict[Place, list[str]] = {}
+    for place, forms, text in found:
+        if all(len(place) == depth[form] for form in forms):
+            told.setdefault(place, []).append(text)
+    return [(place, "; or ".join(dict.fromkeys(texts))) for place, texts in told.items()]
+
+
+def _place(loc: Place, content: Any) -> tuple[Place, tuple[Place, ...]]:
+    """The place of an error in the document, and those places on the way at which several forms are allowed."""
+    place: Place = ()
+    forms: tuple[Place, ...] = ()
+    for step in loc:
+        is_key = isinstance(content, dict) and (step in content or "[" not in str(step))
+        if isinstance(step, str) and not is_key:
+            forms = (*forms, place)  # the name of a form
+            continue
+        place = (*place, step)
+        try:
+            content = content[step]
+        except (LookupError, TypeError):
+            content = {}  # a section that is not there, and what it lacks
+    return place, forms

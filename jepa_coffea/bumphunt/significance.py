@@ -125,7 +125,7 @@ def counting_significance(
     if constraint not in ("poisson", "gaussian"):
         msg = f'constraint is "poisson" or "gaussian", got {constraint!r}'
         raise HistogramError(msg)
-    known = sigma == 0
+    known = sigma**2 == 0  # or so small that its square is no number
     form = _poisson if constraint == "poisson" else _gaussian
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         q = np.where(known, _deviance(count, mean), form(count, mean, np.where(known, 1.0, sigma)))

@@ -81,8 +81,9 @@ def hunt(
         given = Run(config, client, console, progress)
         result = run_hunt(given)
         write_hunt_report(given, result)
-    table = _blind_table if result.sensitivity else _table if result.scan is None else _scan_table
-    console.print(table(result))
+    table = (_blind_table if result.sensitivity else _table if result.scan is None else _scan_table)(result)
+    if table.row_count:
+        console.print(table)
     console.print(result.paragraph, style="bold" if not result.reasons else "bold red", highlight=False)
     console.print(printable(f"Everything is in {result.output}"), highlight=False, markup=False)
     return result

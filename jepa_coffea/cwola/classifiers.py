@@ -2,6 +2,7 @@
 
 import inspect
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils._param_validation import InvalidParameterError
 
 from jepa_coffea.errors import JepaCoffeaError
 
@@ -181,6 +183,43 @@ def logistic(**options: Any) -> WeightedPipeline:
 
 
 CLASSIFIERS = {"gradient_boosting": gradient_boosting, "mlp": mlp, "logistic": logistic}
+
+
+def final_of(estimator: Any) -> Any:
+    """The classifier itself.
+
+    Parameters
+    ----------
+    estimator
+        A classifier, or a pipeline that ends with one.
+
+    Returns
+    -------
+    estimator
+    """
+    return estimator[-1] if isinstance(estimator, Pipeline) else estimator
+
+
+def check_options(name: str, options: Mapping[str, Any]) -> None:
+    """Check the values of options before anything is trained.
+
+    Parameters
+    ----------
+    name
+        Of ``CLASSIFIERS``.
+    options
+        Of that classifier; all are known to it.
+
+    Raises
+    ------
+    ClassifierError
+        If scikit-learn refuses a value.
+    """
+    try:
+        final_of(CLASSIFIERS[name](**options))._validate_params()
+    except InvalidParameterError as error:
+        msg = f"classifier.candidates.{name}: {error}"
+        raise ClassifierError(msg) from None
 
 
 def check_estimator(estimator: Any) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from jepa_coffea.bumphunt.limits import LimitCurve, cls_limit
+from jepa_coffea.bumphunt.significance import Constraint
 from jepa_coffea.cwola.gates import Gate
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.errors import SpectrumError
@@ -231,17 +232,17 @@ def _sensitivity(finding: SelectionResult, background: str, statistics: Statisti
         signal=signal,
         expected_z=expected_significance(estimate, signal, statistics.constraint, null),
         null=None if null is None else null.record(),
-        limit=_expected_limit(finding, background),
+        limit=_expected_limit(finding, background, statistics.constraint),
     )
 
 
-def _expected_limit(finding: SelectionResult, background: str) -> tuple[float, ...] | None:
+def _expected_limit(finding: SelectionResult, background: str, constraint: Constraint) -> tuple[float, ...] | None:
     """The five expected limits on selected signal events in the window, as if the background had been counted."""
     try:
         model = finding.model(background)
         if model is None:
             return None
-        limit = cls_limit(replace(model, observed=np.asarray(model.background)))
+        limit = cls_limit(replace(model, observed=np.asarray(model.background)), constraint=constraint)
     except SpectrumError:
         return None
     return tuple(float(value) for value in limit.expected_events)

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from jepa_coffea.bumphunt.functions import FUNCTIONS
 from jepa_coffea.bumphunt.significance import Constraint
 from jepa_coffea.clusters.registry import ClusterConfig
-from jepa_coffea.cwola.classifiers import CLASSIFIERS
+from jepa_coffea.cwola.classifiers import CLASSIFIERS, check_options, final_of
 from jepa_coffea.cwola.features import Directions, Whitening
 from jepa_coffea.cwola.folds import Folds, Order
 from jepa_coffea.cwola.recipe import Recipe
@@ -23,7 +23,8 @@ MINIMUM_EXPERIMENTS = 20
 FeatureKind = Literal["embedding", "scores", "observables", "columns"]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Tight = Annotated[float, Field(gt=0, lt=1)]
 
 
 class HuntError(JepaCoffeaError, ValueError):
@@ -68,7 +69,7 @@ class MassConfig(Section):
     """Of events; of a histogram only the name of the axis in pictures."""
     fit_range: tuple[float, float] | None = None
     """GeV; by default the span of all sidebands."""
-    bins: int | list[float] = 40
+    bins: Annotated[int, Field(ge=1, le=10_000)] | list[float] = 40
     """Number of logarithmic bins, aligned to the windows, or the edges themselves, GeV."""
     windows: list[WindowConfig] | Literal["cms"] | list[list[float]] | None = None
     """Windows; or sets of edges whose inner intervals are windows; ``cms``: the two sets of CMS-EXO-22-026, the default
@@ -122,7 +123,7 @@ class FeatureConfig(Section):
     """Columns of the event, taken as they are; a table with these alone needs no jets."""
     observables: list[str] = ["log_mass_over_pt", "n_constituents", "tau21", "tau32", "tau43"]
     """Per jet, the heavier first: a column without jet1_/jet2_ before it, ``log_mass_over_pt`` or a ratio ``tauNM``."""
-    components: int | None = 12
+    components: Annotated[int, Field(ge=1)] | None = 12
     """Directions of the embeddings that are kept, found in the sidebands of the training folds; null keeps the raw
     embeddings. Observables are never reduced."""
     directions: Directions = "variance"
@@ -219,11 +220,11 @@ class ClassifierConfig(Section):
             msg = f"classifier.candidates: expected some of {sorted(CLASSIFIERS)}, got {sorted(self.candidates)}{hint}"
             raise ValueError(msg)
         for name, options in self.candidates.items():
-            final: Any = CLASSIFIERS[name]()
-            known = (final[-1] if hasattr(final, "steps") else final).get_params(deep=False)
+            known = final_of(CLASSIFIERS[name]()).get_params(deep=False)
             for option in set(options) - set(known):
                 msg = f"classifier.candidates.{name}: no such option {option!r}; {did_you_mean(option, known)}"
                 raise ValueError(msg)
+            check_options(name, options)
         return self
 
 
@@ -334,6 +335,13 @@ class SignalConfig(Section):
     """Pseudo-experiments with, and as many without, a signal for each strength of a limit where fewer than 10 events
     are expected under the peak; some seconds a limit. 0: asymptotic formulas there, too, up to a third too tight."""
 
+    @model_validator(mode="after")
+    def _different(self) -> "SignalConfig":
+        if len(set(self.widths)) < len(self.widths):
+            msg = f"widths: expected none twice, each is a trial; got {self.widths}"
+            raise ValueError(msg)
+        return self
+
 
 class InjectionConfig(Section):
     """Signal of known size put into pseudo-data."""
@@ -343,7 +351,7 @@ class InjectionConfig(Section):
     yields: list[Annotated[int, Field(ge=0)]] = []
     """Signal events in the fit range, e.g. [0, 50, 100, 200]; empty for no study."""
     seeds: Annotated[int, Field(ge=1)] = 10
-    efficiency: Fraction | None = None
+    efficiency: Tight | None = None
     """Of the classifiers compared; by default the smallest of the hunt."""
 
 
@@ -356,7 +364,7 @@ class HuntConfig(Section):
     features: FeatureConfig = FeatureConfig()
     classifier: ClassifierConfig = ClassifierConfig()
     folds: FoldConfig = FoldConfig()
-    efficiencies: list[Fraction] = [0.1, 0.01]
+    efficiencies: list[Tight] = [0.1, 0.01]
     """Fixed sideband efficiencies of the selections; each one is a trial."""
     statistics: StatisticsConfig = StatisticsConfig()
     calibration: CalibrationConfig = CalibrationConfig()
@@ -390,6 +398,13 @@ class HuntConfig(Section):
             self._check_scan()
         if self.input.histogram is None or not self.without_windows:  # its own edges are not known yet
             self.mass.build()
+        where = [
+            (entry.window, entry.sidebands) for entry in self.mass.windows or [] if isinstance(entry, WindowConfig)
+        ]
+        if len(set(where)) < len(where):
+            (low, high), _ = next(one for one in where if where.count(one) > 1)
+            msg = f"mass.windows: the window {low:g} to {high:g} is there twice with the same sidebands"
+            raise ValueError(msg)
         if self.luminosity is not None and self.signal is None:
             msg = (
                 "luminosity: it is for limits in fb; say of which signal in the section signal, e.g. {efficiency: 0.4}"

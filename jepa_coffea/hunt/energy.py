@@ -3,9 +3,11 @@
 import json
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jepa_coffea.bumphunt.functions import check_masses
 from jepa_coffea.errors import BadFileError
 from jepa_coffea.files import find_files
 from jepa_coffea.files.parquet import opened
@@ -31,6 +33,8 @@ def with_energy(config: HuntConfig) -> HuntConfig:
     ------
     HuntError
         If nobody says it, files say different energies, or another one than the document.
+    HistogramError
+        If the mass axis does not go with it, for instance in TeV.
     BadFileError
         If there are no files, or one is damaged.
     """
@@ -45,6 +49,7 @@ def with_energy(config: HuntConfig) -> HuntConfig:
             msg = f"hunt: {file} is of collisions at {energy:g} GeV, {of} says {other:g}; a hunt is at one energy"
             raise HuntError(msg)
     if given is not None:
+        check_masses(np.asarray(config.mass.build().edges), given)
         return config
     if said and silent:
         first, energy = next(iter(said.items()))
@@ -60,6 +65,7 @@ def with_energy(config: HuntConfig) -> HuntConfig:
             "functions are a fraction. Files embedded with embed.sqrt_s say it themselves"
         )
         raise HuntError(msg)
+    check_masses(np.asarray(config.mass.build().edges), next(iter(said.values())))
     statistics = config.statistics.model_copy(update={"sqrt_s": next(iter(said.values()))})
     return config.model_copy(update={"statistics": statistics})
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from jepa_coffea.cwola.features import symmetrised
 from jepa_coffea.cwola.folds import event_hash, salted, uniform
@@ -90,22 +91,29 @@ def read_events(globs: Sequence[str], config: HuntConfig, what: str = "embedded 
     BadFileError
         If there are no files.
     HuntError
-        If a column is missing, an event is there more than once, embeddings are of different encoders or sizes, events
-        have different weights, or more than one event in a hundred has features that are not finite.
+        If a column is missing or holds no numbers, no event is in the fit range, an event is there more than once,
+        embeddings are of different encoders or sizes, events have different weights, or more than one event in a
+        hundred has features that are not finite.
     """
     windows = config.mass.build()
     parts = [_read_file(file, config, windows) for file in find_files(globs, what)]
-    sizes = {part.sample.X.shape[1] for part in parts}
+    dropped, no_mass = sum(part.dropped for part in parts), sum(part.no_mass for part in parts)
+    sizes = {part.sample.X.shape[1] for part in parts if len(part.sample.mass)}
     models = tuple(sorted({model for part in parts for model in part.models}))
     if len(sizes) > 1 or len(models) > 1:
         msg = f"hunt: {what} are of different encoders (features {sorted(sizes)}, models {models}); embed them with one"
         raise HuntError(msg)
+    parts = [part for part in parts if len(part.sample.mass)] or parts[:1]
     match = [part.sample.match for part in parts if part.sample.match is not None]
     X, mass, hashes, weights = (
         np.concatenate([getattr(part.sample, name) for part in parts]) for name in ("X", "mass", "hashes", "weights")
     )
+    if not len(mass) and not dropped:
+        low, high = windows.fit_range
+        lost = f"; {no_mass} have no finite mass" if no_mass else ""
+        msg = f"hunt: none of the {what} is in the fit range {low:g} to {high:g} GeV{lost}"
+        raise HuntError(msg)
     sample = make_sample(X, mass, hashes, weights, np.concatenate(match) if match else None)
-    dropped = sum(part.dropped for part in parts)
     if dropped > 0.01 * (len(sample.mass) + dropped):
         msg = (
             f"hunt: {dropped} of {len(sample.mass) + dropped} {what} have features that are not finite; more than one "
@@ -124,7 +132,7 @@ def read_events(globs: Sequence[str], config: HuntConfig, what: str = "embedded 
         np.concatenate([part.observables for part in parts]),
         models,
         dropped,
-        sum(part.no_mass for part in parts),
+        no_mass,
         note,
     )
     return everything.take(kept)
@@ -167,7 +175,7 @@ def _read_file(file: str | Path, config: HuntConfig, windows: Windows) -> Events
     if len(everything) > no_mass and not len(table):
         _refuse_other_units(everything[np.isfinite(everything)], windows, file)
     mass = column(table, config.mass.column, file).astype(float)
-    identity = np.stack([column(table, name, file).astype(np.int64) for name in ("run", "luminosityBlock", "event")], 1)
+    identity = np.stack([_whole(table, name, file) for name in ("run", "luminosityBlock", "event")], 1)
     if windows.windows:
         (X, names), observables = feature_matrix(table, config.features, file), _control(table, file)
     else:  # a scan looks at the mass alone
@@ -185,6 +193,18 @@ def _read_file(file: str | Path, config: HuntConfig, windows: Windows) -> Events
         weights = column(table, "weight", file).astype(float)
     sample = Sample(X, mass, event_hash(*identity.T), weights, match)
     return Events(sample, identity, truth, names, observables, models, int((~good).sum()), no_mass).take(good)
+
+
+def _whole(table: pa.Table, name: str, file: str | Path) -> npt.NDArray[np.int64]:
+    """A column of an identity; raise where numbers are, or may be, rounded."""
+    values = column(table, name, file)
+    exact = values.dtype.kind in "ui"
+    if values.dtype == np.float64:
+        exact = bool((np.abs(values) < 2**53).all() and (values == np.floor(values)).all())
+    if not exact:
+        msg = f"hunt: {file}: {name!r} holds {values.dtype} that are no whole numbers; a rounded number is no identity"
+        raise HuntError(msg)
+    return values.astype(np.int64)
 
 
 def _control(table: pa.Table, file: str | Path) -> npt.NDArray[np.float64]:
@@ -209,12 +229,12 @@ def column(table: pa.Table, name: str, file: str | Path) -> Floats:
 
     Returns
     -------
-    array, (events,), or (events, size) for fixed-size lists
+    array, (events,), or (events, size) for lists of one length
 
     Raises
     ------
     HuntError
-        If there is no such column, or it has missing values.
+        If there is no such column, it has missing values, or holds no numbers.
     """
     if name not in table.column_names:
         close = closest(name, table.column_names)
@@ -225,9 +245,22 @@ def column(table: pa.Table, name: str, file: str | Path) -> Floats:
     if values.null_count:
         msg = f"hunt: {file}: column {name!r} has {values.null_count} missing values"
         raise HuntError(msg)
-    if pa.types.is_fixed_size_list(values.type):
-        return values.flatten().to_numpy(zero_copy_only=False).reshape(-1, values.type.list_size)
-    return values.to_numpy(zero_copy_only=False)
+    kind, size = values.type, None
+    if pa.types.is_fixed_size_list(kind):
+        size, kind, values = kind.list_size, kind.value_type, values.flatten()
+    elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        lengths = np.unique(pc.list_value_length(values).to_numpy())
+        if len(lengths) > 1:
+            msg = (
+                f"hunt: {file}: column {name!r} has lists of {lengths[0]} to {lengths[-1]} numbers, expected one length"
+            )
+            raise HuntError(msg)
+        size, kind, values = int(lengths.sum()), kind.value_type, values.flatten()
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        msg = f"hunt: {file}: column {name!r} holds {kind}, no numbers"
+        raise HuntError(msg)
+    array = values.to_numpy(zero_copy_only=False)
+    return array if size is None else array.reshape(table.num_rows, size)
 
 
 def per_jet(table: pa.Table, name: str, file: str | Path) -> npt.NDArray[np.float64]:

@@ -5,7 +5,7 @@ data, beside the windows, is chosen again in every pseudo-experiment by the same
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,7 +29,7 @@ from jepa_coffea.bumphunt.limits import LimitCurve
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.errors import SpectrumError
 from jepa_coffea.hunt.config import HuntConfig
-from jepa_coffea.hunt.selections import Floats
+from jepa_coffea.hunt.selections import Floats, Selection
 from jepa_coffea.hunt.state import FunctionStudy, MassScan, Run
 from jepa_coffea.tasks import run_tasks
 
@@ -71,7 +71,7 @@ def with_function(run: Run, counts: Floats, windows: Windows) -> tuple[Run, Func
         masked: dict[str, tuple[float, float] | None] = {one.name: (one.low, one.high) for one in windows.windows}
         for name, ends in (masked or {"none": None}).items():
             how: dict[str, Any] = {"window": ends, "seed": run.config.seed}
-            choices[name] = _attempt(f_test, data, sqrt_s=statistics.energy, **how)
+            choices[name] = attempt(f_test, data, sqrt_s=statistics.energy, **how)
             if not isinstance(choices[name], str):
                 rules.append(f_test_rule(data, sqrt_s=statistics.energy, **how))
         chosen = [choice.function for choice in choices.values() if isinstance(choice, FTest)]
@@ -86,16 +86,30 @@ def with_function(run: Run, counts: Floats, windows: Windows) -> tuple[Run, Func
         shared: dict[str, Any] = {"window": (window.low, window.high), "sqrt_s": statistics.energy}
         toys = statistics.goodness_toys
         shared |= {"toys": toys, "seed": run.config.seed}
-        uncertainties[window.name] = _attempt(function_uncertainty, data, statistics.function, others, **shared)
-        spurious[window.name] = _attempt(spurious_yields, data, statistics.function, others, **shared)
+        uncertainties[window.name] = attempt(function_uncertainty, data, statistics.function, others, **shared)
+        shared["signal"] = Gaussian(run.config.widths[0])
+        spurious[window.name] = attempt(spurious_yields, data, statistics.function, others, **shared)
     return run, FunctionStudy(statistics.function, choices, uncertainties, spurious), tuple(rules)
 
 
-def _attempt(study: Callable[..., T], *args: Any, **options: Any) -> T | str:
-    """The result of a study, or why there is none: a study that fails must not end the hunt."""
+def attempt(study: Callable[..., T], *args: Any, **options: Any) -> T | str:
+    """The result of a study, or why there is none: a study that fails must not end the hunt.
+
+    Parameters
+    ----------
+    study
+        What to do.
+    *args, **options
+        Its arguments.
+
+    Returns
+    -------
+    T or str
+        Why there is none: the message of an error of the spectrum or of the arithmetic.
+    """
     try:
         return study(*args, **options)
-    except SpectrumError as error:
+    except (SpectrumError, ArithmeticError, np.linalg.LinAlgError) as error:
         return str(error)
 
 
@@ -112,6 +126,61 @@ def in_words(width: float) -> str:
     str
     """
     return f"width {width:g}"
+
+
+@dataclass(frozen=True)
+class PeakScan:
+    """A spectrum searched for a peak of one width at every mass; made by :func:`peak_scan`."""
+
+    scan: Scan
+    """The signal that the function may fake is counted where it is known."""
+    fit: BackgroundFit
+    """Of background alone beside the largest excess, or of the whole spectrum where nothing is left beside it."""
+    spurious: SpuriousYields | str
+    """The signal that the function may fake, an uncertainty of the yield, where another function that describes the
+    spectrum beside the largest excess is the truth; or why it is not known."""
+
+
+def peak_scan(data: Spectrum, width: float, config: HuntConfig) -> PeakScan:
+    """Look for a peak of one width at every mass.
+
+    Parameters
+    ----------
+    data
+        The spectrum.
+    width
+        Of the peak, over its mass.
+    config
+        The document, its function named.
+
+    Returns
+    -------
+    PeakScan
+
+    Raises
+    ------
+    SpectrumError
+        If a fit of the data fails.
+    """
+    fit, spurious = _beside_excess(data, width, config)
+    how: dict[str, Any] = {"function": config.statistics.function, "sqrt_s": config.statistics.energy, "toys": 0}
+    return PeakScan(scan(data, signal=Gaussian(width), spurious=_events(spurious), **how), fit, spurious)
+
+
+def _beside_excess(data: Spectrum, width: float, config: HuntConfig) -> tuple[BackgroundFit, SpuriousYields | str]:
+    """Background alone beside the largest excess, and the signal that the function may fake if others hold there."""
+    statistics, signal = config.statistics, Gaussian(width)
+    shared: dict[str, Any] = {"function": statistics.function, "sqrt_s": statistics.energy}
+    toys: dict[str, Any] = {"toys": statistics.goodness_toys, "seed": config.seed}
+    first = scan(data, signal=signal, toys=0, **shared)
+    fit = _beside(data, float(first.masses[first.best]), 2 * width, **shared, **toys)
+    window = None if fit.window is None else (float(fit.window[0]), float(fit.window[1]))
+    return fit, attempt(spurious_yields, data, signal=signal, window=window, **shared, **toys)
+
+
+def _events(spurious: SpuriousYields | str) -> Floats | None:
+    """The events that may be faked; None where they are not known."""
+    return None if isinstance(spurious, str) else spurious.events
 
 
 def mass_scan(
@@ -132,8 +201,7 @@ def mass_scan(
     -------
     found : MassScan
     spurious : dict
-        By width in words: the signal that the function may fake, an uncertainty of the yield, where another function
-        that describes the spectrum beside the largest excess is the truth; or why it is not known.
+        Of each :class:`PeakScan`, by width in words.
     searches : list of ShapeSearch
         The same search for toys, one for each width.
 
@@ -143,31 +211,72 @@ def mass_scan(
         If a fit of the data fails.
     """
     statistics, data = run.config.statistics, (counts, np.asarray(windows.edges))
-    shared: dict[str, Any] = {"function": statistics.function, "sqrt_s": statistics.energy}
-    toys: dict[str, Any] = {"toys": statistics.goodness_toys, "seed": run.config.seed}
-    scans: dict[str, Scan] = {}
-    fits: dict[str, BackgroundFit] = {}
-    spurious: dict[str, SpuriousYields | str] = {}
-    searches = []
-    for width in run.config.widths:
-        name, signal = in_words(width), Gaussian(width)
-        first = scan(data, signal=signal, toys=0, **shared)
-        fits[name] = _beside(data, float(first.masses[first.best]), 2 * width, **shared, **toys)
-        window = fits[name].window
-        spurious[name] = _attempt(
-            spurious_yields,
+    found = {in_words(width): peak_scan(data, width, run.config) for width in run.config.widths}
+    searches = [
+        shape_search(
             data,
-            signal=signal,
-            window=None if window is None else (float(window[0]), float(window[1])),
-            **shared,
-            **toys,
+            signal=Gaussian(width),
+            function=statistics.function,
+            sqrt_s=statistics.energy,
+            spurious=_events(found[in_words(width)].spurious),
+            name=f"mass scan, {in_words(width)}",
         )
-        found = spurious[name]
-        faked = None if isinstance(found, str) else found.events
-        scans[name] = scan(data, signal=signal, spurious=faked, toys=0, **shared)
-        searches.append(shape_search(data, signal=signal, spurious=faked, name=f"mass scan, {name}", **shared))
-    strongest = max(scans, key=lambda name: scans[name].z[scans[name].best])
-    return MassScan(scans, fits[strongest]), spurious, searches
+        for width in run.config.widths
+    ]
+    strongest = max(found.values(), key=lambda one: float(one.scan.z[one.scan.best]))
+    scanned = MassScan({name: one.scan for name, one in found.items()}, strongest.fit)
+    return scanned, {name: one.spurious for name, one in found.items()}, searches
+
+
+def selected_scans(
+    selections: Sequence[Selection],
+    inclusive: Sequence[Selection],
+    study: FunctionStudy,
+    windows: Windows,
+    config: HuntConfig,
+) -> list[Scan | None]:
+    """Local significances of peaks in selected spectra, for pictures: only the windows are trials.
+
+    What the function may fake is counted as in the windows: its share of the background is measured without a
+    selection, and taken to be the same after one.
+
+    Parameters
+    ----------
+    selections
+        Of the data.
+    inclusive
+        Every window without a selection.
+    study
+        Of the background function, for peaks of the first width of the document.
+    windows
+        Bins and windows.
+    config
+        The document, its function named.
+
+    Returns
+    -------
+    list of Scan or None
+        For each selection; None where its fit fails, which the selection says as well. Without ``spurious`` where it is
+        not known.
+    """
+    edges, signal, statistics = np.asarray(windows.edges), Gaussian(config.widths[0]), config.statistics
+    everything = {one.window: one.function.fit for one in inclusive}
+    found = []
+    for selection in selections:
+        known, of_all, fit = (
+            study.spurious.get(selection.window),
+            everything.get(selection.window),
+            selection.function.fit,
+        )
+        masses = faked = None
+        if isinstance(known, SpuriousYields) and of_all is not None and fit is not None:
+            masses = known.masses
+            under = np.array([signal.template(edges, mass) for mass in masses])
+            faked = known.events * (under @ fit.expected) / (under @ of_all.expected)
+        how: dict[str, Any] = {"function": statistics.function, "sqrt_s": statistics.energy, "toys": 0}
+        one = attempt(scan, (selection.counts, edges), masses, signal=signal, spurious=faked, **how)
+        found.append(None if isinstance(one, str) else one)
+    return found
 
 
 def _beside(data: Spectrum, mass: float, share: float, **how: Any) -> BackgroundFit:
@@ -246,15 +355,14 @@ def _against_mass(
     width: float, data: Spectrum, config: HuntConfig, known: Mapping[str, SpuriousYields | str]
 ) -> tuple[SpuriousYields | str, LimitCurve | str]:
     """What the function may fake, and the limits of one width."""
-    statistics, shape = config.statistics, Gaussian(width)
-    if in_words(width) in known:
-        faked = known[in_words(width)]
-    else:
-        how: dict[str, Any] = {"sqrt_s": statistics.energy, "toys": statistics.goodness_toys}
-        faked = _attempt(spurious_yields, data, statistics.function, signal=shape, **how)
+    faked = known.get(in_words(width))
+    if faked is None:
+        beside = attempt(_beside_excess, data, width, config)
+        faked = beside if isinstance(beside, str) else beside[1]
     if isinstance(faked, str):
         return faked, faked
-    curve = _attempt(mass_limits, data, faked.masses, signal=shape, spurious=faked.events, **_setting(config))
+    shape = Gaussian(width)
+    curve = attempt(mass_limits, data, faked.masses, signal=shape, spurious=faked.events, **_setting(config))
     return faked, curve
 
 
@@ -264,7 +372,7 @@ def _against_width(
     """The limits at one mass."""
     assert config.signal is not None
     spurious = [float(np.interp(mass, one.masses, one.events)) for one in faked]
-    return _attempt(width_limits, data, mass, config.signal.widths, spurious=spurious, **_setting(config))
+    return attempt(width_limits, data, mass, config.signal.widths, spurious=spurious, **_setting(config))
 
 
 def _setting(config: HuntConfig) -> dict[str, Any]:

@@ -260,7 +260,7 @@ def null_of(toys: Floats) -> Null:
     Raises
     ------
     HuntError
-        If fewer than ``MINIMUM_EXPERIMENTS`` worked or more than one in ten failed.
+        If fewer than ``MINIMUM_EXPERIMENTS`` worked, more than one in ten failed, or all gave the same.
     """
     good = np.sort(toys[np.isfinite(toys)])
     failed = len(toys) - len(good)
@@ -269,5 +269,8 @@ def null_of(toys: Floats) -> Null:
             f"calibration: {len(good)} of {len(toys)} pseudo-experiments gave a significance, expected at least "
             f"{MINIMUM_EXPERIMENTS} and nine in ten; run more, or choose a fit that converges at this efficiency"
         )
+        raise HuntError(msg)
+    if not np.ptp(good) > 0:
+        msg = f"calibration: all pseudo-experiments gave Z = {good[0]:.2f}; select more events"
         raise HuntError(msg)
     return Null(good, failed)

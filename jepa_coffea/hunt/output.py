@@ -51,7 +51,7 @@ def write_provenance(run: Run) -> None:
 
 
 def write_result(run: Run, result: HuntResult) -> None:
-    """Write results.json, spectra.json, summary.txt and the folder exports.
+    """Write results.json, spectra.json and summary.txt.
 
     Parameters
     ----------
@@ -89,7 +89,6 @@ def write_result(run: Run, result: HuntResult) -> None:
     text = json.dumps(plain({"edges": edges, "spectra": spectra}), indent=1, allow_nan=False)
     write_text(run.output / "spectra.json", text)
     write_text(run.output / "summary.txt", result.paragraph + "\n")
-    write_exports(run.output / "exports", result, np.asarray(edges), run.config.statistics.constraint)
 
 
 def write_exports(folder: Path, result: HuntResult, edges: Floats, constraint: Constraint) -> None:
@@ -156,7 +155,9 @@ def _histogram(edges: Floats, counts: Floats) -> hist.Hist[Any]:
 def _name(selection: Selection) -> str:
     """A name for files and channels: letters, digits and underscores."""
     efficiency = selection.efficiency
-    return f"{selection.window}_" + ("all" if efficiency == 1 else f"eff_{efficiency:g}".replace(".", "p"))
+    if efficiency == 1:
+        return f"{selection.window}_all"
+    return f"{selection.window}_eff_{efficiency:g}".replace(".", "p").replace("-", "m")
 
 
 def input_stamp(files: Sequence[str]) -> str:

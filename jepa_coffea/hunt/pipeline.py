@@ -9,12 +9,15 @@ import numpy as np
 from jepa_coffea import __version__
 from jepa_coffea.bumphunt import (
     GlobalSignificance,
+    Scan,
     ShapeSearch,
     WindowSearch,
     check_expected_events,
     global_significance,
 )
+from jepa_coffea.bumphunt.envelope import SpuriousYields
 from jepa_coffea.bumphunt.ftest import FTestRule
+from jepa_coffea.bumphunt.limits import LimitCurve
 from jepa_coffea.bumphunt.searches import chosen_anew
 from jepa_coffea.bumphunt.spectrum import Spectrum
 from jepa_coffea.clusters.watch import watching
@@ -34,23 +37,34 @@ from jepa_coffea.hunt.blinding import (
     without_observed,
 )
 from jepa_coffea.hunt.calibration import null_gates
-from jepa_coffea.hunt.config import StatisticsConfig
+from jepa_coffea.hunt.config import HuntConfig, StatisticsConfig
 from jepa_coffea.hunt.events import Events
-from jepa_coffea.hunt.experiment import Method, run_experiment
+from jepa_coffea.hunt.experiment import Experiment, Method, run_experiment
 from jepa_coffea.hunt.histogram import read_histogram
-from jepa_coffea.hunt.inclusive import in_words, inclusive_limits, mass_scan, with_function
+from jepa_coffea.hunt.inclusive import (
+    attempt,
+    in_words,
+    inclusive_limits,
+    mass_scan,
+    peak_scan,
+    selected_scans,
+    with_function,
+)
 from jepa_coffea.hunt.nominal import bent_efficiencies, cross_check_doubts
-from jepa_coffea.hunt.output import input_stamp, write_provenance, write_result
-from jepa_coffea.hunt.selections import count_inclusive
+from jepa_coffea.hunt.output import input_stamp, write_exports, write_provenance, write_result
+from jepa_coffea.hunt.selections import Floats, Selection, count_inclusive
 from jepa_coffea.hunt.stages import (
+    BUGS,
+    FAULTS,
     all_gates,
     calibration,
     injections,
     out_of_fold_scores,
+    problem_of,
     read_inputs,
     selection_results,
 )
-from jepa_coffea.hunt.state import HuntResult, Run
+from jepa_coffea.hunt.state import FunctionStudy, HuntResult, Run
 from jepa_coffea.hunt.verdict import describe, disagreements, learning, reasons_against
 
 
@@ -90,7 +104,7 @@ def run_hunt(run: Run) -> HuntResult:
                 statistics = config.statistics.model_copy(update={"function": result.functions.function})
                 config = config.model_copy(update={"statistics": statistics})
                 known = result.functions.spurious if result.scan is not None else {}
-            limits = inclusive_limits(spectrum, windows, config, known, **run.execution)
+            limits = _limits(run, spectrum, config, known)
             by_mass, by_width = map(without_observed, limits) if blind else limits
             result = replace(result, mass_limits=by_mass, width_limits=by_width)
         result = replace(result, energy=f"sqrt(s) = {run.config.statistics.energy / 1000:g} TeV")
@@ -98,8 +112,23 @@ def run_hunt(run: Run) -> HuntResult:
         paragraph = describe_blind(result) if blind else result.paragraph
         if history is not None:
             result = replace(result, blinding=history.sentence, paragraph=f"{paragraph} {history.sentence}")
+        try:
+            write_exports(run.output / "exports", result, np.asarray(windows.edges), run.config.statistics.constraint)
+        except (*FAULTS, *BUGS) as error:
+            lost = f"The exports are not complete: {problem_of(run, 'exports', error)}."
+            result = replace(result, paragraph=f"{result.paragraph} {lost}")
         write_result(run, result)
     return result
+
+
+def _limits(
+    run: Run, counts: Floats, config: HuntConfig, known: Mapping[str, SpuriousYields | str]
+) -> tuple[Mapping[str, LimitCurve | str], Mapping[str, LimitCurve | str]]:
+    """Limits against mass and against width, or why there are none: nothing that was found before is lost."""
+    try:
+        return inclusive_limits(counts, config.mass.build(), config, known, **run.execution)
+    except (*FAULTS, *BUGS) as error:
+        return {"all": problem_of(run, "limits against mass", error)}, {}
 
 
 def _scan_spectrum(run: Run) -> HuntResult:
@@ -133,14 +162,14 @@ def _hunt_histogram(run: Run, histogram: Path) -> HuntResult:
     run, functions, rules = with_function(run, counts, windows)
     statistics = run.config.statistics
     selections = count_inclusive(counts, windows, statistics, statistics.goodness_toys, functions.errors)
-    findings = selection_results(selections, windows, statistics, width=run.config.widths[0])
+    findings = selection_results(selections, statistics)
     found, reasons = HuntResult(run.output, findings, functions=functions), []
-    if not run.config.blind and not any(selection.function.problem for selection in selections):
+    if not run.config.blind:
         try:
             scanned, _, masses = mass_scan(run, counts, windows)
             first = scanned.by_width[in_words(run.config.widths[0])]
             found = replace(found, inclusive=[replace(one, scan=first) for one in findings])
-            if statistics.global_toys:
+            if statistics.global_toys and not any(selection.function.problem for selection in selections):
                 in_windows = window_search(masses[0].spectrum, windows, statistics, functions.errors)
                 found = replace(found, refitted=_refitted(run, [in_windows, *masses], rules))
         except SpectrumError as error:
@@ -215,8 +244,9 @@ def _hunt_events(run: Run) -> HuntResult:
     data = run_experiment(events.sample, method, scores, inclusive=True, goodness_toys=config.statistics.goodness_toys)
     closure = all_gates(run, key, events, scores, method)
     calibrated = calibration(run, key, inputs, method, data.selections)
-    background, width, decided = calibrated.background, config.widths[0], calibrated.selections
-    selections = selection_results(decided, windows, data.statistics, background, calibrated.corrected, width)
+    background, decided = calibrated.background, calibrated.selections
+    all_scans, scans = ([], []) if config.blind else _scans(run, data, decided, functions)
+    selections = selection_results(decided, data.statistics, background, calibrated.corrected, scans)
     method = replace(method, degrees=calibrated.degrees)  # of injections, too
     doubts: list[str] = []
     if calibrated.corrected:
@@ -228,7 +258,7 @@ def _hunt_events(run: Run) -> HuntResult:
         closure = replace(closure, gates=blind_gates(closure.gates))
     found = HuntResult(
         run.output,
-        selection_results(data.inclusive, windows, data.statistics, width=width),
+        selection_results(data.inclusive, data.statistics, scans=all_scans),
         selections,
         calibrated,
         closure=closure,
@@ -241,6 +271,18 @@ def _hunt_events(run: Run) -> HuntResult:
     reasons = reasons_against(found, config.statistics.goodness_minimum) + disagreements(selections)
     notes = _notes(events, scores, closure) + doubts
     return replace(found, reasons=reasons, paragraph=describe(found, notes, reasons))
+
+
+def _scans(
+    run: Run, data: Experiment, selections: Sequence[Selection], functions: FunctionStudy
+) -> tuple[list[Scan | None], list[Scan | None]]:
+    """Local significances against mass of every window without a selection, which share one spectrum, and of every
+    selection.
+    """
+    windows, config = run.config.mass.build(), run.config
+    peak = attempt(peak_scan, (data.inclusive[0].counts, np.asarray(windows.edges)), config.widths[0], config)
+    first = None if isinstance(peak, str) else peak.scan
+    return [first] * len(data.inclusive), selected_scans(selections, data.inclusive, functions, windows, config)
 
 
 def too_tight(events: Events, method: Method) -> list[str]:

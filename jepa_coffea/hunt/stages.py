@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 from rich.markup import escape
 
-from jepa_coffea.bumphunt import Gaussian, Scan, scan
+from jepa_coffea.bumphunt import Scan
 from jepa_coffea.bumphunt.limits import Limit, cls_limit
 from jepa_coffea.bumphunt.records import plain
 from jepa_coffea.cwola.closure import Closure, closure_gates
-from jepa_coffea.cwola.efficiency import WindowScores
+from jepa_coffea.cwola.efficiency import WindowScores, without_scores
 from jepa_coffea.cwola.gates import Gate
 from jepa_coffea.cwola.sample import Sample
-from jepa_coffea.cwola.windows import WINDOW, Windows
+from jepa_coffea.cwola.windows import WINDOW
 from jepa_coffea.errors import JepaCoffeaError, SpectrumError, StorageError
 from jepa_coffea.files import digest, find_files, sealed_document, unsealed_document, write_text, writing
 from jepa_coffea.hunt.calibration import calibrate, null_significances
-from jepa_coffea.hunt.config import DEFAULT_WIDTH, HuntError, StatisticsConfig
+from jepa_coffea.hunt.config import HuntError, StatisticsConfig
 from jepa_coffea.hunt.events import Events, read_events
 from jepa_coffea.hunt.experiment import Method, train_or_say_why
 from jepa_coffea.hunt.injection import GRID, Study, check_signal, injection_study, summarised, with_cross_sections
@@ -95,11 +95,10 @@ def problem_of(run: Run, stage: str, error: Exception) -> str:
 
 def selection_results(
     selections: Sequence[Selection],
-    windows: Windows,
     statistics: StatisticsConfig,
     background: str = FUNCTION,
     corrected: Sequence[Mapping[str, Corrected | str]] = (),
-    width: float = DEFAULT_WIDTH,
+    scans: Sequence[Scan | None] = (),
 ) -> list[SelectionResult]:
     """Selections with their limits and their scans in mass.
 
@@ -107,28 +106,24 @@ def selection_results(
     ----------
     selections
         Of the data.
-    windows
-        Bins and fit range.
     statistics
-        The background function.
+        The constraint of the background.
     background
         The estimate by which limits are set.
     corrected
         Of each selection, by estimate; nothing without a calibration.
-    width
-        Of the peak that the scans look for, over its mass.
+    scans
+        Of each selection, for the picture; nothing without one.
 
     Returns
     -------
     list of SelectionResult
     """
-    scans: dict[bytes, Scan | None] = {}
     found = []
-    for selection, of_selection in zip(selections, corrected or [{}] * len(selections), strict=True):
-        spectrum = selection.counts.tobytes()  # without a selection all windows have one spectrum
-        if spectrum not in scans:
-            scans[spectrum] = _local_scan(selection, windows, statistics, width)
-        one = SelectionResult(selection, of_selection, scans[spectrum])
+    nothing: Mapping[str, Corrected | str] = {}
+    rows = zip(selections, corrected or [nothing] * len(selections), scans or [None] * len(selections), strict=True)
+    for selection, of_selection, scan in rows:
+        one = SelectionResult(selection, of_selection, scan)
         found.append(replace(one, limit=_upper_limit(one, background, statistics)))
     return found
 
@@ -181,7 +176,12 @@ def out_of_fold_scores(run: Run, key: str, events: Events, method: Method) -> Se
     path = kept(run, "scores.parquet")
     scores: Sequence[WindowScores] | None = read_scores(path, key, events, method.recipe.windows)
     if scores is None:
-        scores = train_or_say_why(events.sample, method.recipe, **run.execution)
+        recipe = method.recipe
+        try:
+            scores = train_or_say_why(events.sample, recipe, **run.execution)
+        except (*FAULTS, *BUGS) as error:
+            problem = problem_of(run, "training", error)
+            return [without_scores(window, events.sample, recipe.folds, problem) for window in recipe.windows.windows]
         write_scores(path, key, events, scores)
     return scores
 
@@ -262,6 +262,8 @@ def read_inputs(run: Run) -> Inputs:
                 f"{len(events.names)} of {events.models}; embed them with the same encoder"
             )
             raise HuntError(msg)
+        if what == "background events":
+            _refuse_data(found.sample, events.sample)
         others[what] = found
     signal = others["signal events"]
     if config.injection.yields and signal is None:
@@ -272,6 +274,19 @@ def read_inputs(run: Run) -> Inputs:
     if signal is not None:
         check_signal(len(signal.sample.mass), config.injection.yields)
     return Inputs(events, others["background events"], files["background events"], signal, files["signal events"])
+
+
+def _refuse_data(background: Sample, data: Sample) -> None:
+    """Raise if events of which pseudo-data are to be made are those of the data."""
+    _, first, second = np.intersect1d(background.hashes, data.hashes, return_indices=True)
+    same = int(np.count_nonzero(background.mass[first] == data.mass[second]))  # others may have the same numbers
+    if same:
+        msg = (
+            f"calibration.background: {same} of {len(background.mass)} events in the fit range are those of the input; "
+            "pseudo-data made of them would hold the signal that the data hold, and hide it. Give events that are not "
+            "in the input, or none: pseudo-data are then made of its sidebands"
+        )
+        raise HuntError(msg)
 
 
 def calibration(
@@ -403,15 +418,6 @@ def _null(calibrated: CalibrationResult, method: Method, study: Study) -> Null |
     number = study.window * len(method.efficiencies) + method.efficiencies.index(study.efficiency)
     found = calibrated.corrected[number].get(calibrated.background)
     return found.null if isinstance(found, Corrected) else None
-
-
-def _local_scan(selection: Selection, windows: Windows, statistics: StatisticsConfig, width: float) -> Scan | None:
-    """Local p0 against mass of a spectrum; None where its fit fails, which the selection says as well."""
-    data = (selection.counts, np.asarray(windows.edges))
-    try:
-        return scan(data, signal=Gaussian(width), function=statistics.function, sqrt_s=statistics.energy, toys=0)
-    except SpectrumError:
-        return None
 
 
 def _upper_limit(finding: SelectionResult, background: str, statistics: StatisticsConfig) -> Limit | None:

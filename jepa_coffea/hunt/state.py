@@ -73,7 +73,8 @@ class SelectionResult:
     corrected: Mapping[str, Corrected | str] = field(default_factory=dict)
     """By background estimate: the significance after calibration, or why there is none; empty without calibration."""
     scan: Scan | None = None
-    """Local p0 against mass, for the picture: only the windows are trials. None where a fit failed."""
+    """Local p0 against mass, for the picture: only the windows are trials. The signal that the function may fake is
+    counted where it is known. None where a fit failed."""
     limit: Limit | None = None
     """95 % CLs limit on signal events in the window after the selection; None where there is no fit."""
 
@@ -155,8 +156,8 @@ class FunctionStudy:
     uncertainties: dict[str, FunctionUncertainty | str]
     """Every other function that describes the spectrum taken as the truth; part of the error of each background."""
     spurious: dict[str, SpuriousYields | str]
-    """What the function takes for a signal where another function is the truth; without windows, by width of the
-    signal."""
+    """What the function takes for a signal where another function is the truth, for peaks of the first width of the
+    document; without windows, by width of the signal."""
 
     @property
     def errors(self) -> dict[str, float]:

@@ -97,6 +97,11 @@ def function_section(study: FunctionStudy | None) -> ReportSection:
         f"Signal that {study.function} fits into the smooth curves of other functions where there is none, over "
         "its statistical error. It is counted even where it is within the tolerance, "
     )
-    caption += "in local Z and in the toys." if scanned else "in windows by the error of the choice."
+    caption += (
+        "in local Z and in the toys."
+        if scanned
+        else "in windows by the error of the choice, in the picture of local p0 as an uncertainty of each peak. The "
+        "peak is the first of the document (signal.widths)."
+    )
     tables.append(ReportTable("Spurious signal", columns, rows, caption))
     return ReportSection("Background function", "Of all events, without a selection.", tables=tables)

@@ -1,6 +1,6 @@
 """Spectra with their fits, and local p0 against mass, for the report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from jepa_coffea.bumphunt import GlobalSignificance
@@ -47,7 +47,7 @@ def spectrum_section(run: Run, result: HuntResult, header: Header) -> ReportSect
         caption = (
             f"Gaussian peaks with a width of {width:.3g} of their mass. Curves: fits of signal and background to the "
             "whole range, without calibration; after a selection only inside the window of its classifiers. "
-            "Points: counts in the windows, corrected by the pseudo-experiments."
+            f"{_faked(scans)} Points: counts in the windows, corrected by the pseudo-experiments."
         )
         picture = plot_scan(scans, corrected=_corrected_points(result, windows), header=header)
         figures.append(ReportFigure("Local p0 against mass", picture, caption))
@@ -92,6 +92,20 @@ def _local_scans(result: HuntResult, windows: Windows) -> dict[str, Scan | Seque
     return scans
 
 
+def _faked(scans: Mapping[str, Scan | Sequence[Scan]]) -> str:
+    """Whether the curves count the signal that the function may fake."""
+    groups = {label: [group] if isinstance(group, Scan) else group for label, group in scans.items()}
+    without = [label for label, group in groups.items() if any(one.spurious is None for one in group)]
+    counted = (
+        "The signal that the function may fake is an uncertainty of each peak, after a selection in proportion to the "
+        "background."
+    )
+    if not without:
+        return counted
+    missing = f"What the function may fake is not known and left out for {', '.join(without)}."
+    return missing if len(without) == len(groups) else f"{counted} {missing}"
+
+
 def _corrected_points(result: HuntResult, windows: Windows) -> dict[str, list[CorrectedPoint]]:
     """The corrected significance of every window, by efficiency."""
     points: dict[str, list[CorrectedPoint]] = {}
@@ -107,5 +121,6 @@ def _corrected_points(result: HuntResult, windows: Windows) -> dict[str, list[Co
 def _inside(scan: Scan, low: float, high: float) -> Scan:
     """The scan between two masses."""
     kept = (scan.masses >= low) & (scan.masses <= high)
-    columns = ("masses", "z", "p0", "yields", "errors")
-    return replace(scan, **{name: getattr(scan, name)[kept] for name in columns})
+    columns = ("masses", "z", "p0", "yields", "errors", "spurious")
+    values = {name: getattr(scan, name) for name in columns}
+    return replace(scan, **{name: value[kept] for name, value in values.items() if value is not None})

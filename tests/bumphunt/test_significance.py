@@ -61,6 +61,12 @@ def test_limits_and_signs(constraint: str) -> None:
     assert np.all(np.isfinite(counting_significance(1e8 + np.arange(5), 1e8, 1e-3, constraint)))
 
 
+def test_an_uncertainty_without_a_square_is_none() -> None:
+    for constraint in ("poisson", "gaussian"):
+        z = counting_significance([3, 0], 1e-8, 1e-170, constraint)
+        assert z == pytest.approx(counting_significance([3, 0], 1e-8, 0.0, constraint))
+
+
 def test_a_poisson_measurement_of_nothing_tells_nothing() -> None:
     assert counting_significance(5, 0, 1) == 0
     assert counting_significance(5, 1e-12, 1) == pytest.approx(0, abs=1e-3)

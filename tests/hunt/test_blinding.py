@@ -1,18 +1,25 @@
 import json
 import re
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import yaml
 from rich.console import Console
 
+from jepa_coffea.bumphunt.limits import cls_limit
 from jepa_coffea.commands.hunt import hunt
-from jepa_coffea.hunt.blinding import record_blinding
-from jepa_coffea.hunt.config import HuntConfig
+from jepa_coffea.cwola import Windows
+from jepa_coffea.hunt.blinding import blinded, record_blinding
+from jepa_coffea.hunt.config import HuntConfig, StatisticsConfig
+from jepa_coffea.hunt.selections import count_inclusive
 from jepa_coffea.hunt.stages import HIDDEN
-from jepa_coffea.hunt.state import Run
+from jepa_coffea.hunt.state import HuntResult, Run, SelectionResult
+from tests.cwola.toy import dijets
 from tests.hunt.make import write_events
 from tests.hunt.test_pipeline import DOCUMENT
 
+WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=25)
 BLIND = {"blind": True, "signal": {"efficiency": 0.5}, "luminosity": 137, "calibration": {"experiments": 20}}
 
 
@@ -89,6 +96,20 @@ def test_unblinding_does_nothing_again_and_is_said(both):
         assert f"unblinded on {record['unblinded']} with the same document {record['document']}" in text
     again = hunt(write(out.parent, calibration={"experiments": 0}), progress=False)
     assert again.blinding == unblinded.blinding  # the first look counts
+
+
+def test_expected_limits_are_by_the_constraint_of_the_document(tmp_path):
+    counts = np.round(WINDOWS.histogram(dijets(400)[1]))
+    medians = []
+    for constraint in ("poisson", "gaussian"):
+        statistics = StatisticsConfig(sqrt_s=13000, function="dijet2", constraint=constraint)
+        found = SelectionResult(count_inclusive(counts, WINDOWS, statistics, function_errors={"window": 0.8})[0])
+        blind = blinded(HuntResult(tmp_path, [found]), statistics).sensitivity[0]
+        model = found.model("function")
+        expected = cls_limit(replace(model, observed=model.background), constraint=constraint).expected_events
+        assert blind.limit == pytest.approx(tuple(expected))
+        medians.append(blind.limit[2])
+    assert medians[0] != pytest.approx(medians[1], rel=0.02)
 
 
 def test_another_document_does_not_pass_for_the_blind_one(tmp_path):

@@ -1,4 +1,5 @@
 import inspect
+import re
 
 import pytest
 import yaml
@@ -43,7 +44,16 @@ def test_windows_of_every_kind(tmp_path):
         ({"colour": 1}, "colour: no such key"),
         ({"input": {}}, "either events .* or one histogram"),
         ({"efficiencies": [0.1, 0.1]}, "none twice"),
-        ({"efficiencies": [1.5]}, "less than or equal to 1"),
+        ({"efficiencies": [1.0]}, r"efficiencies.0: Input should be less than 1"),
+        ({"injection": {"efficiency": 1}}, r"injection.efficiency: Input should be less than 1"),
+        ({"features": {"components": 0}}, r"features.components: Input should be greater than or equal to 1"),
+        ({"signal": {"widths": [0.05, 0.1, 0.05]}}, "widths: expected none twice"),
+        ({"statistics": {"sqrt_s": float("inf")}}, r"statistics.sqrt_s: Input should be a finite number"),
+        ({"mass": {"windows": [WINDOW, WINDOW]}}, "the window 2500 to 3100 is there twice"),
+        ({"mass": {"windows": [WINDOW], "bins": 100_000}}, r"mass.bins: Input should be less than or equal to 10000"),
+        ({"classifier": {"candidates": {"logistic": {"C": -1}}}}, r"candidates.logistic: The 'C' parameter.*Got -1"),
+        ({"classifier": {"candidates": {"mlp": {"alpha": "x"}}}}, r"candidates.mlp: The 'alpha' parameter.*Got 'x'"),
+        ({"classifier": {"candidates": {"gradient_boosting": {"max_bins": 0}}}}, "The 'max_bins' parameter.*Got 0"),
         ({"folds": {"outer": 1}}, "folds.outer"),
         ({"classifier": {"candidates": {"oracle": {}}}}, "expected some of .*logistic"),
         ({"luminosity": 137}, "say of which signal in the section signal"),
@@ -64,6 +74,27 @@ def test_windows_of_every_kind(tmp_path):
 def test_a_wrong_document_is_answered_with_the_key_that_is_wrong(tmp_path, changes, words):
     with pytest.raises(HuntError, match=words):
         read_config(write(tmp_path, **changes))
+
+
+NUMBER = "Input should be a valid number, unable to parse string as a number"
+INTEGER = "Input should be a valid integer, unable to parse string as an integer"
+WORD = "Input should be 'cms', got 'cmss'; did you mean 'cms'?"
+MISSPELT = {"windw": [2, 3], "sidebands": [1, 4]}
+FORMS = [
+    ({"windows": [MISSPELT]}, ["0.window: Field required", "0.windw: no such key; did you mean 'window'?"]),
+    ({"windows": [{"window": [2, "x"], "sidebands": [1, 4]}]}, [f"0.window.1: {NUMBER}"]),
+    ({"windows": [[1, 2, 3, "x"]]}, [f"0.3: {NUMBER}"]),
+    ({"windows": "cmss"}, [f"Input should be a valid list; or {WORD}"]),
+    ({"windows": [WINDOW], "bins": "x"}, [f"{INTEGER}; or Input should be a valid list"]),
+]
+
+
+@pytest.mark.parametrize(("mass", "told"), FORMS)
+def test_of_several_forms_the_one_that_was_meant_is_told(tmp_path, mass, told):
+    with pytest.raises(HuntError) as error:
+        read_config(write(tmp_path, mass=mass))
+    lines = [re.sub(r"^  mass\.(windows|bins)[.:] ?", "", line) for line in str(error.value).splitlines()[1:]]
+    assert lines == told
 
 
 def test_documents_that_are_none(tmp_path):

@@ -6,8 +6,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from jepa_coffea.commands.hunt import hunt
+from jepa_coffea.errors import HistogramError
 from jepa_coffea.hunt.config import HuntConfig, HuntError, StatisticsConfig
 from jepa_coffea.hunt.energy import with_energy
+from jepa_coffea.hunt.histogram import with_own_edges
 from tests.hunt.make import write_events
 
 
@@ -59,6 +61,20 @@ def test_histograms(tmp_path):
         (tmp_path / "h.json").write_text(json.dumps(spectrum))
         with pytest.raises(HuntError, match="is not given, and the input does not say it"):
             with_energy(config(tmp_path, input={"histogram": str(tmp_path / silent)}))
+
+
+def test_a_mass_axis_in_another_unit_is_noticed_before_the_work(tmp_path):
+    write_events(tmp_path / "a.parquet", 10)
+    mass = {"windows": [{"window": [2.6, 3.0], "sidebands": [2.2, 3.6]}], "fit_range": [2, 5], "bins": 25}
+    with pytest.raises(HistogramError, match=r"all masses \(2 to 5\) are below a thousandth of sqrt_s = 13000"):
+        with_energy(config(tmp_path, mass=mass))
+    say(tmp_path / "a.parquet", None)
+    with pytest.raises(HistogramError, match=r"masses must lie between 0 and sqrt_s = 13 \(same unit\), got 1450 to"):
+        with_energy(config(tmp_path, sqrt_s=13))
+    (tmp_path / "h.json").write_text(json.dumps({"counts": [5, 3], "edges": [2.0, 2.5, 3.0], "sqrt_s": 13000}))
+    given = config(tmp_path, input={"histogram": str(tmp_path / "h.json")})
+    with pytest.raises(HistogramError, match="are the masses in TeV and sqrt_s in GeV"):
+        with_energy(with_own_edges(given))
 
 
 def test_nothing_begins_without_it(tmp_path):

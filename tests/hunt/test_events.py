@@ -174,6 +174,54 @@ def test_inputs_that_no_hunt_can_use(tmp_path):
         read(tmp_path)
 
 
+def test_no_event_in_the_fit_range_is_said_with_those_that_have_no_mass(tmp_path):
+    write_events(tmp_path / "a.parquet", 100, mjj=np.where(np.arange(100) < 30, np.nan, 900.0))
+    with pytest.raises(HuntError, match="none of the embedded events is in the fit range 2000 to 5000 GeV; 30 have no"):
+        read(tmp_path)
+    write_events(tmp_path / "a.parquet", 100, mjj=np.full(100, np.nan))
+    with pytest.raises(HuntError, match="100 have no finite mass"):
+        read(tmp_path)
+
+
+def test_columns_that_are_no_numbers_and_identities_that_are_rounded(tmp_path):
+    path = write_events(tmp_path / "a.parquet", 100)
+    with pytest.raises(HuntError, match="column 'dataset' holds string, no numbers"):
+        read(tmp_path, use=["columns"], columns=["dataset"])
+    write_events(path, 100, event=np.arange(100).astype(np.float64))
+    assert sorted(read(tmp_path).identity[:, 2].tolist()) == list(range(100))
+    for event in (
+        np.arange(100.0, dtype=np.float32),
+        np.arange(100) + 0.5,
+        np.full(100, np.nan),
+        2.0**53 + np.arange(100),
+    ):
+        write_events(path, 100, event=event)
+        with pytest.raises(HuntError, match=r"'event' holds float.* a rounded number is no identity"):
+            read(tmp_path)
+    write_events(path, 100, mjj=["heavy"] * 100)
+    with pytest.raises(HuntError, match="column 'mjj' holds string, no numbers"):
+        read(tmp_path)
+
+
+def test_an_embedding_may_be_a_list_of_one_length(tmp_path):
+    path = write_events(tmp_path / "a.parquet", 100)
+    expected = read(tmp_path).sample.X
+    lists = pq.read_table(path)["jet1_embedding"].to_pylist()
+    write_events(path, 100, jet1_embedding=pa.array(lists, pa.list_(pa.float32())))
+    assert np.array_equal(read(tmp_path).sample.X, expected)
+    far = write_events(tmp_path / "far.parquet", 100, seed=2, mjj=np.full(100, 900.0))
+    empty = pq.read_table(far)
+    for place, name in enumerate(empty.column_names):
+        if name.endswith("_embedding"):
+            empty = empty.set_column(place, name, empty[name].cast(pa.list_(pa.float32())))
+    pq.write_table(empty, far)  # none of its events is in the fit range
+    assert np.array_equal(read(tmp_path).sample.X, expected)
+    far.unlink()
+    write_events(path, 100, jet1_embedding=pa.array([[1.0], *lists[1:]], pa.list_(pa.float32())))
+    with pytest.raises(HuntError, match="'jet1_embedding' has lists of 1 to 4 numbers, expected one length"):
+        read(tmp_path)
+
+
 def test_missing_values_are_named(tmp_path):
     write_events(tmp_path / "a.parquet", 100, jet1_tau3=pa.array([None] + [1.0] * 99))
     with pytest.raises(HuntError, match="'jet1_tau3' has 1 missing"):

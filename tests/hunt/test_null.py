@@ -55,3 +55,5 @@ def test_too_few_or_failing_pseudo_experiments_are_no_calibration():
         null_of(np.zeros(19))
     with pytest.raises(HuntError, match="80 of 100"):
         null_of(np.where(np.arange(100) < 20, np.nan, np.arange(100.0)))
+    with pytest.raises(HuntError, match=r"all pseudo-experiments gave Z = -0.50"):
+        null_of(np.full(30, -0.5))

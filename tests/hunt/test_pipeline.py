@@ -1,11 +1,13 @@
 import html
 import json
+from dataclasses import replace
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from jepa_coffea.bumphunt import counting_significance
+from jepa_coffea.bumphunt import Gaussian, counting_significance, scan
 from jepa_coffea.bumphunt.calibrated import calibrated_background
 from jepa_coffea.bumphunt.exports.histograms import read_hists
 from jepa_coffea.bumphunt.exports.workspace import pyhf_significance
@@ -14,6 +16,7 @@ from jepa_coffea.commands.hunt import hunt
 from jepa_coffea.errors import StorageError
 from jepa_coffea.hunt.calibration import null_experiment
 from jepa_coffea.hunt.verdict import headline
+from jepa_coffea.report.spectrum_section import _faked
 from tests.hunt.make import write_events
 
 DOCUMENT = {
@@ -79,6 +82,26 @@ def test_a_bump_is_found_and_the_folder_tells_everything(folder, found):
     table = pq.read_table(out / "scores.parquet")
     assert len(table) == 4120
     assert {"run", "luminosityBlock", "event", "fold", "score_W1", "fraction_W1"} <= set(table.column_names)
+
+
+def test_scans_of_the_picture_count_what_the_function_may_fake(folder, found):
+    everything, selected = found.inclusive[0], found.selections[0]
+    study = found.functions.spurious["W1"]
+    assert everything.scan.masses.tolist() == selected.scan.masses.tolist() == study.masses.tolist()
+    assert everything.scan.spurious.max() > 0
+    under = np.array([Gaussian(0.05).template(selected.selection.function.fit.edges, mass) for mass in study.masses])
+    share = (under @ selected.selection.function.fit.expected) / (under @ everything.selection.function.fit.expected)
+    assert selected.scan.spurious == pytest.approx(study.events * share)
+    assert 0.05 < np.median(share) < 0.2  # of an efficiency of .1
+    for one in (everything, selected):
+        data = (one.selection.counts, one.selection.function.fit.edges)
+        alone = scan(data, function="dijet2", toys=0)
+        z = alone.z / np.sqrt(1 + (one.scan.spurious / alone.errors) ** 2)
+        assert one.scan.z == pytest.approx(z)
+    page = html.unescape((folder / "out" / "report.html").read_text())
+    assert "may fake is an uncertainty of each peak, after a selection in proportion to the background" in page
+    without = {"all events": replace(everything.scan, spurious=None), "efficiency 0.1": [selected.scan]}
+    assert _faked(without).endswith("What the function may fake is not known and left out for all events.")
 
 
 def test_exports_say_the_same_number_elsewhere(folder, found):
@@ -196,6 +219,27 @@ def test_what_the_document_names_is_checked_before_anything_is_trained(folder, m
     assert main(["hunt", str(folder / "lost.yaml")]) == 2
     assert "background events: nothing matches" in " ".join(capsys.readouterr().err.split())
     assert not (folder / "much" / "results.json").exists()
+
+
+def test_background_events_that_are_those_of_the_data_would_hide_a_signal(folder, monkeypatch, capsys):
+    monkeypatch.setattr("jepa_coffea.hunt.pipeline.out_of_fold_scores", None)
+    write(folder, "same.yaml", output="same", calibration={"experiments": 20, "background": ["events.parquet"]})
+    assert main(["hunt", str(folder / "same.yaml")]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "calibration.background: 4120 of 4120 events in the fit range are those of the input" in said
+    assert "hold the signal that the data hold, and hide it" in said
+
+
+def test_a_bug_in_the_training_leaves_what_needs_none(folder, monkeypatch):
+    def fails(*_, **__):
+        raise ValueError("not a classifier")
+
+    monkeypatch.setattr("jepa_coffea.hunt.stages.train_or_say_why", fails)
+    result = hunt(write(folder, "untrained.yaml", output="untrained"), progress=False)
+    assert result.inclusive[0].selection.function.z
+    assert "has no number: a bug (ValueError: not a classifier); its traceback is in errors.log" in result.paragraph
+    assert not (folder / "untrained" / "scores.parquet").exists()
+    assert (folder / "untrained" / "report.html").is_file()
 
 
 def test_a_stage_that_fails_leaves_the_rest_and_is_named(folder, monkeypatch):

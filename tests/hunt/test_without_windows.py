@@ -163,3 +163,30 @@ def test_a_spectrum_that_cannot_be_fitted_gives_a_reason(tmp_path):
     assert stored["scan"] is None
     assert "there is no scan: " in stored["reasons_against"][0]
     assert (tmp_path / "out/report.html").is_file()
+
+
+def test_what_fails_at_the_end_loses_nothing(tmp_path, monkeypatch, capsys):
+    def fails(*_, **__):
+        raise np.linalg.LinAlgError("singular")
+
+    monkeypatch.setattr("jepa_coffea.hunt.pipeline.inclusive_limits", fails)
+    monkeypatch.setattr("jepa_coffea.hunt.pipeline.write_exports", fails)
+    quick = STATISTICS | {"goodness_toys": 0, "global_toys": 0}
+    found = hunt(write(tmp_path, statistics=quick, signal={"widths": [0.05]}), progress=False)
+    assert found.mass_limits == {"all": "singular"}
+    assert found.paragraph.endswith("The exports are not complete: singular.")
+    assert json.loads((tmp_path / "out" / "results.json").read_text())["scan"]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "No limits" in page
+    assert "The exports are not complete: singular." in page
+    capsys.readouterr()
+
+
+def test_a_spectrum_without_events_gives_no_empty_table(tmp_path, capsys):
+    path = write(tmp_path)
+    (tmp_path / "h.json").write_text(json.dumps({"counts": [0] * 23, "edges": EDGES.tolist()}))
+    assert main(["hunt", str(path), "--quiet"]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.startswith(
+        "This result must not be quoted: there is no scan: the fit of dijet2 on 23 bins with 0 events"
+    )

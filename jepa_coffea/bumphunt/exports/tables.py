@@ -122,14 +122,19 @@ def scan_table(scan: Scan, name: str = "local p-values", note: str = UNCALIBRATE
     -------
     HEPDataTable
     """
+    errors = {"stat": scan.errors}
+    faked = "The signal that the function may fake is not known and not counted."
+    if scan.spurious is not None:
+        errors["function"] = scan.spurious
+        faked = "The signal that the function may fake is an error of its own and counted in p-value and significance."
     return HEPDataTable(
         name,
-        f"Signal-plus-background fits ({scan.function}) at each mass. {note}",
+        f"Signal-plus-background fits ({scan.function}) at each mass. {faked} {note}",
         [HEPDataColumn("mass", scan.masses, "GeV")],
         [
             HEPDataColumn("local p-value", scan.p0),
             HEPDataColumn("local significance", scan.z),
-            HEPDataColumn("fitted signal events", scan.yields, errors={"stat": scan.errors}),
+            HEPDataColumn("fitted signal events", scan.yields, errors=errors),
         ],
     )
 

@@ -39,7 +39,8 @@ def counting_limit(
 
     Statistic q-tilde (Cowan et al., Eur. Phys. J. C 71 (2011) 1554). Below 10 expected events, where the
     asymptotic limit is up to a third too tight, its distributions are exact sums over all outcomes of ``n`` and of the
-    measurement of the background; that is what infinitely many toys would give.
+    measurement of the background; that is what infinitely many toys would give. So it is where the background is so
+    uncertain that the data fit best to less than 10 events of it.
 
     Parameters
     ----------
@@ -83,10 +84,13 @@ def counting_limit(
     if not (np.isfinite([n, b, sigma_b]).all() and n >= 0 and b >= 0 and sigma_b >= 0):
         msg = f"expected finite n >= 0, b >= 0 and sigma_b >= 0, got {n:g}, {b:g} and {sigma_b:g}"
         raise HistogramError(msg)
+    sigma_b = sigma_b if sigma_b**2 > 0 else 0.0  # so small that its square is no number
     counting = _Poisson(b, sigma_b) if constraint == "poisson" and b > 0 and sigma_b > 0 else _Gaussian(b, sigma_b)
-    width = float(np.sqrt(max(b, 1.0) + sigma_b**2))
+    null = _null(counting, n)
+    exact = min(b, null) < FEW
+    # With a large error few observed events say that there is less background than was thought.
+    width = float(np.sqrt(null + 1.0 if exact and b >= FEW else max(b, 1.0) + sigma_b**2))
     grid = np.linspace(0.4, 4.5, 14) * width + max(n - b, 0.0) * np.linspace(0.0, 1.0, 14)
-    exact = b < FEW
     curves = _exact_curves(counting, n) if exact else _asymptotic_curves(counting, n)
     events, band = crossings(curves, grid, 1 - level)
     return make_limit(
@@ -175,9 +179,13 @@ def _root_q(counting: _Gaussian | _Poisson, s: Array, n: Array, measured: Array)
     return np.where(best >= s, 0.0, np.sqrt(np.maximum(fixed - free, 0.0)))
 
 
+def _null(counting: _Gaussian | _Poisson, n: float) -> float:
+    """The background that fits the data best without a signal."""
+    return float(counting.profiled(np.zeros(1), np.array([n]), np.array([counting.b]))[0])
+
+
 def _asymptotic_curves(counting: _Gaussian | _Poisson, n: float) -> Curves:
-    # The Asimov data have no signal and the background that fits the data best without one.
-    null = float(counting.profiled(np.zeros(1), np.array([n]), np.array([counting.b]))[0])
+    null = _null(counting, n)  # of the Asimov data, which have no signal
 
     def curves(s: Array) -> Array:
         data, asimov = (np.full(len(s), value) for value in (n, null))
@@ -188,7 +196,7 @@ def _asymptotic_curves(counting: _Gaussian | _Poisson, n: float) -> Curves:
 
 
 def _exact_curves(counting: _Gaussian | _Poisson, n: float) -> Curves:
-    null = float(counting.profiled(np.zeros(1), np.array([n]), np.array([counting.b]))[0])
+    null = _null(counting, n)
 
     def at(s: float) -> Array:
         fitted = float(counting.profiled(np.array([s]), np.array([n]), np.array([counting.b]))[0])

@@ -33,7 +33,7 @@ def test_all_tables_are_valid_and_say_their_calibration(truth: Truth, tmp_path: 
     tables = [
         spectrum_table("W1", "all events", fit, CALIBRATION),
         significance_table(results),
-        scan_table(scan(data, toys=0)),
+        scan_table(scan(data, [2500.0, 3000.0], spurious=[3.0, 4.0], toys=0)),
         limit_table(curve, note="Gaussian signal of 5 %."),
     ]
     submission = write_hepdata(tmp_path, tables)
@@ -47,6 +47,12 @@ def test_all_tables_are_valid_and_say_their_calibration(truth: Truth, tmp_path: 
     _, spectrum, significances, p_values, limits = yaml.safe_load_all(submission.read_text())
     assert CALIBRATION.sentence in spectrum["description"]
     assert "Not calibrated" in p_values["description"]
+    assert "is an error of its own and counted" in p_values["description"]
+    assert "not known and not counted" in scan_table(scan(data, [2500.0], toys=0)).description
+    body = yaml.safe_load((tmp_path / p_values["data_file"]).read_text())
+    fitted = body["dependent_variables"][2]["values"][1]["errors"]
+    assert [one["label"] for one in fitted] == ["stat", "function"]
+    assert fitted[1]["symerror"] == 4.0
     body = yaml.safe_load((tmp_path / significances["data_file"]).read_text())
     columns = {c["header"]["name"]: [entry["value"] for entry in c["values"]] for c in body["dependent_variables"]}
     assert columns["corrected local significance"] == ["-", 1.7]

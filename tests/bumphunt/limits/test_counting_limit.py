@@ -55,7 +55,7 @@ def limit_by_search(n: float, b: float, sigma: float) -> float:
     ("n", "b", "sigma"),
     [
         (14, 12, 3),
-        (8, 10, 2),
+        (10, 12, 2),
         (60, 40, 5),
         (30, 20, 40),
         (480, 500, 18),
@@ -131,6 +131,16 @@ def test_an_uncertainty_larger_than_the_background_weakens_the_limit() -> None:
         assert np.all(np.diff(limits) > 0)
         # All events may be signal, and a few more.
         assert limits[-1] < 30 + 3 * np.sqrt(30)
+
+
+def test_no_outcome_excludes_less_than_three_events() -> None:
+    """Nothing seen has CLs = exp(-s), whatever was expected: any other limit is weaker."""
+    for constraint in ("gaussian", "poisson"):
+        for b, sigma in ((12.0, 12.0), (100.0, 500.0), (1e-200, 1e-200)):
+            limit = counting_limit(0, b, sigma, constraint=constraint)
+            assert limit.method == "sums over all outcomes"
+            assert limit.events == pytest.approx(-np.log(0.05), rel=0.01)
+            assert np.all(limit.expected_events > 2.96)
 
 
 def test_more_uncertainty_and_more_events_mean_weaker_limits() -> None:
