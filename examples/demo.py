@@ -288,7 +288,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     demo.step(
         "5. What the encoder sees", "plots/embedding_space.png",
         *script("examples/embedding_space.py"), "--events", f"{embedded}/*/*.parquet",
-        "--output", demo.folder / "plots/embedding_space.png",
+        "--output", demo.folder / "plots/embedding_space.png", "--header", "Simulation", "(13 TeV)",
     )  # fmt: skip
     if options.events is not None:
         demo.step("Your events", "", JEPA_COFFEA, "validate", model, options.events)

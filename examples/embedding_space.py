@@ -18,7 +18,7 @@ from jepa_coffea.commands.command_line import Help
 from jepa_coffea.errors import BadFileError
 from jepa_coffea.files import find_files, unquoted
 from jepa_coffea.files.parquet import read_rows
-from jepa_coffea.plots import plot_embedding, save
+from jepa_coffea.plots import Header, plot_embedding, save
 
 PER_DATASET = 1000
 """Jets shown of each dataset."""
@@ -62,6 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--events", nargs="+", required=True, metavar="GLOB", help="parquet files of embedded events")
     parser.add_argument("--output", type=Path, required=True, metavar="PNG", help="picture to write")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of jets and of t-SNE")
+    parser.add_argument(
+        "--header",
+        nargs=2,
+        default=("", ""),
+        metavar=("LEFT", "RIGHT"),
+        help="words above the picture, for instance Simulation '(13 TeV)'",
+    )
     options = parser.parse_args(arguments)
     tables: dict[str, list[pa.Table]] = {}
     try:
@@ -84,6 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "Particles": jets["jet1_n_constituents"].to_numpy(),
         },
         axes=("t-SNE 1", "t-SNE 2"),
+        header=Header(*options.header),
     )
     save(figure, options.output, pdf=True)
     print(f"{len(jets)} jets: {options.output}")

@@ -41,6 +41,15 @@ def test_a_picture(tmp_path: Path) -> None:
     assert matplotlib.image.imread(tmp_path / "plots" / "space.png").std() > 0.05
 
 
+def test_words_above_the_picture(tmp_path: Path) -> None:
+    write(tmp_path, "qcd", 0)
+    given = ["--events", f"{tmp_path}/*/*.parquet", "--output"]
+    main([*given, str(tmp_path / "plain.png")])
+    main([*given, str(tmp_path / "named.png"), "--header", "Simulation", "(13 TeV)"])
+    plain, named = (matplotlib.image.imread(tmp_path / f"{name}.png") for name in ("plain", "named"))
+    assert named.shape[0] > plain.shape[0]
+
+
 def test_no_files(tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         main(["--events", f"{tmp_path}/*.parquet", "--output", str(tmp_path / "space.png")])
