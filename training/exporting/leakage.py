@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pyarrow as pa
 import pyarrow.parquet as pq
 from sklearn.linear_model import Ridge
@@ -15,7 +14,7 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from jepa_coffea.encoder.card import MassLeakage, ModelCard, card_in, load_model, write_card
+from jepa_coffea.encoder.card import MassLeakage, ModelCard, card_in, load_model, save_model, write_card
 from jepa_coffea.files import file_hash, replacing
 from training.data.sources import expand
 from training.exporting.onnx_graph import ExportError
@@ -57,7 +56,7 @@ def with_leakage(source: str | Path, output: str | Path, dijets: Sequence[str]) 
     card = card_in(model, str(source)).model_copy(update={"mass_leakage": leakage})
     write_card(model, card)
     with replacing(Path(output)) as temporary:
-        onnx.save(model, str(temporary), format="protobuf")
+        save_model(model, temporary)
     return card
 
 

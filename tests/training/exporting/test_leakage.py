@@ -11,6 +11,8 @@ from sklearn.linear_model import LinearRegression
 
 from jepa_coffea import read_card
 from jepa_coffea.cli import main as plugin
+from jepa_coffea.encoder.card import load_model
+from jepa_coffea.errors import ModelError
 from jepa_coffea.files import file_hash
 from tests.encoder.tiny import write_tiny
 from training.export import main
@@ -52,6 +54,11 @@ def test_it_is_measured_and_stands_in_the_card(
     text = " ".join(capsys.readouterr().out.split())
     assert "leakage of the dijet mass" in text
     assert "4000 events of" in text
+    content = bytearray((tmp_path / "new.onnx").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "new.onnx").write_bytes(content)
+    with pytest.raises(ModelError, match="damaged"):
+        load_model(tmp_path / "new.onnx")
 
 
 def test_without_leakage_it_is_about_zero(tmp_path: Path) -> None:
