@@ -76,8 +76,10 @@ def _events(output: Mapping[str, Any]) -> Table:
     lines += [f"empty: {name}" for name in run["empty_files"]]
     if not run["events"]:
         lines.append("no events: nothing was embedded")
-    elif not any(totals["selected"] for totals in output["bookkeeping"].values()):
-        lines.append("no event was selected: look at pt, eta and mjj of the selection, in GeV, and at the collection")
+    none = [name for name, totals in output["bookkeeping"].items() if totals["events"] and not totals["selected"]]
+    if none:
+        advice = "no event was selected: look at pt, eta and mjj of the selection, in GeV, and at the collection"
+        lines.append(f"{', '.join(sorted(none))}: {advice}")
     lines += [f"skipped: {name}: {problem}" for name, problem in run["skipped_files"].items()]
     lines += [f"skipped chunk: {name}: {problem}" for name, problem in run["skipped_chunks"].items()]
     for dataset, count in run["other_datasets"].items():

@@ -41,3 +41,20 @@ def test_jets_without_an_embedding_are_told(tmp_path: Path, capsys: pytest.Captu
     assert events["all"] == "60"
     assert int(events["mjj"]) == output["bookkeeping"]["d"]["selected"]
     assert all(f"{cut} │ {number}" in printed for cut, number in events.items())
+
+
+def test_a_dataset_of_which_nothing_is_selected_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = columns(np.random.default_rng(4), 20)
+    for name, unit in (("gev", 1.0), ("tev", 1e-3)):
+        jets = ak.with_field(found["FatJet"], found["FatJet"].pt * unit, "pt")
+        written = {**found, "FatJet": jets}
+        with uproot.recreate(tmp_path / f"{name}.root") as file:
+            file.mktree("Events", {key: array.type.content for key, array in written.items()})
+            file["Events"].extend(written)
+    files = {name: [str(tmp_path / f"{name}.root")] for name in ("gev", "tev")}
+    output = run(DijetEmbedder(JEPAEmbedder(write_tiny(tmp_path / "tiny.onnx"))), files, progress=False)
+    assert output["bookkeeping"]["gev"]["selected"] > 0
+    Console(width=300).print(report(output)[0])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "tev: no event was selected: look at pt, eta and mjj" in printed
+    assert "gev: no event" not in printed
