@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from rich.console import Console
 
 from jepa_coffea.files import printable
-from jepa_coffea.processing.embed_config import read_embed_config
+from jepa_coffea.files.yaml import read_yaml
+from jepa_coffea.processing.embed_config import EmbedConfigError, read_embed_config
 from jepa_coffea.processing.run import run as run_processor
 from jepa_coffea.processing.run_report import report
 
@@ -22,6 +24,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """
     parser.add_argument("document", help="YAML document with a section 'embed'; paths in it are relative to it")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def _check_hunt(document: str) -> None:
+    """Refuse a document whose hunt cannot be done, before its events are embedded for hours.
+
+    Raises
+    ------
+    HuntError
+        If sections beside ``embed`` are unknown or wrong. Without the extra ``hunt`` they are not looked at.
+    """
+    if set(read_yaml(Path(document), EmbedConfigError)) == {"embed"}:
+        return
+    try:
+        from jepa_coffea.hunt.config import read_config
+    except ModuleNotFoundError:
+        return
+    read_config(document)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -44,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         If it cannot be done.
     """
     config = read_embed_config(arguments.document)
+    _check_hunt(arguments.document)
     fileset, processor = config.fileset(), config.processor()
     with config.cluster.connect([processor.embedder.path]) as client:
         output = run_processor(

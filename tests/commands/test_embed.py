@@ -90,3 +90,14 @@ def test_documents_without_the_section(tmp_path: Path, capsys: pytest.CaptureFix
     (tmp_path / "other.yaml").write_text("hunt: 1")
     assert main(["embed", str(tmp_path / "other.yaml")]) == 2
     assert "has no section 'embed'" in capsys.readouterr().err
+
+
+def test_a_hunt_that_cannot_be_done_is_refused_before_the_embedding(
+    model: Path, fileset: dict, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path = Path(document(tmp_path, model=str(model), files=fileset, output="out"))
+    hunt = {"input": {"events": ["out/**/*.parquet"]}, "output": "hunt", "efficiencis": [0.1]}
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | hunt))
+    assert main(["embed", "--quiet", str(path)]) == 2
+    assert "efficiencis" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
