@@ -309,4 +309,4 @@ def test_the_report_holds_the_paragraph_the_gates_and_the_pictures(folder, found
         "Calibration of the whole pipeline",
     ):
         assert section in page
-    assert page.count("data:image/png;base64,") == len(list((folder / "out" / "plots").glob("*.png"))) == 8
+    assert page.count("data:image/png;base64,") == len(list((folder / "out" / "plots").glob("*.png"))) == 9

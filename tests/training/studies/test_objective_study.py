@@ -30,10 +30,11 @@ def test_every_arm_can_be_built(arm: str) -> None:
         objective = new_objective(config)
     assert config.encoder == read_config(MINI, data=["x.root"]).encoder
     if isinstance(objective, PJEPA):
-        weights = objective.config.weights
-        assert bool(weights.particle) == (arm.startswith("particle") or arm in ("all", "random"))
-        assert bool(weights.agreement) == ("agreement" in arm or arm in ("all", "random"))
-        assert bool(weights.observables) == ("observables" in arm or arm in ("all", "random"))
+        weights, whole = objective.config.weights, arm.startswith("all") or arm == "random"
+        assert bool(weights.particle) == (arm.startswith("particle") or whole)
+        assert bool(weights.agreement) == ("agreement" in arm or whole)
+        assert bool(weights.observables) == ("observables" in arm or whole)
+        assert objective.config.observables_final == (0 if arm == "all-curriculum" else None)
         assert weights.identity <= 0.1
     else:
         assert arm in ("mpm", "jetclr")
