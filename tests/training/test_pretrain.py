@@ -100,6 +100,9 @@ def test_a_run_starts_from_the_weights_of_another(jetclass: str, tmp_path: Path)
     assert {name.split(".")[0] for name in learnt} >= {"encoder", "predictor", "agreement", "observable_predictor"}
     assert all(torch.allclose(weight, weights[name], atol=1e-6) for name, weight in learnt.items())
     assert list(losses(second)) == [1]
+    first.rename(tmp_path / "elsewhere")  # a resumed run has weights of its own
+    assert main([*pretraining(jetclass, second, "steps=2", f"start_from={first}"), "--resume", "auto"]) == 0
+    assert list(losses(second)) == [1, 2]
 
 
 def test_another_objective_starts_from_the_encoder_alone(

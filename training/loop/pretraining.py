@@ -53,9 +53,9 @@ def pretrain(args: argparse.Namespace) -> int:
         config = _named(config, loader)
         seed_everything(config.seed)
         objective = new_objective(config)
-        if config.start_from:
-            start_from(config.start_from, objective, config)
         with run_folder(args.output, args.resume, config, ranks) as resume:
+            if config.start_from and resume is None:
+                start_from(config.start_from, objective, config)
             extras = Extras(
                 probe=_probe_of(config, ranks) if config.probe_every else None,
                 max_minutes=args.max_minutes,
