@@ -120,6 +120,13 @@ class RunConfig(Part):
         return self
 
     @model_validator(mode="after")
+    def _starts_once(self) -> Self:
+        if self.start_from and self.finetune:
+            msg = "start_from: it is for pretrainings; a fine-tuning starts from finetune.encoder (--encoder)"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
     def _batches_hold_what_the_encoder_sees(self) -> Self:
         wanted, given = self.encoder.fields, self.data.fields
         if given != wanted and "fields" in self.data.model_fields_set:

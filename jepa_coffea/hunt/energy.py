@@ -48,25 +48,23 @@ def with_energy(config: HuntConfig) -> HuntConfig:
         if energy != other:
             msg = f"hunt: {file} is of collisions at {energy:g} GeV, {of} says {other:g}; a hunt is at one energy"
             raise HuntError(msg)
-    if given is not None:
-        check_masses(np.asarray(config.mass.build().edges), given)
-        return config
-    if said and silent:
+    if given is None and said and silent:
         first, energy = next(iter(said.items()))
         msg = (
             f"hunt: {first} is of collisions at {energy:g} GeV, {silent[0]} does not say it; if it is of the same, "
             f"statistics: {{sqrt_s: {energy:g}}} says so"
         )
         raise HuntError(msg)
-    if not said:
+    if given is None and not said:
         msg = (
             "hunt: statistics.sqrt_s is not given, and the input does not say it; give the centre-of-mass energy of "
             "the collisions in GeV, e.g. statistics: {sqrt_s: 13000} (13600 in Run 3), of which mass the background "
             "functions are a fraction. Files embedded with embed.sqrt_s say it themselves"
         )
         raise HuntError(msg)
-    check_masses(np.asarray(config.mass.build().edges), next(iter(said.values())))
-    statistics = config.statistics.model_copy(update={"sqrt_s": next(iter(said.values()))})
+    sqrt_s = given if given is not None else next(iter(said.values()))
+    check_masses(np.asarray(config.mass.build().edges), sqrt_s)
+    statistics = config.statistics.model_copy(update={"sqrt_s": sqrt_s})
     return config.model_copy(update={"statistics": statistics})
 
 

@@ -89,3 +89,15 @@ def test_override_leaves_the_original_alone() -> None:
     content = {"a": {"b": 1}}
     assert override(content, ["a.b=2", "c.d=x"]) == {"a": {"b": 2}, "c": {"d": "x"}}
     assert content == {"a": {"b": 1}}
+
+
+def test_a_fine_tuning_has_one_start() -> None:
+    given = {
+        "objective": {"name": "supervised"},
+        "encoder": {"kind": "particles"},
+        "data": {"files": ["a"]},
+        "steps": 1,
+    }
+    assert check({**given, "start_from": "runs/a"}, "x").start_from == "runs/a"
+    with pytest.raises(ConfigError, match="start_from: it is for pretrainings"):
+        check({**given, "start_from": "runs/a", "finetune": {"encoder": "runs/b"}}, "x")
