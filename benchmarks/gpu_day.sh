@@ -4,10 +4,12 @@
 #     make gpu-wheels                                        # before, where there is a network
 #     bash benchmarks/gpu_day.sh [--rehearse] [RESULTS]      # there; --rehearse: the same, tiny, on a CPU
 #
-# In order of worth: correctness, inference, training, a real pretraining on jets that are simulated meanwhile, events on
-# a Dask cluster, compiled training. Each step has a time limit of its own, and none stops another. RESULTS
-# (build/gpu-day/brought-back unless given) gets few files, none above 16 MB: steps.txt, results.tar.gz with numbers and
-# logs, which is renewed after every step, and the models. ONLY, a regular expression, names single steps to do again.
+# In order of worth: correctness, inference, training, compiled training; then, on jets that were simulated meanwhile,
+# pretrainings of every kind at the same time, beside them the arms of the study of objectives and events on a Dask
+# cluster. Each step has a time limit of its own, and none stops another. RESULTS (build/gpu-day/brought-back unless
+# given) gets few files, none above 16 MB: steps.txt, results.tar.gz with numbers and logs, which is renewed after every
+# step, and run folders with weights. ONLY, a regular expression, names single steps to do again; LONG, SHORT and STUDY
+# are the seconds of the pretrainings.
 set -u
 cd "$(dirname "$0")/.."
 { # Read to the end before anything runs: the file may change meanwhile.
@@ -15,16 +17,13 @@ cd "$(dirname "$0")/.."
 REHEARSE=0
 if [ "${1:-}" = --rehearse ]; then REHEARSE=1; shift; fi
 
-# What is pretrained: the configuration and for how many seconds.
-PRETRAIN="training/configs/pjepa_small.yaml:170 training/configs/pjepa_mini.yaml:90"
-
 PYTHON=${PYTHON:-python3}
 WORK=build/gpu-day
 RESULTS=$(realpath -m "${1:-$WORK/brought-back}")
 WHEELS=build/gpu-wheels
 CORES=$(env -u OMP_NUM_THREADS nproc) # nproc would answer with that
 WORKERS=$((CORES > 4 ? CORES - 2 : CORES)) # two are left to feed the GPU
-LARGEST=15000000
+LARGEST=15900000
 if [ $REHEARSE = 1 ]; then
     TOTAL=3000 PATIENCE=10 DEVICE=cpu PROVIDER=cpu # a CPU that others use as well
     export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # more of them wait for one another there, ten times as long
@@ -32,25 +31,30 @@ if [ $REHEARSE = 1 ]; then
     TRAINING="--sizes tiny --seconds 0.1 --device cpu"
     COMPILED="$TRAINING --compile --only none-on-a-cpu"
     SIMULATED=1500 JETS=40 JETS_A_FILE=20 EVENTS=60
-    SETTINGS="steps=20 data.batch_size=32 keep_in_memory=true log_every=5 monitor_every=10 checkpoint_every=20"
-    PROBE="--labels-per-class 4 --jets 40"
+    COMMON="steps=10 data.batch_size=16 monitor_every=5 checkpoint_every=10"
+    SMALL="" MINI="" SUPERVISED="" JJEPA="encoder.blocks=2"
+    STUDY_LENGTH="--steps 3 --arms agreement mpm --seeds 0 --jobs 1"
     DASK="--chunksize 20"
-    PRETRAIN=${PRETRAIN##* }
 else
-    TOTAL=570 PATIENCE=1 DEVICE=cuda PROVIDER=cuda
-    INFERENCE="--sizes published mini small --seconds 1 --limit 50"
-    TRAINING="--sizes published mini small --batch 1024 --seconds 2"
-    COMPILED="$TRAINING --compile --only compiled --limit 60"
+    TOTAL=${TOTAL:-570} PATIENCE=1 DEVICE=cuda PROVIDER=cuda
+    INFERENCE="--provider cuda --sizes published mini small --seconds 0.7 --limit 45"
+    TRAINING="--sizes published mini small --batch 1024 --seconds 1.5"
+    COMPILED="--sizes published --batch 1024 --seconds 1.5 --compile --only compiled --without explicit --limit 45"
     TRAINING="$TRAINING --no-compile --limit 35"
-    SIMULATED=200 JETS=1000000 JETS_A_FILE=2000 EVENTS=8000
+    SIMULATED=${SIMULATED:-230} JETS=200000 JETS_A_FILE=2000 EVENTS=8000
     # Compiling for every padded length would take longer than the training.
-    SETTINGS="data.batch_size=1024 data.workers=8 keep_in_memory=true compile=false log_every=50 monitor_every=500 checkpoint_every=1000"
-    PROBE="--labels-per-class 500 --jets 10000"
+    COMMON="steps=1000000000 compile=false data.workers=4 monitor_every=2000 checkpoint_every=1000000"
+    SMALL="data.batch_size=1024 optimiser.lr=1.5e-3"
+    MINI="data.batch_size=2048 optimiser.lr=2e-3"
+    SUPERVISED="data.batch_size=2048 optimiser.lr=2e-3"
+    JJEPA="data.batch_size=1024 optimiser.lr=1e-3"
+    STUDY_LENGTH="--minutes $(awk "BEGIN {print ${STUDY:-80} / 60}") --seeds 0 1 2 --jobs 24"
     DASK="--chunksize 1000"
 fi
+COMMON="$COMMON keep_in_memory=true data.val_fraction=0.01 data.test_fraction=0 log_every=$([ $REHEARSE = 1 ] && echo 2 || echo 100)"
 TRAINING="$TRAINING $([ $REHEARSE = 1 ] && echo --no-compile)"
 
-[ -n "${ONLY:-}" ] || rm -rf "$WORK/logs" "$WORK/gpu" "$WORK/runs" "$WORK/jets" "$WORK/site"
+[ -n "${ONLY:-}" ] || rm -rf "$WORK"/{logs,gpu,runs,packed,jets,shards,subjets,study,site}
 mkdir -p "$WORK/logs" "$WORK/gpu" "$WORK/runs" "$RESULTS"
 [ -n "${ONLY:-}" ] || : > "$RESULTS/steps.txt"
 CARD=$(nvidia-smi --query-gpu=name --format=csv,noheader 2> /dev/null | head -1 | tr -c 'A-Za-z0-9\n' '-')
@@ -60,7 +64,9 @@ export PYTHONUNBUFFERED=1 TF_CPP_MIN_LOG_LEVEL=3 REHEARSE
 # note NAME SECONDS WHAT: a line of steps.txt, and everything so far into the archive
 note() {
     printf '%4d s  %-22s %4d s  %s\n' "$SECONDS" "$1" "$2" "$3" | tee -a "$RESULTS/steps.txt"
-    tar -czf "$RESULTS/.part" -C "$WORK" logs gpu && mv "$RESULTS/.part" "$RESULTS/results.tar.gz"
+    local part="$RESULTS/.part-$BASHPID" # steps that run at the same time end when they like
+    tar -czf "$part" -C "$WORK" logs gpu 2> /dev/null
+    mv "$part" "$RESULTS/results.tar.gz"
 }
 
 # wanted NAME: whether a step is to be done
@@ -101,62 +107,96 @@ END
 export LD_LIBRARY_PATH=$LIBRARIES:${LD_LIBRARY_PATH:-}
 step machine 20 bash -c "nvidia-smi; $PYTHON -m benchmarks.machine; $PYTHON -m pip list 2> /dev/null"
 
-# Events, then jets of ten classes until the time is over: files that are whole stay.
+# Events, then jets of many classes until the time is over: files that are whole stay.
 simulate() {
     timeout $((120 * PATIENCE)) nice "$PYTHON" examples/simulate.py --process qcd --mjj-min 1000 --events $EVENTS --workers "$WORKERS" \
         --output "$WORK/qcd.root" > "$WORK/logs/simulate-events.log" 2>&1
     timeout $((SIMULATED - SECONDS > 5 ? SIMULATED - SECONDS : 5)) nice "$PYTHON" examples/simulate.py \
-        --format jetclass --classes all --jets $JETS --jets-per-file $JETS_A_FILE --workers "$WORKERS" \
+        --format jetclass2 --families all --jets $JETS --jets-per-file $JETS_A_FILE --workers "$WORKERS" \
         --output "$WORK/jets" > "$WORK/logs/simulate-jets.log" 2>&1
 }
 if wanted simulation; then simulate & SIMULATION=$!; fi
 
-step correctness 85 "$PYTHON" -m pytest -m gpu tests/gpu -v -p no:cacheprovider --durations 5 --tb short --show-capture no
-step inference 80 "$PYTHON" -m benchmarks.gpu.inference --output "$WORK/gpu/$CARD-inference.json" $INFERENCE
-step training 60 "$PYTHON" -m benchmarks.training --output "$WORK/gpu/$CARD-training.json" $TRAINING
+step correctness 90 "$PYTHON" -m pytest -m gpu tests/gpu -v -p no:cacheprovider --durations 5 --tb short --show-capture no
+step inference 65 "$PYTHON" -m benchmarks.gpu.inference --output "$WORK/gpu/$CARD-inference.json" $INFERENCE
+step training 55 "$PYTHON" -m benchmarks.training --output "$WORK/gpu/$CARD-training.json" $TRAINING
+step compiled 70 "$PYTHON" -m benchmarks.training --output "$WORK/gpu/$CARD-training-compiled.json" $COMPILED
 [ -z "${SIMULATION:-}" ] || wait "$SIMULATION"
 ! wanted simulation || note simulation 0 "$(find "$WORK/jets" -name '*.root' 2> /dev/null | wc -l) files of $JETS_A_FILE jets"
 
+# Shards are read twenty times as fast as files of jets; a part of them is enough for subjets and the study.
+prepare() {
+    local few=$([ $REHEARSE = 1 ] && echo '*.root' || echo '*_0[01]?.root')
+    step shards 60 "$PYTHON" training/prepare.py --data "$WORK/jets/*.root" --output "$WORK/shards" --workers "$CORES" &
+    step subjets 60 "$PYTHON" training/prepare.py --subjets --data "$WORK/jets/$few" --output "$WORK/subjets" --workers "$CORES" &
+    wait
+}
+if wanted prepare; then pkill -f -- "--format jetclass2" && sleep 1; ONLY= prepare; fi
+
+# lean NAME [WORDS]: the run folder NAME without the state of its optimiser, for bringing it back
+lean() {
+    local run=$1 to=$WORK/packed/$(basename "$1") newest
+    shift
+    newest=$(find "$run" -name 'checkpoint-*.pt' 2> /dev/null | sort | tail -n 1)
+    [ -n "$newest" ] || return
+    mkdir -p "$to"
+    cp "$run/config.yaml" "$run/metrics.jsonl" "$to"
+    cp "$run"/*.status.json "$to" 2> /dev/null
+    "$PYTHON" -m benchmarks.gpu.weights "$newest" "$to/$(basename "$newest")" "$@"
+}
+# pack NAME RUN...: what lean made of some runs, into one file of RESULTS
+pack() {
+    local name=$1 size
+    shift
+    tar -czf "$WORK/$name.tar.gz" -C "$WORK/packed" "$@" 2> "$WORK/logs/pack-$name.log"
+    size=$(stat -c %s "$WORK/$name.tar.gz")
+    if [ "$size" -le $LARGEST ]; then cp "$WORK/$name.tar.gz" "$RESULTS"; else note "$name" 0 "left there: $size bytes"; fi
+}
+# pretrain NAME SECONDS CONFIG SHARDS SETTINGS...
+pretrain() {
+    local name=$1 seconds=$2 config=training/configs/$3.yaml data=$4 length=
+    shift 4
+    [ $REHEARSE = 1 ] || length="--max-minutes $(awk "BEGIN {print $seconds / 60}")"
+    step "pretrain-$name" $((seconds + 75)) "$PYTHON" training/pretrain.py --config "$config" --data "$data" \
+        --output "$WORK/runs/$name" --device $DEVICE $length --set "name=$name" $COMMON "$@"
+}
 embed_events() {
-    step dask 90 "$PYTHON" -m benchmarks.gpu.dask_embedding "$WORK/qcd.root" --model jepa_coffea/models/pjepa-mini.onnx \
+    step dask 100 "$PYTHON" -m benchmarks.gpu.dask_embedding "$WORK/qcd.root" --model jepa_coffea/models/pjepa-mini.onnx \
         --output "$WORK/gpu/$CARD-dask.json" --provider $PROVIDER $DASK
 }
-if [ $REHEARSE = 1 ]; then embed_events; else embed_events & fi
-EMBEDDING=${!:-}
-
-# bring_back FILE NAME: a model, if it is not too large
-bring_back() {
-    [ -f "$1" ] || return
-    if [ "$(stat -c %s "$1")" -le $LARGEST ]; then cp "$1" "$RESULTS/$2"; else note "$2" 0 "left there: too large"; fi
+study() {
+    local jets="$WORK/shards/*_00?-*"
+    step study $((${STUDY:-80} + 100)) env OMP_NUM_THREADS=1 "$PYTHON" training/studies/objective_study.py --data "$jets" --test "$jets" \
+        --output "$WORK/study" --device $DEVICE --part pretrain $STUDY_LENGTH \
+        --set keep_in_memory=true data.val_fraction=0 data.test_fraction=0 data.batch_size=$([ $REHEARSE = 1 ] && echo 16 || echo 256) log_every=100
 }
-for entry in $PRETRAIN; do
-    config=${entry%%:*} seconds=${entry##*:} name=$(basename "${entry%%:*}" .yaml)
-    run=$WORK/runs/$name
-    length=$([ $REHEARSE = 1 ] || echo "--max-minutes $(awk "BEGIN {print $seconds / 60}")")
-    step "pretrain-$name" $((seconds + 60)) "$PYTHON" training/pretrain.py --config "$config" --data "$WORK/jets/*.root" \
-        --output "$run" --device $DEVICE $length --set $SETTINGS
-    cp "$run/metrics.jsonl" "$WORK/gpu/$CARD-$name.jsonl" 2> /dev/null
-    step "export-$name" 60 "$PYTHON" training/export.py "$run" --output "$run/$name.onnx"
-    if [ -f "$run/$name.onnx" ] && [ "$(stat -c %s "$run/$name.onnx")" -gt $LARGEST ]; then
-        step "half-$name" 60 "$PYTHON" training/export.py "$run" --precision fp16 --output "$run/half.onnx"
-        bring_back "$run/half.onnx" "$name-fp16.onnx"
-    else
-        bring_back "$run/$name.onnx" "$name.onnx"
-    fi
-    newest=$(find "$run" -name 'checkpoint-*.pt' 2> /dev/null | sort | tail -n 1)
-    step "weights-$name" 30 "$PYTHON" -m benchmarks.gpu.weights "$newest" "$run/weights.pt"
-    bring_back "$run/weights.pt" "$name.pt"
-    step "probe-$name" 60 "$PYTHON" training/evaluate.py "$run" --probe --device $DEVICE $PROBE --output "$WORK/gpu/probe-$name"
-done
-[ -z "$EMBEDDING" ] || wait "$EMBEDDING"
-step compiled 90 "$PYTHON" -m benchmarks.training --output "$WORK/gpu/$CARD-training-compiled.json" $COMPILED
+pretrain_all() {
+    local long=${LONG:-200} short=${SHORT:-120}
+    pretrain pjepa-small "$long" pjepa_small "$WORK/shards" $SMALL &
+    pretrain pjepa-mini "$long" pjepa_mini "$WORK/shards" $MINI &
+    pretrain supervised-mini "$short" supervised_mini "$WORK/shards" $SUPERVISED &
+    pretrain jjepa-mini "$short" jjepa "$WORK/subjets" $JJEPA &
+    study &
+    embed_events &
+    wait
+    for run in "$WORK"/study/*-[0-9]; do lean "$run" --encoder --half & done
+    lean "$WORK/runs/pjepa-small" --encoder &
+    lean "$WORK/runs/pjepa-mini" &
+    lean "$WORK/runs/supervised-mini" &
+    lean "$WORK/runs/jjepa-mini" --encoder --half &
+    wait
+    pack mini pjepa-mini supervised-mini
+    pack small pjepa-small jjepa-mini
+    for seed in 0 1 2; do (cd "$WORK/packed" && ls -d *-$seed > /dev/null 2>&1) && pack study-$seed $(cd "$WORK/packed" && ls -d *-$seed); done
+}
+if wanted pretrain; then export OMP_NUM_THREADS=1; ONLY= pretrain_all; fi
 note all "$SECONDS" "results in $RESULTS"
 
 for log in correctness inference training compiled dask; do
     echo "== $log"
     tail -n 40 "$WORK/logs/$log.log" 2> /dev/null
 done
-for log in "$WORK"/logs/probe-*.log; do echo "== $log"; tail -n 30 "$log"; done
+for log in "$WORK"/logs/pretrain-*.log "$WORK"/logs/study.log; do echo "== $log"; tail -n 6 "$log"; done
 ! grep -q FAILED "$RESULTS/steps.txt"
 exit
 }

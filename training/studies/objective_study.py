@@ -2,10 +2,11 @@
 
 ``python training/studies/objective_study.py --data 'jets/*.root' --test 'test/*.root' --output study --minutes 60``
 pretrains the encoder of one configuration in every arm and with every seed for the same processor minutes (``--steps``:
-for the same steps), freezes it, fits logistic regressions to 100 and 500 labelled jets of each class, several draws of
+for the same steps; on a GPU for the same minutes, which is equal compute where as many share it), freezes it, fits logistic regressions to 100 and 500 labelled jets of each class, several draws of
 them, and judges these on test jets that nothing was trained on. The labels are those of ``--labelled``, by default of
 the same files. In ``--output``: a run folder for each arm and seed, ``study.json`` and ``study.md``. Killed, the same
-command goes on where it stopped; more arms, seeds and draws may be asked for later.
+command goes on where it stopped; more arms, seeds and draws may be asked for later. ``--part pretrain`` ends before the
+probes, which may then be made elsewhere with ``--part judge``.
 
 Arms: {arms}.
 """
@@ -42,6 +43,8 @@ from training.studies.results import mean_and_spread
 from training.studies.steps import steps_of
 
 CONFIGS = Path(__file__).parents[1] / "configs"
+ENDLESS = 10**9
+"""Steps of a pretraining that time ends."""
 PARTS = ("particle", "jet", "agreement", "observables", "identity", "variance", "covariance")
 
 
@@ -50,10 +53,9 @@ def _weights(**wanted: float) -> str:
     return f"objective.weights={json.dumps({part: wanted.get(part, 0) for part in PARTS})}"
 
 
-def _of(name: str) -> list[str]:
-    """Settings that take objective and size of batches from another configuration."""
-    sections = read_sections(CONFIGS / f"{name}.yaml")
-    return [f"objective={json.dumps(sections['objective'])}", f"data.batch_size={sections['data']['batch_size']}"]
+def _of(name: str) -> str:
+    """The setting that takes the objective from another configuration."""
+    return f"objective={json.dumps(read_sections(CONFIGS / f'{name}.yaml')['objective'])}"
 
 
 _PARTICLE = [
@@ -69,8 +71,8 @@ ARMS: dict[str, list[str]] = {
     "observables+agreement": [_weights(observables=1, agreement=1)],
     "all": [],
     "all-curriculum": ["objective.observables_final=0"],
-    "mpm": _of("mpm"),
-    "jetclr": _of("jetclr"),
+    "mpm": [_of("mpm")],
+    "jetclr": [_of("jetclr"), "data.batch_size=256"],  # a jet is told from the others of its batch
     "random": ["steps=1", "optimiser.lr=1e-12", "optimiser.weight_decay=0"],
     "particle-regions": ["objective.views=1", "objective.contiguous=4", *_PARTICLE],
     "particle-own-out": ["objective.views=1", "objective.own_features_out=true", *_PARTICLE],
@@ -101,13 +103,14 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the pretrainings")
     length = options.add_mutually_exclusive_group(required=True)
-    length.add_argument("--minutes", type=float, metavar="M", help="of processor time, of each pretraining")
+    length.add_argument("--minutes", type=float, metavar="M", help="of each pretraining: of processor time, or on a GPU")
     length.add_argument("--steps", type=int, metavar="N", help="of each pretraining")
     options.add_argument("--labels", type=int, nargs="+", default=[100, 500], metavar="N", help="per class, of probes")
     options.add_argument("--draws", type=int, default=3, metavar="N", help="of the labelled jets")
     options.add_argument("--test-jets", type=int, default=10_000, metavar="N", help="at most")
     options.add_argument("--jobs", type=int, default=1, metavar="J", help="pretrainings at a time")
     options.add_argument("--set", nargs="+", default=[], metavar="FIELD=VALUE", help="of all pretrainings")
+    options.add_argument("--part", choices=("all", "pretrain", "judge"), default="all", help="what to do of the study")
     add_device_option(options)
     add_verbose(options)
     return options
@@ -133,9 +136,12 @@ def _study(args: argparse.Namespace) -> int:
     console = Console(stderr=True)
     args.output.mkdir(parents=True, exist_ok=True)
     _same_as_before(args)
-    runner = Runner(output=args.output, jobs=args.jobs, device=args.device)
-    with signals_passed_on():
-        runner.together(_jobs(args, runner))
+    if args.part != "judge":
+        runner = Runner(output=args.output, jobs=args.jobs, device=args.device)
+        with signals_passed_on():
+            runner.together(_jobs(args, runner))
+    if args.part == "pretrain":
+        return 0
     fit, test = _labelled_jets(args)
     found = {}
     for arm in args.arms:
@@ -165,14 +171,18 @@ def _same_as_before(args: argparse.Namespace) -> None:
 def _jobs(args: argparse.Namespace, runner: Runner) -> list[Job]:
     """Every pretraining, one seed of all arms before the next."""
 
+    timed = bool(args.minutes) and not runner.on_cpu
+
     def _job(arm: str, seed: int, *settings: str) -> Job:
         folder = args.output / f"{arm}-{seed}"
         start = ("--config", args.config, "--data", *args.data, "--output", folder, "--resume", "auto")
+        if timed:
+            start += ("--max-minutes", args.minutes)
         # What makes an arm goes last, so that it holds whatever is set for all.
         return Job("pretrain", (folder,), (*start, "--set", f"seed={seed}", *args.set, *settings, *ARMS[arm]))
 
-    if args.steps:
-        steps = dict.fromkeys(args.arms, args.steps)
+    if args.steps or timed:
+        steps = dict.fromkeys(args.arms, args.steps or ENDLESS)
     else:
         first = {arm: _job(arm, args.seeds[0], "steps=1000") for arm in args.arms if arm != "random"}
         steps = steps_of(runner, first, args.minutes / runner.threads) | {"random": 1}
