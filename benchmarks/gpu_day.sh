@@ -22,14 +22,14 @@ WORK=build/gpu-day
 RESULTS=$(realpath -m "${1:-$WORK/brought-back}")
 WHEELS=build/gpu-wheels
 CORES=$(env -u OMP_NUM_THREADS nproc) # nproc would answer with that
-WORKERS=$((CORES > 4 ? CORES - 2 : CORES)) # two are left to feed the GPU
+WORKERS=$((CORES > 4 ? CORES / 2 : CORES)) # the others feed the GPU
 LARGEST=15900000
 if [ $REHEARSE = 1 ]; then
     TOTAL=3000 PATIENCE=10 DEVICE=cpu PROVIDER=cpu # a CPU that others use as well
     export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # more of them wait for one another there, ten times as long
     INFERENCE="--provider cpu --sizes tiny --seconds 0.1"
-    TRAINING="--sizes tiny --seconds 0.1 --device cpu"
-    COMPILED="$TRAINING --compile --only none-on-a-cpu"
+    COMPILED="--sizes tiny --seconds 0.1 --device cpu --compile --only none-on-a-cpu"
+    TRAINING="--sizes tiny --seconds 0.1 --device cpu --no-compile"
     SIMULATED=1500 JETS=40 JETS_A_FILE=20 EVENTS=60
     COMMON="steps=10 data.batch_size=16 monitor_every=5 checkpoint_every=10"
     SMALL="" MINI="" SUPERVISED="" JJEPA="encoder.blocks=2"
@@ -37,24 +37,22 @@ if [ $REHEARSE = 1 ]; then
     DASK="--chunksize 20"
 else
     TOTAL=${TOTAL:-570} PATIENCE=1 DEVICE=cuda PROVIDER=cuda
-    INFERENCE="--provider cuda --sizes published mini small --seconds 0.7 --limit 45"
-    TRAINING="--sizes published mini small --batch 1024 --seconds 1.5"
-    COMPILED="--sizes published --batch 1024 --seconds 1.5 --compile --only compiled --without explicit --limit 45"
-    TRAINING="$TRAINING --no-compile --limit 35"
-    SIMULATED=${SIMULATED:-230} JETS=200000 JETS_A_FILE=2000 EVENTS=8000
+    INFERENCE="--provider cuda --sizes published mini small --seconds 0.7 --limit 42"
+    TRAINING="--sizes published mini small --batch 1024 --seconds 1.5 --no-compile --limit 40"
+    COMPILED="--sizes published --batch 1024 --seconds 1.5 --compile --only P-JEPA, --limit 45"
+    SIMULATED=${SIMULATED:-210} JETS=200000 JETS_A_FILE=2000 EVENTS=3000
     # Compiling for every padded length would take longer than the training.
     COMMON="steps=1000000000 compile=false data.workers=4 monitor_every=2000 checkpoint_every=1000000"
     SMALL="data.batch_size=1024 optimiser.lr=1.5e-3"
     MINI="data.batch_size=2048 optimiser.lr=2e-3"
     SUPERVISED="data.batch_size=2048 optimiser.lr=2e-3"
     JJEPA="data.batch_size=1024 optimiser.lr=1e-3"
-    STUDY_LENGTH="--minutes $(awk "BEGIN {print ${STUDY:-80} / 60}") --seeds 0 1 2 --jobs 24"
+    STUDY_LENGTH="--minutes $(awk "BEGIN {print ${STUDY:-65} / 60}") --seeds 0 1 2 --jobs 24"
     DASK="--chunksize 1000"
 fi
 COMMON="$COMMON keep_in_memory=true data.val_fraction=0.01 data.test_fraction=0 log_every=$([ $REHEARSE = 1 ] && echo 2 || echo 100)"
-TRAINING="$TRAINING $([ $REHEARSE = 1 ] && echo --no-compile)"
 
-[ -n "${ONLY:-}" ] || rm -rf "$WORK"/{logs,gpu,runs,packed,jets,shards,subjets,study,site}
+[ -n "${ONLY:-}" ] || rm -rf "$WORK"/{logs,encoders,gpu,runs,packed,jets,shards,subjets,study,site}
 mkdir -p "$WORK/logs" "$WORK/gpu" "$WORK/runs" "$RESULTS"
 [ -n "${ONLY:-}" ] || : > "$RESULTS/steps.txt"
 CARD=$(nvidia-smi --query-gpu=name --format=csv,noheader 2> /dev/null | head -1 | tr -c 'A-Za-z0-9\n' '-')
@@ -107,21 +105,45 @@ END
 export LD_LIBRARY_PATH=$LIBRARIES:${LD_LIBRARY_PATH:-}
 step machine 20 bash -c "nvidia-smi; $PYTHON -m benchmarks.machine; $PYTHON -m pip list 2> /dev/null"
 
-# Events, then jets of many classes until the time is over: files that are whole stay.
+# on CORES COMMAND...: there only, where there are enough: threads that share a core with others wait for one another
+on() { if [ "$CORES" -gt 4 ]; then taskset -c "$@"; else shift; "$@"; fi; }
+
+# Events, and jets of many classes for as long as the measurements take, SIMULATED seconds at least: whole files stay.
 simulate() {
-    timeout $((120 * PATIENCE)) nice "$PYTHON" examples/simulate.py --process qcd --mjj-min 1000 --events $EVENTS --workers "$WORKERS" \
-        --output "$WORK/qcd.root" > "$WORK/logs/simulate-events.log" 2>&1
-    timeout $((SIMULATED - SECONDS > 5 ? SIMULATED - SECONDS : 5)) nice "$PYTHON" examples/simulate.py \
+    on 0-$((WORKERS - 1)) timeout $((120 * PATIENCE)) nice "$PYTHON" examples/simulate.py --process qcd --mjj-min 1000 --events $EVENTS \
+        --workers "$WORKERS" --output "$WORK/qcd.root" > "$WORK/logs/simulate-events.log" 2>&1 &
+    on 0-$((WORKERS - 1)) "$PYTHON" examples/simulate.py \
         --format jetclass2 --families all --jets $JETS --jets-per-file $JETS_A_FILE --workers "$WORKERS" \
         --output "$WORK/jets" > "$WORK/logs/simulate-jets.log" 2>&1
+    wait
 }
 if wanted simulation; then simulate & SIMULATION=$!; fi
+if [ "$CORES" -gt 4 ]; then
+    taskset -cp $WORKERS-$((CORES - 1)) $$ > /dev/null
+    export OMP_NUM_THREADS=2
+fi
 
-step correctness 90 "$PYTHON" -m pytest -m gpu tests/gpu -v -p no:cacheprovider --durations 5 --tb short --show-capture no
-step inference 65 "$PYTHON" -m benchmarks.gpu.inference --output "$WORK/gpu/$CARD-inference.json" $INFERENCE
+# What needs no quiet: the tests, and encoders and compiled kernels that are made for the measurements.
+export_encoders() {
+    step encoders 100 "$PYTHON" -c "
+from pathlib import Path
+from benchmarks.inference.setup import prepare
+for size in '$INFERENCE'.split('--sizes ')[1].split(' --')[0].split():
+    prepare(size, Path('$WORK/encoders'), ('fp16',))"
+}
+tests() { step "correctness-$1" 85 "$PYTHON" -m pytest -m gpu "tests/gpu/test_$1.py" -v -p no:cacheprovider --timeout $((70 * PATIENCE)) --timeout-method thread --durations 5 --tb short --show-capture no; }
+if wanted correctness; then
+    tests inference & TESTS=$!
+    tests training & TESTS="$TESTS $!"
+fi
+if wanted inference; then export_encoders & TESTS="${TESTS:-} $!"; fi
+if wanted compiled; then step compiling 110 "$PYTHON" -m benchmarks.training $COMPILED --no-profile & COMPILING=$!; fi
+[ -z "${TESTS:-}" ] || wait $TESTS
+step inference 55 "$PYTHON" -m benchmarks.gpu.inference --output "$WORK/gpu/$CARD-inference.json" --models "$WORK/encoders" $INFERENCE
+[ -z "${COMPILING:-}" ] || wait "$COMPILING"
 step training 55 "$PYTHON" -m benchmarks.training --output "$WORK/gpu/$CARD-training.json" $TRAINING
-step compiled 70 "$PYTHON" -m benchmarks.training --output "$WORK/gpu/$CARD-training-compiled.json" $COMPILED
-[ -z "${SIMULATION:-}" ] || wait "$SIMULATION"
+step compiled 50 "$PYTHON" -m benchmarks.training --output "$WORK/gpu/$CARD-training-compiled.json" $COMPILED
+while [ -n "${SIMULATION:-}" ] && kill -0 "$SIMULATION" 2> /dev/null && [ $SECONDS -lt $SIMULATED ]; do sleep 1; done
 ! wanted simulation || note simulation 0 "$(find "$WORK/jets" -name '*.root' 2> /dev/null | wc -l) files of $JETS_A_FILE jets"
 
 # Shards are read twenty times as fast as files of jets; a part of them is enough for subjets and the study.
@@ -131,6 +153,7 @@ prepare() {
     step subjets 60 "$PYTHON" training/prepare.py --subjets --data "$WORK/jets/$few" --output "$WORK/subjets" --workers "$CORES" &
     wait
 }
+[ "$CORES" -le 4 ] || taskset -cp 0-$((CORES - 1)) $$ > /dev/null
 if wanted prepare; then pkill -f -- "--format jetclass2" && sleep 1; ONLY= prepare; fi
 
 # lean NAME [WORDS]: the run folder NAME without the state of its optimiser, for bringing it back
@@ -165,19 +188,20 @@ embed_events() {
         --output "$WORK/gpu/$CARD-dask.json" --provider $PROVIDER $DASK
 }
 study() {
-    local jets="$WORK/shards/*_00?-*"
-    step study $((${STUDY:-80} + 100)) env OMP_NUM_THREADS=1 "$PYTHON" training/studies/objective_study.py --data "$jets" --test "$jets" \
+    local jets="$WORK/shards/*_00[0-4]-*"
+    step study $((${STUDY:-65} + 90)) env OMP_NUM_THREADS=1 "$PYTHON" training/studies/objective_study.py --data "$jets" --test "$jets" \
         --output "$WORK/study" --device $DEVICE --part pretrain $STUDY_LENGTH \
         --set keep_in_memory=true data.val_fraction=0 data.test_fraction=0 data.batch_size=$([ $REHEARSE = 1 ] && echo 16 || echo 256) log_every=100
 }
 pretrain_all() {
-    local long=${LONG:-200} short=${SHORT:-120}
+    # 75 seconds to start and to bring everything back
+    local long=${LONG:-$((TOTAL - SECONDS - 75))}
+    local short=${SHORT:-$((long * 55 / 100))}
     pretrain pjepa-small "$long" pjepa_small "$WORK/shards" $SMALL &
     pretrain pjepa-mini "$long" pjepa_mini "$WORK/shards" $MINI &
     pretrain supervised-mini "$short" supervised_mini "$WORK/shards" $SUPERVISED &
     pretrain jjepa-mini "$short" jjepa "$WORK/subjets" $JJEPA &
-    study &
-    embed_events &
+    (study; embed_events) & # one after the other: the memory of the device is shared by all
     wait
     for run in "$WORK"/study/*-[0-9]; do lean "$run" --encoder --half & done
     lean "$WORK/runs/pjepa-small" --encoder &
@@ -189,10 +213,13 @@ pretrain_all() {
     pack small pjepa-small jjepa-mini
     for seed in 0 1 2; do (cd "$WORK/packed" && ls -d *-$seed > /dev/null 2>&1) && pack study-$seed $(cd "$WORK/packed" && ls -d *-$seed); done
 }
-if wanted pretrain; then export OMP_NUM_THREADS=1; ONLY= pretrain_all; fi
+if wanted pretrain; then
+    export OMP_NUM_THREADS=1 PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True
+    ONLY= pretrain_all
+fi
 note all "$SECONDS" "results in $RESULTS"
 
-for log in correctness inference training compiled dask; do
+for log in correctness-inference correctness-training inference training compiled dask; do
     echo "== $log"
     tail -n 40 "$WORK/logs/$log.log" 2> /dev/null
 done

@@ -249,6 +249,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=["published", "mini", "small"])
     parser.add_argument("--seconds", type=float, default=1.0, help="time each way for about this long")
     parser.add_argument("--limit", type=float, default=1e9, help="start no further way after this many seconds")
+    parser.add_argument("--models", type=Path, metavar="DIR", help="keep the exported encoders here")
     options = parser.parse_args()
     torch.set_float32_matmul_precision("high")
     started = time.perf_counter()
@@ -256,7 +257,7 @@ def main() -> None:
     print(described(about), flush=True)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
-        folder, arrays = Path(name), sample(8192)
+        folder, arrays = options.models or Path(name), sample(8192)
         for size in options.sizes:
             chosen = arrays if options.provider == "cuda" else first(arrays, 64)
             if time.perf_counter() - started > options.limit:

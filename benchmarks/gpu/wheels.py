@@ -35,7 +35,11 @@ PLATFORMS = (
 """pip takes each of these literally."""
 
 UNUSED = {
-    "onnxruntime_gpu": ("libonnxruntime.so", "libonnxruntime_providers_tensorrt.so", "onnxruntime/transformers/"),
+    "onnxruntime_gpu": (
+        "libonnxruntime.so",
+        "libonnxruntime_providers_tensorrt.so",
+        "onnxruntime/transformers/models/",
+    ),
     "pythia8mc": (
         *("/htmldoc/", "/pdfdoc/", "/examples/", "/GKG18_", "/GRS99", "/GJR07", "/EPS09", "/CT14qed", "/SU21"),
         *("/NNPDF31", "/mstw", "/mrst", "/ct09", "/ctq66", "/cteq", "/pom"),

@@ -82,21 +82,6 @@ def test_indices_of_pairs_are_exact_when_compiled(device: torch.device) -> None:
         torch.testing.assert_close(torch.stack([row, column]).cpu(), torch.tril_indices(n, n))
 
 
-def test_one_process_of_ddp_gives_the_same_gradients(device: torch.device, tmp_path: Path) -> None:
-    batch, model = tiny_batch(device), objective(device)
-    loss, gradients = loss_and_gradients(copy.deepcopy(model), batch, bf16=False)
-    backend = "nccl" if device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
-    try:
-        devices = [device] if device.type == "cuda" else None
-        wrapped = DistributedDataParallel(model, device_ids=devices, init_sync=False, broadcast_buffers=False)
-        shared = loss_and_gradients(wrapped, batch, bf16=False)
-    finally:
-        dist.destroy_process_group()
-    torch.testing.assert_close(shared[0], loss, rtol=1e-4, atol=0)
-    assert apart(shared[1], gradients) < 1e-3
-
-
 def test_resuming_goes_on_as_if_nothing_had_happened(device: torch.device, tmp_path: Path) -> None:
     write_jetclass(tmp_path / "HToBB_000.root", 400, seed=1, label="Hbb")
 
@@ -145,3 +130,18 @@ def strictly(step: Callable[[], None]) -> None:
         step()
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+def test_one_process_of_ddp_gives_the_same_gradients(device: torch.device, tmp_path: Path) -> None:
+    batch, model = tiny_batch(device), objective(device)
+    loss, gradients = loss_and_gradients(copy.deepcopy(model), batch, bf16=False)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
+    try:
+        devices = [device] if device.type == "cuda" else None
+        wrapped = DistributedDataParallel(model, device_ids=devices, init_sync=False, broadcast_buffers=False)
+        shared = loss_and_gradients(wrapped, batch, bf16=False)
+    finally:
+        dist.destroy_process_group()
+    torch.testing.assert_close(shared[0], loss, rtol=1e-4, atol=0)
+    assert apart(shared[1], gradients) < 1e-3

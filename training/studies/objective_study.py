@@ -103,7 +103,9 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the pretrainings")
     length = options.add_mutually_exclusive_group(required=True)
-    length.add_argument("--minutes", type=float, metavar="M", help="of each pretraining: of processor time, or on a GPU")
+    length.add_argument(
+        "--minutes", type=float, metavar="M", help="of each pretraining: of processor time, or on a GPU"
+    )
     length.add_argument("--steps", type=int, metavar="N", help="of each pretraining")
     options.add_argument("--labels", type=int, nargs="+", default=[100, 500], metavar="N", help="per class, of probes")
     options.add_argument("--draws", type=int, default=3, metavar="N", help="of the labelled jets")
