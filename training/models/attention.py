@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from training.models.norm import LayerNorm
+
 MASKED = -30000.0
 """Bias of a masked key: its exp() is 0, it fits half precision, and a row of nothing but masked keys stays finite."""
 
@@ -109,9 +111,9 @@ class FeedForward(nn.Module):
 
     def __init__(self, dim: int, dropout: float) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(dim)
+        self.norm = LayerNorm(dim)
         self.fc1 = nn.Linear(dim, 4 * dim)
-        self.hidden_norm = nn.LayerNorm(4 * dim)
+        self.hidden_norm = LayerNorm(4 * dim)
         self.fc2 = nn.Linear(4 * dim, dim)
         self.residual_scale = nn.Parameter(torch.ones(dim))
         self.dropout = nn.Dropout(dropout)
@@ -150,11 +152,11 @@ class Block(nn.Module):
     def __init__(self, dim: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.heads, self.width = heads, dim // heads
-        self.norm = nn.LayerNorm(dim)
+        self.norm = LayerNorm(dim)
         self.qkv = nn.Linear(dim, 3 * dim)
         self.out = nn.Linear(dim, dim)
         self.head_scale = nn.Parameter(torch.ones(heads))
-        self.out_norm = nn.LayerNorm(dim)
+        self.out_norm = LayerNorm(dim)
         self.dropout = nn.Dropout(dropout)
         self.feed_forward = FeedForward(dim, dropout)
 
@@ -199,13 +201,13 @@ class ClassBlock(nn.Module):
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
         self.heads, self.width = heads, dim // heads
-        self.norm = nn.LayerNorm(dim)
+        self.norm = LayerNorm(dim)
         self.q = nn.Linear(dim, dim)
         self.k = nn.Linear(dim, dim, bias=False)
         self.v = nn.Linear(dim, dim)
         self.out = nn.Linear(dim, dim)
         self.head_scale = nn.Parameter(torch.ones(heads))
-        self.out_norm = nn.LayerNorm(dim)
+        self.out_norm = LayerNorm(dim)
         self.feed_forward = FeedForward(dim, 0.0)
         # [H, D], 1 where a dimension belongs to a head. Masking full-width vectors instead of a matmul per head costs
         # nothing at one token per jet, and needs no transpose (which onnxruntime fuses into a crash on empty batches).

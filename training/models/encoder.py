@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from training.models.attention import Block, ClassBlock, padding_bias
+from training.models.norm import LayerNorm
 from training.models.pairs import PairBias
 from training.models.preprocess import DISPLACEMENT, FIELDS, IDENTITY, KINEMATICS, REFERENCE_PT, ParticleFeatures
 
@@ -119,7 +120,7 @@ class ParticleEmbedding(nn.Module):
         self.scale = nn.Parameter(torch.ones(features))
         self.shift = nn.Parameter(torch.zeros(features))
         widths = (features, *dims)
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for width in widths[:-1])
+        self.norms = nn.ModuleList(LayerNorm(width) for width in widths[:-1])
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -201,12 +202,12 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList(Block(dim, heads, config.dropout) for _ in range(config.blocks))
         self.class_token = nn.Parameter(torch.empty(dim))
         self.class_blocks = nn.ModuleList(ClassBlock(dim, heads) for _ in range(config.class_blocks))
-        self.norm = nn.LayerNorm(dim)
+        self.norm = LayerNorm(dim)
         if config.scale_input:
             self.scale_input = ScaleInput(dim)
             initialise(self.scale_input)
         if config.pooled:
-            self.pooled_norm = nn.LayerNorm(dim)
+            self.pooled_norm = LayerNorm(dim)
         nn.init.trunc_normal_(self.class_token, std=0.02)
         initialise(self.embedding)
         for blocks in (self.blocks, self.class_blocks):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from training.models.attention import MASKED
+from training.models.elementary import asinh, atan2
 
 PAIR_FEATURES = ("ln_kt", "ln_z", "ln_delta", "ln_m2")
 
@@ -169,11 +170,11 @@ def pair_features(p4: Tensor, row: Tensor, column: Tensor, particle: int = 1) ->
 def _features(px: Tensor, py: Tensor, pz: Tensor, row: Tensor, column: Tensor, particle: int) -> list[Tensor]:
     """The four features of momenta whose axis number ``particle`` counts particles; it then counts pairs."""
     pt = (px.square() + py.square()).clamp(min=1e-16).sqrt()
-    rapidity = torch.asinh(pz / pt)
+    rapidity = asinh(pz / pt)
     # 2 (cosh(y_i - y_j) - 1) = (e_i - e_j)^2 / (e_i e_j) with e = exp(y), y measured from a particle of the jet, so
     # that e is close to 1 and its differences are exact; 2 (1 - cos(dphi)) is the square of the chord.
     stretch = (rapidity - rapidity.narrow(particle, 0, 1)).exp()
-    cos, sin, phi = px / pt, py / pt, torch.atan2(py, px)
+    cos, sin, phi = px / pt, py / pt, atan2(py, px)
     log_pt = pt.log()
 
     def _pair(quantity: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from training.models.elementary import asinh, atan2
+
 # The names of jepa_coffea.constituents.record, which a machine that only trains (torch, no awkward) cannot import.
 KINEMATICS = ("px", "py", "pz", "energy")
 IDENTITY = ("charge", "is_charged_hadron", "is_neutral_hadron", "is_photon", "is_electron", "is_muon")
@@ -130,9 +132,9 @@ class ParticleFeatures(nn.Module):
         jx, jy, jz, je = (q.unsqueeze(1) for q in jets.unbind(-1))
         log_pt = _pt(p4).clamp(min=1e-8).log()
         log_energy = energy.clamp(min=1e-8).log()
-        jet_eta = torch.asinh(jz / jet_pt.unsqueeze(1))
-        deta = torch.asinh(pz / _pt(p4).clamp(min=1e-8)) - jet_eta
-        dphi = torch.atan2(jx * py - jy * px, jx * px + jy * py)
+        jet_eta = asinh(jz / jet_pt.unsqueeze(1))
+        deta = asinh(pz / _pt(p4).clamp(min=1e-8)) - jet_eta
+        dphi = atan2(jx * py - jy * px, jx * px + jy * py)
         values = [
             log_pt,
             log_energy,

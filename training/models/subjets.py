@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from training.models.attention import Block, ClassBlock, padding_bias
+from training.models.elementary import asinh
 from training.models.encoder import Encoded, Scale, damp_residuals, initialise
 from training.models.preprocess import FIELDS, SUBJET, ParticleFeatures
 from training.models.slices import slices
@@ -234,7 +235,7 @@ class SubjetEncoder(nn.Module):
         filled = empty[..., 0].scatter(1, position, fits.float())
         px, py, pz, _ = torch.matmul(member.mT, p4).unbind(-1)
         pt = (px.square() + py.square()).clamp(min=1e-16).sqrt()
-        eta = torch.asinh(pz / pt)
+        eta = asinh(pz / pt)
         return Subjets(
             features=sorted_features[:, :spare].reshape(b, subjets, slots, width),
             mask=filled[:, :spare].reshape(b, subjets, slots) > 0,

@@ -260,8 +260,9 @@ def encoded_whole(encoder: AnyEncoder, batch: Batch) -> Encoded:
 def rank_me(x: Tensor) -> float:
     """Effective rank: exp of the entropy of the singular values (arXiv 2210.02885).
 
-    The singular values are the roots of the eigenvalues of the smaller of x x^T and x^T x: on a GPU that takes a
-    hundredth of the time of a decomposition of ``x``, and in double precision it loses nothing that matters here.
+    The singular values are the roots of the eigenvalues of the smaller of x x^T and x^T x, which in double precision
+    loses nothing that matters here. They are found on the CPU: the matrix is small, and a GPU whose memory is nearly
+    full has none for the library that would do it there.
 
     Parameters
     ----------
@@ -275,6 +276,6 @@ def rank_me(x: Tensor) -> float:
     """
     x = x.double()
     gram = x.T @ x if x.shape[0] > x.shape[1] else x @ x.T
-    values = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt()
+    values = torch.linalg.eigvalsh(gram.cpu()).clamp(min=0).sqrt()
     share = values / values.sum().clamp(min=1e-12) + 1e-7
     return float(torch.exp(-(share * share.log()).sum()))

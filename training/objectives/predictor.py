@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from training.models.attention import Block, padding_bias
 from training.models.encoder import damp_residuals, initialise
 from training.models.flops import block_macs
+from training.models.norm import LayerNorm
 
 
 class PredictorConfig(BaseModel):
@@ -45,11 +46,11 @@ class Predictor(nn.Module):
     def __init__(self, config: PredictorConfig, width: int, hint: int) -> None:
         super().__init__()
         dim = config.dim
-        self.context = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, dim))
+        self.context = nn.Sequential(LayerNorm(width), nn.Linear(width, dim))
         self.hint = nn.Sequential(nn.Linear(hint, dim), nn.GELU(), nn.Linear(dim, dim))
         self.mask_token = nn.Parameter(torch.empty(dim))
         self.blocks = nn.ModuleList(Block(dim, config.heads) for _ in range(config.blocks))
-        self.norm = nn.LayerNorm(dim)
+        self.norm = LayerNorm(dim)
         self.embedding = nn.Linear(dim, width)
         nn.init.trunc_normal_(self.mask_token, std=0.02)
         initialise(self)
