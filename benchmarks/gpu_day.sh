@@ -4,12 +4,15 @@
 #     make gpu-wheels                                        # before, where there is a network
 #     bash benchmarks/gpu_day.sh [--rehearse] [RESULTS]      # there; --rehearse: the same, tiny, on a CPU
 #
-# In order of worth: correctness, inference, training, compiled training; then, on jets that were simulated meanwhile,
-# pretrainings of every kind at the same time, beside them the arms of the study of objectives and events on a Dask
-# cluster. Each step has a time limit of its own, and none stops another. RESULTS (build/gpu-day/brought-back unless
-# given) gets few files, none above 16 MB: steps.txt, results.tar.gz with numbers and logs, which is renewed after every
-# step, and run folders with weights. ONLY, a regular expression, names single steps to do again; LONG, SHORT and STUDY
-# are the seconds of the pretrainings.
+# In order of worth: correctness, inference, training and what bounds it, compiled training; then pretrainings on jets
+# that were simulated meanwhile, and events on a Dask cluster. Each step has a time limit of its own, and none stops
+# another. RESULTS (build/gpu-day/brought-back unless given) gets few files, none above 16 MB: steps.txt, results.tar.gz
+# with numbers and logs, which is renewed after every step, and run folders with weights.
+#
+# ONLY, a regular expression, names single steps to do again. PRETRAIN names what is pretrained at the same time, of
+# pjepa-mini, pjepa-small, supervised-mini, jjepa-mini and study (the arms of training/studies/objective_study.py): more
+# than two or three wait for one another. LONG is their time in seconds, by default what is left of TOTAL; STUDY that of
+# each arm.
 set -u
 cd "$(dirname "$0")/.."
 { # Read to the end before anything runs: the file may change meanwhile.
@@ -29,25 +32,28 @@ if [ $REHEARSE = 1 ]; then
     export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # more of them wait for one another there, ten times as long
     INFERENCE="--provider cpu --sizes tiny --seconds 0.1"
     COMPILED="--sizes tiny --seconds 0.1 --device cpu --compile --only none-on-a-cpu"
-    TRAINING="--sizes tiny --seconds 0.1 --device cpu --no-compile"
+    TRAINING="--sizes tiny --seconds 0.1 --device cpu --no-compile --no-profile"
+    PROFILE="--sizes tiny --seconds 0.1 --device cpu --no-compile --only P-JEPA"
     SIMULATED=1500 JETS=40 JETS_A_FILE=20 EVENTS=60
     COMMON="steps=10 data.batch_size=16 monitor_every=5 checkpoint_every=10"
     SMALL="" MINI="" SUPERVISED="" JJEPA="encoder.blocks=2"
     STUDY_LENGTH="--steps 3 --arms agreement mpm --seeds 0 --jobs 1"
     DASK="--chunksize 20"
+    PRETRAIN=${PRETRAIN:-pjepa-mini pjepa-small supervised-mini jjepa-mini study}
 else
     TOTAL=${TOTAL:-570} PATIENCE=1 DEVICE=cuda PROVIDER=cuda
-    INFERENCE="--provider cuda --sizes published mini small --seconds 0.7 --limit 42"
-    TRAINING="--sizes published mini small --batch 1024 --seconds 1.5 --no-compile --limit 40"
+    INFERENCE="--provider cuda --sizes published mini --seconds 0.7 --limit 42"
+    TRAINING="--sizes mini published --batch 1024 --seconds 1 --no-compile --no-profile --limit 35"
+    PROFILE="--sizes published mini --batch 1024 --seconds 0.3 --no-compile --only P-JEPA --limit 35"
     COMPILED="--sizes published --batch 1024 --seconds 1.5 --compile --only P-JEPA, --limit 45"
-    SIMULATED=${SIMULATED:-210} JETS=200000 JETS_A_FILE=2000 EVENTS=3000
+    SIMULATED=${SIMULATED:-210} JETS=200000 JETS_A_FILE=2000 EVENTS=2000
     # Compiling for every padded length would take longer than the training.
-    COMMON="steps=1000000000 compile=false data.workers=4 monitor_every=2000 checkpoint_every=1000000"
-    SMALL="data.batch_size=1024 optimiser.lr=1.5e-3"
-    MINI="data.batch_size=2048 optimiser.lr=2e-3"
-    SUPERVISED="data.batch_size=2048 optimiser.lr=2e-3"
+    COMMON="steps=1000000000 optimiser.warmup=0.03 compile=false data.workers=4 monitor_every=2000 checkpoint_every=1000000"
+    SMALL="data.batch_size=512 optimiser.lr=1e-3"
+    MINI="data.batch_size=512"
+    SUPERVISED="data.batch_size=512"
     JJEPA="data.batch_size=1024 optimiser.lr=1e-3"
-    STUDY_LENGTH="--minutes $(awk "BEGIN {print ${STUDY:-65} / 60}") --seeds 0 1 2 --jobs 24"
+    STUDY_LENGTH="--minutes $(awk "BEGIN {print ${STUDY:-65} / 60}") --seeds 0 1 2 --jobs 4"
     DASK="--chunksize 1000"
 fi
 COMMON="$COMMON keep_in_memory=true data.val_fraction=0.01 data.test_fraction=0 log_every=$([ $REHEARSE = 1 ] && echo 2 || echo 100)"
@@ -110,12 +116,11 @@ on() { if [ "$CORES" -gt 4 ]; then taskset -c "$@"; else shift; "$@"; fi; }
 
 # Events, and jets of many classes for as long as the measurements take, SIMULATED seconds at least: whole files stay.
 simulate() {
-    on 0-$((WORKERS - 1)) timeout $((120 * PATIENCE)) nice "$PYTHON" examples/simulate.py --process qcd --mjj-min 1000 --events $EVENTS \
-        --workers "$WORKERS" --output "$WORK/qcd.root" > "$WORK/logs/simulate-events.log" 2>&1 &
+    on 0-$((WORKERS - 1)) timeout $((60 * PATIENCE)) "$PYTHON" examples/simulate.py --process qcd --mjj-min 1000 --events $EVENTS \
+        --workers "$WORKERS" --output "$WORK/qcd.root" > "$WORK/logs/simulate-events.log" 2>&1
     on 0-$((WORKERS - 1)) "$PYTHON" examples/simulate.py \
         --format jetclass2 --families all --jets $JETS --jets-per-file $JETS_A_FILE --workers "$WORKERS" \
         --output "$WORK/jets" > "$WORK/logs/simulate-jets.log" 2>&1
-    wait
 }
 if wanted simulation; then simulate & SIMULATION=$!; fi
 if [ "$CORES" -gt 4 ]; then
@@ -125,7 +130,7 @@ fi
 
 # What needs no quiet: the tests, and encoders and compiled kernels that are made for the measurements.
 export_encoders() {
-    step encoders 100 "$PYTHON" -c "
+    step encoders 130 "$PYTHON" -c "
 from pathlib import Path
 from benchmarks.inference.setup import prepare
 for size in '$INFERENCE'.split('--sizes ')[1].split(' --')[0].split():
@@ -137,11 +142,12 @@ if wanted correctness; then
     tests training & TESTS="$TESTS $!"
 fi
 if wanted inference; then export_encoders & TESTS="${TESTS:-} $!"; fi
-if wanted compiled; then step compiling 110 "$PYTHON" -m benchmarks.training $COMPILED --no-profile & COMPILING=$!; fi
+if wanted compiled; then step compiling 200 "$PYTHON" -m benchmarks.training $COMPILED --no-profile & COMPILING=$!; fi
 [ -z "${TESTS:-}" ] || wait $TESTS
 step inference 55 "$PYTHON" -m benchmarks.gpu.inference --output "$WORK/gpu/$CARD-inference.json" --models "$WORK/encoders" $INFERENCE
-[ -z "${COMPILING:-}" ] || wait "$COMPILING"
 step training 55 "$PYTHON" -m benchmarks.training --output "$WORK/gpu/$CARD-training.json" $TRAINING
+step profile 50 "$PYTHON" -m benchmarks.training --output "$WORK/gpu/$CARD-training-profile.json" $PROFILE
+[ -z "${COMPILING:-}" ] || wait "$COMPILING"
 step compiled 50 "$PYTHON" -m benchmarks.training --output "$WORK/gpu/$CARD-training-compiled.json" $COMPILED
 while [ -n "${SIMULATION:-}" ] && kill -0 "$SIMULATION" 2> /dev/null && [ $SECONDS -lt $SIMULATED ]; do sleep 1; done
 ! wanted simulation || note simulation 0 "$(find "$WORK/jets" -name '*.root' 2> /dev/null | wc -l) files of $JETS_A_FILE jets"
@@ -195,23 +201,29 @@ study() {
 }
 pretrain_all() {
     # 75 seconds to start and to bring everything back
-    local long=${LONG:-$((TOTAL - SECONDS - 75))}
-    local short=${SHORT:-$((long * 55 / 100))}
-    pretrain pjepa-small "$long" pjepa_small "$WORK/shards" $SMALL &
-    pretrain pjepa-mini "$long" pjepa_mini "$WORK/shards" $MINI &
-    pretrain supervised-mini "$short" supervised_mini "$WORK/shards" $SUPERVISED &
-    pretrain jjepa-mini "$short" jjepa "$WORK/subjets" $JJEPA &
-    (study; embed_events) & # one after the other: the memory of the device is shared by all
+    local long=${LONG:-$((TOTAL - SECONDS - 75))} name seed
+    for name in ${PRETRAIN:-pjepa-mini pjepa-small}; do
+        case $name in
+            pjepa-small) pretrain "$name" "$long" pjepa_small "$WORK/shards" $SMALL & ;;
+            pjepa-mini) pretrain "$name" "$long" pjepa_mini "$WORK/shards" $MINI & ;;
+            supervised-mini) pretrain "$name" "$long" supervised_mini "$WORK/shards" $SUPERVISED & ;;
+            jjepa-mini) pretrain "$name" "$long" jjepa "$WORK/subjets" $JJEPA & ;;
+            study) study & ;;
+            *) note "$name" 0 "FAILED: not known" ;;
+        esac
+    done
+    embed_events &
     wait
-    for run in "$WORK"/study/*-[0-9]; do lean "$run" --encoder --half & done
-    lean "$WORK/runs/pjepa-small" --encoder &
-    lean "$WORK/runs/pjepa-mini" &
-    lean "$WORK/runs/supervised-mini" &
-    lean "$WORK/runs/jjepa-mini" --encoder --half &
+    for name in "$WORK"/study/*-[0-9]; do lean "$name" --encoder --half & done
+    for name in "$WORK"/runs/*; do
+        case $name in *-small | */jjepa-*) lean "$name" --encoder & ;; *) lean "$name" & ;; esac
+    done
     wait
-    pack mini pjepa-mini supervised-mini
-    pack small pjepa-small jjepa-mini
-    for seed in 0 1 2; do (cd "$WORK/packed" && ls -d *-$seed > /dev/null 2>&1) && pack study-$seed $(cd "$WORK/packed" && ls -d *-$seed); done
+    for name in $(ls "$WORK/runs"); do pack "$name" "$name"; done
+    for seed in 0 1 2; do
+        name=$(cd "$WORK/packed" && ls -d ./*-$seed 2> /dev/null)
+        [ -z "$name" ] || pack "study-$seed" $name
+    done
 }
 if wanted pretrain; then
     export OMP_NUM_THREADS=1 PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True
@@ -219,7 +231,7 @@ if wanted pretrain; then
 fi
 note all "$SECONDS" "results in $RESULTS"
 
-for log in correctness-inference correctness-training inference training compiled dask; do
+for log in correctness-inference correctness-training inference training profile compiled dask; do
     echo "== $log"
     tail -n 40 "$WORK/logs/$log.log" 2> /dev/null
 done

@@ -9,6 +9,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +30,9 @@ TYPES: dict[str, Any] = {
     "tensor(bool)": np.bool_,
 }
 """Types of inputs that jets can be given in."""
+
+NO_CUDA_KERNEL = {"Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cosh", "Sinh", "Tan"}
+"""Nodes that ONNX Runtime computes on the CPU (its OperatorKernels.md), with a copy there and back."""
 
 AGAIN = "export it again with dynamic axes for jets and particles (weaver-core: a version of June 2026 or later)"
 """What to do about a graph that was frozen."""
@@ -213,11 +217,24 @@ def _newer(error: Exception) -> str:
     )
 
 
+def _not_captured(error: Exception, kinds: Collection[str]) -> str:
+    """What to do about a file of which no CUDA graph can be captured, because some nodes run on the CPU."""
+    if "graph capture" not in str(error):
+        return ""
+    hosted = sorted(NO_CUDA_KERNEL & set(kinds))
+    found = f"it has none for {', '.join(hosted)} of this file" if hosted else "some node of this file has none"
+    return (
+        f" A CUDA graph takes a CUDA kernel for every node, and {found}: export the encoder again with this version, "
+        "or leave out cuda_graphs=True"
+    )
+
+
 def _load(path: str | Path, digest: str, options: Options) -> OpenModel:
     begin = time.perf_counter()
     verify(path, digest)
     proto = load_model(path)
     card = card_in(proto, str(path)) if has_card(proto) else None
+    kinds = {node.op_type for node in proto.graph.node}
     del proto
     ort = runtime()
     settings = session_options()
@@ -230,7 +247,7 @@ def _load(path: str | Path, digest: str, options: Options) -> OpenModel:
     try:
         session = ort.InferenceSession(str(path), settings, providers=providers, enable_fallback=0)
     except Exception as error:  # noqa: BLE001  the bindings raise a dozen types without a common base
-        hint = _newer(error) or ("" if options.provider == "cpu" else f" {mend()}")
+        hint = _newer(error) or _not_captured(error, kinds) or ("" if options.provider == "cpu" else f" {mend()}")
         msg = f"{path}: ONNX Runtime {ort.__version__} cannot open it on {options.provider} ({error}).{hint}"
         raise ModelError(msg) from None
     confirm(session, options.provider)

@@ -107,3 +107,10 @@ def test_a_forked_child_loads_its_own(tmp_path: Path) -> None:
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], cwd=ROOT, timeout=60, check=False)
     assert done.returncode == 0
+
+
+def test_a_graph_that_cannot_be_captured_names_the_nodes() -> None:
+    error = RuntimeError("FAIL : This session cannot use the graph capture feature as requested by the user")
+    assert "for Asinh, Atan of this file" in session._not_captured(error, {"MatMul", "Atan", "Asinh"})
+    assert "some node" in session._not_captured(error, {"MatMul"})
+    assert not session._not_captured(RuntimeError("no memory"), {"Asinh"})

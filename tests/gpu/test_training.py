@@ -50,38 +50,6 @@ def apart(got: Tensor, expected: Tensor) -> float:
     return float((got - expected).norm() / expected.norm())
 
 
-def test_eager_and_compiled_against_attention_as_written(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
-    batch, model = tiny_batch(device), objective(device)  # each evaluation gets a copy: running means are a part of it
-
-    def evaluated(*, bf16: bool, explicit: bool = False, compiled: bool = False) -> tuple[Tensor, Tensor]:
-        with monkeypatch.context() as patch:
-            if explicit:
-                patch.setattr(attention, "fused", attention.explicit)
-            one = copy.deepcopy(model)
-            if compiled:
-                compile_regions(one, BACKEND)
-            return loss_and_gradients(one, batch, bf16=bf16)
-
-    exact = evaluated(bf16=False, explicit=True)
-    half = evaluated(bf16=True, explicit=True)
-    rounding = [apart(got, expected) for got, expected in zip(half, exact, strict=True)]
-    assert rounding[0] < 2e-2
-    for compiled in (False, True):
-        for got, expected in zip(evaluated(bf16=False, compiled=compiled), exact, strict=True):
-            assert apart(got, expected) < 2e-3, f"compiled: {compiled}, fp32"
-        for got, expected, least in zip(evaluated(bf16=True, compiled=compiled), exact, rounding, strict=True):
-            # No worse than what half precision costs in any case.
-            assert apart(got, expected) < 1.5 * least + 1e-2, f"compiled: {compiled}, bf16"
-    torch._dynamo.reset()
-
-
-def test_indices_of_pairs_are_exact_when_compiled(device: torch.device) -> None:
-    compiled = torch.compile(triangle, dynamic=True, backend=BACKEND)
-    for n in (*range(1, 18), 31, 48, 64, 96, 112, 127, 128):
-        row, column = compiled(n, device)
-        torch.testing.assert_close(torch.stack([row, column]).cpu(), torch.tril_indices(n, n))
-
-
 def test_resuming_goes_on_as_if_nothing_had_happened(device: torch.device, tmp_path: Path) -> None:
     write_jetclass(tmp_path / "HToBB_000.root", 400, seed=1, label="Hbb")
 
@@ -145,3 +113,35 @@ def test_one_process_of_ddp_gives_the_same_gradients(device: torch.device, tmp_p
         dist.destroy_process_group()
     torch.testing.assert_close(shared[0], loss, rtol=1e-4, atol=0)
     assert apart(shared[1], gradients) < 1e-3
+
+
+def test_indices_of_pairs_are_exact_when_compiled(device: torch.device) -> None:
+    compiled = torch.compile(triangle, dynamic=True, backend=BACKEND)
+    for n in (*range(1, 18), 31, 48, 64, 96, 112, 127, 128):
+        row, column = compiled(n, device)
+        torch.testing.assert_close(torch.stack([row, column]).cpu(), torch.tril_indices(n, n))
+
+
+def test_eager_and_compiled_against_attention_as_written(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch, model = tiny_batch(device), objective(device)  # each evaluation gets a copy: running means are a part of it
+
+    def evaluated(*, bf16: bool, explicit: bool = False, compiled: bool = False) -> tuple[Tensor, Tensor]:
+        with monkeypatch.context() as patch:
+            if explicit:
+                patch.setattr(attention, "fused", attention.explicit)
+            one = copy.deepcopy(model)
+            if compiled:
+                compile_regions(one, BACKEND)
+            return loss_and_gradients(one, batch, bf16=bf16)
+
+    exact = evaluated(bf16=False, explicit=True)
+    half = evaluated(bf16=True, explicit=True)
+    rounding = [apart(got, expected) for got, expected in zip(half, exact, strict=True)]
+    assert rounding[0] < 2e-2
+    for compiled in (False, True):
+        for got, expected in zip(evaluated(bf16=False, compiled=compiled), exact, strict=True):
+            assert apart(got, expected) < 2e-3, f"compiled: {compiled}, fp32"
+        for got, expected, least in zip(evaluated(bf16=True, compiled=compiled), exact, rounding, strict=True):
+            # No worse than what half precision costs in any case.
+            assert apart(got, expected) < 1.5 * least + 1e-2, f"compiled: {compiled}, bf16"
+    torch._dynamo.reset()

@@ -2,11 +2,12 @@
 
 ``python training/studies/objective_study.py --data 'jets/*.root' --test 'test/*.root' --output study --minutes 60``
 pretrains the encoder of one configuration in every arm and with every seed for the same processor minutes (``--steps``:
-for the same steps; on a GPU for the same minutes, which is equal compute where as many share it), freezes it, fits logistic regressions to 100 and 500 labelled jets of each class, several draws of
-them, and judges these on test jets that nothing was trained on. The labels are those of ``--labelled``, by default of
-the same files. In ``--output``: a run folder for each arm and seed, ``study.json`` and ``study.md``. Killed, the same
-command goes on where it stopped; more arms, seeds and draws may be asked for later. ``--part pretrain`` ends before the
-probes, which may then be made elsewhere with ``--part judge``.
+for the same steps; on a GPU for the same minutes, which is equal compute where as many share it), freezes it, fits
+logistic regressions to 100 and 500 labelled jets of each class, several draws of them, and judges these on test jets
+that nothing was trained on. The labels are those of ``--labelled``, by default of the same files. ``--output`` gets
+a run folder for each arm and seed, ``study.json`` and ``study.md``. Killed, the same command goes on where it stopped;
+more arms, seeds and draws may be asked for later. ``--part pretrain`` ends before the probes, which may then be made
+elsewhere with ``--part judge``, of the runs that are there.
 
 Arms: {arms}.
 """
@@ -34,7 +35,7 @@ from training.data.batch import Batch
 from training.data.config import DataConfig
 from training.data.loader import make_loader
 from training.loop.batches import labels_of, take
-from training.loop.checkpoint import load_encoder
+from training.loop.checkpoint import Checkpoints, load_encoder
 from training.loop.entry import add_device_option, explained
 from training.loop.metrics_log import read_metrics
 from training.loop.probe import embed, linear, scores
@@ -148,7 +149,12 @@ def _study(args: argparse.Namespace) -> int:
     found = {}
     for arm in args.arms:
         console.print(f"probing {arm} ...")
-        found[arm] = [_probed(args.output / f"{arm}-{seed}", fit, test, args.labels, console) for seed in args.seeds]
+        runs = [args.output / f"{arm}-{seed}" for seed in args.seeds]
+        for run in [run for run in runs if not Checkpoints(run, 1).all()]:
+            console.print(f"{run}: no pretraining there; left out")
+            runs.remove(run)
+        if runs:
+            found[arm] = [_probed(run, fit, test, args.labels, console) for run in runs]
     result = {
         "labels_per_class": args.labels,
         "draws": args.draws,
@@ -265,12 +271,12 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Head and rows of the table, best last at the fewest labels."""
     few = [str(n) for n in result["labels_per_class"]]
-    head = ["arm", "steps", "jets", "CPU min", *(f"{name} at {n}" for n in few for name in ("accuracy", "AUC"))]
+    head = ["arm", "runs", "steps", "jets", "CPU min", *(f"{name} at {n}" for n in few for name in ("accuracy", "AUC"))]
     rows = []
     for arm, found in sorted(result["summary"].items(), key=lambda item: item[1]["accuracy"][few[0]][0]):
         numbers = [f"{found['steps']:.0f}", f"{found['jets']:,.0f}", f"{found['processor_minutes']:.1f}"]
         reached = [f"{found[name][n][0]:.4f} +- {found[name][n][1]:.4f}" for n in few for name in ("accuracy", "auc")]
-        rows.append([arm, *numbers, *reached])
+        rows.append([arm, str(len(result["arms"][arm]["runs"])), *numbers, *reached])
     return head, rows
 
 
@@ -287,7 +293,7 @@ def markdown(result: Mapping[str, Any]) -> str:
     str
     """
     head, rows = _rows(result)
-    about = f"{len(result['seeds'])} pretrainings of each arm, {result['draws']} draws of labels per class, "
+    about = f"{result['draws']} draws of labels per class for each pretraining, "
     lines = [
         f"# Frozen encoders, logistic regression, {result['test_jets']} test jets",
         "",
