@@ -190,7 +190,14 @@ def _cell(one: Mapping[str, Any] | None) -> str:
     return f"{one['mean']:.0f}{error}{part}"
 
 
-def draw(results: Mapping[str, Mapping[str, Any]], estimate: str, path: Path) -> None:
+def draw(
+    results: Mapping[str, Mapping[str, Any]],
+    estimate: str,
+    path: Path,
+    *,
+    sqrt_s: float,
+    titles: Mapping[str, str] | None = None,
+) -> None:
     """Significance against yield, and SIC at the largest; one signal per column, bands over slices.
 
     Parameters
@@ -201,12 +208,18 @@ def draw(results: Mapping[str, Mapping[str, Any]], estimate: str, path: Path) ->
         Of the background.
     path
         The picture.
+    sqrt_s
+        Energy of the collisions, GeV.
+    titles
+        What to call signals, by name; others are called by their names.
     """
     figure = Figure(figsize=(5.5 * len(results), 9), layout="constrained")
     axes = figure.subplots(2, len(results), squeeze=False)
     for column, (signal, rows) in enumerate(results.items()):
+        title = (titles or {}).get(signal, signal)
         above, below = axes[0, column], axes[1, column]
-        for number, (name, row) in enumerate(rows.items()):
+        for number, (kind, row) in enumerate(rows.items()):
+            name = kind.replace("both", "variables + embedding")
             z = row.get(estimate, {}).get("z", {})
             known = [(int(amount), v["mean"], v["std"] or 0.0) for amount, v in z.items() if v["mean"] is not None]
             if known:
@@ -219,10 +232,13 @@ def draw(results: Mapping[str, Mapping[str, Any]], estimate: str, path: Path) ->
         for level in LEVELS:
             above.axhline(level, color="0.6", linewidth=0.8, linestyle="--")
         above.set(
-            title=signal, xlabel="signal events in the fit range", ylabel=f"calibrated Z ({estimate.replace('_', ' ')})"
+            xlabel=f"events of {title} in the fit range", ylabel=f"calibrated Z ({estimate.replace('_', ' ')})"
         )
+        above.text(0.03, 0.97, title, transform=above.transAxes, va="top", fontweight="bold")
+        above.set_ylim(top=above.get_ylim()[1] + 0.12 * float(np.ptp(above.get_ylim())))
         below.set(xscale="log", xlabel="background efficiency", ylabel="significance improvement; ends at 20 events")
     say_simulation(axes[0, 0])
+    axes[0, -1].set_title(f"({sqrt_s / 1000:g} TeV)", loc="right")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     write(figure, path)
 
@@ -237,7 +253,8 @@ def report(
     results
         As for :func:`table_of`.
     about
-        What else is to be kept: settings, the classifiers that were chosen.
+        What else is to be kept: ``settings`` with the energy ``sqrt_s``, the classifiers that were chosen, ``titles``
+        of signals for the figures.
     estimates
         Names of the background estimates.
     output
@@ -252,5 +269,11 @@ def report(
     text = "\n".join(table_of(results, estimate) for estimate in estimates)
     write_text(output / "results.md", text)
     for estimate in estimates:
-        draw(results, estimate, output / f"significance_{estimate}.png")
+        draw(
+            results,
+            estimate,
+            output / f"significance_{estimate}.png",
+            sqrt_s=about["settings"]["sqrt_s"],
+            titles=about.get("titles"),
+        )
     return text

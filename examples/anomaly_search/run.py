@@ -60,6 +60,13 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
     options.add_argument("--background", nargs="+", required=True, metavar="GLOB", help="embedded background events")
     options.add_argument("--signal", action="append", required=True, metavar="NAME=GLOB", help="several times")
+    options.add_argument(
+        "--title",
+        action="append",
+        default=[],
+        metavar="NAME=TEXT",
+        help="what pictures call a signal, for instance zz='graviton → ZZ'; several times",
+    )
     options.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
     options.add_argument("--mass", default="mjj", metavar="COLUMN", help="resonance mass, GeV")
     options.add_argument("--window", type=float, nargs=2, default=(2600.0, 3250.0), metavar="GEV", help="mass window")
@@ -363,7 +370,11 @@ class Search:
 def _main(args: argparse.Namespace) -> int:
     setting, columns = setting_of(args)
     tuned_at = args.tuned_at or setting.amounts[len(setting.amounts) // 2]
-    free = ("output", "workers", "null", "yields", "tuned_at", "sets")
+    titles = dict(named("--title", given, "zz='graviton → ZZ'") for given in args.title)
+    if strange := sorted(set(titles) - set(setting.signals)):
+        msg = f"--title {strange[0]}=...: there is no such signal; expected one of {', '.join(setting.signals)}"
+        raise SearchError(msg)
+    free = ("output", "workers", "null", "yields", "tuned_at", "sets", "title")
     settings = {name: value for name, value in vars(args).items() if name not in free}
     stamp = digest(
         "anomaly search", json.dumps(settings, default=str), max(args.yields), len(setting.pseudo.donors.mass)
@@ -383,6 +394,7 @@ def _main(args: argparse.Namespace) -> int:
     about = {
         "chosen": said,
         "settings": settings | {"null": args.null, "yields": args.yields, "tuned_at": tuned_at},
+        "titles": titles,
         "columns": vars(columns),
     }
     Console().print(report(results, json.loads(json.dumps(about, default=str)), ESTIMATES, args.output), markup=False)
