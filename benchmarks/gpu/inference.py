@@ -7,7 +7,7 @@ torch padded     PyTorch, jets padded to 128 particles, fp32 with TensorFloat-32
 torch            PyTorch in half precision on the micro-batches of this package
 torch compiled   the same, compiled
 ort padded       ONNX Runtime with its defaults, jets padded to 128
-fp32, fp16       this package; ``graphs``: with captured CUDA graphs
+fp32, fp16       this package; ``graphs``: with captured CUDA graphs, ``kernels``: what the time goes into
 
 Jets have 33 to 64 particles, so that there are two padded lengths to compile for. ``of limit`` counts no padding.
 ``outside`` is the share of the time outside the session, in a pass with one micro-batch in flight. Every number is
@@ -31,6 +31,7 @@ from benchmarks.inference.measure import limit, repeated
 from benchmarks.inference.padded import ort_padded, padded, torch_padded
 from benchmarks.inference.setup import SIZES, Arrays, encoder_of, first, model_file, prepare, real_multiplicities
 from benchmarks.machine import described, machine
+from benchmarks.training.profile import kernels
 from jepa_coffea.encoder import OnnxEncoder
 from jepa_coffea.files import write_text
 
@@ -173,6 +174,28 @@ def package_speed(path: Path, arrays: Arrays, provider: Any, seconds: float, *, 
     }
 
 
+def package_kernels(path: Path, arrays: Arrays, provider: Any) -> dict[str, Any]:
+    """What this package's time on the device goes into.
+
+    Parameters
+    ----------
+    path
+        The ONNX file.
+    arrays
+        The jets.
+    provider
+        ``cuda`` or ``cpu``, where a profiler of PyTorch sees nothing of ONNX Runtime.
+
+    Returns
+    -------
+    dict
+        ``kernels``: share of the device's time by kind of kernel, and of the longest ones.
+    """
+    encoder = OnnxEncoder(path, provider=provider)
+    encoder(*arrays)
+    return {"kernels": kernels(lambda _: encoder(*arrays), 1, torch.device(provider))}
+
+
 def ways(size: str, folder: Path, arrays: Arrays, provider: str, seconds: float) -> Ways:
     """Name what is timed, the most telling first.
 
@@ -207,6 +230,7 @@ def ways(size: str, folder: Path, arrays: Arrays, provider: str, seconds: float)
     found: Ways = {
         "limit": lambda: limit(size, arrays, provider, 1, seconds),
         "fp16": _package("fp16", graphs=False),
+        "fp16 kernels": lambda: package_kernels(model_file(folder, size, "fp16"), large, provider),
         "fp32": _package("fp32", graphs=False),
         "torch": lambda: torch_speed(size, large, provider, seconds, compiled=False),
         "ort padded": lambda: _one(ort_padded(size, folder, arrays, provider, 1, seconds)),
@@ -292,6 +316,8 @@ def text(row: dict[str, Any]) -> str:
     """
     if "error" in row:
         return str(row["error"])
+    if "kernels" in row:
+        return ", ".join(f"{share:.1%} {name.strip()}" for name, share in row["kernels"].items())
     shown = [f"{row['jets_per_second']:12,.0f} jets/s"]
     shown += [f"{row[name]:.1%} {name.replace('_', ' ')}" for name in ("of_limit", "outside", "padding") if name in row]
     return ", ".join([*shown, *([row["note"]] if "note" in row else [])])
