@@ -231,9 +231,7 @@ def draw(
                 below.plot(row["sic"]["background_efficiency"], sic, label=name, **look(number))
         for level in LEVELS:
             above.axhline(level, color="0.6", linewidth=0.8, linestyle="--")
-        above.set(
-            xlabel=f"events of {title} in the fit range", ylabel=f"calibrated Z ({estimate.replace('_', ' ')})"
-        )
+        above.set(xlabel=f"events of {title} in the fit range", ylabel=f"calibrated Z ({estimate.replace('_', ' ')})")
         above.text(0.03, 0.97, title, transform=above.transAxes, va="top", fontweight="bold")
         above.set_ylim(top=above.get_ylim()[1] + 0.12 * float(np.ptp(above.get_ylim())))
         below.set(xscale="log", xlabel="background efficiency", ylabel="significance improvement; ends at 20 events")

@@ -349,8 +349,8 @@ def new_objective(config: RunConfig) -> Objective:
 def start_from(run: str | Path, objective: Objective, config: RunConfig) -> None:
     """Give a new objective the weights of another run, without the state of the optimiser.
 
-    All weights when objective, classes and observables are the same, else those of the encoder as it would be exported:
-    heads then start anew.
+    All weights when objective, classes and observables are the same, else, or where the other run kept no more, those of
+    the encoder as it would be exported: heads then start anew.
 
     Parameters
     ----------
@@ -368,15 +368,18 @@ def start_from(run: str | Path, objective: Objective, config: RunConfig) -> None
     """
     path = checkpoint_of(run)
     content = read_checkpoint(path)
-    saved = config_of(content, path)
-    if _learns(saved) == _learns(config):
-        restore(objective, value_of(content, "objective", dict, path), path)
+    saved, weights = config_of(content, path), value_of(content, "objective", dict, path)
+    if _learns(saved) == _learns(config) and not all(str(name).startswith(EXPORTED) for name in weights):
+        restore(objective, weights, path)
         return
     encoder, _ = load_encoder(path)
     for place in EXPORTED:
         if any(name.startswith(place) for name in objective.state_dict()):
             restore(objective.get_submodule(place.rstrip(".")), encoder.state_dict(), path)
-    log.warning("%s: of another objective or other data, so only its encoder is taken; the heads start anew", path)
+    log.warning(
+        "%s: of another objective or other data, or no more than an encoder, so only that is taken; the heads start anew",
+        path,
+    )
 
 
 def _learns(config: RunConfig) -> tuple[object, ...]:
