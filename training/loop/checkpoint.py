@@ -349,8 +349,8 @@ def new_objective(config: RunConfig) -> Objective:
 def start_from(run: str | Path, objective: Objective, config: RunConfig) -> None:
     """Give a new objective the weights of another run, without the state of the optimiser.
 
-    All weights when objective, classes and observables are the same, else, or where the other run kept no more, those of
-    the encoder as it would be exported: heads then start anew.
+    All weights when objective, classes and observables are the same. Else, or where the other run kept no more, those
+    of the encoder as it would be exported: heads then start anew.
 
     Parameters
     ----------
@@ -377,7 +377,7 @@ def start_from(run: str | Path, objective: Objective, config: RunConfig) -> None
         if any(name.startswith(place) for name in objective.state_dict()):
             restore(objective.get_submodule(place.rstrip(".")), encoder.state_dict(), path)
     log.warning(
-        "%s: of another objective or other data, or no more than an encoder, so only that is taken; the heads start anew",
+        "%s: of another objective or other data, or no more than an encoder: only that is taken, the heads start anew",
         path,
     )
 
