@@ -353,14 +353,13 @@ def _judged(found: HuntResult) -> list[tuple[str, str]]:
     rows = []
     search, refitted = found.calibration.search, found.refitted
     if search is not None:
-        sign = "<" if search.is_bound else "="
+        sign = "below " if search.is_bound else ""
         by = f"{search.experiments} pseudo-experiments of the whole analysis over {search.among}"
-        rows.append(("Global p", f"{sign} {search.p:.2g}, by {by}"))
+        rows.append(("Global p", f"{sign}{search.p:.2g}, by {by}"))
     elif refitted is not None:
-        sign = "<" if refitted.is_bound else "="
-        rows.append(
-            ("Global p", f"{sign} {refitted.p:.2g}, by {refitted.toys} refitted toys over {refitted.hypotheses} trials")
-        )
+        sign = "below " if refitted.is_bound else ""
+        by = f"{refitted.toys} refitted toys over {refitted.hypotheses} trials"
+        rows.append(("Global p", f"{sign}{refitted.p:.2g}, by {by}"))
     else:
         missing = "there are no pseudo-experiments" if found.selections else "no toys were made"
         rows.append(("Global p", f"none: {missing}"))
