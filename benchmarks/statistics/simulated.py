@@ -8,11 +8,12 @@ observables, boosted trees, everything else by default. ``--document hunt.yaml``
 folds, efficiencies and statistics of another hunt, such as one with fewer members: the time goes with members times
 pseudo-experiments.
 
-Searches are kept one by one in the output folder, and the same command goes on with those that are missing. Of a pool
-of N events, N / n searches of n events are disjoint. With more searches each takes n events at random without
-replacement: their fluctuations about the pool are smaller than those of independent data by sqrt(1 - n / N), and what
-the pool itself has too much in the window, all of them have. The result says n / N; below .1 it hardly matters. As many
-independent events as wanted are made of a few by :mod:`benchmarks.statistics.recombined`.
+Searches are kept one by one in the output folder, and the same command goes on with those that are missing; fewer are
+judged by ``--searches`` with a smaller number. Of a pool of N events, N / n searches of n events are disjoint. With more
+searches each takes n events at random without replacement: their fluctuations about the pool are smaller than those of
+independent data by sqrt(1 - n / N), and what the pool itself has too much in the window, all of them have. The result
+says n / N; below .1 it hardly matters. As many independent events as wanted are made of a few by
+:mod:`benchmarks.statistics.recombined`.
 """
 
 import argparse
@@ -237,9 +238,7 @@ def searches(
         mode="json", include={"mass", "features", "classifier", "folds", "efficiencies", "statistics"}
     )
     disjoint = number * events <= len(pool.mass)
-    key = digest(
-        parts, sorted(pool.hashes.tolist())[:1000], len(pool.mass), events, number if disjoint else 0, config.seed
-    )
+    key = digest(parts, sorted(pool.hashes.tolist())[:1000], len(pool.mass), events, disjoint, config.seed)
     ledger = Ledger(folder / f"simulated-{key}-{toys}.jsonl")
     found = ledger.run(
         search,

@@ -294,7 +294,9 @@ def test_the_report_holds_the_paragraph_the_gates_and_the_pictures(folder, found
     best, (z, *_) = found.selections[0], rows["Local Z"].split()
     assert float(z) == pytest.approx(best.calibrated(found.background).z, abs=0.01)
     assert rows["Energy"] == "sqrt(s) = 13 TeV"
-    assert rows["Global p"].startswith("below 0.048, by 20 pseudo-experiments of the whole analysis over the one selection")
+    assert rows["Global p"].startswith(
+        "below 0.048, by 20 pseudo-experiments of the whole analysis over the one selection"
+    )
     for name, value in rows.items():
         assert f"<tr><th>{name}</th><td>{html.escape(value)}</td></tr>" in page
     assert ("Not to be quoted" in page) == bool(found.reasons)
