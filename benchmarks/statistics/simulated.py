@@ -9,10 +9,10 @@ folds, efficiencies and statistics of another hunt, such as one with fewer membe
 pseudo-experiments.
 
 Searches are kept one by one in the output folder, and the same command goes on with those that are missing; fewer are
-judged by ``--searches`` with a smaller number. Of a pool of N events, N / n searches of n events are disjoint. With more
-searches each takes n events at random without replacement: their fluctuations about the pool are smaller than those of
-independent data by sqrt(1 - n / N), and what the pool itself has too much in the window, all of them have. The result
-says n / N; below .1 it hardly matters. As many independent events as wanted are made of a few by
+judged by ``--searches`` with a smaller number. Of a pool of N events, N / n searches of n events are disjoint. With
+more searches each takes n events at random without replacement: their fluctuations about the pool are smaller than
+those of independent data by sqrt(1 - n / N), and what the pool itself has too much in the window, all of them have. The
+result says n / N; below .1 it hardly matters. As many independent events as wanted are made of a few by
 :mod:`benchmarks.statistics.recombined`.
 """
 
