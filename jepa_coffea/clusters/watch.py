@@ -42,7 +42,9 @@ def watching(client: Any) -> Iterator[None]:
     gone: list[str] = []
     over = threading.Event()
     in_main = threading.current_thread() is threading.main_thread()
-    guard = threading.Thread(target=_watch, args=(client, over, gone, in_main), daemon=True)
+    # Before the work begins: workers that die at its first task must have been seen, or they are waited for.
+    seen = bool(_workers(client))
+    guard = threading.Thread(target=_watch, args=(client, over, gone, in_main, seen), daemon=True)
     guard.start()
     try:
         yield
@@ -69,21 +71,28 @@ def _lost(client: Any, error: Exception) -> bool:
     return client.status != "running" or type(error).__name__ in ("CancelledError", "FutureCancelledError")
 
 
-def _watch(client: Any, over: threading.Event, gone: list[str], in_main: bool) -> None:
+def _workers(client: Any) -> list[Any] | None:
+    """The workers that embed; None when the scheduler does not answer."""
+    try:
+        info = client.sync(client.scheduler.identity, callback_timeout=PATIENCE / 2)
+    except Exception:  # noqa: BLE001  however it fails, it does not answer
+        return None
+    return [worker for worker in info["workers"].values() if "POOL" not in worker["resources"]]
+
+
+def _watch(client: Any, over: threading.Event, gone: list[str], in_main: bool, seen: bool) -> None:
     """Look at a cluster at once, and every few seconds; interrupt the run when it is dead."""
     last = time.monotonic()
-    seen = False
     waits = hasattr(getattr(client, "cluster", None), "job_script")
     while not over.is_set():
-        problem = "the Dask scheduler does not answer"
-        try:
-            info = client.sync(client.scheduler.identity, callback_timeout=PATIENCE / 2)
-            there = [worker for worker in info["workers"].values() if "POOL" not in worker["resources"]]
+        there = _workers(client)
+        if over.is_set():
+            return
+        if there is None:
+            problem = "the Dask scheduler does not answer"
+        else:
             seen = seen or bool(there)
             problem = "all Dask workers are gone, and none comes back" if seen and not there and not waits else ""
-        except Exception:  # noqa: BLE001  however it fails, it does not answer
-            if over.is_set():
-                return
         if not problem:
             last = time.monotonic()
         elif time.monotonic() - last > PATIENCE:

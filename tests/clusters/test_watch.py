@@ -66,7 +66,7 @@ def test_dies_during_a_run(
 
         def kill() -> None:
             while not any(client.processing().values()):
-                time.sleep(0.05)
+                time.sleep(0.01)
             started[who].send_signal(signal.SIGKILL)
 
         killer = threading.Thread(target=kill)
