@@ -152,7 +152,7 @@ step compiled 50 "$PYTHON" -m benchmarks.training --output "$WORK/gpu/$CARD-trai
 while [ -n "${SIMULATION:-}" ] && kill -0 "$SIMULATION" 2> /dev/null && [ $SECONDS -lt $SIMULATED ]; do sleep 1; done
 ! wanted simulation || note simulation 0 "$(find "$WORK/jets" -name '*.root' 2> /dev/null | wc -l) files of $JETS_A_FILE jets"
 
-# Shards are read twenty times as fast as files of jets; a part of them is enough for subjets and the study.
+# Shards are read five times as fast as files of jets; a part of them is enough for subjets and the study.
 prepare() {
     local few=$([ $REHEARSE = 1 ] && echo '*.root' || echo '*_0[01]?.root')
     step shards 60 "$PYTHON" training/prepare.py --data "$WORK/jets/*.root" --output "$WORK/shards" --workers "$CORES" &

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from training.loop.checkpoint import EXPORTED
+from training.loop.checkpoint import exported_part
 
 KEPT = ("format", "step", "config", "objective")
 
@@ -34,8 +34,8 @@ def keep_weights(checkpoint: Path, output: Path, *, encoder: bool = False, half:
     content = torch.load(checkpoint, map_location="cpu", weights_only=True)
     weights = content["objective"]
     if encoder:
-        place = next(place for place in EXPORTED if any(name.startswith(place) for name in weights))
-        weights = {name: value for name, value in weights.items() if name.startswith(place)}
+        part = exported_part(weights)
+        weights = {name: value for name, value in weights.items() if name.startswith(part)}
     if half:
         weights = {
             name: value.half() if torch.is_tensor(value) and value.is_floating_point() else value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -413,6 +414,23 @@ def load_objective(run: str | Path) -> tuple[Objective, RunConfig]:
     return objective.eval(), config
 
 
+def exported_part(weights: Iterable[str]) -> str:
+    """Which part of an objective's weights is the encoder that would be exported.
+
+    Parameters
+    ----------
+    weights
+        Names of the weights.
+
+    Returns
+    -------
+    str
+        What the names of that part begin with, of ``EXPORTED``.
+    """
+    names = [*map(str, weights)]
+    return next((part for part in EXPORTED if any(name.startswith(part) for name in names)), EXPORTED[-1])
+
+
 def load_encoder(run: str | Path) -> tuple[AnyEncoder, RunConfig]:
     """The encoder of a run, as it would be exported.
 
@@ -438,7 +456,7 @@ def load_encoder(run: str | Path) -> tuple[AnyEncoder, RunConfig]:
     content = read_checkpoint(path)
     config = config_of(content, path)
     weights = value_of(content, "objective", dict, path)
-    part = next((part for part in EXPORTED if any(str(name).startswith(part) for name in weights)), EXPORTED[-1])
+    part = exported_part(weights)
     encoder = build_encoder(config.encoder)
     restore(encoder, {name.removeprefix(part): weights[name] for name in weights if name.startswith(part)}, path)
     encoder.scale = dropped_by(config.objective, config.encoder).scales[0]

