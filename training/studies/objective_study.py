@@ -7,7 +7,7 @@ logistic regressions to 100 and 500 labelled jets of each class, several draws o
 that nothing was trained on. The labels are those of ``--labelled``, by default of the same files. ``--output`` gets
 a run folder for each arm and seed, ``study.json`` and ``study.md``. Killed, the same command goes on where it stopped;
 more arms, seeds and draws may be asked for later. ``--part pretrain`` ends before the probes, which may then be made
-elsewhere with ``--part judge``, of the runs that are there.
+elsewhere with ``--part judge``, of the runs that are finished.
 
 Arms: {arms}.
 """
@@ -35,11 +35,11 @@ from training.data.batch import Batch
 from training.data.config import DataConfig
 from training.data.loader import make_loader
 from training.loop.batches import labels_of, take
-from training.loop.checkpoint import Checkpoints, load_encoder
+from training.loop.checkpoint import load_encoder
 from training.loop.entry import add_device_option, explained
 from training.loop.metrics_log import read_metrics
 from training.loop.probe import embed, linear, scores
-from training.studies.jobs import Job, Runner, keep_settings, read_status, signals_passed_on
+from training.studies.jobs import Job, Runner, finished, keep_settings, read_status, signals_passed_on
 from training.studies.results import mean_and_spread
 from training.studies.steps import steps_of
 
@@ -150,8 +150,8 @@ def _study(args: argparse.Namespace) -> int:
     for arm in args.arms:
         console.print(f"probing {arm} ...")
         runs = [args.output / f"{arm}-{seed}" for seed in args.seeds]
-        for run in [run for run in runs if not Checkpoints(run, 1).all()]:
-            console.print(f"{run}: no pretraining there; left out")
+        for run in [run for run in runs if not finished("pretrain", run)]:
+            console.print(f"{run}: no finished pretraining there; left out")
             runs.remove(run)
         if runs:
             found[arm] = [_probed(run, fit, test, args.labels, console) for run in runs]

@@ -81,7 +81,7 @@ def test_in_miniature(
     assert not (output / "study.json").exists()
     # Judged elsewhere, perhaps, where one of the runs did not arrive.
     assert main([*words, "--steps", "2", "--arms", "mpm", "jetclr", "random", "--part", "judge"]) == 0
-    assert "jetclr-1: no pretraining there; left out" in " ".join(capfd.readouterr().err.split())
+    assert "jetclr-1: no finished pretraining there; left out" in " ".join(capfd.readouterr().err.split())
     first = json.loads((output / "study.json").read_text())
     stamp = (output / "mpm-1" / "probe.json").stat().st_mtime_ns
     # More arms later; what is done stays.
