@@ -117,7 +117,7 @@ class SignalTemplate:
     Raises
     ------
     HistogramError
-        If counts and edges do not belong together, or counts are negative or all 0.
+        If counts and edges do not belong together, counts are negative or all 0, or the peak has no width.
     """
 
     counts: Array
@@ -131,6 +131,12 @@ class SignalTemplate:
         check_edges(self.edges)
         if self.counts.shape != (len(self.edges) - 1,) or not (self.counts >= 0).all() or not self.counts.sum() > 0:
             msg = "a signal template needs one non-negative count per bin, and something in them"
+            raise HistogramError(msg)
+        if not 0 < self.relative_width < 1:
+            msg = (
+                f"a signal template needs a standard deviation between 0 and its mass of {self.mass:g}, got "
+                f"{self.relative_width * self.mass:g}; what is in one bin has no width"
+            )
             raise HistogramError(msg)
 
     @property
@@ -267,7 +273,7 @@ def default_masses(edges: Array, signal: Signal) -> Array:
         If the signal is wider than the edges.
     """
     w = signal.relative_width
-    low, high = edges[0] / (1 - 2 * w), edges[-1] / (1 + 2 * w)
+    low, high = edges[0] / max(1 - 2 * w, 1e-9), edges[-1] / (1 + 2 * w)
     if not low < high:
         msg = f"a signal of relative width {w:g} does not fit between {edges[0]:g} and {edges[-1]:g}"
         raise HistogramError(msg)

@@ -13,7 +13,7 @@ from jepa_coffea.clusters.registry import ClusterConfig
 from jepa_coffea.files import printable
 from jepa_coffea.hunt.config import read_config
 from jepa_coffea.hunt.energy import with_energy
-from jepa_coffea.hunt.histogram import with_own_edges
+from jepa_coffea.hunt.histogram import with_own_edges, with_signal
 from jepa_coffea.hunt.pipeline import run_hunt
 from jepa_coffea.hunt.state import HuntResult, Run
 from jepa_coffea.report.excess_section import SCAN_COLUMNS, scan_rows
@@ -75,7 +75,7 @@ def hunt(
     JepaCoffeaError
         If the hunt cannot be done as described.
     """
-    config = with_energy(with_own_edges(read_config(document)))
+    config = with_signal(with_energy(with_own_edges(read_config(document))))
     console = console or Console()
     with (ClusterConfig() if here else config.cluster).connect() as client:
         given = Run(config, client, console, progress)

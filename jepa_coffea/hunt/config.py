@@ -4,9 +4,11 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from jepa_coffea.bumphunt.functions import FUNCTIONS
+from jepa_coffea.bumphunt.signals import Gaussian, Signal, SignalTemplate
 from jepa_coffea.bumphunt.significance import Constraint
 from jepa_coffea.clusters.registry import ClusterConfig
 from jepa_coffea.cwola.classifiers import CLASSIFIERS, check_options, final_of
@@ -322,14 +324,47 @@ DEFAULT_WIDTH = 0.05
 """Width over mass of the peak that a mass scan looks for where the document names no signal."""
 
 
+class SignalShape(Section):
+    """A simulated peak; it is moved to other masses by stretching the mass axis in proportion."""
+
+    histogram: LocalPath | None = None
+    """JSON with ``counts`` and ``edges`` (GeV), or FILE.root:NAME; any normalisation and weights."""
+    counts: list[Annotated[float, Field(ge=0, allow_inf_nan=False)]] = []
+    """The peak in the document itself, with ``edges``, in place of a file."""
+    edges: list[float] = []
+    """GeV, one more than counts."""
+    mass: Positive
+    """The mass that was simulated, GeV."""
+
+    @model_validator(mode="after")
+    def _one(self) -> "SignalShape":
+        if (self.histogram is None) == (not self.counts):
+            msg = "give either a histogram, or counts and edges"
+            raise ValueError(msg)
+        if self.counts:
+            self.template()
+        return self
+
+    def template(self) -> SignalTemplate:
+        """The peak as it was simulated.
+
+        Returns
+        -------
+        SignalTemplate
+        """
+        return SignalTemplate(np.array(self.counts), np.array(self.edges), self.mass)
+
+
 class SignalConfig(Section):
     """The resonance on which limits against mass are set, in all events, without a selection by classifiers."""
 
     efficiency: Fraction = 1.0
     """Acceptance and efficiency of everything before the hunt, for limits on a cross-section."""
-    widths: Annotated[list[Fraction], Field(min_length=1)] = [DEFAULT_WIDTH]
-    """Gaussian standard deviation over mass; each gives a curve, and a scan among the trials of a histogram alone. The
-    picture of local p0 against mass is of the first."""
+    shape: Literal["gaussian"] | SignalShape = "gaussian"
+    """Of the peak; a simulated one has tails."""
+    widths: Annotated[list[Tight], Field(min_length=1)] = [DEFAULT_WIDTH]
+    """Standard deviation over mass, by default that of a simulated peak; each gives a curve, and a scan among the
+    trials of a histogram alone. The picture of local p0 against mass is of the first."""
     uncertainties: SignalUncertainties = SignalUncertainties()
     toys: Annotated[int, Field(ge=0)] = 1000
     """Pseudo-experiments with, and as many without, a signal for each strength of a limit where fewer than 10 events
@@ -341,6 +376,23 @@ class SignalConfig(Section):
             msg = f"widths: expected none twice, each is a trial; got {self.widths}"
             raise ValueError(msg)
         return self
+
+    def peak(self, width: float) -> Signal:
+        """The signal with a width.
+
+        Parameters
+        ----------
+        width
+            Standard deviation over mass.
+
+        Returns
+        -------
+        Signal
+        """
+        if self.shape == "gaussian":
+            return Gaussian(width)
+        simulated = self.shape.template()
+        return simulated.widened(width / simulated.relative_width)
 
 
 class InjectionConfig(Section):
@@ -440,6 +492,32 @@ class HuntConfig(Section):
             Of the section ``signal``; without it one of ``DEFAULT_WIDTH``.
         """
         return [DEFAULT_WIDTH] if self.signal is None else list(self.signal.widths)
+
+    def peak(self, width: float) -> Signal:
+        """The peak that mass scans and limits are about.
+
+        Parameters
+        ----------
+        width
+            One of ``widths``.
+
+        Returns
+        -------
+        Signal
+            Of the section ``signal``; a Gaussian without it.
+        """
+        return (self.signal or SignalConfig()).peak(width)
+
+    @property
+    def kind_of_peak(self) -> str:
+        """Its shape in words, for reports.
+
+        Returns
+        -------
+        str
+        """
+        simulated = self.signal is not None and self.signal.shape != "gaussian"
+        return "simulated" if simulated else "Gaussian"
 
     def recipe(self) -> Recipe:
         """What decides the classifiers besides the events.

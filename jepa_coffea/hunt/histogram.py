@@ -1,4 +1,4 @@
-"""A spectrum to hunt in without events: JSON, or a histogram in a ROOT file."""
+"""Histograms that a document names, JSON or in a ROOT file: a spectrum to hunt in without events, a simulated peak."""
 
 import json
 from pathlib import Path
@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import uproot
 
+from jepa_coffea.bumphunt.signals import default_masses
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.hunt.config import HuntConfig, HuntError
 
@@ -52,6 +53,43 @@ def with_own_edges(config: HuntConfig) -> HuntConfig:
     return config.model_copy(update={"mass": mass})
 
 
+def with_signal(config: HuntConfig) -> HuntConfig:
+    """A hunt with the simulated peak that its document names, in the document itself, checked before the work.
+
+    Parameters
+    ----------
+    config
+        Of any hunt, with the bins of its histogram.
+
+    Returns
+    -------
+    HuntConfig
+        Without the section ``signal``, or with a Gaussian, as it was. Unless the document names widths, it is that of
+        the simulated peak.
+
+    Raises
+    ------
+    HuntError
+        If there is no such file or histogram.
+    HistogramError
+        If it is no peak, or a width does not fit into the mass axis.
+    """
+    signal = config.signal
+    if signal is None:
+        return config
+    if signal.shape != "gaussian":
+        shape = signal.shape
+        if shape.histogram is not None:
+            counts, _, edges = _read(shape.histogram)
+            shape = shape.model_copy(update={"histogram": None, "counts": counts.tolist(), "edges": edges.tolist()})
+        own = float(f"{shape.template().relative_width:.3g}")
+        widths = signal.widths if "widths" in signal.model_fields_set else [own]
+        signal = signal.model_copy(update={"shape": shape, "widths": widths})
+    for width in signal.widths:
+        default_masses(np.asarray(config.mass.build().edges), signal.peak(width))
+    return config.model_copy(update={"signal": signal})
+
+
 def read_histogram(source: Path, windows: Windows) -> Floats:
     """Read a spectrum in the bins of the windows.
 
@@ -88,7 +126,8 @@ def read_histogram(source: Path, windows: Windows) -> Floats:
 
 def _spectrum(source: Path) -> tuple[Floats, Floats]:
     """Counts and edges, checked."""
-    counts, edges = _read(source)
+    values, variances, edges = _read(source)
+    counts = values if variances is None else event_counts(values, variances, str(source))
     if not counts.size or counts.ndim != 1 or edges.shape != (len(counts) + 1,) or not (np.diff(edges) > 0).all():
         msg = f"hunt: {source} has {counts.size} counts and edges {edges}; expected one more edge, strictly increasing"
         raise HuntError(msg)
@@ -98,7 +137,8 @@ def _spectrum(source: Path) -> tuple[Floats, Floats]:
     return counts, edges
 
 
-def _read(source: Path) -> tuple[Floats, Floats]:
+def _read(source: Path) -> tuple[Floats, Floats | None, Floats]:
+    """Contents, their variances where the file has them, and edges."""
     name, _, inside = str(source).partition(".root:")
     path = Path(f"{name}.root") if inside else source
     if not path.is_file():
@@ -107,7 +147,7 @@ def _read(source: Path) -> tuple[Floats, Floats]:
     if not inside:
         try:
             document = json.loads(path.read_text())
-            return np.asarray(document["counts"], dtype=float), np.asarray(document["edges"], dtype=float)
+            return np.asarray(document["counts"], dtype=float), None, np.asarray(document["edges"], dtype=float)
         except (KeyError, TypeError, ValueError):
             msg = f"hunt: {path} is no JSON with 'counts' and 'edges'; for a ROOT file write FILE.root:NAME"
             raise HuntError(msg) from None
@@ -123,7 +163,7 @@ def _read(source: Path) -> tuple[Floats, Floats]:
     if values is None or variances is None:
         msg = f"hunt: {path} holds no {inside!r}; it holds {', '.join(held) or 'nothing'}"
         raise HuntError(msg)
-    return event_counts(values, variances, f"{inside} in {path}"), np.asarray(edges, dtype=float)
+    return np.asarray(values, dtype=float), variances, np.asarray(edges, dtype=float)
 
 
 def event_counts(values: npt.NDArray[Any], variances: npt.NDArray[Any], what: str) -> Floats:

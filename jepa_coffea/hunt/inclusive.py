@@ -12,7 +12,6 @@ import numpy as np
 
 from jepa_coffea.bumphunt import (
     BackgroundFit,
-    Gaussian,
     Scan,
     ShapeSearch,
     SignalSystematics,
@@ -87,7 +86,7 @@ def with_function(run: Run, counts: Floats, windows: Windows) -> tuple[Run, Func
         toys = statistics.goodness_toys
         shared |= {"toys": toys, "seed": run.config.seed}
         uncertainties[window.name] = attempt(function_uncertainty, data, statistics.function, others, **shared)
-        shared["signal"] = Gaussian(run.config.widths[0])
+        shared["signal"] = run.config.peak(run.config.widths[0])
         spurious[window.name] = attempt(spurious_yields, data, statistics.function, others, **shared)
     return run, FunctionStudy(statistics.function, choices, uncertainties, spurious), tuple(rules)
 
@@ -164,12 +163,12 @@ def peak_scan(data: Spectrum, width: float, config: HuntConfig) -> PeakScan:
     """
     fit, spurious = _beside_excess(data, width, config)
     how: dict[str, Any] = {"function": config.statistics.function, "sqrt_s": config.statistics.energy, "toys": 0}
-    return PeakScan(scan(data, signal=Gaussian(width), spurious=_events(spurious), **how), fit, spurious)
+    return PeakScan(scan(data, signal=config.peak(width), spurious=_events(spurious), **how), fit, spurious)
 
 
 def _beside_excess(data: Spectrum, width: float, config: HuntConfig) -> tuple[BackgroundFit, SpuriousYields | str]:
     """Background alone beside the largest excess, and the signal that the function may fake if others hold there."""
-    statistics, signal = config.statistics, Gaussian(width)
+    statistics, signal = config.statistics, config.peak(width)
     shared: dict[str, Any] = {"function": statistics.function, "sqrt_s": statistics.energy}
     toys: dict[str, Any] = {"toys": statistics.goodness_toys, "seed": config.seed}
     first = scan(data, signal=signal, toys=0, **shared)
@@ -215,7 +214,7 @@ def mass_scan(
     searches = [
         shape_search(
             data,
-            signal=Gaussian(width),
+            signal=run.config.peak(width),
             function=statistics.function,
             sqrt_s=statistics.energy,
             spurious=_events(found[in_words(width)].spurious),
@@ -259,7 +258,7 @@ def selected_scans(
         For each selection; None where its fit fails, which the selection says as well. Without ``spurious`` where it is
         not known.
     """
-    edges, signal, statistics = np.asarray(windows.edges), Gaussian(config.widths[0]), config.statistics
+    edges, signal, statistics = np.asarray(windows.edges), config.peak(config.widths[0]), config.statistics
     everything = {one.window: one.function.fit for one in inclusive}
     found = []
     for selection in selections:
@@ -361,7 +360,7 @@ def _against_mass(
         faked = beside if isinstance(beside, str) else beside[1]
     if isinstance(faked, str):
         return faked, faked
-    shape = Gaussian(width)
+    shape = config.peak(width)
     curve = attempt(mass_limits, data, faked.masses, signal=shape, spurious=faked.events, **_setting(config))
     return faked, curve
 
@@ -372,7 +371,9 @@ def _against_width(
     """The limits at one mass."""
     assert config.signal is not None
     spurious = [float(np.interp(mass, one.masses, one.events)) for one in faked]
-    return attempt(width_limits, data, mass, config.signal.widths, spurious=spurious, **_setting(config))
+    widths = config.signal.widths
+    shape = config.peak(widths[0])
+    return attempt(width_limits, data, mass, widths, signal=shape, spurious=spurious, **_setting(config))
 
 
 def _setting(config: HuntConfig) -> dict[str, Any]:

@@ -22,7 +22,6 @@ from jepa_coffea.bumphunt.exports.tables import (
 )
 from jepa_coffea.bumphunt.exports.workspace import write_workspace
 from jepa_coffea.bumphunt.records import plain
-from jepa_coffea.bumphunt.significance import Constraint
 from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.files import NUMERICAL, digest, replacing, versions, write_text
@@ -91,7 +90,7 @@ def write_result(run: Run, result: HuntResult) -> None:
     write_text(run.output / "summary.txt", result.paragraph + "\n")
 
 
-def write_exports(folder: Path, result: HuntResult, edges: Floats, constraint: Constraint) -> None:
+def write_exports(run: Run, result: HuntResult) -> None:
     """Write pyhf JSON, ROOT and datacard, HEPData YAML for every spectrum with a fit, and all spectra as histograms.
 
     Background and errors are those of the result's estimate, with the error of the choice of the function, and moved
@@ -100,15 +99,13 @@ def write_exports(folder: Path, result: HuntResult, edges: Floats, constraint: C
 
     Parameters
     ----------
-    folder
-        Emptied first.
+    run
+        The hunt; its folder ``exports`` is emptied first.
     result
-        What the hunt found.
-    edges
-        Of the bins, GeV, (bins + 1,).
-    constraint
-        Of the background.
+        What it found.
     """
+    folder, config = run.output / "exports", run.config
+    edges, constraint = np.asarray(config.mass.build().edges), config.statistics.constraint
     fresh_folder(folder, "exports")
     tables, results = [], []
     histograms = {}
@@ -135,7 +132,7 @@ def write_exports(folder: Path, result: HuntResult, edges: Floats, constraint: C
     write_hists(folder / "histograms.json", histograms)
     write_hists(folder / "histograms.root", histograms)
     tables += [
-        limit_table(curve, f"limits, {at}", f"All events, no selection; signal: Gaussian, {at}.")
+        limit_table(curve, f"limits, {at}", f"All events, no selection; {config.kind_of_peak} signal, {at}.")
         for at, curve in {**result.mass_limits, **result.width_limits}.items()
         if not isinstance(curve, str)
     ]

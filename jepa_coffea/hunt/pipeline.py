@@ -113,7 +113,7 @@ def run_hunt(run: Run) -> HuntResult:
         if history is not None:
             result = replace(result, blinding=history.sentence, paragraph=f"{paragraph} {history.sentence}")
         try:
-            write_exports(run.output / "exports", result, np.asarray(windows.edges), run.config.statistics.constraint)
+            write_exports(run, result)
         except (*FAULTS, *BUGS) as error:
             lost = f"The exports are not complete: {problem_of(run, 'exports', error)}."
             result = replace(result, paragraph=f"{result.paragraph} {lost}")

@@ -40,7 +40,7 @@ def write_hunt_report(run: Run, result: HuntResult) -> None:
             excess_section(result),
             sensitivity_section(result),
             spectrum_section(run, result, header),
-            limit_section(result, header),
+            limit_section(result, header, run.config.kind_of_peak),
             function_section(result.functions),
             classifier_section(run, result, header),
             calibration_section(result, header),

@@ -6,13 +6,13 @@ from jepa_coffea.plots import Header, plot_limits
 from jepa_coffea.report.html import ReportFigure, ReportSection, ReportTable
 
 CAPTION = (
-    "95 % CLs limits on a Gaussian {shape}, in all events without a selection; green and yellow: 68 and 95 % of the "
+    "95 % CLs limits on a {peak} peak {shape}, in all events without a selection; green and yellow: 68 and 95 % of the "
     "limits expected without a signal. The signal that the background function may fake and the uncertainties of the "
     "signal are nuisances. {methods}"
 )
 
 
-def limit_section(result: HuntResult, header: Header) -> ReportSection:
+def limit_section(result: HuntResult, header: Header, peak: str = "Gaussian") -> ReportSection:
     """Limits without a selection: a picture against mass for each width, and one against width for each window.
 
     Parameters
@@ -21,6 +21,8 @@ def limit_section(result: HuntResult, header: Header) -> ReportSection:
         What the hunt found.
     header
         Line above the pictures.
+    peak
+        What the signal is like, in a word.
 
     Returns
     -------
@@ -37,7 +39,7 @@ def limit_section(result: HuntResult, header: Header) -> ReportSection:
                 problems.append([at, curve])
                 continue
             picture = plot_limits(curve, observed=not result.sensitivity, note=at, header=header)
-            caption = CAPTION.format(shape=shape, methods=methods_of(curve))
+            caption = CAPTION.format(peak=peak, shape=shape, methods=methods_of(curve))
             figures.append(ReportFigure(f"Limits against {axis}, {at}", picture, caption))
     tables = [ReportTable("No limits", ["at", "reason"], problems)] if problems else []
     return ReportSection("Limits", tables=tables, figures=figures)

@@ -40,8 +40,8 @@ def what_was_done(run: Run, result: HuntResult) -> str:
     else:
         widths = " and ".join(f"{100 * width:g} %" for width in config.widths)
         sentences.append(
-            f"At every mass a Gaussian peak with a standard deviation of {widths} of the mass was fitted to the whole "
-            f"spectrum, together with a background of the function {function}."
+            f"At every mass a {config.kind_of_peak} peak with a standard deviation of {widths} of the mass was fitted "
+            f"to the whole spectrum, together with a background of the function {function}."
         )
     if result.background != "function":
         sentences.append(f"The result is by the {result.background.replace('_', ' ')}, the fit is its cross-check.")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from jepa_coffea.bumphunt import GlobalSignificance
 from jepa_coffea.bumphunt.scan import Scan
 from jepa_coffea.cwola.windows import Windows
+from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.state import HuntResult, MassScan, Run
 from jepa_coffea.plots import CorrectedPoint, Header, plot_global, plot_scan, plot_spectra
 from jepa_coffea.report.html import ReportFigure, ReportSection
@@ -41,12 +42,12 @@ def spectrum_section(run: Run, result: HuntResult, header: Header) -> ReportSect
                 ReportFigure(f"Spectra of {window}", plot_spectra(fits, xlabel=label, header=header), caption)
             )
     if result.scan is not None:
-        figures += _whole(result.scan, result.refitted, label, header)
+        figures += _whole(result.scan, result.refitted, run.config, header)
     scans = _local_scans(result, windows)
     if scans:
         caption = (
-            f"Gaussian peaks with a width of {width:.3g} of their mass. Curves: fits of signal and background to the "
-            "whole range, without calibration; after a selection only inside the window of its classifiers. "
+            f"{run.config.kind_of_peak.capitalize()} peaks with a width of {width:.3g} of their mass. Curves: fits of signal and "
+            "background to the whole range, without calibration; after a selection only inside the window of its classifiers. "
             f"{_faked(scans)} Points: counts in the windows, corrected by the pseudo-experiments."
         )
         picture = plot_scan(scans, corrected=_corrected_points(result, windows), header=header)
@@ -57,9 +58,11 @@ def spectrum_section(run: Run, result: HuntResult, header: Header) -> ReportSect
     return ReportSection("Spectra", figures=figures)
 
 
-def _whole(scanned: MassScan, refitted: GlobalSignificance | None, label: str, header: Header) -> list[ReportFigure]:
+def _whole(
+    scanned: MassScan, refitted: GlobalSignificance | None, config: HuntConfig, header: Header
+) -> list[ReportFigure]:
     """Spectrum and local p0 of a hunt without windows."""
-    spectrum = plot_spectra({"all events": scanned.fit}, xlabel=label, header=header)
+    spectrum = plot_spectra({"all events": scanned.fit}, xlabel=config.mass.label, header=header)
     caption = (
         f"Fit of background alone to the {scanned.label}, its sampled 68 and 95 % bands, and signed roots of each "
         "bin's deviance."
@@ -68,8 +71,8 @@ def _whole(scanned: MassScan, refitted: GlobalSignificance | None, label: str, h
         scanned.by_width, calibrated=True, global_p=None if refitted is None else refitted.p, header=header
     )
     text = (
-        "Gaussian peaks of these widths over their mass. Signal-plus-background fits of the whole spectrum; the signal "
-        "that the function may fake is counted where it is known."
+        f"{config.kind_of_peak.capitalize()} peaks of these widths over their mass. Signal-plus-background fits of the whole "
+        "spectrum; the signal that the function may fake is counted where it is known."
     )
     return [ReportFigure("Spectrum", spectrum, caption), ReportFigure("Local p0 against mass", picture, text)]
 

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 import uproot
 
+from jepa_coffea.bumphunt import Gaussian
 from jepa_coffea.cwola.windows import WindowError, Windows
-from jepa_coffea.hunt.config import HuntError, read_config
-from jepa_coffea.hunt.histogram import read_histogram, with_own_edges
+from jepa_coffea.errors import HistogramError
+from jepa_coffea.hunt.config import HuntConfig, HuntError, read_config
+from jepa_coffea.hunt.histogram import read_histogram, with_own_edges, with_signal
 
 EDGES = np.linspace(2000, 4000, 41)
 WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), bins=list(np.linspace(2200, 3600, 15)))
@@ -78,3 +80,48 @@ def test_a_hunt_takes_the_bins_of_its_histogram(tmp_path):
     path.write_text(text.format("[2610, 3000]", ""))
     with pytest.raises(WindowError, match="2610 GeV is no bin edge"):
         with_own_edges(read_config(path))
+
+
+FINE = np.linspace(2000, 4500, 251)
+
+
+def peaked(folder, **signal):
+    return HuntConfig.model_validate(
+        {"input": {"events": ["x"]}, "output": "out", "mass": {"fit_range": [1450, 8000]}, "signal": signal},
+        context={"folder": folder},
+    )
+
+
+def test_a_simulated_peak_is_the_signal(tmp_path):
+    """With its own width or stretched to others; of any weights; in the document afterwards, which stands for itself."""
+    counts = 0.3 * Gaussian(0.05).template(FINE, 3000)
+    write(tmp_path / "peak.json", counts, FINE)
+    with uproot.recreate(tmp_path / "peak.root") as file:
+        weighted = hist.Hist(hist.axis.Variable(FINE), storage=hist.storage.Weight())
+        weighted.view()["value"], weighted.view()["variance"] = counts, np.linspace(1, 2, 250)
+        file["peak"] = weighted
+    for source in ("peak.json", "peak.root:peak"):
+        config = with_signal(peaked(tmp_path, shape={"histogram": source, "mass": 3000}))
+        assert config.widths == pytest.approx([0.05], rel=1e-3)
+        assert config.kind_of_peak == "simulated"
+        again = HuntConfig.model_validate(config.model_dump(mode="json"))
+        for width, of in ((config.widths[0], again), (0.1, config)):
+            template, expected = of.peak(width).template(EDGES, 2800), Gaussian(width).template(EDGES, 2800)
+            assert template == pytest.approx(expected, abs=0.002)
+    two = peaked(tmp_path, shape={"histogram": "peak.json", "mass": 3000}, widths=[0.03, 0.1])
+    assert with_signal(two).widths == [0.03, 0.1]
+    assert with_signal(peaked(tmp_path)).kind_of_peak == "Gaussian"
+
+
+def test_what_is_no_peak_is_said_before_the_work(tmp_path):
+    with pytest.raises(HuntError, match="no histogram file"):
+        with_signal(peaked(tmp_path, shape={"histogram": "none.json", "mass": 3000}))
+    write(tmp_path / "peak.json", np.eye(40)[20])
+    with pytest.raises(HistogramError, match="what is in one bin has no width"):
+        with_signal(peaked(tmp_path, shape={"histogram": "peak.json", "mass": 3000}))
+    for wrong in ({"mass": 3000}, {"mass": 3000, "counts": [1, 2], "edges": [1, 2]}):
+        with pytest.raises(ValueError, match=r"either a histogram|one non-negative count per bin"):
+            peaked(tmp_path, shape=wrong)
+    for width in (0.45, 0.7):
+        with pytest.raises(HistogramError, match=f"relative width {width:g} does not fit between 1450 and 8000"):
+            with_signal(peaked(tmp_path, widths=[0.05, width]))

@@ -123,6 +123,23 @@ def test_limits_against_mass_are_in_fb_and_each_width_has_its_own(tmp_path):
     ]
 
 
+def test_limits_of_a_simulated_peak_are_those_of_its_shape():
+    counts, edges = COARSE.histogram(dijets(5000)[1]), np.linspace(1500, 4500, 301)
+    shape = {"counts": Gaussian(0.06).template(edges, 3000).tolist(), "edges": edges.tolist(), "mass": 3000}
+    simulated, gaussian = (
+        inclusive_limits(counts, COARSE, document(SignalConfig(shape=one, widths=[0.05, 0.1], toys=0)))
+        for one in (shape, "gaussian")
+    )
+    for by_shape, by_gaussian in zip(simulated, gaussian, strict=True):
+        for at, curve in by_shape.items():
+            assert curve.expected_events == pytest.approx(by_gaussian[at].expected_events, rel=0.05)
+    tailed = np.array(shape["counts"]) + 0.3 * (np.abs(edges[:-1] - 2400) < 500) / 100
+    with_tail = document(SignalConfig(shape=shape | {"counts": tailed.tolist()}, widths=[0.05], toys=0))
+    found = inclusive_limits(counts, COARSE, with_tail)[0]["width 0.05"]
+    ratio = found.expected_events[:, 2] / simulated[0]["width 0.05"].expected_events[:, 2]
+    assert abs(np.median(ratio) - 1) > 0.05
+
+
 def test_no_signal_section_no_limits_and_what_cannot_be_fitted_says_why():
     counts = np.zeros(20)
     assert inclusive_limits(counts, COARSE, document(None)) == ({}, {})
