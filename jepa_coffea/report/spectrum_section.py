@@ -46,8 +46,9 @@ def spectrum_section(run: Run, result: HuntResult, header: Header) -> ReportSect
     scans = _local_scans(result, windows)
     if scans:
         caption = (
-            f"{run.config.kind_of_peak.capitalize()} peaks with a width of {width:.3g} of their mass. Curves: fits of signal and "
-            "background to the whole range, without calibration; after a selection only inside the window of its classifiers. "
+            f"{run.config.kind_of_peak.capitalize()} peaks with a width of {width:.3g} of their mass. Curves: fits of "
+            "signal and background to the whole range, without calibration; after a selection only inside the window "
+            "of its classifiers. "
             f"{_faked(scans)} Points: counts in the windows, corrected by the pseudo-experiments."
         )
         picture = plot_scan(scans, corrected=_corrected_points(result, windows), header=header)
@@ -71,8 +72,8 @@ def _whole(
         scanned.by_width, calibrated=True, global_p=None if refitted is None else refitted.p, header=header
     )
     text = (
-        f"{config.kind_of_peak.capitalize()} peaks of these widths over their mass. Signal-plus-background fits of the whole "
-        "spectrum; the signal that the function may fake is counted where it is known."
+        f"{config.kind_of_peak.capitalize()} peaks of these widths over their mass. Signal-plus-background fits of "
+        "the whole spectrum; the signal that the function may fake is counted where it is known."
     )
     return [ReportFigure("Spectrum", spectrum, caption), ReportFigure("Local p0 against mass", picture, text)]
 

@@ -93,7 +93,7 @@ def peaked(folder, **signal):
 
 
 def test_a_simulated_peak_is_the_signal(tmp_path):
-    """With its own width or stretched to others; of any weights; in the document afterwards, which stands for itself."""
+    """With its own width or stretched to others; of any weights; afterwards the document holds it."""
     counts = 0.3 * Gaussian(0.05).template(FINE, 3000)
     write(tmp_path / "peak.json", counts, FINE)
     with uproot.recreate(tmp_path / "peak.root") as file:
