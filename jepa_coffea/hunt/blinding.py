@@ -122,13 +122,14 @@ def blinded(found: HuntResult, statistics: StatisticsConfig) -> HuntResult:
     return HuntResult(
         found.output,
         (),
-        calibration=CalibrationResult(background=found.background, problem=found.calibration.problem),
+        calibration=CalibrationResult(background=found.background, problem=found.calibration.problem, fit_p=found.calibration.fit_p),
         closure=found.closure,
         injection=found.injection,
         functions=found.functions,
         background=found.background,
         reasons=found.reasons,
         sensitivity=[_sensitivity(one, found.background, statistics) for one in found.everything],
+        left_out=found.left_out,
     )
 
 
@@ -207,6 +208,8 @@ def describe_blind(found: HuntResult) -> str:
             f"{'corrected' if best.calibrated else 'uncalibrated'}"
             + ("." if best.limit is None else f"; the expected 95 % CLs limit is {best.limit[2]:.1f} signal events.")
         )
+    sentences += found.left_out
+    sentences += [] if found.functions is None else found.functions.doubts
     if found.reasons:
         sentences.append("If it were unblinded now it could not be quoted: " + "; ".join(found.reasons) + ".")
     else:

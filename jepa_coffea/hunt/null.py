@@ -188,6 +188,26 @@ class Corrected:
     rank_p: float
     """The p-value by rank."""
 
+    @property
+    def rank_is_bound(self) -> bool:
+        """Whether no pseudo-experiment that worked reaches as far, which makes ``rank_p`` an upper bound.
+
+        Returns
+        -------
+        bool
+        """
+        return self.rank_p <= self.null.rank_p(np.inf)
+
+    @property
+    def rank_text(self) -> str:
+        """The p-value by rank in words, a bound named as one.
+
+        Returns
+        -------
+        str
+        """
+        return f"{'below ' if self.rank_is_bound else ''}{self.rank_p:.2g}"
+
     def record(self) -> dict[str, Any]:
         """The numbers as JSON can say them.
 
@@ -195,7 +215,7 @@ class Corrected:
         -------
         dict
         """
-        numbers = {name: getattr(self, name) for name in ("z", "z_error", "p", "rank_p")}
+        numbers = {name: getattr(self, name) for name in ("z", "z_error", "p", "rank_p", "rank_is_bound")}
         return {**numbers, "null": self.null.record()}
 
 

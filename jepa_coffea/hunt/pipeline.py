@@ -56,6 +56,7 @@ from jepa_coffea.hunt.selections import Floats, Selection, count_inclusive
 from jepa_coffea.hunt.stages import (
     BUGS,
     FAULTS,
+    Inputs,
     all_gates,
     calibration,
     injections,
@@ -151,7 +152,7 @@ def _scan_spectrum(run: Run) -> HuntResult:
         failed = f"there is no {'scan' if found.scan is None else 'global p-value'}: {error}"
         found = replace(found, reasons=[failed])
     reasons = [*found.reasons, *reasons_against(found, statistics.goodness_minimum)]
-    notes = [] if events is None else _notes(events, (), Closure([], []))
+    notes = [] if events is None else [*_notes(events, (), Closure([], [])), *_left_out(events)]
     return replace(found, reasons=reasons, paragraph=describe(found, notes, reasons))
 
 
@@ -175,7 +176,7 @@ def _hunt_histogram(run: Run, histogram: Path) -> HuntResult:
         except SpectrumError as error:
             reasons.append(f"there is no global p-value: {error}")
     reasons += reasons_against(found, statistics.goodness_minimum)
-    return replace(found, reasons=reasons, paragraph=describe(found, [], reasons))
+    return replace(found, reasons=reasons, paragraph=describe(found, functions.doubts, reasons))
 
 
 def window_search(
@@ -267,9 +268,10 @@ def _hunt_events(run: Run) -> HuntResult:
         events=events,
         functions=functions,
         background=background,
+        left_out=[*_left_out(events), *_left_out_of_others(inputs)],
     )
     reasons = reasons_against(found, config.statistics.goodness_minimum) + disagreements(selections)
-    notes = _notes(events, scores, closure) + doubts
+    notes = [*_notes(events, scores, closure), *found.left_out, *functions.doubts, *doubts]
     return replace(found, reasons=reasons, paragraph=describe(found, notes, reasons))
 
 
@@ -319,15 +321,30 @@ def too_tight(events: Events, method: Method) -> list[str]:
 
 
 def _notes(events: Events, scores: Sequence[WindowScores], closure: Closure) -> list[str]:
-    """Sentences on what each window's classifiers see, and on what was left out."""
+    """Sentences on what each window's classifiers see, and on what was not done with all events."""
     aucs = [(s.window.name, *auc(s.score, s.inside, s.sideband)) for s in scores if not s.problem]
     notes = [learning(aucs)] if aucs else []
-    if events.dropped:
-        notes.append(f"{events.dropped} events were left out because a feature is not finite.")
-    if events.no_mass:
-        notes.append(f"{events.no_mass} events were left out because their mass is not finite.")
     if events.unweighted:
         notes.append(events.unweighted)
     if closure.left_out:
         notes.append(f"Too few events for these closure gates, left out: {', '.join(closure.left_out)}.")
     return notes
+
+
+def _left_out(events: Events, what: str = "events") -> list[str]:
+    """Sentences on events that were left out."""
+    reasons = {"a feature": events.dropped, "their mass": events.no_mass}
+    return [f"{n} {what} were left out because {reason} is not finite." for reason, n in reasons.items() if n]
+
+
+def _left_out_of_others(inputs: Inputs) -> list[str]:
+    """Sentences on background and signal events that have files of their own."""
+    others = (
+        ("background events", inputs.background, inputs.background_files),
+        ("signal events", inputs.signal, inputs.signal_files),
+    )
+    sentences = []
+    for what, events, files in others:
+        if events is not None and files:
+            sentences += [*_left_out(events, what), *([events.unweighted] if events.unweighted else [])]
+    return sentences

@@ -297,6 +297,9 @@ class PseudoData:
     """Bin edges, GeV, (bins + 1,)."""
     trend: MassTrend
     """Of each feature and then each matched variable."""
+    fit_p: float | None = None
+    """Goodness of the fit of the whole spectrum behind ``expected``; None for one window, where it is the fit beside the
+    window of the spectrum without a selection."""
 
     def draw(self, seed: int) -> Sample:
         """The events of one pseudo-experiment.
@@ -369,7 +372,8 @@ def make_pseudo_data(
     counts, edges = windows.histogram(sample.mass), np.asarray(windows.edges)
     single = windows.windows[0] if len(windows.windows) == 1 else None
     mask = None if single is None else (single.low, single.high)
-    fit = fit_background((counts, edges), statistics.function, sqrt_s=statistics.energy, window=mask, toys=0)
+    how = {"sqrt_s": statistics.energy, "window": mask, "toys": 0 if mask else statistics.goodness_toys}
+    fit = fit_background((counts, edges), statistics.function, **how)
     donors = background
     if donors is None:
         inside = windows.inside(sample.mass)
@@ -380,7 +384,7 @@ def make_pseudo_data(
         msg = f"hunt: {len(donors.mass)} events to take features of pseudo-data from, expected {MINIMUM_DONORS} or more"
         raise HuntError(msg)
     trend = mass_trend(_with_match(donors), donors.mass)
-    return PseudoData(donors, np.asarray(fit.expected), edges, trend)
+    return PseudoData(donors, np.asarray(fit.expected), edges, trend, None if mask else fit.p_value)
 
 
 def _with_match(sample: Sample) -> Floats:

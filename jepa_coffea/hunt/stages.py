@@ -339,7 +339,7 @@ def calibration(
     corrected = calibrate(selections, null)
     estimate = preferred(selections, corrected, config.statistics)
     middle = {window.name: (window.low + window.high) / 2 for window in method.recipe.windows.windows}
-    result = CalibrationResult(corrected, None, null, estimate, selections=selections)
+    result = CalibrationResult(corrected, None, null, estimate, selections=selections, fit_p=pseudo.fit_p)
     toys = result.toys(estimate)
     assert toys is not None
     search = global_p(

@@ -169,6 +169,25 @@ class FunctionStudy:
         """
         return {name: one.relative for name, one in self.uncertainties.items() if not isinstance(one, str)}
 
+    @property
+    def doubts(self) -> list[str]:
+        """Where it is not known how wrong the function may be, so that it is not counted.
+
+        Returns
+        -------
+        list of str
+            One sentence, or none.
+        """
+        unknown = [
+            name for name, one in self.uncertainties.items() if not isinstance(one, str) and not one.accepted[1:].any()
+        ]
+        if not unknown:
+            return []
+        return [
+            f"No other function describes the spectrum beside {', '.join(unknown)}: how wrong {self.function} may be "
+            "there is not known and not counted."
+        ]
+
 
 @dataclass(frozen=True)
 class CalibrationResult:
@@ -186,6 +205,9 @@ class CalibrationResult:
     """Why there are no pseudo-experiments though they were asked for."""
     selections: Sequence[Selection] = ()
     """Of the data, the degrees of their transfer factors decided."""
+    fit_p: float | None = None
+    """Goodness of the fit of the whole spectrum that pseudo-data are drawn from; None where it is another's, see
+    :class:`~jepa_coffea.hunt.pseudo.PseudoData`."""
 
     @property
     def degrees(self) -> dict[tuple[str, float], int]:
@@ -325,6 +347,8 @@ class HuntResult:
     """Of every selection of a blind hunt, which has no other numbers of them; empty otherwise."""
     blinding: str = ""
     """Since when it is blind, or when and with which document it was unblinded; empty for a hunt that never was."""
+    left_out: Sequence[str] = ()
+    """Which events of the files were left out and why, in sentences that tell nothing of a window."""
     reasons: Sequence[str] = ()
     """Why the result must not be quoted; empty when it may be."""
     paragraph: str = ""

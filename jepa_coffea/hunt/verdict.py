@@ -36,7 +36,7 @@ def reasons_against(found: HuntResult, goodness_minimum: float) -> list[str]:
     trials = [finding.selection for finding in found.selections or found.inclusive]
     estimates = [(s.label, s.by(found.background)) for s in trials]
     reasons = [f"{label} has no number: {estimate.problem}" for label, estimate in estimates if estimate.problem]
-    # The inclusive fit as well: pseudo-data are made of it.
+    # The inclusive fits as well: pseudo-data are made of that of one window, or with several of the whole spectrum.
     fitted = [(s.label, s.function) for s in trials]
     fitted += [(one.selection.label, one.selection.function) for one in found.inclusive if found.selections]
     reasons += [
@@ -44,6 +44,12 @@ def reasons_against(found: HuntResult, goodness_minimum: float) -> list[str]:
         for label, estimate in fitted
         if estimate.fit_p < goodness_minimum
     ]
+    if found.calibration.fit_p is not None and found.calibration.fit_p < goodness_minimum:
+        p = found.calibration.fit_p
+        reasons.append(
+            f"the background fit of the whole spectrum, of which pseudo-data are made, has p = {p:.2g}, below "
+            f"{goodness_minimum:g}"
+        )
     if found.scan is not None and found.scan.fit.p_value < goodness_minimum:
         p = found.scan.fit.p_value
         reasons.append(f"the background fit of the {found.scan.label} has p = {p:.2g}, below {goodness_minimum:g}")
@@ -138,12 +144,20 @@ def describe(found: HuntResult, notes: Sequence[str], reasons: Sequence[str]) ->
         )
     elif found.selections:
         sentences.append(
-            "No pseudo-experiments were made. The sum over folds fluctuates more than a Poisson count, so that this "
-            "p-value is too small by an unknown amount."
+            f"{_uncalibrated(found).capitalize()}. The sum over folds fluctuates more than a Poisson count, so that "
+            "p-values as counted are too small by an unknown amount."
         )
     sentences += notes
     sentences.append(_verdict(found, best, reasons))
     return " ".join(sentences)
+
+
+def _uncalibrated(found: HuntResult) -> str:
+    """Why there is no p-value of the whole search."""
+    null = found.calibration.null
+    if null is None:
+        return "there are no pseudo-experiments"
+    return f"{len(null)} pseudo-experiments were made and calibrate no selection"
 
 
 def largest_excess(found: HuntResult) -> SelectionResult | None:
@@ -199,7 +213,7 @@ def _calibrated(best: SelectionResult, search: GlobalP, background: str) -> list
         f"{null.mean:.2f} ± {null.mean_error:.2f} and the width {null.width:.2f} ± {null.width_error:.2f}. "
         "Corrected for both, with the tails of Student's t for this number of experiments, "
         f"Z = {corrected.z:.2f} ± {corrected.z_error:.2f} (p = {corrected.p:.2g}; by rank "
-        f"{corrected.rank_p:.2g}). {_not_gaussian(null)}{_second_opinion(other, best.corrected[other])}"
+        f"{corrected.rank_text}). {_not_gaussian(null)}{_second_opinion(other, best.corrected[other])}"
     )
     return [alone, search.sentence + _upper_bound(search.gross_vitells)]
 
@@ -361,7 +375,7 @@ def _judged(found: HuntResult) -> list[tuple[str, str]]:
         by = f"{refitted.toys} refitted toys over {refitted.hypotheses} trials"
         rows.append(("Global p", f"{sign}{refitted.p:.2g}, by {by}"))
     else:
-        missing = "there are no pseudo-experiments" if found.selections else "no toys were made"
+        missing = _uncalibrated(found) if found.selections else "no toys were made"
         rows.append(("Global p", f"none: {missing}"))
     best = largest_excess(found)
     if best is not None and best.limit is not None:

@@ -73,11 +73,12 @@ def _search_table(result: HuntResult, search: GlobalP) -> ReportTable:
     selection = result.selections[search.where].selection
     where = f"{selection.window}, efficiency {selection.efficiency:g}"
     gross_vitells = search.gross_vitells if np.isfinite(search.gross_vitells) else None
-    row = [where, search.largest_z, search.p, search.exceeding, search.bound, gross_vitells]
-    columns = ["largest excess", "corrected Z", "global p", "exceeding", "Bonferroni", "Gross-Vitells"]
+    p = f"{'below ' if search.is_bound else ''}{search.p:.2g}"
+    row = [where, search.largest_z, p, search.exceeding - search.failed, search.failed, search.bound, gross_vitells]
+    columns = ["largest excess", "corrected Z", "global p", "exceeding", "failed", "Bonferroni", "Gross-Vitells"]
     caption = (
-        f"Global p: (1 + exceeding) / (1 + {search.experiments} pseudo-experiments), each judged by the others "
-        "(leave-one-out). Bonferroni: trials times the smallest corrected p. Gross-Vitells: upcrossings along the "
+        f"Global p: (1 + exceeding + failed) / (1 + {search.experiments} pseudo-experiments), each judged by the "
+        "others (leave-one-out). Bonferroni: trials times the smallest corrected p. Gross-Vitells: upcrossings along the "
         "windows of each efficiency, with several windows. The last two are upper bounds that rest on the Gaussian "
         "tail of corrected Z."
     )

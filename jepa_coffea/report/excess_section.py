@@ -95,7 +95,7 @@ def _row(finding: SelectionResult, background: str) -> list[object]:
         estimate.p,
         None if corrected is None else with_error(corrected.z, corrected.z_error),
         None if corrected is None else corrected.p,
-        None if corrected is None else corrected.rank_p,
+        None if corrected is None else corrected.rank_text,
         None if estimate.problem else estimate.fit_p,
         None if limit is None else f"{limit.events:.1f} ({limit.expected_events[2]:.1f})",
     ]

@@ -10,7 +10,7 @@ from rich.console import Console
 from jepa_coffea.bumphunt.limits import cls_limit
 from jepa_coffea.commands.hunt import hunt
 from jepa_coffea.cwola import Windows
-from jepa_coffea.hunt.blinding import blinded, record_blinding
+from jepa_coffea.hunt.blinding import blinded, describe_blind, record_blinding
 from jepa_coffea.hunt.config import HuntConfig, StatisticsConfig
 from jepa_coffea.hunt.selections import count_inclusive
 from jepa_coffea.hunt.stages import HIDDEN
@@ -96,6 +96,12 @@ def test_unblinding_does_nothing_again_and_is_said(both):
         assert f"unblinded on {record['unblinded']} with the same document {record['document']}" in text
     again = hunt(write(out.parent, calibration={"experiments": 0}), progress=False)
     assert again.blinding == unblinded.blinding  # the first look counts
+
+
+def test_what_was_left_out_is_said_of_a_blind_hunt_too(both):
+    _, _, _, unblinded, _ = both
+    sentence = "3000 events were left out because their mass is not finite."
+    assert sentence in describe_blind(blinded(replace(unblinded, left_out=[sentence]), StatisticsConfig()))
 
 
 def test_expected_limits_are_by_the_constraint_of_the_document(tmp_path):

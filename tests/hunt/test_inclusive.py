@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,16 @@ def test_a_named_function_stays_and_is_compared_with_others():
     assert set(titles) == {"Envelope of functions", "Spurious signal"}
     rows = [row[1] for row in titles["Envelope of functions"].rows]
     assert rows == [*uncertainty.functions, "error of the choice"]
+
+
+def test_a_function_that_no_other_confirms_is_said():
+    counts = WINDOWS.histogram(dijets(5000)[1])
+    _, study, _ = with_function(run_of("dijet2"), counts, WINDOWS)
+    assert study.doubts == []
+    known = study.uncertainties["window"]
+    alone = replace(known, accepted=np.arange(len(known.functions)) == 0)
+    (doubt,) = replace(study, uncertainties={"window": alone}).doubts
+    assert "how wrong dijet2 may be there is not known and not counted" in doubt
 
 
 def test_what_cannot_be_studied_says_why():

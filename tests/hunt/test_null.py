@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from jepa_coffea.hunt.config import HuntError
-from jepa_coffea.hunt.null import Null, leave_one_out, null_of
+from jepa_coffea.hunt.null import Null, correct, leave_one_out, null_of
 
 
 def test_width_and_its_error_are_those_of_the_distribution():
@@ -39,7 +39,11 @@ def test_rank_p_counts_failures_against_the_excess_and_is_never_zero():
     null = Null(np.arange(99.0), 0)
     assert null.rank_p(1e9) == pytest.approx(1 / 100)
     assert null.rank_p(-1) == 1
-    assert Null(np.arange(99.0), 10).rank_p(1e9) == pytest.approx(11 / 110)
+    assert [correct(z, null).rank_text for z in (1e9, 98.0, 97.5)] == ["below 0.01", "0.02", "0.02"]
+    few = Null(np.arange(99.0), 10)
+    assert few.rank_p(1e9) == pytest.approx(11 / 110)
+    assert correct(1e9, few).record()["rank_is_bound"]
+    assert correct(98.5, few).rank_text == "below 0.1"
 
 
 def test_an_experiment_is_judged_as_if_it_were_none_of_the_null():

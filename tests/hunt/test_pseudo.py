@@ -37,6 +37,17 @@ def test_a_signal_in_the_window_does_not_enter():
     assert pseudo.expected[inside].sum() == pytest.approx(clean.expected[inside].sum(), rel=0.03)
 
 
+def test_with_several_windows_the_fit_of_the_whole_spectrum_is_judged():
+    both = Windows.overlapping([2000, 2300, 2600, 3000, 5000], bins=25)
+    statistics = STATISTICS.model_copy(update={"goodness_toys": 100})
+    data = sample(3000)
+    assert make_pseudo_data(data, both, statistics).fit_p > 0.01
+    assert make_pseudo_data(data, WINDOWS, statistics).fit_p is None  # that of the window is shown already
+    mass = np.append(data.mass, np.random.default_rng(0).normal(2800, 60, 400))
+    bump = make_sample(np.zeros((len(mass), 4)), mass, np.arange(len(mass)))
+    assert make_pseudo_data(bump, both, statistics).fit_p < 0.01
+
+
 def test_a_slow_trend_goes_on_through_the_window():
     data = sample(trend=1.0)
     pseudo = make_pseudo_data(data, WINDOWS, STATISTICS)

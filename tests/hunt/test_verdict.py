@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from jepa_coffea.hunt.calibration import calibrate
 from jepa_coffea.hunt.look_elsewhere import global_p
 from jepa_coffea.hunt.state import CalibrationResult, HuntResult, SelectionResult
-from jepa_coffea.hunt.verdict import describe, disagreements, learning, reasons_against
+from jepa_coffea.hunt.verdict import describe, disagreements, headline, learning, reasons_against
 from tests.hunt.make import selection
 
 
@@ -66,3 +67,28 @@ def test_a_selection_without_a_number_leaves_the_others_standing_and_is_named():
     assert "in window W2" in text
     assert "Over the one selection (window and efficiency)" in text
     assert "must not be quoted: W1, efficiency 0.1 has no number" in text
+
+
+def test_the_fit_behind_the_pseudo_data_has_a_gate():
+    toys = np.random.default_rng(0).normal(size=(60, 2, 2))
+    found = searched([selection(1.0, 1.0), selection(2.0, 2.0, window="W2")], toys)
+    assert reasons_against(found, 0.01) == []
+    bad = replace(found, calibration=replace(found.calibration, fit_p=0.002))
+    (reason,) = reasons_against(bad, 0.01)
+    assert reason == "the background fit of the whole spectrum, of which pseudo-data are made, has p = 0.002, below 0.01"
+
+
+def test_pseudo_experiments_that_calibrate_nothing_are_not_denied():
+    toys = np.random.default_rng(0).normal(size=(60, 2, 1))
+    toys[:30] = np.nan
+    found = searched([selection(9.0, 9.0)], toys)
+    assert "60 pseudo-experiments were made and calibrate no selection. The sum over folds" in describe(found, [], [])
+    assert dict(headline(found))["Global p"] == "none: 60 pseudo-experiments were made and calibrate no selection"
+    none = replace(found, calibration=CalibrationResult())
+    assert dict(headline(none))["Global p"] == "none: there are no pseudo-experiments"
+
+
+def test_a_p_by_rank_that_no_toy_reaches_is_a_bound():
+    toys = np.random.default_rng(0).normal(size=(60, 2, 1))
+    assert "by rank below 0.016)" in describe(searched([selection(9.0, 9.0)], toys), [], [])
+    assert "by rank below" not in describe(searched([selection(1.0, 1.0)], toys), [], [])
