@@ -46,8 +46,8 @@ class ZCalibration(Record):
             raise HistogramError(msg)
 
     @property
-    def sentence(self) -> str:
-        """What an export says of it.
+    def measured(self) -> str:
+        """What was measured and what the data are worth by it, for numbers that are as counted.
 
         Returns
         -------
@@ -55,9 +55,19 @@ class ZCalibration(Record):
         """
         return (
             f"Calibrated with {self.experiments} background-only pseudo-experiments that redo the whole analysis: Z as "
-            f"counted has mean {self.mean:.3f} and width {self.width:.3f} there. The background is moved and its "
-            f"uncertainty widened accordingly; the corrected significance is {self.corrected_z:.2f}."
+            f"counted has mean {self.mean:.3f} and width {self.width:.3f} there; the corrected significance is "
+            f"{self.corrected_z:.2f}."
         )
+
+    @property
+    def sentence(self) -> str:
+        """What an export says whose background contains the calibration.
+
+        Returns
+        -------
+        str
+        """
+        return f"{self.measured} The background is moved and its uncertainty widened accordingly."
 
 
 def width_error(z: npt.ArrayLike) -> float:

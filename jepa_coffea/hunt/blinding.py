@@ -122,7 +122,9 @@ def blinded(found: HuntResult, statistics: StatisticsConfig) -> HuntResult:
     return HuntResult(
         found.output,
         (),
-        calibration=CalibrationResult(background=found.background, problem=found.calibration.problem, fit_p=found.calibration.fit_p),
+        calibration=CalibrationResult(
+            background=found.background, problem=found.calibration.problem, fit_p=found.calibration.fit_p
+        ),
         closure=found.closure,
         injection=found.injection,
         functions=found.functions,

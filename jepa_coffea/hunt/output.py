@@ -119,9 +119,8 @@ def write_exports(run: Run, result: HuntResult) -> None:
             write_combine(folder, model)
         calibration = finding.z_calibration(result.background)
         if not estimate.problem:
-            results.append(
-                CountingResult(selection.label, selection.n, estimate.b, estimate.sigma_b, estimate.z, calibration)
-            )
+            counted = (selection.label, selection.n, estimate.b, estimate.sigma_b, estimate.z)
+            results.append(CountingResult(*counted, calibration, finding.limit))
         if fit is not None:
             tables.append(spectrum_table(name, selection.label, fit, finding.z_calibration(FUNCTION)))
     if result.scan is not None:
@@ -137,7 +136,8 @@ def write_exports(run: Run, result: HuntResult) -> None:
         if not isinstance(curve, str)
     ]
     if results:
-        tables.append(significance_table(results))
+        search = result.calibration.search or result.refitted
+        tables.append(significance_table(results, note=search.sentence if search else "No global p-value was found."))
     write_hepdata(folder / "hepdata", tables)
     finished_folder(folder)
 

@@ -57,7 +57,10 @@ def write_hunt_report(run: Run, result: HuntResult) -> None:
         check for finding in result.everything for check in _fit_checks(finding, run.config.statistics.goodness_minimum)
     ]
     if result.calibration.fit_p is not None:
-        name, meaning = "Spectrum of the pseudo-data: goodness of fit", "the function does not describe the whole spectrum"
+        name, meaning = (
+            "Spectrum of the pseudo-data: goodness of fit",
+            "the function does not describe the whole spectrum",
+        )
         checks.append(_fit_check(name, result.calibration.fit_p, run.config.statistics.goodness_minimum, meaning))
     if result.scan is not None:
         p, name = result.scan.fit.p_value, f"{result.scan.label}: goodness of fit"

@@ -75,7 +75,9 @@ def test_the_fit_behind_the_pseudo_data_has_a_gate():
     assert reasons_against(found, 0.01) == []
     bad = replace(found, calibration=replace(found.calibration, fit_p=0.002))
     (reason,) = reasons_against(bad, 0.01)
-    assert reason == "the background fit of the whole spectrum, of which pseudo-data are made, has p = 0.002, below 0.01"
+    assert (
+        reason == "the background fit of the whole spectrum, of which pseudo-data are made, has p = 0.002, below 0.01"
+    )
 
 
 def test_pseudo_experiments_that_calibrate_nothing_are_not_denied():

@@ -102,7 +102,7 @@ def _column(column: HEPDataColumn) -> dict[str, Any]:
             continue
         # "-" is HEPData's word for a number that is missing.
         entry: dict[str, Any] = {"value": float(value) if np.isfinite(value) else "-"}
-        if errors:
+        if errors and np.isfinite(value):
             entry["errors"] = [_error(label, array[row]) for label, array in errors.items()]
         entries.append(entry)
     return {"header": header, "values": entries}

@@ -10,7 +10,8 @@ import numpy as np
 from jepa_coffea.bumphunt.background import BackgroundFit
 from jepa_coffea.bumphunt.calibrated import UNCALIBRATED, ZCalibration
 from jepa_coffea.bumphunt.exports.hepdata import HEPDataColumn, HEPDataTable
-from jepa_coffea.bumphunt.limits.limit import LimitCurve
+from jepa_coffea.bumphunt.limits.limit import Limit, LimitCurve
+from jepa_coffea.bumphunt.newton import Array
 from jepa_coffea.bumphunt.pass_fail import TransferFactorFit
 from jepa_coffea.bumphunt.scan import Scan
 from jepa_coffea.bumphunt.significance import p_value
@@ -32,6 +33,12 @@ class CountingResult:
     """Significance as counted."""
     calibration: ZCalibration | None = None
     """None where it is not calibrated."""
+    limit: Limit | None = None
+    """On signal events in the window; None where there is none."""
+
+
+AS_FITTED = "Backgrounds and their uncertainties in this table are as fitted, without the calibration."
+"""What tables say that give them so."""
 
 
 def spectrum_table(
@@ -55,7 +62,7 @@ def spectrum_table(
     HEPDataTable
     """
     prediction = fit.prediction(fit.edges)
-    note = UNCALIBRATED if calibration is None else calibration.sentence
+    note = UNCALIBRATED if calibration is None else f"{calibration.measured} {AS_FITTED}"
     return HEPDataTable(
         name,
         f"Observed events and predicted background, {label}; the window is not part of the fit. {note}",
@@ -67,8 +74,8 @@ def spectrum_table(
     )
 
 
-def significance_table(results: Sequence[CountingResult], name: str = "significances") -> HEPDataTable:
-    """Counts, Z as counted, and the corrected Z and p-value of every window and selection.
+def significance_table(results: Sequence[CountingResult], name: str = "significances", note: str = "") -> HEPDataTable:
+    """Counts, Z as counted, the corrected Z and p-value and the limit of every window and selection.
 
     Parameters
     ----------
@@ -76,17 +83,19 @@ def significance_table(results: Sequence[CountingResult], name: str = "significa
         In the order of the rows.
     name
         Of the table.
+    note
+        Of the whole search, such as its global p-value.
 
     Returns
     -------
     HEPDataTable
-        Where there is no calibration the corrected columns are empty.
+        Where there is no calibration or no limit its columns are empty.
     """
     missing = float("nan")
     calibrations = [result.calibration for result in results]
     corrected = np.array([missing if one is None else one.corrected_z for one in calibrations])
     described = " ".join(
-        f"{result.label}: {UNCALIBRATED if result.calibration is None else result.calibration.sentence}"
+        f"{result.label}: {UNCALIBRATED if result.calibration is None else result.calibration.measured}"
         for result in results
     )
     columns = [
@@ -102,7 +111,17 @@ def significance_table(results: Sequence[CountingResult], name: str = "significa
         HEPDataColumn("corrected local significance", corrected),
         HEPDataColumn("corrected local p-value", p_value(corrected)),
     ]
-    text = f"Counting experiments of the search, before and after calibration. {described}"
+    if any(result.limit is not None for result in results):
+        events = [missing if one.limit is None else one.limit.events for one in results]
+        bands = np.array([np.full(5, missing) if one.limit is None else one.limit.expected_events for one in results])
+        columns += [
+            HEPDataColumn("observed limit on signal events in the window", events),
+            HEPDataColumn("expected limit on signal events in the window", bands[:, 2], errors=_band(bands)),
+        ]
+    text = f"Counting experiments of the search, before and after calibration. {described} {AS_FITTED}"
+    if any(result.limit is not None for result in results):
+        text += " Limits: CLs at 95 % confidence level, after calibration where there is one."
+    text = f"{text} {note}".strip()
     return HEPDataTable(name, text, [HEPDataColumn("selection", [result.label for result in results])], columns)
 
 
@@ -161,10 +180,6 @@ def limit_table(curve: LimitCurve, name: str = "limits", note: str = "") -> HEPD
     )
     what, units = ("cross-section", "fb") if in_fb else ("signal events", "")
     middle = expected[:, 2]
-    bands = {
-        f"{share} %": np.stack([middle - expected[:, low], expected[:, high] - middle], axis=1)
-        for share, low, high in ((68, 1, 3), (95, 0, 4))
-    }
     title, unit = ("mass", "GeV") if curve.axis == "mass" else ("relative width", "")
     methods = ", ".join(dict.fromkeys(curve.methods))
     return HEPDataTable(
@@ -174,6 +189,15 @@ def limit_table(curve: LimitCurve, name: str = "limits", note: str = "") -> HEPD
         [HEPDataColumn(title, curve.points, unit)],
         [
             HEPDataColumn(f"observed limit on {what}", observed, units),
-            HEPDataColumn(f"expected limit on {what}", middle, units, errors=bands),
+            HEPDataColumn(f"expected limit on {what}", middle, units, errors=_band(expected)),
         ],
     )
+
+
+def _band(expected: Array) -> dict[str, Array]:
+    """Of expected limits [row, 5]: label to errors [row, 2] downwards and upwards."""
+    middle = expected[:, 2]
+    return {
+        f"{share} %": np.stack([middle - expected[:, low], expected[:, high] - middle], axis=1)
+        for share, low, high in ((68, 1, 3), (95, 0, 4))
+    }

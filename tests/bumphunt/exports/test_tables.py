@@ -15,6 +15,7 @@ from jepa_coffea.bumphunt.exports import (
     spectrum_table,
     write_hepdata,
 )
+from jepa_coffea.bumphunt.limits import counting_limit
 from tests.bumphunt.conftest import Truth
 
 CALIBRATION = ZCalibration(0.1, 1.3, 100, 1.7)
@@ -28,11 +29,11 @@ def test_all_tables_are_valid_and_say_their_calibration(truth: Truth, tmp_path: 
     curve = mass_limits(data, [2200, 2700, 3300], luminosity=100.0)
     results = [
         CountingResult("W1, all events", 3000, 2900, 40, 1.4),
-        CountingResult("W1, efficiency 0.01", 60, 40, 5, 2.4, CALIBRATION),
+        CountingResult("W1, efficiency 0.01", 60, 40, 5, 2.4, CALIBRATION, counting_limit(60, 40, 5)),
     ]
     tables = [
         spectrum_table("W1", "all events", fit, CALIBRATION),
-        significance_table(results),
+        significance_table(results, note="The global p-value is 0.3."),
         scan_table(scan(data, [2500.0, 3000.0], spurious=[3.0, 4.0], toys=0)),
         limit_table(curve, note="Gaussian signal of 5 %."),
     ]
@@ -45,7 +46,11 @@ def test_all_tables_are_valid_and_say_their_calibration(truth: Truth, tmp_path: 
         assert validator.validate(directory=str(tmp_path)), validator.get_messages()
     gc.collect()
     _, spectrum, significances, p_values, limits = yaml.safe_load_all(submission.read_text())
-    assert CALIBRATION.sentence in spectrum["description"]
+    for table in (spectrum, significances):  # whose backgrounds are not moved
+        assert CALIBRATION.measured in table["description"]
+        assert "as fitted, without the calibration" in table["description"]
+        assert "is moved" not in table["description"]
+    assert significances["description"].endswith("The global p-value is 0.3.")
     assert "Not calibrated" in p_values["description"]
     assert "is an error of its own and counted" in p_values["description"]
     assert "not known and not counted" in scan_table(scan(data, [2500.0], toys=0)).description
@@ -57,6 +62,10 @@ def test_all_tables_are_valid_and_say_their_calibration(truth: Truth, tmp_path: 
     columns = {c["header"]["name"]: [entry["value"] for entry in c["values"]] for c in body["dependent_variables"]}
     assert columns["corrected local significance"] == ["-", 1.7]
     assert columns["width of Z without signal"] == ["-", 1.3]
+    limit = results[1].limit
+    assert columns["observed limit on signal events in the window"] == ["-", pytest.approx(limit.events)]
+    assert columns["expected limit on signal events in the window"] == ["-", pytest.approx(limit.expected_events[2])]
+    assert "nan" not in (tmp_path / significances["data_file"]).read_text()
     body = yaml.safe_load((tmp_path / limits["data_file"]).read_text())
     observed, expected = body["dependent_variables"]
     assert observed["header"]["units"] == "fb"
