@@ -298,8 +298,8 @@ class PseudoData:
     trend: MassTrend
     """Of each feature and then each matched variable."""
     fit_p: float | None = None
-    """Goodness of the fit of the whole spectrum behind ``expected``; None for one window, where it is the fit beside the
-    window of the spectrum without a selection."""
+    """Goodness of the fit of the whole spectrum behind ``expected``; None for one window, where it is the fit beside
+    the window of the spectrum without a selection."""
 
     def draw(self, seed: int) -> Sample:
         """The events of one pseudo-experiment.
@@ -372,8 +372,8 @@ def make_pseudo_data(
     counts, edges = windows.histogram(sample.mass), np.asarray(windows.edges)
     single = windows.windows[0] if len(windows.windows) == 1 else None
     mask = None if single is None else (single.low, single.high)
-    how = {"sqrt_s": statistics.energy, "window": mask, "toys": 0 if mask else statistics.goodness_toys}
-    fit = fit_background((counts, edges), statistics.function, **how)
+    toys = 0 if mask else statistics.goodness_toys
+    fit = fit_background((counts, edges), statistics.function, sqrt_s=statistics.energy, window=mask, toys=toys)
     donors = background
     if donors is None:
         inside = windows.inside(sample.mass)

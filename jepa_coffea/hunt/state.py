@@ -183,10 +183,11 @@ class FunctionStudy:
         ]
         if not unknown:
             return []
-        return [
+        sentence = (
             f"No other function describes the spectrum beside {', '.join(unknown)}: how wrong {self.function} may be "
             "there is not known and not counted."
-        ]
+        )
+        return [sentence]
 
 
 @dataclass(frozen=True)

@@ -78,8 +78,8 @@ def _search_table(result: HuntResult, search: GlobalP) -> ReportTable:
     columns = ["largest excess", "corrected Z", "global p", "exceeding", "failed", "Bonferroni", "Gross-Vitells"]
     caption = (
         f"Global p: (1 + exceeding + failed) / (1 + {search.experiments} pseudo-experiments), each judged by the "
-        "others (leave-one-out). Bonferroni: trials times the smallest corrected p. Gross-Vitells: upcrossings along the "
-        "windows of each efficiency, with several windows. The last two are upper bounds that rest on the Gaussian "
+        "others (leave-one-out). Bonferroni: trials times the smallest corrected p. Gross-Vitells: upcrossings along "
+        "the windows of each efficiency, with several windows. The last two are upper bounds that rest on the Gaussian "
         "tail of corrected Z."
     )
     return ReportTable("Global significance", columns, [row], caption)
