@@ -79,7 +79,7 @@ def test_events_to_a_p_value(folder: Path) -> None:
         "classifier": {"candidates": {"logistic": {}}, "members": 1},
         "folds": {"outer": 3, "inner": 2},
         "efficiencies": [0.3],
-        "statistics": {"function": "dijet2", "goodness_toys": 50},
+        "statistics": {"function": "dijet2", "goodness_toys": 100},
         "calibration": {"experiments": 25},
     }
     (folder / "hunt.yaml").write_text(yaml.safe_dump(document))

@@ -1,5 +1,6 @@
 """The document that says what to hunt for, in what, and how: YAML, checked before anything runs."""
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -257,7 +258,7 @@ class StatisticsConfig(Section):
     constraint: Constraint = "poisson"
     """How the background of a window is known, in significances and in limits on counts."""
     goodness_toys: Annotated[int, Field(ge=0)] = 500
-    """Pseudo-experiments for the goodness of fit."""
+    """Pseudo-experiments for the goodness of fit; more than 1 / ``goodness_minimum``, or 0 for chi-squared."""
     global_toys: Annotated[int, Field(ge=0)] = 2000
     """Refitted toys for the global p-value of a histogram alone, 0 for none; with events, the calibration gives it."""
     goodness_minimum: Fraction = 0.01
@@ -286,6 +287,13 @@ class StatisticsConfig(Section):
     def _known(self) -> "StatisticsConfig":
         if self.function != "auto" and self.function not in FUNCTIONS:
             msg = f"function: no such function {self.function!r}; {did_you_mean(self.function, [*FUNCTIONS, 'auto'])}"
+            raise ValueError(msg)
+        if self.goodness_toys and self.goodness_minimum * (1 + self.goodness_toys) <= 1:
+            msg = (
+                f"goodness_toys: the smallest p-value of {self.goodness_toys} pseudo-experiments is "
+                f"{1 / (1 + self.goodness_toys):.2g}, so that no fit fails at goodness_minimum "
+                f"{self.goodness_minimum:g}; expected at least {math.ceil(1 / self.goodness_minimum)}, or 0 for chi-squared"
+            )
             raise ValueError(msg)
         return self
 

@@ -24,7 +24,7 @@ def document(tmp_path: Path) -> Path:
         "input": {"histogram": "h.json"},
         "output": "out",
         "mass": {"windows": [window], "fit_range": [2000, 5000], "bins": edges.tolist()},
-        "statistics": {"sqrt_s": 13000, "function": "dijet2", "goodness_toys": 20, "global_toys": 20},
+        "statistics": {"sqrt_s": 13000, "function": "dijet2", "goodness_toys": 100, "global_toys": 20},
     }
     path = tmp_path / "hunt.yaml"
     path.write_text(yaml.safe_dump(content))

@@ -30,12 +30,12 @@ DOCUMENT = {
     "features": {"components": 4},
     "classifier": {"candidates": {"logistic": {}}, "members": 1, "attribute_fraction": 1.0},
     "efficiencies": [0.1],
-    "statistics": {"function": "dijet2", "goodness_toys": 50},
+    "statistics": {"function": "dijet2", "goodness_toys": 100},
     "calibration": {"experiments": 20},
 }
 
 
-AUTO = {"function": "auto", "goodness_toys": 50, "global_toys": 60}
+AUTO = {"function": "auto", "goodness_toys": 100, "global_toys": 60}
 
 
 @pytest.fixture(scope="module")

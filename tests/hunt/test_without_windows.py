@@ -26,7 +26,7 @@ from jepa_coffea.hunt.config import HuntError, read_config
 from jepa_coffea.hunt.histogram import with_own_edges
 
 EDGES = np.linspace(2200, 4500, 24)
-STATISTICS = {"sqrt_s": 13000, "function": "dijet2", "goodness_toys": 50, "global_toys": 40}
+STATISTICS = {"sqrt_s": 13000, "function": "dijet2", "goodness_toys": 100, "global_toys": 40}
 
 
 def masses(signal: int = 150) -> np.ndarray:
@@ -55,7 +55,7 @@ def test_it_is_the_scan_of_the_statistics(tmp_path, capsys):
         inside = np.flatnonzero((EDGES[1:] > place * (1 - share)) & (EDGES[:-1] < place * (1 + share)))
         # Nothing is left below the wide one, so that the whole spectrum is fitted.
         window = (EDGES[inside[0]], EDGES[inside[-1] + 1]) if width == 0.03 else None
-        faked = spurious_yields(data, signal=signal, window=window, toys=50, seed=3, **shared)
+        faked = spurious_yields(data, signal=signal, window=window, toys=100, seed=3, **shared)
         expected = scan(data, signal=signal, spurious=faked.events, toys=0, **shared)
         assert found.scan.by_width[name].z == pytest.approx(expected.z)
         assert found.scan.by_width[name].spurious == pytest.approx(faked.events)
@@ -65,7 +65,7 @@ def test_it_is_the_scan_of_the_statistics(tmp_path, capsys):
         assert found.mass_limits[name].cross_section == pytest.approx(limits.cross_section)
         searches.append(shape_search(data, signal=signal, spurious=faked.events, **shared))
         if width == 0.03:
-            beside = fit_background(data, "dijet2", window=window, toys=50, seed=3)
+            beside = fit_background(data, "dijet2", window=window, toys=100, seed=3)
     assert found.refitted.maxima == pytest.approx(global_significance([searches], toys=40, seed=3).maxima)
     assert found.refitted.hypotheses == sum(len(search.masses) for search in searches)
     name, largest = found.scan.largest

@@ -65,7 +65,7 @@ def hunt(environment: Environment) -> None:
     (environment.place / "spectrum.json").write_text(json.dumps({"counts": counts, "edges": edges}))
     (environment.place / "plain.yaml").write_text(
         "input: {histogram: spectrum.json}\noutput: found\nmass: {windows: [{window: [2500, 3100], "
-        "sidebands: [2200, 3400]}]}\nstatistics: {sqrt_s: 13000, global_toys: 20, goodness_toys: 20}\n"
+        "sidebands: [2200, 3400]}]}\nstatistics: {sqrt_s: 13000, global_toys: 20, goodness_toys: 100}\n"
     )
     done = environment.run("jepa-coffea hunt plain.yaml --quiet")
     assert done.returncode in (0, 1), done.stdout
