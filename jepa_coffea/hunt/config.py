@@ -289,10 +289,11 @@ class StatisticsConfig(Section):
             msg = f"function: no such function {self.function!r}; {did_you_mean(self.function, [*FUNCTIONS, 'auto'])}"
             raise ValueError(msg)
         if self.goodness_toys and self.goodness_minimum * (1 + self.goodness_toys) <= 1:
+            enough = math.ceil(1 / self.goodness_minimum)
             msg = (
                 f"goodness_toys: the smallest p-value of {self.goodness_toys} pseudo-experiments is "
                 f"{1 / (1 + self.goodness_toys):.2g}, so that no fit fails at goodness_minimum "
-                f"{self.goodness_minimum:g}; expected at least {math.ceil(1 / self.goodness_minimum)}, or 0 for chi-squared"
+                f"{self.goodness_minimum:g}; expected at least {enough}, or 0 for chi-squared"
             )
             raise ValueError(msg)
         return self

@@ -93,6 +93,7 @@ def counting_limit(
     grid = np.linspace(0.4, 4.5, 14) * width + max(n - b, 0.0) * np.linspace(0.0, 1.0, 14)
     curves = _exact_curves(counting, n) if exact else _asymptotic_curves(counting, n)
     events, band = crossings(curves, grid, 1 - level)
+    band = np.maximum.accumulate(band)  # few outcomes make steps, which an interpolated curve may meet out of order
     return make_limit(
         level, events, band, 1.0, luminosity, efficiency, "sums over all outcomes" if exact else "asymptotic"
     )

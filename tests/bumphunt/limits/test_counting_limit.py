@@ -150,6 +150,11 @@ def test_more_uncertainty_and_more_events_mean_weaker_limits() -> None:
     assert limit.cross_section == pytest.approx(limit.events / 13.7)
 
 
+@pytest.mark.parametrize(("constraint", "n", "b", "sigma"), [("poisson", 3, 0.36, 1.34), ("gaussian", 2, 0.45, 0.63)])
+def test_the_band_rises_where_few_outcomes_make_steps(constraint: str, n: float, b: float, sigma: float) -> None:
+    assert (np.diff(counting_limit(n, b, sigma, constraint=constraint).expected_events) >= 0).all()
+
+
 @pytest.mark.parametrize("bad", [(5, 5, float("nan")), (-1, 5, 1), (5, -5, 1), (5, 5, -1)])
 def test_refuses(bad: tuple[float, float, float]) -> None:
     with pytest.raises(HistogramError, match="expected finite n >= 0"):
