@@ -28,6 +28,9 @@ from jepa_coffea.hunt.state import CalibrationResult, HuntResult, Run, Selection
 COUNTED = re.compile(r": \d+ found, .*$")
 """What a gate tells of its counts."""
 
+TRAINED_ON = re.compile(r"\b\d+ (training events in the )")
+"""What a window that is too small to train in tells of its counts; sidebands may be windows of others."""
+
 FILE = "blinding.json"
 """Where the folder keeps since when it was blind, and when it was unblinded."""
 
@@ -129,7 +132,7 @@ def blinded(found: HuntResult, statistics: StatisticsConfig) -> HuntResult:
         injection=found.injection,
         functions=found.functions,
         background=found.background,
-        reasons=found.reasons,
+        reasons=[_uncounted(reason) for reason in found.reasons],
         sensitivity=[_sensitivity(one, found.background, statistics) for one in found.everything],
         left_out=found.left_out,
     )
@@ -219,12 +222,19 @@ def describe_blind(found: HuntResult) -> str:
     return " ".join(sentences)
 
 
+def _uncounted(problem: str) -> str:
+    """A problem without the events that were counted."""
+    return TRAINED_ON.sub(r"too few \1", problem)
+
+
 def _sensitivity(finding: SelectionResult, background: str, statistics: StatisticsConfig) -> Sensitivity:
     """What a selection is worth, from its background and its null alone."""
     selection, estimate = finding.selection, finding.selection.by(background)
     corrected = finding.calibrated(background) if selection.efficiency < 1 else None
     by = background if background in selection.estimates else FUNCTION
-    known = Sensitivity(selection.window, selection.efficiency, selection.label, by, problem=estimate.problem)
+    known = Sensitivity(
+        selection.window, selection.efficiency, selection.label, by, problem=_uncounted(estimate.problem)
+    )
     if estimate.problem:
         return known
     null = None if corrected is None else corrected.null

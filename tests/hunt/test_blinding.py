@@ -12,7 +12,7 @@ from jepa_coffea.commands.hunt import hunt
 from jepa_coffea.cwola import Windows
 from jepa_coffea.hunt.blinding import blinded, describe_blind, record_blinding
 from jepa_coffea.hunt.config import HuntConfig, StatisticsConfig
-from jepa_coffea.hunt.selections import count_inclusive
+from jepa_coffea.hunt.selections import Estimate, Selection, count_inclusive
 from jepa_coffea.hunt.stages import HIDDEN
 from jepa_coffea.hunt.state import HuntResult, Run, SelectionResult
 from tests.cwola.toy import dijets
@@ -102,6 +102,16 @@ def test_what_was_left_out_is_said_of_a_blind_hunt_too(both):
     _, _, _, unblinded, _ = both
     sentence = "3000 events were left out because their mass is not finite."
     assert sentence in describe_blind(blinded(replace(unblinded, left_out=[sentence]), StatisticsConfig()))
+
+
+def test_a_window_that_is_too_small_to_train_in_does_not_tell_its_events(tmp_path):
+    problem = "window 'B6' (4975-6081 GeV): 6 training events in the window for fold 0, expected at least 10"
+    none = Estimate(problem=problem)
+    found = HuntResult(tmp_path, [], [SelectionResult(Selection("B6", 0.1, 0, np.zeros(3), none, none))])
+    blind = blinded(replace(found, reasons=[f"B6 has no number: {problem}"]), StatisticsConfig())
+    for text in (blind.sensitivity[0].problem, *blind.reasons, describe_blind(blind)):
+        assert "too few training events in the window for fold 0, expected at least 10" in text
+        assert "6 training" not in text
 
 
 def test_expected_limits_are_by_the_constraint_of_the_document(tmp_path):
