@@ -62,6 +62,8 @@ def reasons_against(found: HuntResult, goodness_minimum: float) -> list[str]:
         problem = finding.corrected.get(found.background)
         if isinstance(problem, str) and not finding.selection.by(found.background).problem:
             reasons.append(f"{finding.selection.label} is not calibrated: {problem}")
+    if found.selections and found.calibration.null is None and not found.calibration.problem:
+        reasons.append("no significance is calibrated: there are no pseudo-experiments (calibration.experiments)")
     if found.calibration.problem:
         reasons.append(f"there are no pseudo-experiments: {found.calibration.problem}")
     if found.injection.problem:
@@ -244,10 +246,8 @@ def _verdict(found: HuntResult, best: SelectionResult | None, reasons: Sequence[
         return "This result must not be quoted: " + "; ".join(reasons) + "."
     if search is None and refitted is None:
         return (
-            "The closure gates are passed, but without calibration the p-value may not be believed."
-            if found.selections
-            else "No toys were asked for (statistics.global_toys: 0): the p-value is that of one window, not that "
-            "of the whole search."
+            "No toys were asked for (statistics.global_toys: 0): the p-value is that of one window, not that of the "
+            "whole search."
         )
     extrapolated = ""
     if search is not None and best is not None:

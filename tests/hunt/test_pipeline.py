@@ -167,6 +167,7 @@ def test_a_changed_document_is_not_answered_with_old_scores(folder, found):
     other = hunt(write(folder, "other.yaml", output="other", seed=2, calibration={"experiments": 0}), progress=False)
     assert other.selections[0].selection != found.selections[0].selection
     assert "too small by an unknown amount" in other.paragraph
+    assert json.loads((folder / "other" / "results.json").read_text())["may_be_quoted"] is False
 
 
 def test_a_histogram_alone_is_hunted_without_classifiers(tmp_path, found):
