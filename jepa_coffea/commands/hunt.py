@@ -92,7 +92,7 @@ def hunt(
 def _table(result: HuntResult) -> Table:
     """All selections: counted, expected, Z and p, before and after calibration."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in ("window", "eff.", "observed", "expected", "Z", "p", "corrected Z", "p"):
+    for name in ("window", "eff.", "observed", "expected", "uncal. Z", "p", "corrected Z", "p"):
         table.add_column(name, justify="left" if name == "window" else "right", no_wrap=True)
     for finding in result.everything:
         selection, estimate = finding.selection, finding.selection.by(result.background)

@@ -59,6 +59,7 @@ def plot_scan(
     scans: Mapping[str, Scan | Sequence[Scan]],
     *,
     global_p: float | None = None,
+    global_is_bound: bool = False,
     corrected: Mapping[str, Sequence[CorrectedPoint]] | None = None,
     calibrated: bool = False,
     xlabel: str = "Resonance mass [GeV]",
@@ -72,6 +73,8 @@ def plot_scan(
         Label -> scan. Several scans under one label, such as those of several windows, are curves of one colour.
     global_p
         Of the largest excess.
+    global_is_bound
+        Whether no toy reaches as far, so that ``global_p`` is an upper bound.
     corrected
         Label -> calibrated results of its windows, drawn as points of the label's colour.
     calibrated
@@ -110,7 +113,7 @@ def plot_scan(
             f"{best.z_error:.2f}"
         )
     if global_p is not None:
-        lines.append(f"Global $p$ = {global_p:.2g}")
+        lines.append(f"Global $p$ {'<' if global_is_bound else '='} {global_p:.2g}")
     # Text below everything and the legend above everything, each with a share of the picture for its lines.
     decades = np.log10(6 / floor)
     entries = len(scans) + len(corrected or {})

@@ -45,7 +45,7 @@ def plot_calibration(
     left, right = figure.subplots(1, 2)
     figure.subplots_adjust(wspace=0.24)
     _draw_z(left, nulls, corrected)
-    _draw_p(right, nulls)
+    _draw_p(right, nulls, corrected)
     write_header(left, header or Header())
     return figure
 
@@ -75,7 +75,7 @@ def plot_null_z(nulls: Mapping[str, npt.ArrayLike], *, corrected: bool = False, 
 
 
 @styled
-def plot_null_p(nulls: Mapping[str, npt.ArrayLike], *, header: Header | None = None) -> Figure:
+def plot_null_p(nulls: Mapping[str, npt.ArrayLike], *, corrected: bool = False, header: Header | None = None) -> Figure:
     """Null pseudo-experiments: P(p < alpha) / alpha, which is 1 where p-values hold.
 
     Parameters
@@ -83,6 +83,8 @@ def plot_null_p(nulls: Mapping[str, npt.ArrayLike], *, header: Header | None = N
     nulls
         Label -> [experiment] Z of background-only pseudo-data. The band is what the number of experiments of the first
         label allows for a perfect p-value (68 and 95 %).
+    corrected
+        Whether these are Z after calibration; the axis says so, or that they are as counted.
     header
         Line above the picture.
 
@@ -92,7 +94,7 @@ def plot_null_p(nulls: Mapping[str, npt.ArrayLike], *, header: Header | None = N
     """
     figure = Figure(figsize=(10, 7.4))
     ax = figure.subplots()
-    _draw_p(ax, nulls)
+    _draw_p(ax, nulls, corrected)
     write_header(ax, header or Header())
     return figure
 
@@ -118,7 +120,7 @@ def _draw_z(ax: Axes, nulls: Mapping[str, npt.ArrayLike], corrected: bool) -> No
     ax.legend(loc="upper left", fontsize=SMALL, title=title, title_fontsize=SMALL, alignment="left")
 
 
-def _draw_p(ax: Axes, nulls: Mapping[str, npt.ArrayLike]) -> None:
+def _draw_p(ax: Axes, nulls: Mapping[str, npt.ArrayLike], corrected: bool) -> None:
     samples = {label: np.asarray(z, dtype=float) for label, z in nulls.items()}
     few = len(samples) <= LABELLED
     most = 0.0
@@ -145,7 +147,7 @@ def _draw_p(ax: Axes, nulls: Mapping[str, npt.ArrayLike]) -> None:
     ax.xaxis.set_major_formatter(FormatStrFormatter("%g"))
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel(r"Threshold $\alpha$")
-    ax.set_ylabel(r"$P(p < \alpha)\,/\,\alpha$")
+    ax.set_ylabel(rf"$P(p < \alpha)\,/\,\alpha$, $p$ {'corrected' if corrected else 'as counted'}")
     if few:
         ax.legend(loc="upper right", fontsize=SMALL)
     else:

@@ -68,9 +68,8 @@ def _whole(
         f"Fit of background alone to the {scanned.label}, its sampled 68 and 95 % bands, and signed roots of each "
         "bin's deviance."
     )
-    picture = plot_scan(
-        scanned.by_width, calibrated=True, global_p=None if refitted is None else refitted.p, header=header
-    )
+    p, bound = (None, False) if refitted is None else (refitted.p, refitted.is_bound)
+    picture = plot_scan(scanned.by_width, calibrated=True, global_p=p, global_is_bound=bound, header=header)
     text = (
         f"{config.kind_of_peak.capitalize()} peaks of these widths over their mass. Signal-plus-background fits of "
         "the whole spectrum; the signal that the function may fake is counted where it is known."

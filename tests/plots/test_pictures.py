@@ -106,6 +106,10 @@ def test_no_p_value_as_counted_without_saying_so(truth: Truth) -> None:
     assert "uncalibrated" not in figure.axes[0].get_ylabel() + texts(figure)
     assert "as counted" in plot_calibration({"a": RNG.normal(0, 1, 50)}).axes[0].get_xlabel()
     assert "corrected" in plot_calibration({"a": RNG.normal(0, 1, 50)}, corrected=True).axes[0].get_xlabel()
+    z = {"a": RNG.normal(0, 1, 50)}
+    assert "$p$ as counted" in plot_null_p(z).axes[0].get_ylabel()
+    assert "$p$ corrected" in plot_null_p(z, corrected=True).axes[0].get_ylabel()
+    assert "$p$ corrected" in plot_calibration(z, corrected=True).axes[1].get_ylabel()
     x = np.array([0.0, 1.0])
     assert "uncalibrated" in plot_injection({"a": Band(x, x)}).axes[0].get_ylabel()
 
@@ -113,6 +117,9 @@ def test_no_p_value_as_counted_without_saying_so(truth: Truth) -> None:
 def test_a_bound_is_drawn_as_a_bound(truth: Truth) -> None:
     found = global_significance([[shape_search((truth.observed(3, signal=600), truth.edges), [2700])]], toys=60)
     assert "Global $p$ <" in texts(plot_global(found))
+    result = scan((truth.observed(3, signal=600), truth.edges), toys=0)
+    assert "Global $p$ < 0.016" in texts(plot_scan({"all": result}, global_p=1 / 61, global_is_bound=True))
+    assert "Global $p$ = 0.016" in texts(plot_scan({"all": result}, global_p=1 / 61))
 
 
 def test_curves_are_told_apart_in_grey() -> None:
