@@ -35,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the checkout, of
 from examples.anomaly_search.features import Columns, FeatureSet, SearchError, feature_sets, read_table, shuffled
 from examples.anomaly_search.results import report, summary_of
 from examples.anomaly_search.search import REFERENCES, Choice, Setting, Task, choices, experiment, key_of, merit
+from jepa_coffea import __version__
 from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.clusters import local
 from jepa_coffea.commands.command_line import Help
@@ -377,7 +378,11 @@ def _main(args: argparse.Namespace) -> int:
     free = ("output", "workers", "null", "yields", "tuned_at", "sets", "title")
     settings = {name: value for name, value in vars(args).items() if name not in free}
     stamp = digest(
-        "anomaly search", json.dumps(settings, default=str), max(args.yields), len(setting.pseudo.donors.mass)
+        "anomaly search",
+        __version__,
+        json.dumps(settings, default=str),
+        max(args.yields),
+        len(setting.pseudo.donors.mass),
     )
     ledger = Ledger(args.output / f"experiments-{stamp}.jsonl")
     with local(args.workers) if args.workers > 1 else nullcontext() as client:

@@ -214,9 +214,11 @@ def experiment(task: Task, setting: Setting) -> dict[str, Any]:
     method = setting.method_of(features, choice, seed)
     mine = features.of(data)
     if name in REFERENCES:
-        reserve = setting.pseudo.draw(seed ^ 1)
+        # Background that they are tested on would be known to them: donors of the data are no donors of theirs.
+        unseen = setting.pseudo.without(background)
+        reserve = unseen.draw(seed ^ 1)
         for other in range(2, RESERVES + 1):
-            reserve = reserve.joined(setting.pseudo.draw(seed ^ other))
+            reserve = reserve.joined(unseen.draw(seed ^ other))
         scores = (
             supervised(mine, features.of(setting.reserve_of(signal)), features.of(reserve), method.recipe)
             if name == "supervised"

@@ -322,6 +322,21 @@ class PseudoData:
         match = None if drawn.match is None else carried[:, size:]
         return Sample(carried[:, :size].astype(drawn.X.dtype), mass, drawn.hashes, np.ones(len(mass)), match)
 
+    def without(self, sample: Sample) -> "PseudoData":
+        """A source that shares no donor with what was drawn already.
+
+        Parameters
+        ----------
+        sample
+            Drawn from this source, or events joined to them.
+
+        Returns
+        -------
+        PseudoData
+            With the other donors; of an experiment as large as the donors are, 37 in a hundred.
+        """
+        return replace(self, donors=self.donors.take(~np.isin(self.donors.hashes, sample.hashes)))
+
     def halves(self, seed: int) -> tuple["PseudoData", "PseudoData"]:
         """Two sources that share no donor: no event of one is made from a background event of the other.
 

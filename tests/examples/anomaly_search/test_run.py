@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -9,6 +10,8 @@ import pytest
 
 from examples.anomaly_search import run, search
 from examples.anomaly_search.features import VARIABLES, read_table
+from jepa_coffea.cwola.efficiency import without_scores
+from jepa_coffea.cwola.sample import Sample
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.hunt.selections import ESTIMATES
 from tests.hunt.make import write_events
@@ -104,6 +107,26 @@ def test_slices_share_no_event(folder: Path, tmp_path: Path) -> None:
     together = np.concatenate([*slices, setting.reserve_of("zz").hashes])
     assert len(set(together.tolist())) == len(together)
     assert all(len(one) == 120 for one in slices)
+
+
+@pytest.mark.parametrize("name", search.REFERENCES)
+def test_references_never_see_the_background_that_they_are_tested_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    setting, _ = run.setting_of(run.parser().parse_args(arguments(folder, tmp_path)))
+    seen: list[np.ndarray] = []
+
+    def reference(data: Sample, *others: Any) -> Any:
+        *_, background, recipe = others
+        seen.extend([data.hashes, background.hashes])
+        return without_scores(recipe.windows.windows[0], data, recipe.folds, "not trained")
+
+    for other in ("supervised", "idealised_anomaly_detector"):
+        monkeypatch.setattr(search, other, reference)
+    search.experiment(("inject", name, search.Choice(1.0, (("max_iter", 4),), None), "zz", 20, 0), setting)
+    data, background = seen
+    assert len(background) > 10_000
+    assert not np.isin(background, data[:-20]).any()  # the last are signal, numbered anew
 
 
 def test_scores_of_classes_are_summed_in_groups(folder: Path, tmp_path: Path) -> None:
