@@ -198,7 +198,7 @@ def preferred(
     -------
     str
         What the document says; otherwise the estimate with the larger expected significance among those whose Z is 0
-        on average without signal, or the function where none is.
+        on average without signal, or the only one that is calibrated; the function where none is.
     """
     if statistics.background is not None:
         return statistics.background
@@ -210,4 +210,6 @@ def preferred(
     }
     expected = expected_significances(selections, corrected, statistics)
     expected = {name: value for name, value in expected.items() if name not in biased}
-    return max(expected, key=expected.__getitem__, default=FUNCTION)
+    known = {name for of_selection in corrected for name, one in of_selection.items() if isinstance(one, Corrected)}
+    alone = next((name for name in ESTIMATES if name in known - biased), FUNCTION)
+    return max(expected, key=expected.__getitem__, default=alone)

@@ -309,7 +309,8 @@ def calibration(
     """
     config, nominal = run.config, run.config.statistics.background or FUNCTION
     undecided = [selection.with_degree(1) for selection in selections]
-    if not config.calibration.experiments or all(selection.function.problem for selection in selections):
+    numbers = [estimate for selection in undecided for estimate in selection.estimates.values() if not estimate.problem]
+    if not config.calibration.experiments or not numbers:
         return CalibrationResult(background=nominal, selections=undecided)
     try:
         background = None if inputs.background is None else inputs.background.sample

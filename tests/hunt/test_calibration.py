@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,11 +11,13 @@ from jepa_coffea.cwola.classifiers import gradient_boosting, logistic
 from jepa_coffea.cwola.sample import make_sample
 from jepa_coffea.errors import BadFileError
 from jepa_coffea.hunt.calibration import calibrate, null_experiment, null_gates, null_significances, toy_seed
-from jepa_coffea.hunt.config import StatisticsConfig
+from jepa_coffea.hunt.config import HuntConfig, HuntError, StatisticsConfig
 from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.nominal import cross_check_doubts
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, SIDEBAND_EFFICIENCY
+from jepa_coffea.hunt.stages import calibration
+from jepa_coffea.hunt.state import Run
 from tests.cwola.toy import dijets
 from tests.hunt.make import selection
 
@@ -43,6 +46,21 @@ def test_an_estimate_without_a_number_says_why_and_stops_nothing(estimate):
     assert "50 of 100 pseudo-experiments gave a significance" in second[estimate]
     (other,) = set(ESTIMATES) - {estimate}
     assert np.isfinite([first[other].z, second[other].z]).all()
+
+
+def test_a_search_by_the_efficiency_alone_is_calibrated_too(tmp_path, monkeypatch):
+    """Where no function can be fitted, and not where nothing has a number."""
+
+    def reached(*_):
+        raise HuntError("pseudo-data are made")
+
+    monkeypatch.setattr("jepa_coffea.hunt.stages.make_pseudo_data", reached)
+    run = Run(HuntConfig(input={"events": ["x"]}, output=tmp_path))
+    inputs = SimpleNamespace(background=None, events=SimpleNamespace(sample=None))
+    one = selection(1.0, 1.0, function="no fit")
+    assert calibration(run, "key", inputs, METHOD, [one]).problem == "pseudo-data are made"
+    none = selection(1.0, function="no fit", sideband_efficiency="no fit")
+    assert calibration(run, "key", inputs, METHOD, [none]).problem == ""
 
 
 def test_a_null_mean_that_is_off_is_no_calibration():

@@ -62,6 +62,15 @@ def test_an_estimate_that_is_biased_without_signal_is_not_taken():
     assert preferred(one, biased, StatisticsConfig(background="sideband_efficiency")) == "sideband_efficiency"
 
 
+def test_an_estimate_that_alone_is_calibrated_is_taken():
+    line = [selection(1.0, 1.0, function="no fit")]
+    corrected = calibrate(line, toys(1.0, 1.2))
+    assert isinstance(corrected[0]["function"], str)
+    assert preferred(line, corrected, STATISTICS) == "sideband_efficiency"
+    biased = calibrate(line, toys(1.0, 1.2) + 1.5)
+    assert preferred(line, biased, STATISTICS) == "function"
+
+
 def test_what_is_counted_in_the_window_decides_nothing():
     few, many = ([selection(1.0, 1.0, n=n)] for n in (20, 90))
     found = [expected_significances(one, calibrate(one, toys(1.5, 1.0)), STATISTICS) for one in (few, many)]
