@@ -250,7 +250,7 @@ def trend_of(variables: Floats, mass: Floats) -> Floats:
     spread = np.sqrt((residuals**2).sum(axis=0) / (len(mass) - 3))
     varies = spread > 1e-9 * np.abs(variables).max(axis=0)
     pulls = np.divide(bent[2] * np.linalg.norm(across), spread, out=np.zeros_like(spread), where=varies)
-    weak = varies & (np.abs(pulls) < max(3.0, np.sqrt(2 * np.log(len(pulls)))))
+    weak = varies & (np.abs(pulls) < max(3.0, np.sqrt(2 * np.log(max(len(pulls), 1)))))
     kept = np.ones(len(spread))
     if weak.any():
         values, vectors = np.linalg.eigh(np.atleast_2d(np.corrcoef(residuals[:, weak], rowvar=False)))
