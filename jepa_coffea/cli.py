@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from jepa_coffea import __version__
-from jepa_coffea.commands.command_line import Help, add_verbose
+from jepa_coffea.commands.command_line import Parser, add_verbose
 from jepa_coffea.errors import JepaCoffeaError, did_you_mean
 from jepa_coffea.files import printable, storage_problem
 
@@ -61,8 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except ModuleNotFoundError as error:
             return _say(name, _missing(name, error))
         run = module.run
-    parsed = parser.parse_args(words)
-    assert run is not None  # parse_args exits unless the first word is a command
+    parsed, unknown = parser.parse_known_args(words)
+    if unknown:
+        commands[parsed.command].error(f"unrecognized arguments: {' '.join(unknown)}")
+    assert run is not None  # the parser exits unless the first word is a command
     log.debug("jepa-coffea %s, %s", __version__, parsed)
     try:
         return int(run(parsed))
@@ -85,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     """The parser, and those of the sub-commands, which know no arguments yet."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="jepa-coffea",
         description="Embed jets with a model file, and hunt for bumps with what it sees.",
         epilog="jepa-coffea COMMAND --help explains a command.",
@@ -99,8 +101,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     return parser, {
-        name: commands.add_parser(name, help=text, description=text, formatter_class=Help)
-        for name, (text, _) in COMMANDS.items()
+        name: commands.add_parser(name, help=text, description=text) for name, (text, _) in COMMANDS.items()
     }
 
 
