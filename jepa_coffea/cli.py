@@ -133,7 +133,8 @@ class _Completion(argparse.Action):
 
 
 def _say(command: str, text: str) -> int:
-    print(f"jepa-coffea {command}: {printable(text)}", file=sys.stderr)
+    # What hunts say in Python begins with "hunt: " as well.
+    print(f"jepa-coffea {command}: {printable(text.removeprefix(f'{command}: '))}", file=sys.stderr)
     return 2
 
 
