@@ -61,10 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except ModuleNotFoundError as error:
             return _say(name, _missing(name, error))
         run = module.run
-    parsed, unknown = parser.parse_known_args(words)
-    if unknown:
-        commands[parsed.command].error(f"unrecognized arguments: {' '.join(unknown)}")
-    assert run is not None  # the parser exits unless the first word is a command
+    parsed = parser.parse_args(words)
+    assert run is not None  # parse_args exits unless the first word is a command
     log.debug("jepa-coffea %s, %s", __version__, parsed)
     try:
         return int(run(parsed))

@@ -39,7 +39,11 @@ class Parser(argparse.ArgumentParser):
         message
             As argparse words it.
         """
-        known = {option: action for action in self._actions for option in action.option_strings}
+        parsers = [self]  # and those of sub-commands, whose unknown options argparse tells to this one
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                parsers += action.choices.values()
+        known = {option: action for one in parsers for action in one._actions for option in action.option_strings}
         found = re.match(r"argument (?:\S+/)?(\S+): invalid choice: '(.*?)' ", message)
         if message.startswith("unrecognized arguments: "):
             words = [word.partition("=")[0] for word in message.split()[2:]]

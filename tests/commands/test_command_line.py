@@ -50,7 +50,7 @@ def test_help_says_defaults_and_no_empty_ones() -> None:
     [
         (
             ["hunt", "--quite", "a.yaml"],
-            "jepa-coffea hunt: error: unrecognized arguments: --quite; did you mean '--quiet'?",
+            "unrecognized arguments: --quite; did you mean '--quiet'?",
         ),
         (["--quite", "hunt", "a.yaml"], "unrecognized arguments: --quite"),
         (["validate", "a", "--colection=Jet"], "did you mean '--collection'?"),
