@@ -1,4 +1,4 @@
-"""The J-JEPA encoder: a jet as a sequence of subjets (Zhao et al., arXiv 2412.05333).
+"""The J-JEPA encoder: a jet as a sequence of subjets (Katel et al., arXiv 2412.05333).
 
 Particles come with the index of their Cambridge/Aachen R = 0.2 subjet. Each of the (at most 20) subjets becomes one
 token, by an MLP on the flattened constituents or by attention among them and a class token; a transformer without pair
