@@ -26,7 +26,15 @@ class Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFo
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser with this help, that says which option or value was meant by one that there is not."""
+    """A parser with this help, that says which option or value was meant by one that there is not.
+
+    Parameters
+    ----------
+    formatter_class
+        As of argparse.
+    **options
+        All others of argparse's parser.
+    """
 
     def __init__(self, *, formatter_class: Any = Help, **options: Any) -> None:
         super().__init__(formatter_class=formatter_class, **options)
