@@ -143,6 +143,7 @@ def plot_score_profile(
     low, high = ax.get_ylim()
     ax.set(xlim=(bins[0], bins[-1]), ylim=(low, high + 0.3 * (high - low)), xlabel=xlabel)
     ax.set_ylabel("Classifier score")
-    ax.legend(loc="upper right", ncols=len(quantiles))
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="upper right", ncols=len(quantiles))
     write_header(ax, header or Header())
     return figure
