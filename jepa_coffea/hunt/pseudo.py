@@ -221,10 +221,13 @@ def trend_of(variables: Floats, mass: Floats) -> Floats:
     are never zero, also where the true ones are: used as they come, a classifier finds them in every experiment, and
     selects an excess in the window over the sideband efficiency that the data do not have. (In searches with 4
     features, ``python -m benchmarks.statistics.calibration searches``, that estimate's corrected Z was -0.38 +- 0.03 on
-    average, and is -0.06 +- 0.02 with what follows.) In units of their errors their sum of squares is on average
-    larger than the true one by their number, and the positive-part factor that takes this away is applied to all that
-    are within three errors of zero (as James and Stein do, Proc. 4th Berkeley Symp. 1 (1961) 361, for the least squared
-    error).
+    average, and is -0.06 +- 0.02 with what follows.) A positive-part factor that takes the noise away on average is
+    applied to all curvatures that are not significant by themselves (as James and Stein do, Proc. 4th Berkeley Symp. 1
+    (1961) 361, for the least squared error). Their sum of squares in units of their errors is Hotelling's T^2 (Ann.
+    Math. Stat. 2 (1931) 360): of p variables and a true sum s its mean is (p + s) n / (n - p - 1), where n are the
+    degrees of freedom behind the covariance; for an embedding of hundreds of numbers and a thousand events that is half
+    as much again as p + s. Significant is what exceeds three errors and sqrt(2 ln p) of them, which the largest of p
+    noises hardly does (Donoho and Johnstone, Biometrika 81 (1994) 425).
 
     Parameters
     ----------
@@ -247,13 +250,15 @@ def trend_of(variables: Floats, mass: Floats) -> Floats:
     spread = np.sqrt((residuals**2).sum(axis=0) / (len(mass) - 3))
     varies = spread > 1e-9 * np.abs(variables).max(axis=0)
     pulls = np.divide(bent[2] * np.linalg.norm(across), spread, out=np.zeros_like(spread), where=varies)
-    weak = varies & (np.abs(pulls) < 3)
+    weak = varies & (np.abs(pulls) < max(3.0, np.sqrt(2 * np.log(len(pulls)))))
     kept = np.ones(len(spread))
     if weak.any():
         values, vectors = np.linalg.eigh(np.atleast_2d(np.corrcoef(residuals[:, weak], rowvar=False)))
         known = values > 1e-6
         size = ((pulls[weak] @ vectors[:, known]) ** 2 / values[known]).sum()
-        kept[weak] = np.sqrt(max(0.0, 1 - np.count_nonzero(known) / size))
+        number, degrees = np.count_nonzero(known), len(mass) - 3
+        noise = number * degrees / (degrees - number - 1) if number < degrees - 1 else np.inf
+        kept[weak] = np.sqrt(max(0.0, 1 - noise / size))
     return np.stack([(1 - kept) * straight[1] + kept * bent[1], kept * bent[2]])
 
 

@@ -148,6 +148,20 @@ def test_curvature_that_is_noise_is_not_put_into_the_features():
     assert np.mean(found) == pytest.approx(np.sqrt(32 / (2 * np.pi)), abs=1.5)
 
 
+def test_neither_is_that_of_many_features_of_few_events():
+    """Hundreds of numbers of an embedding and a thousand events: the covariance behind the errors is poorly known."""
+    found = []
+    for seed in range(12):
+        X, mass = features(0, count=300, events=1000, seed=seed)
+        design = np.stack([np.ones_like(mass), np.log(mass / 1000), np.log(mass / 1000) ** 2], axis=1)
+        true = np.linalg.inv(design.T @ design)[2, 2] * (np.eye(300) + 0.25)  # the covariance of the curvatures
+        curvature = trend_of(X, mass)[1]
+        found.append(float(curvature @ np.linalg.solve(true, curvature)))
+    # 300 as fitted. Hotelling's T^2 of 300 and 697 has a mean of 528 and a standard deviation of 57: the positive part
+    # that is left is .4 * 57 / 528 of 300 on average.
+    assert np.mean(found) == pytest.approx(0.4 * 57 / 528 * 300, abs=12)
+
+
 @pytest.mark.parametrize("curvature", [0.2, 1.0])
 def test_true_curvature_stays(curvature):
     true = np.zeros((2, 16))
