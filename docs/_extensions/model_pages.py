@@ -17,11 +17,11 @@ def pages() -> dict[str, str]:
 def overview(cards: dict[str, ModelCard], size: dict[str, int]) -> list[str]:
     """One row per model."""
     accuracy = f"accuracy, frozen, {LABELS} labels per class"
-    rows = [f"| name | objective | numbers per jet | classes | scale of the jet | MB | {accuracy} |", "|---" * 7 + "|"]
+    rows = [f"| name | {accuracy} | scale of the jet | numbers per jet | classes | objective | MB |", "|---" * 7 + "|"]
     for name, card in cards.items():
         cells = (
-            *(f"`{name}`", card.objective, card.embedding_dim, len(card.class_names) or "none", card.scale),
-            *(f"{size[name] / 1e6:.1f}", frozen_accuracy(card)),
+            *(f"`{name}`", frozen_accuracy(card), card.scale, card.embedding_dim, len(card.class_names) or "none"),
+            *(card.objective, f"{size[name] / 1e6:.1f}"),
         )
         rows.append(f"| {' | '.join(map(str, cells))} |")
     return rows
