@@ -6,7 +6,6 @@ done again, so that a demo that was stopped goes on where it was; ``make clean``
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import subprocess
 import sys
@@ -19,7 +18,7 @@ import yaml
 from rich.console import Console
 from rich.panel import Panel
 
-from jepa_coffea.commands.command_line import Help
+from jepa_coffea.commands.command_line import Parser
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
@@ -273,7 +272,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments
         Words of the command line; those of the process by default.
     """
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
+    parser = Parser(description=__doc__)
     parser.add_argument("--output", type=Path, default=ROOT / "demo", metavar="DIR", help="folder to write")
     parser.add_argument("--events", type=Path, metavar="FILE.root", help="CMS-format events to embed as well")
     parser.add_argument("--workers", type=int, default=2, help="processes")

@@ -7,7 +7,6 @@ The same on a batch system: `clusters.slurm` or `clusters.htcondor` instead of `
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout, of
 
 from jepa_coffea import JEPAEmbedder
 from jepa_coffea.clusters import local
-from jepa_coffea.commands.command_line import Help
+from jepa_coffea.commands.command_line import Parser
 from jepa_coffea.errors import BadFileError
 from jepa_coffea.files import find_files, quoted, replacing
 from jepa_coffea.processing import DijetSelection
@@ -75,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments
         Words; default: those of this process.
     """
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
+    parser = Parser(description=__doc__)
     parser.add_argument("files", nargs="+", metavar="DATASET=GLOB", help="name and files of each dataset")
     parser.add_argument("--model", required=True, metavar="ENCODER.onnx", help="file, or name of a shipped model")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")

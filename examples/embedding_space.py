@@ -5,7 +5,6 @@ python examples/embedding_space.py --events 'embedded/*/*.parquet' --output spac
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pyarrow as pa
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-from jepa_coffea.commands.command_line import Help
+from jepa_coffea.commands.command_line import Parser
 from jepa_coffea.errors import BadFileError
 from jepa_coffea.files import find_files, unquoted
 from jepa_coffea.files.parquet import read_rows
@@ -58,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments
         Words of the command line; those of the process by default.
     """
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
+    parser = Parser(description=__doc__)
     parser.add_argument("--events", nargs="+", required=True, metavar="GLOB", help="parquet files of embedded events")
     parser.add_argument("--output", type=Path, required=True, metavar="PNG", help="picture to write")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of jets and of t-SNE")

@@ -37,7 +37,7 @@ from examples.simulation.families import FAMILIES
 from examples.simulation.jets import JetsConfig, class_counts, make_jets
 from examples.simulation.pfnano import SEED_MAX
 from examples.simulation.processes import EVENT_PROCESSES, JET_CLASSES
-from jepa_coffea.commands.command_line import Help
+from jepa_coffea.commands.command_line import Parser
 from jepa_coffea.errors import JepaCoffeaError, closest
 
 COLUMNS = ("sample", "files", "from before", "accepted", "generated", "acceptance", "/s/core")
@@ -55,7 +55,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     -------
     Namespace
     """
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
+    parser = Parser(description=__doc__)
     parser.add_argument(
         "--format",
         choices=("pfnano", "jetclass", "jetclass2"),

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from jepa_coffea import __version__
-from jepa_coffea.commands.command_line import Help, add_verbose
+from jepa_coffea.commands.command_line import Parser, add_verbose
 from jepa_coffea.errors import JepaCoffeaError, did_you_mean
 from jepa_coffea.files import printable, storage_problem
 
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     """The parser, and those of the sub-commands, which know no arguments yet."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="jepa-coffea",
         description="Embed jets with a model file, and hunt for bumps with what it sees.",
         epilog="jepa-coffea COMMAND --help explains a command.",
@@ -99,8 +99,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     return parser, {
-        name: commands.add_parser(name, help=text, description=text, formatter_class=Help)
-        for name, (text, _) in COMMANDS.items()
+        name: commands.add_parser(name, help=text, description=text) for name, (text, _) in COMMANDS.items()
     }
 
 
@@ -132,7 +131,8 @@ class _Completion(argparse.Action):
 
 
 def _say(command: str, text: str) -> int:
-    print(f"jepa-coffea {command}: {printable(text)}", file=sys.stderr)
+    # What hunts say in Python begins with "hunt: " as well.
+    print(f"jepa-coffea {command}: {printable(text.removeprefix(f'{command}: '))}", file=sys.stderr)
     return 2
 
 

@@ -12,6 +12,7 @@ import uproot
 from jepa_coffea.cli import COMMANDS, main
 from jepa_coffea.constituents import constituents_of
 from jepa_coffea.encoder.card import card_in, save_model, write_card
+from jepa_coffea.encoder.model_files import shipped
 from tests.encoder.test_self_test import reference
 from tests.encoder.tiny import tiny_model, write_tiny
 from tests.processors.synthetic import write_events
@@ -150,11 +151,13 @@ def test_ctrl_c(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     assert "stopped by Ctrl-C" in capsys.readouterr().err
 
 
-def test_models(capsys: pytest.CaptureFixture[str]) -> None:
+def test_models(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     assert main(["models"]) == 0
-    text = capsys.readouterr().out
-    assert "pjepa-mini" in text
-    assert "reaches: " in text
+    rows = {words[0]: words[1:] for words in map(str.split, capsys.readouterr().out.splitlines()) if words}
+    assert rows["pjepa-mini"] == ["pjepa", "64", "blind", "0.470", "±", "0.001"]
+    assert rows["supervised-mini-tagger"][:4] == ["supervised", "192", "188", "blind"]
+    assert set(shipped()) < set(rows)
 
 
 def test_doctor(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,13 +167,20 @@ def test_doctor(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPa
     assert "Nothing to mend" in text
 
 
+def test_doctor_knows_what_model_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--model", "pjepa-mni"]) == 1
+    assert "did you mean 'pjepa-mini'?" in " ".join(capsys.readouterr().out.split())
+
+
 def test_doctor_finds_conflicts(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = {"onnxruntime": "1.27", "onnxruntime-gpu": "1.27", "dask-cuda": "26.8"}
     monkeypatch.setattr("jepa_coffea.commands.doctor._version", lambda package: numbers.get(package, ""))
+    monkeypatch.setenv("COLUMNS", "80")
     assert main(["doctor"]) == 1
     text = capsys.readouterr().out
     assert "onnxruntime and onnxruntime-gpu are both installed" in text
     assert "jepa-coffea[hunt]" in text
+    assert "…" not in text
 
 
 def test_doctor_without_a_working_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

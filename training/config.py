@@ -37,12 +37,17 @@ class OptimiserConfig(Part):
     decay: float | None = Field(default=None, gt=0, le=1)
     """Part of the training, at its end, in which the rate falls; None: from the end of the warm-up on."""
     lr_start_fraction: float = Field(default=0.1, ge=0, le=1)
+    """Where the warm-up begins."""
     lr_final_fraction: float = Field(default=1e-3, ge=0, le=1)
+    """Where the rate ends."""
     weight_decay: float = Field(default=0.05, ge=0)
+    """Of matrices; biases and norms have none."""
     weight_decay_final: float | None = Field(default=None, ge=0)
     """Reached along a cosine; constant weight decay when None."""
     betas: tuple[float, float] = (0.9, 0.98)
+    """How slowly AdamW forgets gradients, and their squares."""
     eps: float = Field(default=1e-8, gt=0)
+    """Added to the root of the squares in AdamW."""
     clip: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient; longer ones are scaled down to it."""
 
@@ -60,6 +65,7 @@ class FinetuneConfig(Part):
     encoder: str
     """Run folder or checkpoint that the encoder comes from; in scratch mode only its architecture does."""
     mode: Literal["finetune", "freeze", "scratch"] = "finetune"
+    """Train the encoder on, keep it as it is, or start from random weights."""
     pretraining: dict[str, Any] = {}
     """How the encoder was trained before: objective, files, steps; filled in, and kept in the exported card."""
     head_lr_factor: float = Field(default=50.0, gt=0)
@@ -69,6 +75,7 @@ class FinetuneConfig(Part):
     scratch_lr: float = Field(default=1e-3, gt=0)
     """Rate of head and encoder alike in scratch mode, instead of ``optimiser.lr``."""
     validate_every: int = Field(default=50, gt=0)
+    """Steps between validations."""
     patience: int = Field(default=10, gt=0)
     """Validations without a lower loss after which training stops."""
     val_jets: int | None = Field(default=None, ge=0)
@@ -80,6 +87,7 @@ class RunConfig(Part):
     """Everything that makes a run what it is; kept beside its checkpoints and in the exported card."""
 
     name: str = "encoder"
+    """Of the model; stands in the card of the exported file."""
     start_from: str | None = None
     """Run folder or checkpoint of a pretraining whose weights this one starts from, with schedules of its own: to go on
     for longer, or with your own jets. Encoder and objective need the same shapes; other options may differ."""
@@ -95,17 +103,23 @@ class RunConfig(Part):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """bf16 is autocast: weights and optimiser stay in fp32. auto: bf16 where the hardware has it."""
     compile: bool = False
+    """Compile the network with ``torch.compile``."""
     keep_in_memory: bool = False
     """Read the training jets once and keep them on the device, 7 kB per jet of 128 particles; one process only."""
     deterministic: bool = False
+    """Refuse operations without a deterministic implementation; the same run then gives the same bits."""
     seed: int = Field(default=0, ge=0)
+    """Of weights, masks and the order of jets."""
     log_every: int = Field(default=20, gt=0)
+    """Steps between lines of ``metrics.jsonl``."""
     monitor_every: int = Field(default=200, gt=0)
     """Steps between the costly numbers: RankMe, spread, agreement of teacher and student."""
     probe_every: int | None = Field(default=None, gt=0)
     """Steps between probes of the frozen encoder; needs labels in the data."""
     checkpoint_every: int = Field(default=500, gt=0)
+    """Steps between checkpoints."""
     keep_checkpoints: int = Field(default=3, gt=0)
+    """The newest ones that are kept."""
     finetune: FinetuneConfig | None = None
     class_names: tuple[str, ...] = ()
     """Classes that labels index; read from the data when empty."""

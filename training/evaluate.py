@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout, of which the wheel has a part
 
-from jepa_coffea.commands.command_line import Help, add_verbose
+from jepa_coffea.commands.command_line import Parser, add_verbose
 from training.loop.entry import add_device_option, explained
 from training.loop.evaluation import evaluate
 from training.loop.metrics import BACKGROUND
@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     -------
     argparse.ArgumentParser
     """
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
+    options = Parser(description=__doc__)
     options.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders or checkpoints")
     options.add_argument("--probe", action="store_true", help="probe the frozen encoder")
     options.add_argument("--data", nargs="+", metavar="GLOB", help="labelled jets; each run's test split if absent")

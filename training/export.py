@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout, of which the wheel has a part
 
-from jepa_coffea.commands.command_line import Help, add_verbose
+from jepa_coffea.commands.command_line import Parser, add_verbose
 from training.exporting.command import export
 from training.loop.entry import explained
 
@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     -------
     argparse.ArgumentParser
     """
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
+    options = Parser(description=__doc__)
     options.add_argument("run", type=Path, help="run folder, a checkpoint in it, or an exported fp32 file")
     options.add_argument("--output", type=Path, required=True, metavar="FILE.onnx", help="file to write")
     options.add_argument("--name", help="name in the card; by default that of the run")

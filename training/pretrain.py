@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the checkout, of which the wheel has a part
 
-from jepa_coffea.commands.command_line import Help, add_verbose
+from jepa_coffea.commands.command_line import Parser, add_verbose
 from training.loop.entry import add_run_options, explained
 from training.loop.pretraining import pretrain
 
@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     -------
     argparse.ArgumentParser
     """
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
+    options = Parser(description=__doc__)
     options.add_argument("--config", required=True, metavar="YAML", help="e.g. training/configs/pjepa_mini.yaml")
     options.add_argument("--data", required=True, nargs="+", metavar="GLOB", help="ROOT or parquet files, or shards")
     options.add_argument(

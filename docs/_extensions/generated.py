@@ -20,7 +20,7 @@ def setup(app: Any) -> dict[str, bool]:
 def make(docs: Path) -> None:
     """Write all generated pages, touching only what changed."""
     folder = docs / "generated"
-    pages = {**yaml_pages.pages(), **api_pages.pages(), **model_pages.pages(docs.parent)}
+    pages = {**yaml_pages.pages(), **api_pages.pages(), **model_pages.pages()}
     for name, text in pages.items():
         write(folder / name, text)
     notebooks = sorted((docs.parent / "examples" / "notebooks").glob("*.ipynb"))

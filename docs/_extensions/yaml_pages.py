@@ -15,9 +15,11 @@ import yaml
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from jepa_coffea.clusters.registry import KINDS
 from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.processing.embed_config import EmbedConfig
 from training.config import RunConfig
+from training.objectives import OBJECTIVES
 
 INTRODUCTION = {
     "yaml-hunt.md": (
@@ -49,21 +51,47 @@ def pages() -> dict[str, str]:
 def page(title: str, model: type[BaseModel], text: str) -> str:
     """The page of a document: its keys, then those of each section."""
     lines = [f"# {title}", "", text, ""]
-    seen: list[tuple[str, type[BaseModel]]] = [("", model)]
-    for place, section in seen:
+    for place, section in sections(model):
         if place:
-            lines += [f"## `{place}`", "", described(section), ""]
+            lines += [f"## {heading(place)}", "", described(section), ""]
         lines += [*table(section), ""]
-        for name, field in section.model_fields.items():
-            for nested in sections_in(field.annotation):
-                if nested not in {known for _, known in seen}:
-                    seen.append((f"{place}.{name}".lstrip("."), nested))
     return "\n".join(lines)
 
 
+def sections(model: type[BaseModel]) -> list[tuple[str, type[BaseModel]]]:
+    """The model and all sections in it, with their places; then those that another key decides about."""
+    found: list[tuple[str, type[BaseModel]]] = [("", model)]
+    for more in ([], options(model)):
+        found += more
+        for place, section in found:
+            for name, field in section.model_fields.items():
+                inside = sections_in(field.annotation)
+                for nested in inside:
+                    where = f"{place}.{name}".lstrip(".")
+                    if len(inside) > 1:
+                        where += f" of {nested.model_fields['kind'].default}"
+                    if (where, nested) not in found:
+                        found.append((where, nested))
+    return found
+
+
+def options(model: type[BaseModel]) -> list[tuple[str, type[BaseModel]]]:
+    """Sections that another key decides about: a mapping in the model, which no annotation tells of."""
+    if "objective" in model.model_fields:
+        return [(f"objective of {name}", one.options) for name, one in OBJECTIVES.items()]
+    return [(f"cluster.options of {name}", kind.options) for name, kind in KINDS.items() if kind.options.model_fields]
+
+
+def heading(place: str) -> str:
+    """A section with what decides about it."""
+    key, _, name = place.partition(" of ")
+    inside, dot, rest = name.partition(".")
+    return f"`{key}{dot}{rest}`" + (f" of `{inside}`" if name else "")
+
+
 def described(model: type[BaseModel]) -> str:
-    """The docstring of a section, as Markdown."""
-    return markdown(inspect.getdoc(model) or "")
+    """The docstring of a section without its examples, which are of Python, as Markdown."""
+    return markdown(re.split(r"\n\n(?:Examples\n-|>>> )", inspect.getdoc(model) or "")[0])
 
 
 def table(model: type[BaseModel]) -> list[str]:

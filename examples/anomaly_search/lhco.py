@@ -28,7 +28,7 @@ from examples.anomaly_search.features import SearchError
 from examples.simulation.clustering import Jets, cluster
 from examples.simulation.events import dijet_mass
 from examples.simulation.observables import substructure
-from jepa_coffea.commands.command_line import Help
+from jepa_coffea.commands.command_line import Parser
 from jepa_coffea.constituents.record import FIELDS, KINEMATICS
 from jepa_coffea.encoder import OnnxEncoder
 from jepa_coffea.encoder.model_files import resolve
@@ -163,7 +163,7 @@ def parser() -> argparse.ArgumentParser:
     -------
     argparse.ArgumentParser
     """
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
+    options = Parser(description=__doc__)
     options.add_argument("file", type=Path, metavar="FILE.h5", help="of the LHC Olympics")
     options.add_argument("--model", required=True, metavar="ENCODER.onnx", help="file, or name of a shipped model")
     options.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")

@@ -38,7 +38,7 @@ from examples.anomaly_search.search import REFERENCES, Choice, Setting, Task, ch
 from jepa_coffea import __version__
 from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.clusters import local
-from jepa_coffea.commands.command_line import Help
+from jepa_coffea.commands.command_line import Parser
 from jepa_coffea.cwola.classifiers import CLASSIFIERS
 from jepa_coffea.cwola.folds import Folds
 from jepa_coffea.cwola.recipe import Recipe
@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     -------
     argparse.ArgumentParser
     """
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
+    options = Parser(description=__doc__)
     options.add_argument("--background", nargs="+", required=True, metavar="GLOB", help="embedded background events")
     options.add_argument("--signal", action="append", required=True, metavar="NAME=GLOB", help="several times")
     options.add_argument(

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from jepa_coffea import JEPAEmbedder
 from jepa_coffea.clusters import ship_model
-from jepa_coffea.commands.command_line import Help
+from jepa_coffea.commands.command_line import Parser
 from jepa_coffea.processing import DijetEmbedder
 from jepa_coffea.processing.run import run
 from jepa_coffea.processing.run_report import report
@@ -37,7 +37,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     -------
     argparse.Namespace
     """
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=Help)
+    parser = Parser(description=__doc__.split("\n")[0])
     parser.add_argument("model", help="ONNX file, or name of a shipped model")
     parser.add_argument("output", help="folder to write")
     parser.add_argument("files", nargs="+", metavar="DATASET=FILE", help="name and file of each dataset")

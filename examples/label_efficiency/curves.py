@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,40 @@ from training.studies.results import mean_and_spread
 
 QUANTITIES = {"accuracy": "accuracy", "auc": "AUC", "rejection": "background rejection"}
 """Name in the results to label in figure and table."""
+
+WORDS = (
+    (r"boosting", "trees on variables"),
+    (r"boosting-(.+)", r"trees on variables and \1"),
+    (r"scratch-seen(.*)", r"network from scratch\1"),
+    (r"scratch-blind(.*)", r"network from scratch, scale withheld\1"),
+    (r"(.+)-finetune(.*)", r"\1, fine-tuned\2"),
+    (r"(.+)-freeze(.*)", r"\1, frozen, trained head\2"),
+    (r"(.+)-logistic-blind", r"\1, frozen, scale withheld"),
+    (r"(.+)-logistic", r"\1, frozen"),
+)
+"""Name of a curve to what the legend says."""
+
+
+def legend(curve: str) -> str:
+    """What a curve is, in words.
+
+    >>> legend("pjepa-logistic-blind")
+    'pjepa, frozen, scale withheld'
+
+    Parameters
+    ----------
+    curve
+        Its name in the results.
+
+    Returns
+    -------
+    str
+        The name as it is where it is none of this study.
+    """
+    for pattern, words in WORDS:
+        if re.fullmatch(pattern, curve):
+            return re.sub(pattern, words, curve).replace("-variables", ", variables beside it")
+    return curve
 
 
 def judged(output: Path) -> list[dict[str, Any]]:
@@ -137,7 +172,8 @@ def draw(curves: Mapping[str, Mapping[str, Mapping[str, Any]]], path: Path) -> N
             if not known:
                 continue
             x, mean, spread = (np.array(values) for values in zip(*known, strict=True))
-            ax.plot(x, mean, marker=MARKERS[number % len(MARKERS)], markersize=5, label=curve, **look(number))
+            marker = MARKERS[(number + number // len(MARKERS)) % len(MARKERS)]  # dashes come again as soon
+            ax.plot(x, mean, marker=marker, markersize=5, label=legend(curve), **look(number))
             ax.fill_between(x, mean - spread, mean + spread, color=look(number)["color"], alpha=0.15, linewidth=0)
     for ax, label in zip(axes, QUANTITIES.values(), strict=True):
         ax.set(xscale="log", xlabel="labelled jets of each class", ylabel=label)
@@ -146,7 +182,7 @@ def draw(curves: Mapping[str, Mapping[str, Mapping[str, Any]]], path: Path) -> N
         ax.grid(alpha=0.3)
     axes[2].set_yscale("log")
     say_simulation(axes[0])
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     write(figure, path)
 
 

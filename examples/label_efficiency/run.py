@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the checkout, of
 
 from examples.label_efficiency.curves import report
 from examples.label_efficiency.points import LABELS, MODES, SCRATCH, Plan, Point, name_of, takes_scale, trainings
-from jepa_coffea.commands.command_line import Help
+from jepa_coffea.commands.command_line import Parser
 from jepa_coffea.files import write_text
 from training.loop.entry import add_device_option, explained
 from training.studies.jobs import Job, Runner, StudyError, finished, signals_passed_on
@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     -------
     argparse.ArgumentParser
     """
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
+    options = Parser(description=__doc__)
     options.add_argument("--encoder", action="append", default=[], metavar="NAME=RUN", help="pretrained; several times")
     options.add_argument("--data", nargs="+", metavar="GLOB", help="labelled jets, all classes")
     options.add_argument("--test", nargs="+", default=[], metavar="GLOB", help="test jets; a part of --data if absent")

@@ -28,7 +28,7 @@ from sklearn.preprocessing import StandardScaler
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the checkout, of which the wheel has a part
 
 from examples.label_efficiency.points import Point, name_of
-from jepa_coffea.commands.command_line import Help
+from jepa_coffea.commands.command_line import Parser
 from jepa_coffea.files import write_text
 from training.data.batch import Batch
 from training.data.loader import make_loader
@@ -188,7 +188,7 @@ def parser() -> argparse.ArgumentParser:
     -------
     argparse.ArgumentParser
     """
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
+    options = Parser(description=__doc__)
     options.add_argument(
         "--run", type=Path, required=True, metavar="RUN", help="its configuration says how jets are read"
     )

@@ -81,28 +81,38 @@ class BatchOptions(Section):
     """What batch systems have in common; see :func:`jepa_coffea.clusters.slurm`."""
 
     jobs: Count
+    """Jobs that are kept running."""
     gpus: Count = 0
+    """0 or 1 of a job, which then is one worker; with 0 it is a worker for each core."""
     cores: Annotated[int, Field(gt=0)] = 1
+    """Of a job."""
     memory: Line = "4 GB"
+    """Of a job."""
     prologue: list[Environment] = Field(default_factory=list)
     """Lines before the worker starts, such as ``module load cuda``."""
     pool: Count | None = None
+    """Processes on this machine for opening files and adding up results; default: 2 with GPUs, none without."""
     interface: Line | None = None
     """Network that the submit node and the workers share."""
     log_directory: LocalPath | None = None
+    """Where the batch system writes what the jobs print."""
     local_directory: Line | None = None
     """Of the workers, on their nodes."""
     worker_ports: Annotated[str, Field(pattern=r"^\d+:\d+$")] | None = None
     """Range of the workers' ports, ``10000:10100``."""
     scheduler_port: Count | None = None
+    """Where a firewall leaves only some open; default: any that is free."""
 
 
 class SlurmOptions(BatchOptions):
     """Of :func:`jepa_coffea.clusters.slurm`."""
 
     walltime: Line = "02:00:00"
+    """Of a job; one that ends is replaced."""
     partition: Line | None = None
+    """Queue; default: the site's."""
     account: Line | None = None
+    """Whose share is charged; default: yours."""
     directives: list[Line] = Field(default_factory=list)
     """More ``#SBATCH`` options."""
 
@@ -111,6 +121,7 @@ class CondorOptions(BatchOptions):
     """Of :func:`jepa_coffea.clusters.htcondor`."""
 
     disk: Line = "2 GB"
+    """Of a job."""
     directives: dict[str, Line] = Field(default_factory=dict)
     """Entries of the submit description."""
 

@@ -1,14 +1,17 @@
-"""What all command lines share, those of the scripts in a checkout too: help with defaults, and the log."""
+"""What all command lines share, those of the scripts in a checkout too: help with defaults, typos, and the log."""
 
 from __future__ import annotations
 
 import argparse
 import logging
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.logging import RichHandler
+
+from jepa_coffea.errors import closest
 
 LOGGER = "jepa_coffea"
 """The one logger; those of modules lie below it."""
@@ -20,6 +23,44 @@ class Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFo
     def _get_help_string(self, action: argparse.Action) -> str | None:
         silent = any(action.default is value for value in (None, False, argparse.SUPPRESS)) or action.default == []
         return action.help if silent or "default" in (action.help or "") else super()._get_help_string(action)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser with this help, that says which option or value was meant by one that there is not.
+
+    Parameters
+    ----------
+    formatter_class
+        As of argparse.
+    **options
+        All others of argparse's parser.
+    """
+
+    def __init__(self, *, formatter_class: Any = Help, **options: Any) -> None:
+        super().__init__(formatter_class=formatter_class, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and message, and stop.
+
+        Parameters
+        ----------
+        message
+            As argparse words it.
+        """
+        parsers = [self]  # and those of sub-commands, whose unknown options argparse tells to this one
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                parsers += action.choices.values()
+        known = {option: action for one in parsers for action in one._actions for option in action.option_strings}
+        found = re.match(r"argument (?:\S+/)?(\S+): invalid choice: '(.*?)' ", message)
+        if message.startswith("unrecognized arguments: "):
+            words = [word.partition("=")[0] for word in message.split()[2:]]
+            meant = [closest(word, known) for word in words if word.startswith("--")]
+        elif found and found[1] in known:
+            meant = [closest(found[2], map(str, known[found[1]].choices or ()))]
+        else:
+            meant = []
+        super().error("; ".join([message, *(f"did you mean {name!r}?" for name in meant if name)]))
 
 
 class _Verbose(argparse.Action):

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from jepa_coffea.encoder.model_files import shipped
+from jepa_coffea.encoder.model_files import resolve
 from jepa_coffea.encoder.onnx import OnnxEncoder
 from jepa_coffea.encoder.providers import EXECUTION, choose, gpu_count, installed, mend, runtime
 from jepa_coffea.encoder.self_test import validate
@@ -121,7 +121,7 @@ def self_test(model: str) -> str:
         If the model cannot be run, or gives other numbers than where it was made.
     """
     begin = time.perf_counter()
-    encoder = OnnxEncoder(shipped().get(model, model), provider="auto")
+    encoder = OnnxEncoder(resolve(model), provider="auto")
     agreements = validate(encoder)
     seconds = time.perf_counter() - begin
     where = f"{model} on {encoder.provider}"
@@ -143,13 +143,14 @@ def _version(package: str) -> str:
 def _versions() -> Table:
     title = f"jepa-coffea {_version('jepa-coffea')}, Python {platform.python_version()}, {platform.platform()}"
     table = Table("for", "installed", "missing: pip install", title=title, title_justify="left")
+    table.columns[-1].no_wrap = True  # it is there to be copied
     runs = installed()
     both = ", ".join(f"{name} {number}" for name, number in runs.items())
-    table.add_row("running models", both, "" if runs else escape("jepa-coffea[cpu] or jepa-coffea[gpu]"))
+    table.add_row("running models", both, "" if runs else escape("'jepa-coffea[cpu]'\nor 'jepa-coffea[gpu]'"))
     for purpose, (packages, extra) in EXTRAS.items():
         versions = {name: _version(name) for name in packages}
         there = ", ".join(f"{name} {number}" for name, number in versions.items() if number)
-        lacking = "" if all(versions.values()) else extra if extra == "fsspec-xrootd" else f"jepa-coffea[{extra}]"
+        lacking = "" if all(versions.values()) else extra if extra == "fsspec-xrootd" else f"'jepa-coffea[{extra}]'"
         table.add_row(purpose, there, escape(lacking))
     return table
 

@@ -113,9 +113,9 @@ class EventColumns:
                 return self._known[collection, name]
         wanted = " or ".join(dict.fromkeys(f"{collection}.{name}" for name in fields))
         near = sorted({name for name in self.events.fields if name.startswith(collection)})
-        msg = f"layout {self.layout!r}: the events have no {wanted}; fields that begin like it: {near or 'none'}"
-        if not near:
-            msg += self._meant(collection)
+        where = "" if self.layout == "any" else f"layout {self.layout!r}: "
+        hint = f"; fields that begin like it: {near}" if near else self._meant(collection)
+        msg = f"{where}the events have no {wanted}{hint}"
         raise LayoutError(msg)
 
     def _meant(self, collection: str) -> str:

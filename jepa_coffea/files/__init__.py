@@ -1,7 +1,7 @@
 """Files: written whole or not at all, sealed by a hash, named by any text, found by globs, told apart by content."""
 
 from jepa_coffea.files.hashes import NUMERICAL, bytes_hash, digest, file_hash, versions
-from jepa_coffea.files.names import find_files, printable, quoted, unquoted
+from jepa_coffea.files.names import find_files, printable, quoted, unquoted, unreadable
 from jepa_coffea.files.sealed import (
     read_sealed,
     sealed_document,
@@ -36,6 +36,7 @@ __all__ = [
     "storage_problem",
     "synchronise_folder",
     "unquoted",
+    "unreadable",
     "unsealed_document",
     "unsealed_line",
     "versions",

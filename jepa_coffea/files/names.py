@@ -58,6 +58,27 @@ def printable(text: str) -> str:
     return "".join(one if one.isprintable() or one in "\n\t" else ascii(one)[1:-1] for one in text)
 
 
+def unreadable(path: str | Path, error: Exception) -> str:
+    """Why a file cannot be read, in one line.
+
+    Parameters
+    ----------
+    path
+        Path or URL of the file.
+    error
+        What the reader raised.
+
+    Returns
+    -------
+    str
+        That the file is empty, where it is; else the words of the reader.
+    """
+    # Of an empty file uproot says "expected Chunk of length 403, received 0 bytes".
+    if Path(path).is_file() and Path(path).stat().st_size == 0:
+        return "the file has 0 bytes: a job or copy that made it was cut off"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
 def unquoted(text: str) -> str:
     """The name that :func:`quoted` made a file name of.
 

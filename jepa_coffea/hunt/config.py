@@ -61,6 +61,7 @@ class WindowConfig(Section):
     """One window, in GeV."""
 
     window: tuple[float, float]
+    """Lower and upper edge."""
     sidebands: tuple[float, float]
     """Outer edges of the low and of the high sideband."""
 
@@ -202,6 +203,7 @@ class ClassifierConfig(Section):
     """``bagging``: 50 members of gradient boosting, each on its own half of the features where they are many, as in
     arXiv:2309.13111. What is said beside it counts more."""
     members: Annotated[int, Field(ge=1)] = Recipe.members
+    """Classifiers with random numbers of their own in each inner fold, whose scores are averaged."""
     best_at: Fraction | None = Recipe.best_at
     """In place of averaging all members: keep in each inner fold the one with the largest window efficiency at this
     sideband efficiency, and average these."""
@@ -235,8 +237,12 @@ class FoldConfig(Section):
     """Nested folds; see :class:`~jepa_coffea.cwola.folds.Folds`."""
 
     outer: Annotated[int, Field(ge=2)] = Folds.outer
+    """Parts of the events, each scored by classifiers that were trained on others."""
     inner: Annotated[int, Field(ge=2)] = Folds.inner
+    """Parts of the training events, each of which tells once when to stop."""
     order: Order = Folds.order
+    """``forward``: each part learns from those before it only. Then Z needs hardly any calibration, and the first part
+    is lost."""
 
 
 class StatisticsConfig(Section):
@@ -322,7 +328,9 @@ class SignalUncertainties(Section):
     """Relative uncertainties of the signal; 0 leaves one out."""
 
     luminosity: Share = 0.0
+    """Of the luminosity."""
     efficiency: Share = 0.0
+    """Of acceptance and efficiency."""
     scale: Share = 0.0
     """Of the mass: the peak moves by this share."""
     resolution: Share = 0.0
@@ -412,6 +420,7 @@ class InjectionConfig(Section):
     yields: list[Annotated[int, Field(ge=0)]] = []
     """Signal events in the fit range, e.g. [0, 50, 100, 200]; empty for no study."""
     seeds: Annotated[int, Field(ge=1)] = 10
+    """Pseudo-experiments for each yield."""
     efficiency: Tight | None = None
     """Of the classifiers compared; by default the smallest of the hunt."""
 
@@ -421,6 +430,7 @@ class HuntConfig(Section):
 
     input: InputConfig
     output: LocalPath
+    """Folder for report, plots, exports and what a later run goes on from; of this hunt alone."""
     mass: MassConfig = MassConfig()
     features: FeatureConfig = FeatureConfig()
     classifier: ClassifierConfig = ClassifierConfig()
@@ -438,6 +448,7 @@ class HuntConfig(Section):
     """Report nothing that was counted in a window, only gates, backgrounds, expected limits and significances. The same
     document with ``false`` unblinds it and does nothing again that was kept."""
     seed: Annotated[int, Field(ge=0)] = Recipe.seed
+    """Of folds, trainings and pseudo-data: the same document gives the same numbers."""
     cluster: ClusterConfig = ClusterConfig()
     """Where to compute; as in the section ``embed``."""
     embed: dict[str, Any] = {}

@@ -10,6 +10,7 @@ import uproot
 
 from jepa_coffea.bumphunt.signals import default_masses
 from jepa_coffea.cwola.windows import Windows
+from jepa_coffea.files import unreadable
 from jepa_coffea.hunt.config import HuntConfig, HuntError
 
 Floats = npt.NDArray[np.float64]
@@ -158,7 +159,7 @@ def _read(source: Path) -> tuple[Floats, Floats | None, Floats]:
             values, edges = (None, None) if histogram is None else histogram.to_numpy()
             variances = None if histogram is None else np.asarray(histogram.variances(), dtype=float)
     except Exception as error:  # noqa: BLE001  whatever a damaged file makes the reader say is its problem
-        msg = f"hunt: {path}: {inside!r} cannot be read as a histogram ({type(error).__name__}: {error})"
+        msg = f"hunt: {path}: {inside!r} cannot be read as a histogram ({unreadable(path, error)})"
         raise HuntError(msg) from None
     if values is None or variances is None:
         msg = f"hunt: {path} holds no {inside!r}; it holds {', '.join(held) or 'nothing'}"

@@ -10,6 +10,7 @@ import pyarrow as pa
 import uproot
 
 from jepa_coffea.cwola.windows import Windows
+from jepa_coffea.files import unreadable
 from jepa_coffea.hunt.config import HuntError
 
 STEP = "100 MB"
@@ -64,7 +65,7 @@ def read_tree(file: str | Path, tree: str, mass: str, windows: Windows) -> tuple
     except HuntError:
         raise
     except Exception as error:  # noqa: BLE001  whatever a damaged file makes the reader say is its problem
-        msg = f"hunt: {file} is no ROOT file, or damaged ({error})"
+        msg = f"hunt: {file} is no ROOT file, or damaged ({unreadable(file, error)})"
         raise HuntError(msg) from None
     return pa.concat_tables(parts), np.concatenate(masses)
 

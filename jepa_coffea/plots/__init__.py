@@ -1,4 +1,4 @@
-"""Pictures of a bump hunt; each function returns a matplotlib figure, ``save`` writes it."""
+"""Pictures of embeddings, classifiers and bump hunts; each function returns a matplotlib figure, ``save`` writes it."""
 
 from jepa_coffea.plots.classifier import Band, plot_roc, plot_scores, plot_sic
 from jepa_coffea.plots.embedding_map import plot_embedding

@@ -124,6 +124,8 @@ def plot_score_profile(
             if len(inside) * (1 - quantile) >= 3:
                 resampled = np.quantile(rng.choice(inside, (60, len(inside))), quantile, axis=1)
                 values[i] = np.quantile(inside, quantile), *np.percentile(resampled, [16, 84])
+        if np.isnan(values).all():
+            continue  # too few events in every bin
         colour = COLOURS[index % len(COLOURS)]
         ax.stairs(
             values[:, 0], bins, baseline=None, **curve_style(index), lw=2.2, label=f"{100 * quantile:g} % quantile"
@@ -141,6 +143,7 @@ def plot_score_profile(
     low, high = ax.get_ylim()
     ax.set(xlim=(bins[0], bins[-1]), ylim=(low, high + 0.3 * (high - low)), xlabel=xlabel)
     ax.set_ylabel("Classifier score")
-    ax.legend(loc="upper right", ncols=len(quantiles))
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="upper right", ncols=len(quantiles))
     write_header(ax, header or Header())
     return figure

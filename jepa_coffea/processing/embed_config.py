@@ -49,9 +49,12 @@ class EmbedConfig(Section):
     treename: str | None = None
     """Tree in the files; default: that of their layout."""
     collection: str = "FatJet"
+    """Jets to embed; for AK4 jets ``Jet``."""
     selection: DijetSelection = DijetSelection()
     provider: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
+    """Hardware of the model; ``auto``: CUDA where it works, else the CPU."""
     chunksize: int = Field(20_000, gt=0)
+    """Events that a worker has in memory at a time; 50 000 for a GPU."""
     skipbadfiles: bool = False
     """Go on without files that cannot be read, and list them; coffea's name for it."""
     checkpoints: LocalPath | None = None

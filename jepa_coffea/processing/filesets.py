@@ -15,6 +15,7 @@ import uproot
 from coffea.processor.executor import WorkItem
 
 from jepa_coffea.errors import BadFileError, did_you_mean
+from jepa_coffea.files import unreadable
 from jepa_coffea.processing.input_faults import STAMP, stamp
 
 DATASET = ("files", "treename", "metadata", "preload", "format", "compressed_form", "did")
@@ -271,13 +272,10 @@ def problem_of(name: str, error: Exception) -> str:
     str
         What is the matter, where it is known; else the words of the reader.
     """
-    # uproot says "expected Chunk of length 403, received 0 bytes".
-    if Path(name).is_file() and Path(name).stat().st_size == 0:
-        return "the file has 0 bytes: a job or copy that made it was cut off"
     stem, colon, tree = name.rpartition(":")
     if colon and Path(stem).is_file():
         return f"no such file; {stem} is one, and its tree is named apart: {{{stem!r}: {tree!r}}}"
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return unreadable(name, error)
 
 
 def look_at_all(fileset: Fileset, *, client: Any = None, resources: Mapping[str, float] | None = None) -> list[File]:

@@ -45,6 +45,26 @@ def test_help_says_defaults_and_no_empty_ones() -> None:
     assert "False" not in text
 
 
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        (
+            ["hunt", "--quite", "a.yaml"],
+            "unrecognized arguments: --quite; did you mean '--quiet'?",
+        ),
+        (["--quite", "hunt", "a.yaml"], "unrecognized arguments: --quite"),
+        (["validate", "a", "--colection=Jet"], "did you mean '--collection'?"),
+        (["validate", "a", "--provider", "gpu"], "did you mean 'cuda'?"),
+        (["inspect", "a", "-q"], "unrecognized arguments: -q\n"),
+        (["--print-completion", "bsh"], "did you mean 'bash'?"),
+    ],
+)
+def test_what_was_meant_by_an_option(words: list[str], match: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(words)
+    assert match in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("parser", [*command_parsers().items()], ids=lambda one: one[0])
 def test_every_argument_of_commands_is_explained(parser: tuple[str, argparse.ArgumentParser]) -> None:
     explained(parser[1])

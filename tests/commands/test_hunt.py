@@ -40,6 +40,12 @@ def test_nothing_of_others_is_touched(document: Path) -> None:
     assert [str(path.relative_to(plots.parent)) for path in plots.parent.rglob("*")] == ["plots", "plots/mine.pdf"]
 
 
+def test_a_mistake_is_said_once(document: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document.write_text(document.read_text().replace("sqrt_s: 13000", "constraint: poisson"))
+    assert main(["hunt", str(document), "--quiet"]) == 2
+    assert capsys.readouterr().err.startswith("jepa-coffea hunt: statistics.sqrt_s is not given")
+
+
 def test_one_hunt_at_a_time(document: Path) -> None:
     with working_in(document.parent / "out", "hunt"), pytest.raises(FolderError, match="is in use by process"):
         hunt(document, progress=False)

@@ -38,8 +38,9 @@ def workplace(tmp_path: Path, sample: Path, monkeypatch: pytest.MonkeyPatch) -> 
     release()  # what other tests loaded would be counted as no load
     layout.known()  # all are registered once in a process, and stay
     monkeypatch.setattr(layout, "_LAYOUTS", dict(layout._LAYOUTS))  # a page registers one
-    for name in ("examples", "processors", "training"):
+    for name in ("processors", "training"):
         (tmp_path / name).symlink_to(ROOT / name)
+    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("runs", "notebooks"))
     for file in sample.iterdir():
         (tmp_path / file.name).symlink_to(file)
     shutil.copy(shipped()["pjepa-mini"], tmp_path / "encoder.onnx")

@@ -265,6 +265,7 @@ def test_a_collection_that_is_not_there(file: str, collection: str, says: str) -
     with pytest.raises(LayoutError) as raised:
         JEPAEmbedder("pjepa-mini", provider="cpu")(events, collection=collection)
     assert says in str(raised.value)
+    assert "none" not in str(raised.value)
 
 
 def test_jets_of_another_collection_ask_for_its_name(model: Path) -> None:

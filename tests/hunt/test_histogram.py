@@ -47,6 +47,9 @@ def test_histograms_that_are_no_counts(tmp_path):
     (tmp_path / "h.root").write_bytes(b"no ROOT file")
     with pytest.raises(HuntError, match="'mjj' cannot be read as a histogram"):
         read_histogram(tmp_path / "h.root:mjj", WINDOWS)
+    (tmp_path / "h.root").write_bytes(b"")
+    with pytest.raises(HuntError, match=r"'mjj' cannot be read as a histogram.*the file has 0 bytes"):
+        read_histogram(tmp_path / "h.root:mjj", WINDOWS)
     (tmp_path / "h.json").write_text('{"counts": [], "edges": []}')
     with pytest.raises(HuntError, match="has 0 counts and edges"):
         read_histogram(tmp_path / "h.json", WINDOWS)

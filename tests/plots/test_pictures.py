@@ -171,6 +171,8 @@ def test_closure_pictures() -> None:
     mass = RNG.uniform(1500, 4500, 5000)
     figure = plot_score_profile(mass, mass / 4500 + 0.01 * RNG.random(5000), edges, window=(2500, 3000))
     assert labels(figure) == ["50 % quantile", "90 % quantile", "99 % quantile"]
+    few = plot_score_profile(mass[:600], mass[:600] / 4500, edges)  # 50 events a bin, none of them beyond 99 %
+    assert labels(few) == ["50 % quantile", "90 % quantile"]
     assert as_png(figure)
 
 

@@ -24,7 +24,9 @@ class DataConfig(BaseModel):
     test_files: Files | None = None
     """Files for testing; None takes ``test_fraction`` of ``files``."""
     val_fraction: float = Field(default=0.05, ge=0, lt=1)
+    """Share of the jets that is kept for validation."""
     test_fraction: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the jets that no training sees, for ``evaluate.py``."""
 
     layout: str | None = None
     """Name of the layout of event files; None finds out."""

@@ -12,7 +12,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from jepa_coffea.errors import JepaCoffeaError
+from jepa_coffea.errors import JepaCoffeaError, closest
 from jepa_coffea.files import PARTIAL, replacing
 from training.config import ConfigError, RunConfig, check, explain
 from training.models.encoders import AnyEncoder, build_encoder
@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 FORMAT = 1
 """Version of the layout of a checkpoint file."""
+
+PRETRAINED = Path(__file__).parents[1] / "pretrained"
+"""Runs that come with a checkout."""
 
 BEST = "best.pt"
 """Where a run that validates keeps the weights that did best; what users of the run then load."""
@@ -138,7 +141,9 @@ def checkpoint_of(run: str | Path) -> Path:
     if best.is_file():
         return best
     if not numbered:
-        msg = f"{run}: expected a run folder with checkpoints, or a checkpoint file; found neither"
+        meant = closest(run.name, [folder.name for folder in PRETRAINED.iterdir()])
+        hint = f"; did you mean {PRETRAINED / meant}?" if meant else ""
+        msg = f"{run}: expected a run folder with checkpoints, or a checkpoint file; found neither{hint}"
         raise CheckpointError(msg)
     return numbered[-1]
 

@@ -32,6 +32,7 @@ class EncoderConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["particles"] = "particles"
+    """A jet as a sequence of particles."""
     fields: tuple[str, ...] = FIELDS
     """Fields of a particle, in order: kinematics, then optionally identity and displacement."""
     max_particles: int = Field(default=128, gt=0)
@@ -51,8 +52,11 @@ class EncoderConfig(BaseModel):
     pair_dims: tuple[Width, ...] = (64, 64, 64)
     """Hidden widths of the pair network; empty: attention without pair bias."""
     heads: int = Field(default=8, gt=0)
+    """Of each attention; a divisor of the width."""
     blocks: int = Field(default=8, gt=0)
+    """In which particles attend to one another."""
     class_blocks: int = Field(default=2, gt=0)
+    """In which the class token, the embedding of the jet, attends to the particles."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """In the particle blocks, as is usual in supervised training (0.1)."""
     recompute_pairs: bool = False

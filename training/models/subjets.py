@@ -1,4 +1,4 @@
-"""The J-JEPA encoder: a jet as a sequence of subjets (Zhao et al., arXiv 2412.05333).
+"""The J-JEPA encoder: a jet as a sequence of subjets (Katel et al., arXiv 2412.05333).
 
 Particles come with the index of their Cambridge/Aachen R = 0.2 subjet. Each of the (at most 20) subjets becomes one
 token, by an MLP on the flattened constituents or by attention among them and a class token; a transformer without pair
@@ -30,18 +30,25 @@ class SubjetConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["subjets"] = "subjets"
+    """A jet as a sequence of subjets."""
     embedding: Literal["flatten", "attention"] = "attention"
     """How constituents become a token: an MLP on all of them side by side, or attention and class attention."""
     max_particles: int = Field(default=128, gt=0)
+    """The hardest particles of a jet that are used."""
     max_subjets: int = Field(default=20, gt=0)
     """Softer subjets are left out."""
     max_constituents: int = Field(default=32, gt=0)
     """The hardest constituents of a subjet that are used."""
     scale_to_jet_pt: bool = True
+    """Scale each jet to pT = 500 GeV, so that the embedding does not know the scale of the event."""
     dim: int = Field(default=128, gt=0)
+    """Width of the encoder."""
     heads: int = Field(default=8, gt=0)
+    """Of each attention; a divisor of the width."""
     blocks: int = Field(default=8, gt=0)
+    """In which subjets attend to one another."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    """In the blocks."""
 
     @property
     def fields(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""J-JEPA: predict the embeddings of hidden subjets from the others (Zhao et al., arXiv 2412.05333).
+"""J-JEPA: predict the embeddings of hidden subjets from the others (Katel et al., arXiv 2412.05333).
 
 30 % of a jet's subjets are hidden. The predictor is told where they are (sin and cos of eta and phi) and predicts what
 the target encoder, the moving average of the context encoder that sees the whole jet, makes of them; the loss is the

@@ -19,8 +19,11 @@ class PredictorConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     dim: int = Field(default=192, gt=0)
+    """Its width."""
     heads: int = Field(default=6, gt=0)
+    """Of each attention; a divisor of the width."""
     blocks: int = Field(default=4, gt=0)
+    """Its depth."""
 
     @model_validator(mode="after")
     def _possible(self) -> PredictorConfig:

@@ -28,7 +28,9 @@ class SupervisedConfig(DropoutConfig):
     """Options of the objective ``supervised``."""
 
     head: HeadName = "linear"
+    """What turns the embedding into classes."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of each label that is spread over all classes."""
     drop_scale: float = Field(default=0.0, ge=0, le=1)
     """As in every objective, but tagging wants the scale: by default it is always seen."""
     augmentations: WholeJetConfig | None = None

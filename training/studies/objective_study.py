@@ -28,7 +28,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the checkout, of which the wheel has a part
 
-from jepa_coffea.commands.command_line import Help, add_verbose
+from jepa_coffea.commands.command_line import Parser, add_verbose
 from jepa_coffea.files import write_text
 from training.config import read_sections
 from training.data.batch import Batch
@@ -91,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
     argparse.ArgumentParser
     """
     about = (__doc__ or "").format(arms=", ".join(ARMS))
-    options = argparse.ArgumentParser(description=about, formatter_class=Help)
+    options = Parser(description=about)
     options.add_argument("--data", nargs="+", required=True, metavar="GLOB", help="jets to pretrain on")
     options.add_argument(
         "--labelled", nargs="+", metavar="GLOB", help="jets to fit probes to; those of --data if absent"

@@ -24,7 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the checkout, of which the wheel has a part
 
-from jepa_coffea.commands.command_line import Help, add_verbose
+from jepa_coffea.commands.command_line import Parser, add_verbose
 from training.loop.entry import add_device_option, explained
 from training.studies.comparison import conduct
 from training.studies.jobs import PretrainingStudy, signals_passed_on
@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     -------
     argparse.ArgumentParser
     """
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=Help)
+    options = Parser(description=__doc__)
     options.add_argument("--data", nargs="+", required=True, metavar="GLOB", help="labelled jets, all classes")
     options.add_argument("--test", nargs="+", default=[], metavar="GLOB", help="test jets; a part of --data if absent")
     options.add_argument("--output", type=Path, required=True, metavar="DIR")

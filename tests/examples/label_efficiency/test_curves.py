@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from examples.label_efficiency import trees
-from examples.label_efficiency.curves import curves_of, draw, judged, table_of
+from examples.label_efficiency.curves import curves_of, draw, judged, legend, table_of
 from examples.label_efficiency.points import Point
 from examples.label_efficiency.trees import tuned
 
@@ -49,6 +49,22 @@ def test_a_table_says_how_far_trainings_spread(folder: Path) -> None:
     assert text[3] == "| b |  | 0.700 |  |"
     draw(curves_of(judged(folder)), folder / "a.png")
     assert (folder / "a.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("curve", "words"),
+    [
+        ("boosting", "trees on variables"),
+        ("boosting-pjepa", "trees on variables and pjepa"),
+        ("scratch-seen-variables", "network from scratch, variables beside it"),
+        ("a-b-freeze", "a-b, frozen, trained head"),
+        ("a-finetune-variables", "a, fine-tuned, variables beside it"),
+        ("a-logistic", "a, frozen"),
+        ("mine", "mine"),
+    ],
+)
+def test_legends_say_what_a_curve_is(curve: str, words: str) -> None:
+    assert legend(curve) == words
 
 
 def test_trees_are_chosen_on_their_own_jets() -> None:

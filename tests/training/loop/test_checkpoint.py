@@ -71,7 +71,9 @@ def test_best_goes_before_newest(tmp_path: Path) -> None:
 
 
 def test_bad_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="found neither"):
+    with pytest.raises(CheckpointError, match=r"did you mean .*training/pretrained/pjepa-mini-4"):
+        checkpoint_of("pjepa-mini-4")
+    with pytest.raises(CheckpointError, match=r"found neither$"):
         checkpoint_of(tmp_path)
     broken = tmp_path / "broken.pt"
     broken.write_bytes(b"not a checkpoint")
