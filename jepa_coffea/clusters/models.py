@@ -80,7 +80,7 @@ def ship_model(client: Any, model: str | Path) -> str:
     --------
     >>> from jepa_coffea.clusters import local, ship_model
     >>> with local(1) as client:
-    ...     digest = ship_model(client, "pjepa-mini")
+    ...     digest = ship_model(client, "pjepa-mini-4")
     >>> len(digest)
     64
     """

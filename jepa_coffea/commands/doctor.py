@@ -52,7 +52,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser
         Of the command.
     """
-    parser.add_argument("--model", default="pjepa-mini", help="model to try: an ONNX file, or name of a shipped model")
+    parser.add_argument(
+        "--model", default="pjepa-mini-4", help="model to try: an ONNX file, or name of a shipped model"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -69,10 +69,10 @@ class JEPAEmbedder:
     With ``events`` from ``NanoEventsFactory``, and one of the models that the package ships:
 
     >>> from jepa_coffea import JEPAEmbedder
-    >>> embedder = JEPAEmbedder("pjepa-mini", provider="cpu")
+    >>> embedder = JEPAEmbedder("pjepa-mini-4", provider="cpu")
     >>> events["FatJet"] = embedder(events)
     >>> print(events.FatJet.jepa_embedding.type)
-    60 * var * 64 * float32
+    60 * var * 192 * float32
     >>> embedder.metrics()["truncated"]  # jets with more particles than the model takes
     0
     """

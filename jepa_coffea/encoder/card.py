@@ -111,7 +111,7 @@ class ModelCard(_Part):
     Examples
     --------
     >>> from jepa_coffea import read_card
-    >>> card = read_card("pjepa-mini")
+    >>> card = read_card("pjepa-mini-4")
     >>> card.objective, card.fields[:4], card.units["d0"]
     ('pjepa', ('px', 'py', 'pz', 'energy'), 'mm')
     """
@@ -342,9 +342,9 @@ def read_card(path: str | Path) -> ModelCard:
     Examples
     --------
     >>> from jepa_coffea import read_card
-    >>> card = read_card("pjepa-mini")
+    >>> card = read_card("pjepa-mini-4")
     >>> card.name, card.precision
-    ('pjepa-mini', 'fp32')
+    ('pjepa-mini-4', 'fp32')
     """
 
     return card_in(load_model(resolve(path)), str(path))

@@ -330,13 +330,13 @@ class OnnxEncoder(RaggedEncoder):
     >>> import numpy as np
     >>> from jepa_coffea.encoder import OnnxEncoder
     >>> from jepa_coffea.encoder.model_files import resolve
-    >>> encoder = OnnxEncoder(resolve("pjepa-mini"), provider="cpu")
+    >>> encoder = OnnxEncoder(resolve("pjepa-mini-4"), provider="cpu")
     >>> particles = np.zeros((4, len(encoder.fields)), np.float32)
     >>> for name, value in {"px": 100, "pz": 50, "energy": 112, "is_photon": 1}.items():
     ...     particles[:, encoder.fields.index(name)] = value
     >>> jets = np.array([[300, 0, 150, 336], [100, 0, 50, 112]])
     >>> encoder(particles, [3, 1], jets)["embedding"].shape
-    (2, 64)
+    (2, 192)
     """
 
     def __init__(self, path: str | Path, *, particle_embedding: bool = False, **placement: Unpack[Placement]) -> None:

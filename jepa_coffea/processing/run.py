@@ -104,7 +104,7 @@ def run(
     --------
     >>> from jepa_coffea import JEPAEmbedder
     >>> from jepa_coffea.processing.processor import DijetEmbedder
-    >>> processor = DijetEmbedder(JEPAEmbedder("pjepa-mini"), "embedded")
+    >>> processor = DijetEmbedder(JEPAEmbedder("pjepa-mini-4"), "embedded")
     >>> output = run(processor, {"qcd": ["qcd_0.root", "qcd_1.root"]})  # doctest: +SKIP
     >>> output["run"]["events"]  # doctest: +SKIP
     40000

@@ -55,7 +55,7 @@ def first_screen(environment: Environment) -> None:
     shutil.copy(ROOT / "tests/data/pfnano.root", environment.place / "events.root")
     code = next(block.code for block in blocks_of(ROOT / "README.md") if block.language == "python")
     (environment.place / "mine.py").write_text(code)
-    assert "var * 64 * float32" in environment.do("python mine.py")
+    assert "var * 192 * float32" in environment.do("python mine.py")
 
 
 def hunt(environment: Environment) -> None:
