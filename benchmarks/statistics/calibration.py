@@ -33,6 +33,7 @@ from sklearn.naive_bayes import GaussianNB
 from benchmarks.machine import ROOT, machine
 from benchmarks.statistics.judgement import LEVELS, Floats, draw, judged, share_below, summary_of, without_lists
 from benchmarks.statistics.toy_samples import WINDOWS, falling_spectrum, with_integers
+from jepa_coffea import __version__
 from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.cwola import Folds, Recipe
 from jepa_coffea.cwola.classifiers import gradient_boosting, logistic
@@ -142,7 +143,7 @@ def searches(experiments: int, client: Client | None, folder: Path, *, toys: int
     """
     method = Method(recipe(GaussianNB()), (0.1,), STATISTICS)
     folder.mkdir(parents=True, exist_ok=True)
-    ledger = Ledger(folder / f"searches-{toys}.jsonl")
+    ledger = Ledger(folder / f"searches-{__version__}-{toys}.jsonl")
     numbers = range(1, experiments + 1)
     found = ledger.run(whole_search, numbers, (method, toys), client=client, progress=True, description="Searches")
     result: dict[str, Any] = {"classifier": "naive Bayes", "experiments": experiments, "toys": toys}

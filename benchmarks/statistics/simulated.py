@@ -30,6 +30,7 @@ from scipy import stats
 
 from benchmarks.machine import ROOT, machine
 from benchmarks.statistics.judgement import LEVELS
+from jepa_coffea import __version__
 from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.cwola.sample import Sample
 from jepa_coffea.files import digest, write_text
@@ -238,7 +239,8 @@ def searches(
         mode="json", include={"mass", "features", "classifier", "folds", "efficiencies", "statistics"}
     )
     disjoint = number * events <= len(pool.mass)
-    key = digest(parts, sorted(pool.hashes.tolist())[:1000], len(pool.mass), events, disjoint, config.seed)
+    of_pool = sorted(pool.hashes.tolist())[:1000], len(pool.mass)
+    key = digest(__version__, parts, *of_pool, events, disjoint, config.seed)
     ledger = Ledger(folder / f"simulated-{key}-{toys}.jsonl")
     found = ledger.run(
         search,
