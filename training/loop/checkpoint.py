@@ -141,7 +141,7 @@ def checkpoint_of(run: str | Path) -> Path:
     if best.is_file():
         return best
     if not numbered:
-        meant = closest(run.name, [folder.name for folder in PRETRAINED.iterdir()])
+        meant = closest(run.name, [folder.name for folder in PRETRAINED.glob("*")])
         hint = f"; did you mean {PRETRAINED / meant}?" if meant else ""
         msg = f"{run}: expected a run folder with checkpoints, or a checkpoint file; found neither{hint}"
         raise CheckpointError(msg)

@@ -70,6 +70,12 @@ def test_best_goes_before_newest(tmp_path: Path) -> None:
     assert checkpoint_of(tmp_path / "checkpoint-000000001.pt").name == "checkpoint-000000001.pt"
 
 
+def test_a_copy_without_the_runs_of_the_checkout_names_what_it_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.loop.checkpoint.PRETRAINED", Path("nowhere"))
+    with pytest.raises(CheckpointError, match=r"found neither$"):
+        checkpoint_of("pjepa-mini-4")
+
+
 def test_bad_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"did you mean .*training/pretrained/pjepa-mini-4"):
         checkpoint_of("pjepa-mini-4")
