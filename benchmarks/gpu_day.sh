@@ -9,10 +9,10 @@
 # another. RESULTS (build/gpu-day/brought-back unless given) gets few files, none above 16 MB: steps.txt, results.tar.gz
 # with numbers and logs, which is renewed after every step, and run folders with weights.
 #
-# ONLY, a regular expression, names single steps to do again. PRETRAIN names what is pretrained at the same time, of
-# pjepa-mini, pjepa-small, supervised-mini, jjepa-mini and study (the arms of training/studies/objective_study.py): more
-# than two or three wait for one another. LONG is their time in seconds, by default what is left of TOTAL; STUDY that of
-# each arm.
+# ONLY, a regular expression, names single steps to do, or to do again. PRETRAIN names what is pretrained at the same
+# time, of pjepa-mini, pjepa-pure (without jet observables), pjepa-small, supervised-mini, jjepa-mini and study (the arms
+# of training/studies/objective_study.py): more than two or three wait for one another. LONG is their time in seconds,
+# by default what is left of TOTAL; STUDY that of each arm. pjepa-mini goes on from the run folder START, if that is there.
 set -u
 cd "$(dirname "$0")/.."
 { # Read to the end before anything runs: the file may change meanwhile.
@@ -25,15 +25,16 @@ WORK=build/gpu-day
 RESULTS=$(realpath -m "${1:-$WORK/brought-back}")
 WHEELS=build/gpu-wheels
 CORES=$(env -u OMP_NUM_THREADS nproc) # nproc would answer with that
-WORKERS=$((CORES > 4 ? CORES / 2 : CORES)) # the others feed the GPU
+WORKERS=$((CORES > 4 ? CORES * 11 / 16 : CORES)) # the others feed the GPU
 LARGEST=15900000
 if [ $REHEARSE = 1 ]; then
     TOTAL=3000 PATIENCE=10 DEVICE=cpu PROVIDER=cpu # a CPU that others use as well
     export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # more of them wait for one another there, ten times as long
     INFERENCE="--provider cpu --sizes tiny --seconds 0.1"
-    COMPILED="--sizes tiny --seconds 0.1 --device cpu --compile --only none-on-a-cpu"
     TRAINING="--sizes tiny --seconds 0.1 --device cpu --no-compile --no-profile"
     PROFILE="--sizes tiny --seconds 0.1 --device cpu --no-compile --only P-JEPA"
+    COMPILED="--sizes tiny --seconds 0.1 --device cpu --compile --only none-on-a-cpu"
+    COMPILED_MINI=$COMPILED
     SIMULATED=1500 JETS=40 JETS_A_FILE=20 EVENTS=60
     COMMON="steps=10 data.batch_size=16 monitor_every=5 checkpoint_every=10"
     SMALL="" MINI="" SUPERVISED="" JJEPA="encoder.blocks=2"
@@ -42,20 +43,22 @@ if [ $REHEARSE = 1 ]; then
     PRETRAIN=${PRETRAIN:-pjepa-mini pjepa-small supervised-mini jjepa-mini study}
 else
     TOTAL=${TOTAL:-570} PATIENCE=1 DEVICE=cuda PROVIDER=cuda
-    INFERENCE="--provider cuda --sizes published mini --seconds 0.7 --limit 42"
-    TRAINING="--sizes mini published --batch 1024 --seconds 1 --no-compile --no-profile --limit 35"
-    PROFILE="--sizes published mini --batch 1024 --seconds 0.3 --no-compile --only P-JEPA --limit 35"
-    COMPILED="--sizes published --batch 1024 --seconds 1.5 --compile --only P-JEPA, --limit 45"
-    SIMULATED=${SIMULATED:-210} JETS=200000 JETS_A_FILE=2000 EVENTS=2000
+    INFERENCE="--provider cuda --sizes published mini small --seconds 0.5 --limit 85"
+    TRAINING="--sizes published mini small --batch 1024 --seconds 0.7 --no-compile --no-profile --limit 60"
+    PROFILE="--sizes published mini --batch 1024 --seconds 0.2 --no-compile --only P-JEPA --limit 30"
+    COMPILED="--sizes published --batch 1024 --seconds 0.7 --compile --only ours --without explicit --limit 100"
+    COMPILED_MINI="--sizes mini --batch 4096 --seconds 0.7 --compile --only P-JEPA --limit 100"
+    SIMULATED=${SIMULATED:-330} JETS=220000 JETS_A_FILE=4000 EVENTS=2000
     # Compiling for every padded length would take longer than the training.
-    COMMON="steps=1000000000 optimiser.warmup=0.03 compile=false data.workers=4 monitor_every=2000 checkpoint_every=1000000"
+    COMMON="steps=1000000000 optimiser.warmup=0.03 compile=false data.workers=4 monitor_every=2000 checkpoint_every=2000"
     SMALL="data.batch_size=512 optimiser.lr=1e-3"
-    MINI="data.batch_size=512"
+    MINI="data.batch_size=1024"
     SUPERVISED="data.batch_size=512"
     JJEPA="data.batch_size=1024 optimiser.lr=1e-3"
     STUDY_LENGTH="--minutes $(awk "BEGIN {print ${STUDY:-65} / 60}") --seeds 0 1 2 --jobs 4"
     DASK="--chunksize 1000"
 fi
+START=${START:-build/gpu-start}
 COMMON="$COMMON keep_in_memory=true data.val_fraction=0.01 data.test_fraction=0 log_every=$([ $REHEARSE = 1 ] && echo 2 || echo 100)"
 
 [ -n "${ONLY:-}" ] || rm -rf "$WORK"/{logs,encoders,gpu,runs,packed,jets,shards,subjets,study,site}
@@ -111,22 +114,35 @@ END
 export LD_LIBRARY_PATH=$LIBRARIES:${LD_LIBRARY_PATH:-}
 step machine 20 bash -c "nvidia-smi; $PYTHON -m benchmarks.machine; $PYTHON -m pip list 2> /dev/null"
 
-# on CORES COMMAND...: there only, where there are enough: threads that share a core with others wait for one another
-on() { if [ "$CORES" -gt 4 ]; then taskset -c "$@"; else shift; "$@"; fi; }
+# on CORES: what follows in this shell runs there only, where there are enough: threads that share a core wait for one another
+on() { [ "$CORES" -le 4 ] || taskset -cp "$1" $BASHPID > /dev/null; }
 
-# Events, and jets of many classes for as long as the measurements take, SIMULATED seconds at least: whole files stay.
+# Events, and jets of many classes until SIMULATED seconds have passed (whole files stay), on cores of their own; then
+# shards, which are read five times as fast as files of jets. For subjets and the study a part of them is enough.
 simulate() {
-    on 0-$((WORKERS - 1)) timeout $((60 * PATIENCE)) "$PYTHON" examples/simulate.py --process qcd --mjj-min 1000 --events $EVENTS \
-        --workers "$WORKERS" --output "$WORK/qcd.root" > "$WORK/logs/simulate-events.log" 2>&1
-    on 0-$((WORKERS - 1)) "$PYTHON" examples/simulate.py \
-        --format jetclass2 --families all --jets $JETS --jets-per-file $JETS_A_FILE --workers "$WORKERS" \
-        --output "$WORK/jets" > "$WORK/logs/simulate-jets.log" 2>&1
+    local begin=$SECONDS
+    on 0-$((WORKERS - 1))
+    timeout $((150 * PATIENCE)) "$PYTHON" examples/simulate.py --process qcd --mjj-min 1000 --events $EVENTS --workers 2 \
+        --output "$WORK/qcd.root" > "$WORK/logs/simulate-events.log" 2>&1 &
+    timeout $((SIMULATED - SECONDS)) "$PYTHON" examples/simulate.py --format jetclass2 --families all --jets $JETS \
+        --jets-per-file $JETS_A_FILE --seed 21 --workers "$WORKERS" --output "$WORK/jets" > "$WORK/logs/simulate-jets.log" 2>&1
+    note simulation $((SECONDS - begin)) "$(find "$WORK/jets" -name '*.root' 2> /dev/null | wc -l) files of $JETS_A_FILE jets"
+    wait
+    prepare
 }
-if wanted simulation; then simulate & SIMULATION=$!; fi
-if [ "$CORES" -gt 4 ]; then
-    taskset -cp $WORKERS-$((CORES - 1)) $$ > /dev/null
-    export OMP_NUM_THREADS=2
-fi
+prepare() {
+    local few=$([ $REHEARSE = 1 ] && echo '*.root' || echo '*_00?.root')
+    step shards 90 "$PYTHON" training/prepare.py --data "$WORK/jets/*.root" --output "$WORK/shards" --workers "$WORKERS" &
+    if [[ " $PRETRAIN " = *" jjepa-mini "* ]]; then
+        step subjets 90 "$PYTHON" training/prepare.py --subjets --data "$WORK/jets/$few" --output "$WORK/subjets" \
+            --workers "$WORKERS" &
+    fi
+    wait
+}
+PRETRAIN=${PRETRAIN:-pjepa-mini pjepa-small}
+if wanted simulation; then ONLY= simulate & SIMULATION=$!; fi
+on $WORKERS-$((CORES - 1))
+[ "$CORES" -le 4 ] || export OMP_NUM_THREADS=2
 
 # What needs no quiet: the tests, and encoders and compiled kernels that are made for the measurements.
 export_encoders() {
@@ -142,25 +158,19 @@ if wanted correctness; then
     tests training & TESTS="$TESTS $!"
 fi
 if wanted inference; then export_encoders & TESTS="${TESTS:-} $!"; fi
-if wanted compiled; then step compiling 200 "$PYTHON" -m benchmarks.training $COMPILED --no-profile & COMPILING=$!; fi
+if wanted compiled; then
+    step compiling 200 "$PYTHON" -m benchmarks.training $COMPILED --no-profile & COMPILING=$!
+    step compiling-mini 200 "$PYTHON" -m benchmarks.training $COMPILED_MINI --no-profile & COMPILING="$COMPILING $!"
+fi
 [ -z "${TESTS:-}" ] || wait $TESTS
-step inference 55 "$PYTHON" -m benchmarks.gpu.inference --output "$WORK/gpu/$CARD-inference.json" --models "$WORK/encoders" $INFERENCE
-step training 55 "$PYTHON" -m benchmarks.training --output "$WORK/gpu/$CARD-training.json" $TRAINING
-step profile 50 "$PYTHON" -m benchmarks.training --output "$WORK/gpu/$CARD-training-profile.json" $PROFILE
-[ -z "${COMPILING:-}" ] || wait "$COMPILING"
-step compiled 50 "$PYTHON" -m benchmarks.training --output "$WORK/gpu/$CARD-training-compiled.json" $COMPILED
-while [ -n "${SIMULATION:-}" ] && kill -0 "$SIMULATION" 2> /dev/null && [ $SECONDS -lt $SIMULATED ]; do sleep 1; done
-! wanted simulation || note simulation 0 "$(find "$WORK/jets" -name '*.root' 2> /dev/null | wc -l) files of $JETS_A_FILE jets"
-
-# Shards are read five times as fast as files of jets; a part of them is enough for subjets and the study.
-prepare() {
-    local few=$([ $REHEARSE = 1 ] && echo '*.root' || echo '*_0[01]?.root')
-    step shards 60 "$PYTHON" training/prepare.py --data "$WORK/jets/*.root" --output "$WORK/shards" --workers "$CORES" &
-    step subjets 60 "$PYTHON" training/prepare.py --subjets --data "$WORK/jets/$few" --output "$WORK/subjets" --workers "$CORES" &
-    wait
-}
-[ "$CORES" -le 4 ] || taskset -cp 0-$((CORES - 1)) $$ > /dev/null
-if wanted prepare; then pkill -f -- "--format jetclass2" && sleep 1; ONLY= prepare; fi
+step inference 100 "$PYTHON" -m benchmarks.gpu.inference --output "$WORK/gpu/$CARD-inference.json" --models "$WORK/encoders" $INFERENCE
+step training 75 "$PYTHON" -m benchmarks.training --output "$WORK/gpu/$CARD-training.json" $TRAINING
+step profile 40 "$PYTHON" -m benchmarks.training --output "$WORK/gpu/$CARD-training-profile.json" $PROFILE
+[ -z "${COMPILING:-}" ] || wait $COMPILING
+step compiled 60 "$PYTHON" -m benchmarks.training --output "$WORK/gpu/$CARD-training-compiled.json" $COMPILED
+step compiled-mini 60 "$PYTHON" -m benchmarks.training --output "$WORK/gpu/$CARD-training-mini.json" $COMPILED_MINI
+[ -z "${SIMULATION:-}" ] || wait "$SIMULATION"
+on 0-$((CORES - 1))
 
 # lean NAME [WORDS]: the run folder NAME without the state of its optimiser, for bringing it back
 lean() {
@@ -190,7 +200,7 @@ pretrain() {
         --output "$WORK/runs/$name" --device $DEVICE $length --set "name=$name" $COMMON "$@"
 }
 embed_events() {
-    step dask 100 "$PYTHON" -m benchmarks.gpu.dask_embedding "$WORK/qcd.root" --model jepa_coffea/models/pjepa-mini.onnx \
+    step dask 100 "$PYTHON" -m benchmarks.gpu.dask_embedding "$WORK/qcd.root" --model jepa_coffea/models/pjepa-mini-4.onnx \
         --output "$WORK/gpu/$CARD-dask.json" --provider $PROVIDER $DASK
 }
 study() {
@@ -202,10 +212,11 @@ study() {
 pretrain_all() {
     # 75 seconds to start and to bring everything back
     local long=${LONG:-$((TOTAL - SECONDS - 75))} name seed
-    for name in ${PRETRAIN:-pjepa-mini pjepa-small}; do
+    for name in $PRETRAIN; do
         case $name in
             pjepa-small) pretrain "$name" "$long" pjepa_small "$WORK/shards" $SMALL & ;;
-            pjepa-mini) pretrain "$name" "$long" pjepa_mini "$WORK/shards" $MINI & ;;
+            pjepa-mini) pretrain "$name" "$long" pjepa_mini "$WORK/shards" $MINI $([ -d "$START" ] && echo "start_from=$START") & ;;
+            pjepa-pure) pretrain "$name" "$long" pjepa_mini "$WORK/shards" $MINI objective.weights.observables=0 & ;;
             supervised-mini) pretrain "$name" "$long" supervised_mini "$WORK/shards" $SUPERVISED & ;;
             jjepa-mini) pretrain "$name" "$long" jjepa "$WORK/subjets" $JJEPA & ;;
             study) study & ;;

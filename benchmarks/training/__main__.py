@@ -27,6 +27,7 @@ from benchmarks.products import product_rates
 from benchmarks.training.cases import SIZES, batches, step_flops, variants
 from benchmarks.training.measure import Case, Result, measure
 from jepa_coffea.files import write_text
+from training.data.batch import Batch
 
 
 def table(results: list[Result]) -> str:
@@ -107,14 +108,12 @@ def main(argv: list[str] | None = None) -> None:
     print(described(about), flush=True)
     for name in args.sizes:
         size = replace(SIZES[name], batch=args.batch or SIZES[name].batch)
-        jets = 8 * size.batch
-        data = {
-            "same batches": batches(size, device, sort=True, jets=jets),
-            "as shipped": batches(size, device, sort=False, jets=jets),
-        }
+        data: dict[str, list[Batch]] = {}
         for variant, kind, build in variants(size, compile_too=args.compile):
             if args.only not in variant or (args.without and args.without in variant):
                 continue
+            if kind not in data:
+                data[kind] = batches(size, device, sort=kind == "same batches", jets=8 * size.batch)
             result = Result(name, variant, kind)
             results.append(result)
             if time.perf_counter() - started > args.limit:

@@ -24,8 +24,8 @@ Names = tuple[str, ...]
 
 BUDGETS = {
     "cpu": Budget(tokens=1024, pairs=131_072, step=1),
-    "cuda": Budget(tokens=65_536, pairs=4_194_304, step=16),
-    "tensorrt": Budget(tokens=65_536, pairs=4_194_304, step=16),
+    "cuda": Budget(tokens=65_536, pairs=4_194_304, step=8),
+    "tensorrt": Budget(tokens=65_536, pairs=4_194_304, step=8),
 }
 """Micro-batches per provider: on a CPU what fits its caches, on a GPU what fills it.
 

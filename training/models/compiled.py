@@ -12,15 +12,16 @@ from training.models.preprocess import ParticleFeatures
 
 REGIONS = (Block, ClassBlock, ParticleEmbedding, PairBias, ParticleFeatures)
 
-SHAPES = 128
-"""Graphs kept of one region: padded lengths of whole jets and of contexts, with and without gradients."""
+GRAPHS = 32
+"""Kept of one region: those of other widths and kinds of bias, with and without gradients."""
 
 
 def compile_regions(model: nn.Module, backend: str = "inductor") -> None:
-    """Compile the repeated parts of a model in place, one graph for each length that batches are padded to.
+    """Compile the repeated parts of a model in place, for batches of any size and length.
 
-    All blocks share one compilation, which takes seconds where compiling the whole model of 16 blocks takes minutes
-    for each of the lengths, and is as fast: what is left outside is small.
+    All blocks share one compilation, which takes seconds where compiling the whole model of 16 blocks takes minutes,
+    and is as fast: what is left outside is small. Sizes and lengths are symbols: a pretraining with its contexts of
+    many lengths has 17 graphs, where one for each length made 80 to 120.
 
     Parameters
     ----------
@@ -29,8 +30,8 @@ def compile_regions(model: nn.Module, backend: str = "inductor") -> None:
     backend
         Of ``torch.compile``.
     """
-    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, SHAPES)
-    torch._dynamo.config.accumulated_recompile_limit = max(torch._dynamo.config.accumulated_recompile_limit, 8 * SHAPES)
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, GRAPHS)
+    torch._dynamo.config.accumulated_recompile_limit = max(torch._dynamo.config.accumulated_recompile_limit, 8 * GRAPHS)
     for module in model.modules():
         if isinstance(module, REGIONS):
-            setattr(module, "forward", torch.compile(module.forward, backend=backend, dynamic=False))  # noqa: B010
+            setattr(module, "forward", torch.compile(module.forward, backend=backend, dynamic=True))  # noqa: B010
