@@ -43,11 +43,11 @@ if [ $REHEARSE = 1 ]; then
     PRETRAIN=${PRETRAIN:-pjepa-mini pjepa-small supervised-mini jjepa-mini study}
 else
     TOTAL=${TOTAL:-570} PATIENCE=1 DEVICE=cuda PROVIDER=cuda
-    INFERENCE="--provider cuda --sizes published mini small --seconds 0.5 --limit 85"
+    INFERENCE="--provider cuda --sizes published mini small --seconds 0.3 --limit 110"
     TRAINING="--sizes published mini small --batch 1024 --seconds 0.7 --no-compile --no-profile --limit 60"
     PROFILE="--sizes published mini --batch 1024 --seconds 0.2 --no-compile --only P-JEPA --limit 30"
-    COMPILED="--sizes published --batch 1024 --seconds 0.7 --compile --only ours --without explicit --limit 100"
-    COMPILED_MINI="--sizes mini --batch 4096 --seconds 0.7 --compile --only P-JEPA --limit 100"
+    COMPILED="--sizes published --batch 1024 --seconds 0.7 --compile --only P-JEPA --limit 100"
+    COMPILED_MINI="--sizes mini --batch 8192 --seconds 0.7 --compile --only P-JEPA --limit 100"
     SIMULATED=${SIMULATED:-330} JETS=220000 JETS_A_FILE=4000 EVENTS=2000
     # Compiling for every padded length would take longer than the training.
     COMMON="steps=1000000000 optimiser.warmup=0.03 compile=false data.workers=4 monitor_every=2000 checkpoint_every=2000"
@@ -142,7 +142,7 @@ prepare() {
 PRETRAIN=${PRETRAIN:-pjepa-mini pjepa-small}
 if wanted simulation; then ONLY= simulate & SIMULATION=$!; fi
 on $WORKERS-$((CORES - 1))
-[ "$CORES" -le 4 ] || export OMP_NUM_THREADS=2
+[ "$CORES" -le 4 ] || export OMP_NUM_THREADS=2 TORCHINDUCTOR_COMPILE_THREADS=2
 
 # What needs no quiet: the tests, and encoders and compiled kernels that are made for the measurements.
 export_encoders() {
@@ -152,21 +152,25 @@ from benchmarks.inference.setup import prepare
 for size in '$INFERENCE'.split('--sizes ')[1].split(' --')[0].split():
     prepare(size, Path('$WORK/encoders'), ('fp16',))"
 }
-tests() { step "correctness-$1" 85 "$PYTHON" -m pytest -m gpu "tests/gpu/test_$1.py" -v -p no:cacheprovider --timeout $((70 * PATIENCE)) --timeout-method thread --durations 5 --tb short --show-capture no; }
+tests() {
+    local name=$1
+    shift
+    step "correctness-$name" 150 "$PYTHON" -m pytest -m gpu "$@" -v -p no:cacheprovider --timeout $((140 * PATIENCE)) \
+        --timeout-method thread --durations 5 --tb short --show-capture no
+}
 if wanted correctness; then
-    tests inference & TESTS=$!
-    tests training & TESTS="$TESTS $!"
+    tests inference tests/gpu/test_inference.py & TESTS=$!
+    tests training tests/gpu/test_training.py -k "not compiled_against" & TESTS="$TESTS $!"
 fi
 if wanted inference; then export_encoders & TESTS="${TESTS:-} $!"; fi
 if wanted compiled; then
-    step compiling 200 "$PYTHON" -m benchmarks.training $COMPILED --no-profile & COMPILING=$!
-    step compiling-mini 200 "$PYTHON" -m benchmarks.training $COMPILED_MINI --no-profile & COMPILING="$COMPILING $!"
+    step compiling 130 "$PYTHON" -m benchmarks.training $COMPILED --no-profile & TESTS="${TESTS:-} $!"
+    step compiling-mini 130 "$PYTHON" -m benchmarks.training $COMPILED_MINI --no-profile & TESTS="$TESTS $!"
 fi
 [ -z "${TESTS:-}" ] || wait $TESTS
-step inference 100 "$PYTHON" -m benchmarks.gpu.inference --output "$WORK/gpu/$CARD-inference.json" --models "$WORK/encoders" $INFERENCE
+step inference 120 "$PYTHON" -m benchmarks.gpu.inference --output "$WORK/gpu/$CARD-inference.json" --models "$WORK/encoders" $INFERENCE
 step training 75 "$PYTHON" -m benchmarks.training --output "$WORK/gpu/$CARD-training.json" $TRAINING
-step profile 40 "$PYTHON" -m benchmarks.training --output "$WORK/gpu/$CARD-training-profile.json" $PROFILE
-[ -z "${COMPILING:-}" ] || wait $COMPILING
+step profile 50 "$PYTHON" -m benchmarks.training --output "$WORK/gpu/$CARD-training-profile.json" $PROFILE
 step compiled 60 "$PYTHON" -m benchmarks.training --output "$WORK/gpu/$CARD-training-compiled.json" $COMPILED
 step compiled-mini 60 "$PYTHON" -m benchmarks.training --output "$WORK/gpu/$CARD-training-mini.json" $COMPILED_MINI
 [ -z "${SIMULATION:-}" ] || wait "$SIMULATION"
@@ -224,6 +228,7 @@ pretrain_all() {
         esac
     done
     embed_events &
+    tests compiled tests/gpu/test_training.py -k compiled_against & # which compiles for minutes
     wait
     for name in "$WORK"/study/*-[0-9]; do lean "$name" --encoder --half & done
     for name in "$WORK"/runs/*; do
@@ -242,7 +247,7 @@ if wanted pretrain; then
 fi
 note all "$SECONDS" "results in $RESULTS"
 
-for log in correctness-inference correctness-training inference training profile compiled dask; do
+for log in correctness-inference correctness-training correctness-compiled inference training profile compiled dask; do
     echo "== $log"
     tail -n 40 "$WORK/logs/$log.log" 2> /dev/null
 done

@@ -159,10 +159,8 @@ def calibrate(selections: Sequence[Selection], toys: Floats) -> list[dict[str, C
     ]
 
 
-def null_gates(
-    selections: Sequence[Selection], corrected: Sequence[Mapping[str, Corrected | str]], background: str
-) -> list[Gate]:
-    """Whether Z by the nominal estimate is 0 on average where there is no signal.
+def null_gates(selections: Sequence[Selection], corrected: Sequence[Mapping[str, Corrected | str]]) -> list[Gate]:
+    """Whether Z is 0 on average where there is no signal, by the nominal estimate and by the cross-check.
 
     A correction for a mean that is far from 0 is as uncertain as the reason for it, which is then a difference between
     window and sidebands of the pseudo-data, or a background estimate that is wrong.
@@ -173,33 +171,29 @@ def null_gates(
         Of the data.
     corrected
         From :func:`calibrate`.
-    background
-        The nominal estimate.
 
     Returns
     -------
     list of Gate
-        One for each selection that is calibrated; failed where the mean is off, see :meth:`Null.is_centred`.
+        One for each estimate of each selection that is calibrated; failed where the mean is off, see
+        :meth:`Null.is_centred`.
     """
-    gates = []
-    for selection, of_selection in zip(selections, corrected, strict=True):
-        one = of_selection.get(background)
-        if isinstance(one, Corrected):
-            null = one.null
-            gates.append(
-                Gate(
-                    f"mean Z without signal by the {background.replace('_', ' ')} at {selection.efficiency:g}",
-                    selection.window,
-                    null.is_centred,
-                    null.mean,
-                    null.mean_error,
-                    null.mean_threshold,
-                    "0 where pseudo-experiments without signal give no excess; else the classifiers tell the window of "
-                    "pseudo-data from its sidebands, or the background estimate is biased, and no correction for it "
-                    "can be trusted",
-                )
-            )
-    return gates
+    return [
+        Gate(
+            f"mean Z without signal by the {name.replace('_', ' ')} at {selection.efficiency:g}",
+            selection.window,
+            one.null.is_centred,
+            one.null.mean,
+            one.null.mean_error,
+            one.null.mean_threshold,
+            "0 where pseudo-experiments without signal give no excess; else the classifiers tell the window of "
+            "pseudo-data from its sidebands, or the background estimate is biased, and no correction for it "
+            "can be trusted",
+        )
+        for selection, of_selection in zip(selections, corrected, strict=True)
+        for name, one in of_selection.items()
+        if isinstance(one, Corrected)
+    ]
 
 
 def _corrected(selection: Selection, name: str, toys: Floats) -> Corrected | str:

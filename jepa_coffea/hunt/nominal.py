@@ -101,33 +101,6 @@ def bent_efficiencies(selections: Sequence[Selection], statistics: StatisticsCon
     return [f"The sideband efficiency of {where} {sentence}"]
 
 
-def cross_check_doubts(
-    selections: Sequence[Selection], corrected: Sequence[Mapping[str, Corrected | str]], background: str
-) -> list[str]:
-    """Selections in which the other background estimate, the cross-check, is biased without signal.
-
-    The features are curved in the mass there, which a fitted function absorbs and an efficiency that is interpolated
-    does not, or the other way round: the estimate is no check then, and no reason against the result.
-
-    Parameters
-    ----------
-    selections, corrected, background
-        As for :func:`~jepa_coffea.hunt.calibration.null_gates`.
-
-    Returns
-    -------
-    list of str
-        A sentence for each.
-    """
-    return [
-        f"By the {name.replace('_', ' ')}, the cross-check, Z without signal is {one.null.mean:.2f} ± "
-        f"{one.null.mean_error:.2f} on average for {selection.label}: it is biased there and cannot check the result."
-        for selection, of_selection in zip(selections, corrected, strict=True)
-        for name, one in of_selection.items()
-        if name != background and isinstance(one, Corrected) and not one.null.is_centred
-    ]
-
-
 def expected_significances(
     selections: Sequence[Selection], corrected: Sequence[Mapping[str, Corrected | str]], statistics: StatisticsConfig
 ) -> dict[str, float]:

@@ -50,7 +50,7 @@ from jepa_coffea.hunt.inclusive import (
     selected_scans,
     with_function,
 )
-from jepa_coffea.hunt.nominal import bent_efficiencies, cross_check_doubts
+from jepa_coffea.hunt.nominal import bent_efficiencies
 from jepa_coffea.hunt.output import input_stamp, write_exports, write_provenance, write_result
 from jepa_coffea.hunt.selections import Floats, Selection, count_inclusive
 from jepa_coffea.hunt.stages import (
@@ -251,10 +251,9 @@ def _hunt_events(run: Run) -> HuntResult:
     method = replace(method, degrees=calibrated.degrees)  # of injections, too
     doubts: list[str] = []
     if calibrated.corrected:
-        gates = null_gates(decided, calibrated.corrected, background)
+        gates = null_gates(decided, calibrated.corrected)
         closure = replace(closure, gates=closure.gates + gates)
         doubts = bent_efficiencies(decided, config.statistics)
-        doubts += cross_check_doubts(decided, calibrated.corrected, background)
     if config.blind:
         closure = replace(closure, gates=blind_gates(closure.gates))
     found = HuntResult(
