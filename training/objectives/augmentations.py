@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from training.data.batch import Batch
+from training.models.preprocess import FIELDS
 
 PARTICLE_NUMBERS = 2
 """Random numbers that a particle needs."""
@@ -32,7 +33,13 @@ class WholeJetConfig(AugmentationConfig):
 
     drop: float = Field(default=0.0, ge=0, lt=1)
     """Probability that a very soft particle is left out; half of it at 1 % of the jet's pT."""
+    split: float = Field(default=0.0, ge=0, lt=1)
+    """Probability that a neutral particle becomes two in its direction, as one shower may be two clusters of a
+    calorimeter; while there is padding to put the other half."""
 
+
+WHOLE_JET_NUMBERS = PARTICLE_NUMBERS + 3
+"""Random numbers that a particle of a whole jet needs."""
 
 HALF = 0.01
 """Share of the jet's pT at which a particle is left out half as often as a very soft one."""
@@ -112,7 +119,7 @@ def numbers_of(n: int) -> int:
     -------
     int
     """
-    return n * (PARTICLE_NUMBERS + 1) + JET_NUMBERS
+    return n * WHOLE_JET_NUMBERS + JET_NUMBERS
 
 
 @torch.no_grad()
@@ -131,16 +138,42 @@ def augmented(batch: Batch, config: WholeJetConfig, numbers: Tensor) -> Batch:
     Returns
     -------
     Batch
-        Particles that are left are in their old order, padding follows. A jet never loses its hardest particle.
+        Particles that are left are in their old order, then come the other halves of those that were split, then
+        padding. A jet never loses its hardest particle.
     """
-    each, common = numbers[:, JET_NUMBERS:].unflatten(1, (-1, PARTICLE_NUMBERS + 1)), numbers[:, :JET_NUMBERS]
+    each, common = numbers[:, JET_NUMBERS:].unflatten(1, (-1, WHOLE_JET_NUMBERS)), numbers[:, :JET_NUMBERS]
     particles = augment(batch.particles, batch.jets, config, each, common) * batch.mask.unsqueeze(-1)
-    if not config.drop:
-        return replace(batch, particles=particles)
+    mask = batch.mask
+    if config.drop:
+        particles, mask = _without_soft(batch, particles, config.drop, each[..., PARTICLE_NUMBERS])
+    if config.split:
+        particles, mask = _split(particles, mask, config.split, each[..., PARTICLE_NUMBERS + 1 :])
+    return replace(batch, particles=particles, mask=mask)
+
+
+def _without_soft(batch: Batch, particles: Tensor, drop: float, chance: Tensor) -> tuple[Tensor, Tensor]:
+    """What is left of ``particles`` [B, N, field] and of the mask of a batch, in the old order."""
     pt = (batch.particles[..., 0].square() + batch.particles[..., 1].square()).sqrt()
     jet_pt = (batch.jets[:, :1].square() + batch.jets[:, 1:2].square()).sqrt().clamp(min=1e-6)
-    left_out = each[..., -1] < config.drop / (1 + pt / (HALF * jet_pt))
+    left_out = chance < drop / (1 + pt / (HALF * jet_pt))
     kept = batch.mask & (~left_out | (pt >= pt.amax(1, keepdim=True)))
     order = (~kept).to(torch.int8).argsort(dim=1, stable=True)
     particles = (particles * kept.unsqueeze(-1)).gather(1, order.unsqueeze(-1).expand_as(particles))
-    return replace(batch, particles=particles, mask=kept.gather(1, order))
+    return particles, kept.gather(1, order)
+
+
+def _split(particles: Tensor, mask: Tensor, split: float, chances: Tensor) -> tuple[Tensor, Tensor]:
+    """Particles [B, N, field] and their mask after some neutral ones have become two; padding comes last before."""
+    n = mask.shape[1]
+    slots, count = torch.arange(n, device=mask.device), mask.sum(1, keepdim=True)
+    neutral = particles[..., FIELDS.index("charge")] == 0
+    chosen = mask & neutral & (chances[..., 0] < split)
+    chosen &= chosen.cumsum(1) <= n - count  # as many as there is room for
+    share = torch.where(chosen, chances[..., 1], 1.0)
+    # The k-th slot of padding gets the other half of the k-th particle that is split.
+    source = (~chosen).to(torch.int8).argsort(dim=1, stable=True).gather(1, (slots - count).clamp(min=0))
+    other = (slots >= count) & (slots < count + chosen.sum(1, keepdim=True))
+    copies = particles.gather(1, source.unsqueeze(-1).expand_as(particles))
+    factor = torch.where(other, 1 - share.gather(1, source), share).unsqueeze(-1)
+    particles = torch.where(other.unsqueeze(-1), copies, particles)
+    return torch.cat([particles[..., :4] * factor, particles[..., 4:]], dim=-1), mask | other

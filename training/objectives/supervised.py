@@ -104,8 +104,12 @@ class Supervised(Objective):
         self.config, self.class_names, self.encoder = config, class_names, encoder
         size = encoder.config
         self.drop = FieldDropout(config, encoder)
-        if config.augmentations and config.augmentations.drop and not isinstance(encoder, Encoder):
-            msg = "augmentations.drop: subjets would be left without particles; set it to 0 for an encoder of subjets"
+        changes = config.augmentations
+        if changes and (changes.drop or changes.split) and not isinstance(encoder, Encoder):
+            msg = (
+                "augmentations: drop and split would leave subjets without particles, or put particles into none; "
+                "set both to 0 for an encoder of subjets"
+            )
             raise ObjectiveError(msg)
         self.variables = Variables(observables, size.fields) if config.variables else None
         self.head = build_head(config.head, size, len(class_names), len(self.variables.names) if self.variables else 0)

@@ -85,3 +85,32 @@ def test_soft_particles_are_left_out() -> None:
     assert torch.equal(after.labels, batch.labels)
     again = augmented(batch, WholeJetConfig(rotate=False, smear=0.0, drop=0.4), numbers)
     assert torch.equal(again.particles, after.particles)
+
+
+def test_neutral_particles_become_two_in_their_direction() -> None:
+    particles, mask, jets = synthetic_jets([30] * 200, seed=1, width=40)
+    batch = Batch(particles=particles, mask=mask, jets=jets)
+    numbers = torch.rand(200, numbers_of(40), generator=torch.Generator().manual_seed(0))
+    after = augmented(batch, WholeJetConfig(rotate=False, smear=0.0, split=0.3), numbers)
+    neutral = (particles[..., 4] == 0) & mask
+    more = after.mask.sum(1) - 30
+    # Three in ten, but for jets with more than ten to split, which have no room for all.
+    assert more.max() == 10
+    assert abs(float(more.sum() / neutral.sum()) - 0.3) < 0.03
+    assert torch.equal(after.mask, torch.arange(40) < (30 + more).unsqueeze(1))
+    # Halves add up to what there was, jet by jet and particle by particle, and keep direction and kind.
+    torch.testing.assert_close(
+        visible_sum(after.particles, after.mask), visible_sum(particles, mask), rtol=1e-4, atol=1e-2
+    )
+    old, new = particles[:, :30], after.particles[:, :30]
+    factor = new[..., 3] / old[..., 3]
+    torch.testing.assert_close(new[..., :4], old[..., :4] * factor.unsqueeze(-1), rtol=1e-3, atol=1e-3)
+    assert torch.equal(new[..., 4:], old[..., 4:])
+    halved = factor < 0.9999
+    assert not (halved & ~neutral[:, :30]).any()
+    assert torch.equal(halved.sum(1), more)
+    for jet in range(20):
+        halves = old[jet][halved[jet]]
+        momenta = halves[:, :4] * (1 - factor[jet][halved[jet]]).unsqueeze(-1)
+        others = after.particles[jet, 30 : 30 + int(more[jet])]
+        torch.testing.assert_close(others, torch.cat([momenta, halves[:, 4:]], -1), rtol=1e-3, atol=1e-3)
