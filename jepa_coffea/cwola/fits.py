@@ -1,8 +1,10 @@
 """One classifier fit, a pure function of the sample, the recipe and the position of the fit."""
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
+import joblib
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import clone
@@ -142,7 +144,7 @@ def train(
     rng = np.random.default_rng(np.random.SeedSequence(recipe.seed, spawn_key=position))
     reduction, columns = None, None
     if recipe.reduction is not None:
-        reduction = clone(recipe.reduction).fit(X[~positive])
+        reduction = fitted(recipe.reduction, X[~positive])
         X = reduction.transform(X)
     share = recipe.share(X.shape[1])
     if share < 1:
@@ -152,6 +154,36 @@ def train(
     classifier = seeded(recipe.candidates[estimator], int(rng.integers(2**31)))
     classifier.fit(X, positive.astype(np.int64), sample_weight=weights)
     return Trained(estimator, position, reduction, columns, classifier)
+
+
+_FITTED: OrderedDict[tuple[type, str], Any] = OrderedDict()
+"""The newest fitted reductions, by the content of what they were fitted to."""
+
+_KEPT = 8
+
+
+def fitted(reduction: Any, X: npt.NDArray[Any]) -> Any:
+    """A reduction fitted to events, once for all members of a fold: it may take longer than their trees.
+
+    Parameters
+    ----------
+    reduction
+        A label-free scikit-learn transformer; it stays as it is.
+    X
+        Features, (events, features).
+
+    Returns
+    -------
+    transformer
+        Fitted; not to be changed.
+    """
+    content = type(reduction), joblib.hash((reduction.get_params(), X))
+    found = _FITTED.get(content)
+    if found is None:
+        found = _FITTED[content] = clone(reduction).fit(X)
+        if len(_FITTED) > _KEPT:
+            _FITTED.popitem(last=False)
+    return found
 
 
 def fit_member(fit: Fit, sample: Sample, recipe: Recipe) -> Trained:

@@ -146,7 +146,9 @@ def test_reduction_is_fitted_on_training_sidebands_only():
 
     X, mass, ids, _ = dijets(2000)
     folds = Folds(outer=3)
-    CWoLa(WINDOWS, logistic(), folds, reduction=Spy(components=2, novelty=True), **ONE).fit_predict(X, mass, ids)
+    spy = Spy(components=2, novelty=True)
+    CWoLa(WINDOWS, logistic(), folds, reduction=spy, **ONE | {"members": 3}).fit_predict(X, mass, ids)
+    assert len(seen) == 3  # all members of a fold share one
     region, outer = WINDOWS.windows[0].region(mass), folds.outer_of(ids)
     for fold, rows in enumerate(seen):
         expected = X[(outer != fold) & (region != WINDOW) & (region != OUTSIDE)]
