@@ -58,6 +58,8 @@ else
     STUDY_LENGTH="--minutes $(awk "BEGIN {print ${STUDY:-65} / 60}") --seeds 0 1 2 --jobs 4"
     DASK="--chunksize 1000"
 fi
+# Without observables nothing else keeps embeddings apart: an H100 saw them collapse.
+PURE="objective.weights.observables=0 objective.weights.variance=1 objective.weights.covariance=0.02"
 START=${START:-build/gpu-start}
 COMMON="$COMMON keep_in_memory=true data.val_fraction=0.01 data.test_fraction=0 log_every=$([ $REHEARSE = 1 ] && echo 2 || echo 100)"
 
@@ -220,7 +222,7 @@ pretrain_all() {
         case $name in
             pjepa-small) pretrain "$name" "$long" pjepa_small "$WORK/shards" $SMALL & ;;
             pjepa-mini) pretrain "$name" "$long" pjepa_mini "$WORK/shards" $MINI $([ -d "$START" ] && echo "start_from=$START") & ;;
-            pjepa-pure) pretrain "$name" "$long" pjepa_mini "$WORK/shards" $MINI objective.weights.observables=0 & ;;
+            pjepa-pure) pretrain "$name" "$long" pjepa_mini "$WORK/shards" $MINI $PURE & ;;
             supervised-mini) pretrain "$name" "$long" supervised_mini "$WORK/shards" $SUPERVISED & ;;
             jjepa-mini) pretrain "$name" "$long" jjepa "$WORK/subjets" $JJEPA & ;;
             study) study & ;;
