@@ -49,7 +49,7 @@ else
     COMPILED="--sizes published --batch 1024 --seconds 0.7 --compile --only P-JEPA --limit 100"
     COMPILED_MINI="--sizes mini --batch 8192 --seconds 0.7 --compile --only P-JEPA --limit 100"
     SIMULATED=${SIMULATED:-330} JETS=220000 JETS_A_FILE=4000 EVENTS=2000
-    # Compiling for every padded length would take longer than the training.
+    # Compiling takes minutes, of five.
     COMMON="steps=1000000000 optimiser.warmup=0.03 compile=false data.workers=4 monitor_every=2000 checkpoint_every=2000"
     SMALL="data.batch_size=512 optimiser.lr=1e-3"
     MINI="data.batch_size=1024"
@@ -58,7 +58,7 @@ else
     STUDY_LENGTH="--minutes $(awk "BEGIN {print ${STUDY:-65} / 60}") --seeds 0 1 2 --jobs 4"
     DASK="--chunksize 1000"
 fi
-# Without observables nothing else keeps embeddings apart: an H100 saw them collapse.
+# Without observables, and without these weights, embeddings collapsed on an H100; with them it has not run there.
 PURE="objective.weights.observables=0 objective.weights.variance=1 objective.weights.covariance=0.02"
 START=${START:-build/gpu-start}
 COMMON="$COMMON keep_in_memory=true data.val_fraction=0.01 data.test_fraction=0 log_every=$([ $REHEARSE = 1 ] && echo 2 || echo 100)"
@@ -218,6 +218,7 @@ study() {
 pretrain_all() {
     # 75 seconds to start and to bring everything back
     local long=${LONG:-$((TOTAL - SECONDS - 75))} name seed
+    if [ "$long" -lt 30 ]; then note pretrain 0 "not started: out of time, see benchmarks/README.md"; PRETRAIN=; fi
     for name in $PRETRAIN; do
         case $name in
             pjepa-small) pretrain "$name" "$long" pjepa_small "$WORK/shards" $SMALL & ;;

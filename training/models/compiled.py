@@ -19,8 +19,8 @@ GRAPHS = 32
 def compile_regions(model: nn.Module, backend: str = "inductor") -> None:
     """Compile the repeated parts of a model in place, for batches of any size and length.
 
-    All blocks share one compilation, which takes seconds where compiling the whole model of 16 blocks takes minutes,
-    and is as fast: what is left outside is small. Sizes and lengths are symbols: a pretraining with its contexts of
+    All blocks share one compilation, where the whole model of 16 blocks would be compiled for minutes; what is left
+    outside is small. Sizes and lengths are symbols: a pretraining with its contexts of
     many lengths has 17 graphs, where one for each length made 80 to 120.
 
     Parameters
