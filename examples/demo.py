@@ -255,7 +255,7 @@ def hunt(demo: Demo, name: str, title: str, datasets: Sequence[str], workers: in
             "features": {"use": "both", "components": 6},
             "statistics": {"sqrt_s": 13000.0},
             "efficiencies": [0.1, 0.01],
-            "classifier": {"candidates": {"gradient_boosting": {"max_iter": 40}}, "members": 4},
+            "classifier": {"members": 4},
             "calibration": {"experiments": 25},
             "cluster": {"kind": "local", "options": {"n_workers": workers}},
         },

@@ -45,7 +45,7 @@ class Choice:
 
 
 TREES = (
-    (("max_iter", 60),),
+    (("max_iter", 60), ("max_leaf_nodes", 31), ("l2_regularization", 0.0)),
     (("max_iter", 100), ("max_leaf_nodes", 8), ("l2_regularization", 1.0)),
 )
 COMPONENTS = (4, 8, 16)
