@@ -1,6 +1,8 @@
 """One classifier fit, a pure function of the sample, the recipe and the position of the fit."""
 
+import weakref
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,24 +86,28 @@ class Trained:
     columns: Rows | None
     classifier: Any
 
-    def score(self, X: npt.NDArray[Any]) -> Floats:
+    def score(self, X: npt.NDArray[Any], rows: Rows | None = None) -> Floats:
         """Probability of being a window event.
 
         Parameters
         ----------
         X
             Features, (events, features).
+        rows
+            Which of the events; all by default.
 
         Returns
         -------
-        array of float, (events,)
+        array of float, (rows,)
 
         Raises
         ------
         ClassifierError
             If the classifier gives scores that are not finite.
         """
-        if self.reduction is not None:
+        if rows is not None:
+            X = reduced(self.reduction, X, rows)
+        elif self.reduction is not None:
             X = self.reduction.transform(X)
         if self.columns is not None:
             X = X[:, self.columns]
@@ -114,6 +120,7 @@ class Trained:
 
 def train(
     X: npt.NDArray[Any],
+    rows: Rows,
     positive: npt.NDArray[np.bool_],
     weights: Floats,
     recipe: Recipe,
@@ -126,10 +133,12 @@ def train(
     ----------
     X
         Features, (events, features).
+    rows
+        Which of the events to train on.
     positive
-        Which events are to be found, (events,); the reduction is fitted on the others.
+        Which of these are to be found, (rows,); the reduction is fitted on the others.
     weights
-        Event weights, (events,).
+        Their weights, (rows,).
     recipe
         Candidates, reduction, share of the features.
     estimator
@@ -142,10 +151,8 @@ def train(
     Trained
     """
     rng = np.random.default_rng(np.random.SeedSequence(recipe.seed, spawn_key=position))
-    reduction, columns = None, None
-    if recipe.reduction is not None:
-        reduction = fitted(recipe.reduction, X[~positive])
-        X = reduction.transform(X)
+    reduction = None if recipe.reduction is None else fitted(recipe.reduction, X, rows[~positive])
+    X, columns = reduced(reduction, X, rows), None
     share = recipe.share(X.shape[1])
     if share < 1:
         kept = max(1, round(share * X.shape[1]))
@@ -156,13 +163,51 @@ def train(
     return Trained(estimator, position, reduction, columns, classifier)
 
 
-_FITTED: OrderedDict[tuple[type, str], Any] = OrderedDict()
-"""The newest fitted reductions, by the content of what they were fitted to."""
+class Newest:
+    """What was made last, by the identity of large objects and the content of small ones.
 
-_KEPT = 8
+    Parameters
+    ----------
+    kept
+        How many results to keep.
+    """
+
+    def __init__(self, kept: int) -> None:
+        self._kept = kept
+        self._found: OrderedDict[tuple[Any, ...], tuple[tuple[weakref.ref[Any], ...], Any]] = OrderedDict()
+
+    def get(self, large: tuple[Any, ...], small: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        """What was made of these, or is made now.
+
+        Parameters
+        ----------
+        large
+            Told apart by identity; they are not kept alive, and must not be changed.
+        small
+            Told apart by content.
+        make
+            Makes the result of all of them.
+
+        Returns
+        -------
+        Any
+            Not to be changed.
+        """
+        key = *map(id, large), joblib.hash(small)
+        references, result = self._found.get(key, ((), None))
+        # An identity is used again when its object is gone.
+        if not references or any(one() is not object_ for one, object_ in zip(references, large, strict=True)):
+            result = make()
+            self._found[key] = tuple(weakref.ref(one) for one in large), result
+            if len(self._found) > self._kept:
+                self._found.popitem(last=False)
+        return result
 
 
-def fitted(reduction: Any, X: npt.NDArray[Any]) -> Any:
+_NEWEST = Newest(8)
+
+
+def fitted(reduction: Any, X: npt.NDArray[Any], rows: Rows) -> Any:
     """A reduction fitted to events, once for all members of a fold: it may take longer than their trees.
 
     Parameters
@@ -171,19 +216,39 @@ def fitted(reduction: Any, X: npt.NDArray[Any]) -> Any:
         A label-free scikit-learn transformer; it stays as it is.
     X
         Features, (events, features).
+    rows
+        Which of the events.
 
     Returns
     -------
     transformer
         Fitted; not to be changed.
     """
-    content = type(reduction), joblib.hash((reduction.get_params(), X))
-    found = _FITTED.get(content)
-    if found is None:
-        found = _FITTED[content] = clone(reduction).fit(X)
-        if len(_FITTED) > _KEPT:
-            _FITTED.popitem(last=False)
-    return found
+    small = reduction.get_params(), rows
+    return _NEWEST.get((X, type(reduction)), small, lambda: clone(reduction).fit(X[rows]))
+
+
+def reduced(reduction: Any, X: npt.NDArray[Any], rows: Rows) -> npt.NDArray[Any]:
+    """What a fitted reduction makes of events, once for all members of a fold.
+
+    Parameters
+    ----------
+    reduction
+        From :func:`fitted`, or None.
+    X
+        Features, (events, features).
+    rows
+        Which of the events.
+
+    Returns
+    -------
+    array, (rows, reduced features)
+        Not to be changed.
+    """
+    if reduction is None:
+        return X[rows]
+    result: npt.NDArray[Any] = _NEWEST.get((X, reduction), (rows,), lambda: reduction.transform(X[rows]))
+    return result
 
 
 def fit_member(fit: Fit, sample: Sample, recipe: Recipe) -> Trained:
@@ -207,7 +272,7 @@ def fit_member(fit: Fit, sample: Sample, recipe: Recipe) -> Trained:
         weights = match_to_window(sample.match[rows], region, weights)
     weights = balanced(region, weights)
     position = (fit.window, fit.outer, 0 if fit.inner is None else fit.inner + 1, fit.member)
-    return train(sample.X[rows], region == WINDOW, weights, recipe, fit.estimator, position)
+    return train(sample.X, rows, region == WINDOW, weights, recipe, fit.estimator, position)
 
 
 def fit_and_validate(fit: Fit, sample: Sample, recipe: Recipe) -> Floats:
@@ -225,7 +290,7 @@ def fit_and_validate(fit: Fit, sample: Sample, recipe: Recipe) -> Floats:
     array of float
         One score for each of :func:`scored_rows`.
     """
-    return fit_member(fit, sample, recipe).score(sample.X[scored_rows(fit, sample, recipe)])
+    return fit_member(fit, sample, recipe).score(sample.X, scored_rows(fit, sample, recipe))
 
 
 def seeded(estimator: Any, seed: int) -> Any:

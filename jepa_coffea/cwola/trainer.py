@@ -149,5 +149,5 @@ def check_counts(index: int, sample: Sample, recipe: Recipe) -> None:
 def _fit_and_test(fit: Fit, sample: Sample, recipe: Recipe, keep: bool) -> tuple[Floats, Trained | None]:
     """Train one classifier and score its outer fold, whether or not it left out an inner fold in training."""
     classifier = fit_member(fit, sample, recipe)
-    scores = classifier.score(sample.X[scored_rows(replace(fit, inner=None), sample, recipe)])
+    scores = classifier.score(sample.X, scored_rows(replace(fit, inner=None), sample, recipe))
     return scores, classifier if keep else None

@@ -71,8 +71,9 @@ def _mean_score(
 ) -> Floats:
     """Mean score of the members, (tests,), with positives and negatives weighing the same."""
     weights = np.where(positive, 0.5 / positive.sum(), 0.5 / (~positive).sum()) * len(X)
-    name = next(iter(recipe.candidates))
-    members = [train(X, positive, weights, recipe, name, (0, fold, 0, member)) for member in range(recipe.members)]
+    name, rows = next(iter(recipe.candidates)), np.arange(len(X))
+    positions = [(0, fold, 0, member) for member in range(recipe.members)]
+    members = [train(X, rows, positive, weights, recipe, name, position) for position in positions]
     return np.mean([member.score(X_test) for member in members], axis=0)
 
 
