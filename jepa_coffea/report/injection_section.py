@@ -4,18 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from jepa_coffea.hunt.injection import GRID, METHODS
+from jepa_coffea.hunt.injection import COUNTED, GRID, LABELS, METHODS
 from jepa_coffea.hunt.state import HuntResult
 from jepa_coffea.plots import Band, Header, plot_injection, plot_sic
 from jepa_coffea.report.html import ReportFigure, ReportSection, ReportTable
-
-LABELS = {
-    "inclusive": "no classifier",
-    "cwola": "CWoLa",
-    "cwola_observables": "CWoLa on masses and tau ratios",
-    "supervised": "supervised",
-    "iad": "idealised (IAD)",
-}
 
 
 def injection_section(result: HuntResult, header: Header) -> ReportSection:
@@ -42,7 +34,8 @@ def injection_section(result: HuntResult, header: Header) -> ReportSection:
         rows = sorted((r for r in result.injection.summary if r["method"] == method), key=lambda row: row["yield"])
         band = [np.array([row[name] for row in rows], dtype=float) for name in ("yield", "z", "z_low", "z_high")]
         how = "calibrated" if rows[0]["calibrated"] else "as counted"
-        curves[f"{LABELS[method]}, {how}" if corrected else LABELS[method]] = Band(*band)
+        if np.isfinite(band[1]).any():
+            curves[f"{LABELS[method]}, {how}" if corrected else LABELS[method]] = Band(*band)
         band = [
             np.array([row[name] for row in rows], dtype=float) for name in ("yield", "limit", "limit_low", "limit_high")
         ]
@@ -58,10 +51,12 @@ def injection_section(result: HuntResult, header: Header) -> ReportSection:
         else "Z as counted: this selection has no calibration."
     )
     answer: Any = {"ylabel": "Significance $Z$"} if corrected else {}
-    figures = [ReportFigure("Injected signal", plot_injection(curves, header=header, **answer), caption)]
+    figures = []
+    if curves:
+        figures.append(ReportFigure("Injected signal", plot_injection(curves, header=header, **answer), caption))
     if limits:
         caption = (
-            "Asymptotic 95 % CLs limits on the signal yield, from counts: median and 16-84 % band over seeds. The "
+            f"95 % CLs limits on the signal yield, {COUNTED}: median and 16-84 % band over seeds. The "
             "share of signal that is selected is measured at each yield. A limit below the dashed line excludes the "
             "yield that was injected. A method with an infinite limit is in the table only."
         )
