@@ -25,7 +25,7 @@ from jepa_coffea.hunt.injection import (
 from jepa_coffea.hunt.null import Corrected, Null
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.selections import Estimate, Selection
-from jepa_coffea.hunt.stages import _null
+from jepa_coffea.hunt.stages import _null, _without_number
 from jepa_coffea.hunt.state import CalibrationResult, HuntResult, InjectionResult
 from jepa_coffea.plots import Header
 from jepa_coffea.report.injection_section import LABELS, injection_section
@@ -182,6 +182,26 @@ def test_the_report_shows_significance_limits_and_improvement(records, tmp_path)
         legend = {text.get_text() for text in figure.picture.axes[0].get_legend().get_texts()}
         assert set(LABELS.values()) <= legend
     assert len(section.tables[0].rows) == 2 * len(METHODS)
+
+
+def test_a_method_without_a_number_is_in_the_table_alone(records, tmp_path):
+    """And is named with its problem, the yields and the methods that share it together."""
+    problem = {"function": {"problem": "no threshold"}, "sideband_efficiency": {"problem": "no threshold"}}
+    broken = [{**r, "cwola": r["cwola"] | problem, "iad": r["iad"] | problem} for r in records]
+    assert _without_number(records, "function") == []
+    assert _without_number(broken, "sideband_efficiency") == [
+        "The injection study has no number at 0, 150 injected events for CWoLa, idealised (IAD): no threshold."
+    ]
+    infinite = dict.fromkeys(("z", "z_low", "z_high"), -np.inf)
+    rows = [row | (infinite if row["method"] != "inclusive" else {}) for row in summarised(records)]
+    section = injection_section(HuntResult(tmp_path, (), injection=InjectionResult(rows)), HEADER)
+    legend = section.figures[0].picture.axes[0].get_legend().get_texts()
+    assert [text.get_text() for text in legend] == ["no classifier"]
+    nothing = [row | infinite for row in rows]
+    section = injection_section(HuntResult(tmp_path, (), injection=InjectionResult(nothing)), HEADER)
+    assert "Injected signal" not in [figure.title for figure in section.figures]
+    assert len(section.tables[0].rows) == 2 * len(METHODS)
+    assert "asymptotic, below 10 expected events by sums over all outcomes" in section.figures[0].caption
 
 
 def test_z_is_corrected_by_the_null_of_the_same_selection_and_labelled(records, tmp_path):
