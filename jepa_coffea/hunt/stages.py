@@ -203,12 +203,13 @@ def all_gates(run: Run, key: str, events: Events, scores: Sequence[WindowScores]
     Closure
     """
     path = kept(run, "gates.json")
-    key = digest("every efficiency", key, method.efficiencies)
+    key = digest("where they counted", key, method.efficiencies)
     if path.is_file():
         stored = unsealed_document(path.read_bytes(), path)
         if stored.get("key") == key:
             numbers = ("value", "error", "threshold")  # NaN is written as text
             gates = [Gate(**{**gate, **{name: float(gate[name]) for name in numbers}}) for gate in stored["gates"]]
+            gates = [replace(gate, counted=gate.counted and tuple(gate.counted)) for gate in gates]
             return Closure(gates, stored["left_out"])
     closure = Closure([], [])
     for of_window in scores:
