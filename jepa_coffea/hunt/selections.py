@@ -187,15 +187,17 @@ def unseen(selection: Selection, statistics: StatisticsConfig) -> Selection:
     Selection
         Without count and significances; it has the errors that the estimates are expected to have.
     """
-    chosen = {name: replace(one, z=np.nan, p=np.nan) for name, one in selection.estimates.items()}
-    factor = selection.by(SIDEBAND_EFFICIENCY).transfer_factor
-    if factor is not None:
-        chosen[SIDEBAND_EFFICIENCY] = _expected_to_fail(factor, chosen[SIDEBAND_EFFICIENCY], statistics)
-    return replace(selection, n=0, **chosen)
+    function, other = selection.function, selection.sideband_efficiency
+    if other is not None:
+        other = replace(_expecting(other, statistics), z=np.nan, p=np.nan)
+    return replace(selection, n=0, function=replace(function, z=np.nan, p=np.nan), sideband_efficiency=other)
 
 
-def _expected_to_fail(factor: TransferFactorFit, estimate: Estimate, statistics: StatisticsConfig) -> Estimate:
+def _expecting(estimate: Estimate, statistics: StatisticsConfig) -> Estimate:
     """The sideband efficiency, with the events that are expected to fail in the window."""
+    factor = estimate.transfer_factor
+    if factor is None:
+        return estimate
     window = float(factor.window[0]), float(factor.window[1])
     total = factor.counts + factor.failing, factor.edges
     try:

@@ -47,9 +47,9 @@ def reasons_against(found: HuntResult, goodness_minimum: float, *, blind: bool =
         if estimate.fit_p < goodness_minimum
     ]
     if found.calibration.fit_p is not None and found.calibration.fit_p < goodness_minimum:
-        p = "p" if blind else f"p = {found.calibration.fit_p:.2g},"
+        has = "p" if blind else f"p = {found.calibration.fit_p:.2g},"
         reasons.append(
-            f"the background fit of the whole spectrum, of which pseudo-data are made, has {p} below "
+            f"the background fit of the whole spectrum, of which pseudo-data are made, has {has} below "
             f"{goodness_minimum:g}"
         )
     if found.scan is not None and found.scan.fit.p_value < goodness_minimum:

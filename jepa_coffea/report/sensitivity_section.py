@@ -38,8 +38,9 @@ def sensitivity_section(result: HuntResult) -> ReportSection:
     columns.append("expected limit")
     caption = (
         "Blind: no number here knows how many events are in its window. Until the unblinding the sideband efficiency "
-        "uses the events that a fit beside the window expects to fail the selection there. Signal: three times the square root of the background, events in the window; expected Z: of this "
-        "signal. Limit: 95 % CLs on signal events in the window, median and 68 % band. Spectra, pictures of the "
-        "classifiers and exports are made when the hunt is unblinded."
+        "uses the events that a fit beside the window expects to fail the selection there. Signal: three times the "
+        "square root of the background, events in the window; expected Z: of this signal. Limit: 95 % CLs on signal "
+        "events in the window, median and 68 % band. Spectra, pictures of the classifiers and exports are made when "
+        "the hunt is unblinded."
     )
     return ReportSection("Sensitivity", tables=[ReportTable("Blind selections", columns, rows, caption)])
