@@ -128,7 +128,7 @@ class FeatureConfig(Section):
     use: Literal["embedding", "observables", "both"] | list[FeatureKind] = "embedding"
     """One or several of ``embedding``, ``scores``, ``observables`` and ``columns``; ``both`` is embedding and
     observables."""
-    jets: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=2)] = ["jet1", "jet2"]
+    jets: list[str] = ["jet1", "jet2"]
     """One jet or two: what stands before the ``_`` of their columns, as in ``fj1_embedding`` and ``fj1_mass``. Of two
     jets embeddings and scores are taken as mean and difference, and observables of the heavier jet first."""
     scores: list[str] | dict[str, str | ScoreRatio] = []
@@ -191,8 +191,12 @@ class FeatureConfig(Section):
         if self.directions == "observables" and (self.kinds[0] != "embedding" or len(self.kinds) == 1):
             msg = "directions: by observables they need embedding and other features in features.use, e.g. both"
             raise ValueError(msg)
-        if len(set(self.jets)) < len(self.jets) or any(name.endswith("_") for name in self.jets):
-            msg = f"jets: expected different names without the _ that follows them in columns, got {self.jets}"
+        if len(set(self.jets)) not in (1, 2) or len(set(self.jets)) < len(self.jets):
+            msg = f"jets: expected the names of one jet or of two different ones, got {self.jets}"
+            raise ValueError(msg)
+        wrong = [name for name in self.jets if not name or name.endswith("_")]
+        if wrong:
+            msg = f"jets: expected what stands before the _ of their columns, as jet1 of jet1_mass, got {wrong[0]!r}"
             raise ValueError(msg)
         for name, one in self.scores.items() if isinstance(self.scores, dict) else ():
             for pattern in (one,) if isinstance(one, str) else (one.classes, one.against):

@@ -240,7 +240,7 @@ def per_jet(table: pa.Table, jets: Sequence[str], name: str, file: str | Path) -
     """
     values = np.stack([_of_jet(table, jet, name, file) for jet in jets], axis=1)
     if len(jets) == 2:
-        first, second = (column(table, f"{jet}_mass", file, "features.jets") for jet in jets)
+        first, second = (column(table, f"{jet}_mass", file, "order of features.jets by mass") for jet in jets)
         swap = second > first
         values[swap] = values[swap, ::-1]
     return values
@@ -306,7 +306,7 @@ def _classes(table: pa.Table, jet: str, pattern: str, option: str, file: str | P
     if not found:
         close = closest(pattern, known)
         hint = f" (did you mean {close!r}?)" if close else ""
-        there = ", ".join(known) or f"no columns {start}..."
+        there = ", ".join(known) or f"no columns {start}... (features.jets)"
         msg = f"hunt: {option}: no class matches {pattern!r}{hint}; {file} has {there}"
         raise HuntError(msg)
     return found
