@@ -56,7 +56,7 @@ def read_tree(file: str | Path, tree: str, mass: str, windows: Windows) -> tuple
             entries = content[tree]
             branches = [name for name in entries.keys(recursive=False) if "." not in name]
             if mass not in branches:
-                msg = f"hunt: {tree} of {file} has no branch {mass!r}; it has {', '.join(branches)}"
+                msg = f"hunt: mass.column: {tree} of {file} has no branch {mass!r}; it has {', '.join(branches)}"
                 raise HuntError(msg)
             parts, masses = [], [np.zeros(0)]
             for step in entries.iterate(branches, step_size=STEP, library="ak"):

@@ -13,6 +13,7 @@ from jepa_coffea.cwola.ensemble import Ensemble, train_ensembles
 from jepa_coffea.cwola.trainer import train_window
 from jepa_coffea.hunt.config import FeatureConfig, HuntConfig, HuntError
 from jepa_coffea.hunt.events import Events, read_events
+from jepa_coffea.processing.processor import DijetEmbedder
 from jepa_coffea.processing.run import run
 from jepa_coffea.processing.systematics import EnergyScale, Systematics
 from processors.cwola import CWoLaProcessor, train
@@ -149,4 +150,4 @@ def test_classifiers_of_other_jets_are_refused(model: Path) -> None:
     for known in (["jet1", "jet2"], ["jet2"]):
         CWoLaProcessor(embedder, [], features=FeatureConfig(jets=known), mjj_edges=(1000, 5000))
     with pytest.raises(ValueError, match=r"sqrt_s = 13: GeV expected; is this TeV\? Then write 13000"):
-        EmbedProcessor(embedder, sqrt_s=13)
+        DijetEmbedder(embedder, sqrt_s=13)
