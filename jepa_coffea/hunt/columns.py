@@ -96,8 +96,8 @@ def _found(table: pa.Table, name: str, file: str | Path, option: str) -> tuple[p
     left_out = json.loads((table.schema.metadata or {}).get(LEFT_OUT, b"{}"))
     if name in left_out:
         msg = (
-            f"{where}: column {name!r} holds {left_out[name]!r}; expected in every entry one number, or as many of them: "
-            "write what is wanted of it as a branch of numbers"
+            f"{where}: column {name!r} holds {left_out[name]!r}; expected in every entry one number, or as many of "
+            "them: write what is wanted of it as a branch of numbers"
         )
         raise HuntError(msg)
     if name not in table.column_names:
