@@ -255,7 +255,7 @@ def _hunt_events(run: Run) -> HuntResult:
         closure = replace(closure, gates=closure.gates + gates)
         doubts = bent_efficiencies(decided, config.statistics)
     if config.blind:
-        closure = replace(closure, gates=blind_gates(closure.gates))
+        closure = replace(closure, gates=blind_gates(closure.gates, windows.windows))
     found = HuntResult(
         run.output,
         selection_results(data.inclusive, data.statistics, scans=all_scans),
@@ -269,7 +269,8 @@ def _hunt_events(run: Run) -> HuntResult:
         background=background,
         left_out=[*_left_out(events), *_left_out_of_others(inputs)],
     )
-    reasons = reasons_against(found, config.statistics.goodness_minimum) + disagreements(selections)
+    reasons = reasons_against(found, config.statistics.goodness_minimum, blind=config.blind)
+    reasons += disagreements(selections, blind=config.blind)
     notes = [*_notes(events, scores, closure), *found.left_out, *functions.doubts, *doubts]
     return replace(found, reasons=reasons, paragraph=describe(found, notes, reasons))
 

@@ -203,13 +203,15 @@ def all_gates(run: Run, key: str, events: Events, scores: Sequence[WindowScores]
     Closure
     """
     path = kept(run, "gates.json")
-    key = digest("every efficiency", key, method.efficiencies)
+    key = digest("where they counted", key, method.efficiencies)
     if path.is_file():
         stored = unsealed_document(path.read_bytes(), path)
         if stored.get("key") == key:
             numbers = ("value", "error", "threshold")  # NaN is written as text
-            gates = [Gate(**{**gate, **{name: float(gate[name]) for name in numbers}}) for gate in stored["gates"]]
-            return Closure(gates, stored["left_out"])
+            gates = [{**gate, **{name: float(gate[name]) for name in numbers}} for gate in stored["gates"]]
+            ends = [gate["counted"] and tuple(gate["counted"]) for gate in gates]
+            made = [Gate(**{**gate, "counted": where}) for gate, where in zip(gates, ends, strict=True)]
+            return Closure(made, stored["left_out"])
     closure = Closure([], [])
     for of_window in scores:
         if of_window.problem:
