@@ -19,7 +19,7 @@ from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.events import Events
 from jepa_coffea.hunt.look_elsewhere import GlobalP
-from jepa_coffea.hunt.null import Corrected
+from jepa_coffea.hunt.null import Corrected, Null
 from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, Floats, Selection
 
 
@@ -244,6 +244,9 @@ class InjectionResult:
     """Medians and bands, by yield and method."""
     problem: str = ""
     """Why there is none though it was asked for."""
+    nulls: Mapping[str, Null | str] = field(default_factory=dict)
+    """By method: its Z without signal, which corrects that of the summary, or why that is as counted. Empty where no
+    experiments without signal were asked for."""
 
 
 @dataclass(frozen=True)
