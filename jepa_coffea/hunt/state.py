@@ -337,7 +337,8 @@ class HuntResult:
     mass_limits: Mapping[str, LimitCurve | str] = field(default_factory=dict)
     """Limits against mass without a selection by width of the signal, or why there are none."""
     width_limits: Mapping[str, LimitCurve | str] = field(default_factory=dict)
-    """Limits against width in the middle of each window, where the document names several widths."""
+    """Limits against width, where the document names several widths: in the middle of each window; without windows at
+    the largest excess and in the middle of the scan."""
     scores: Sequence[WindowScores] = ()
     events: Events | None = None
     functions: FunctionStudy | None = None
