@@ -16,8 +16,7 @@ CHOSEN = " These data chose the mass, at which an excess makes the observed limi
 
 
 def limit_section(result: HuntResult, header: Header, peak: str = "Gaussian") -> ReportSection:
-    """Limits without a selection: a picture against mass for each width, and one against width for each window or place
-    of a scan.
+    """Limits without a selection: a picture against mass for each width, and one against width for each place.
 
     Parameters
     ----------

@@ -24,8 +24,8 @@ def test_the_search_counts_what_the_function_fakes_as_a_hunt_does(tmp_path, monk
     (tmp_path / "hunt.yaml").write_text(yaml.safe_dump(document))
     of_hunt = hunt(tmp_path / "hunt.yaml", progress=False)
     scan = of_hunt.scan.by_width["width 0.1"]
-    assert found["local_z"] == pytest.approx(scan.z.max())
-    assert found["p"] == of_hunt.refitted.p
+    assert found["global"]["local_z"] == pytest.approx(scan.z.max())
+    assert found["global"]["p"] == of_hunt.refitted.p
     bare = scan.z * np.sqrt(1 + (scan.spurious / scan.errors) ** 2)
-    assert found["as_if_nothing_were_faked"]["local_z"] == pytest.approx(bare.max())
+    assert found["global_as_if_nothing_were_faked"]["local_z"] == pytest.approx(bare.max())
     assert bare.max() > scan.z.max() + 0.01
