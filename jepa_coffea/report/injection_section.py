@@ -55,7 +55,7 @@ def injection_section(result: HuntResult, header: Header) -> ReportSection:
             improvements[LABELS[method]] = Band(*np.array(usable).T)
     words = correction_of({LABELS[method]: null for method, null in result.injection.nulls.items()})
     caption = f"Signal put into background-only pseudo-data: median and 16-84 % band over seeds. {words}."
-    answer: Any = {"ylabel": "Significance $Z$"} if corrected else {}
+    answer: Any = {"ylabel": "Significance $Z$, calibrated"} if corrected else {}
     figures = [ReportFigure("Injected signal", plot_injection(curves, header=header, **answer), caption)]
     if limits:
         caption = (

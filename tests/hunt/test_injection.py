@@ -218,7 +218,7 @@ def test_z_of_every_method_is_corrected_by_its_own_without_signal(records, witho
     section = injection_section(HuntResult(tmp_path, (), injection=study), HEADER)
     axes = section.figures[0].picture.axes[0]
     assert set(LABELS.values()) <= {text.get_text() for text in axes.get_legend().get_texts()}
-    assert axes.get_ylabel() == "Significance $Z$"
+    assert axes.get_ylabel() == "Significance $Z$, calibrated"
     assert "Z of each method is corrected by its own in 20 experiments" in section.figures[0].caption
     assert {row[3] for row in section.tables[0].rows} == {"calibrated"}
     of_iad = next(row for row in section.tables[1].rows if row[0] == LABELS["iad"])
