@@ -334,7 +334,7 @@ class CalibrationConfig(Section):
     """Pseudo-experiments without signal that redo the whole analysis."""
 
     experiments: Annotated[int, Field(ge=0)] = 100
-    """0 for none; fewer than 20 measure no width."""
+    """0 for none; fewer than 20 measure no width. An injection study has as many of its own."""
     background: list[Location] = []
     """Globs of embedded background events to take features from; by default the sidebands of the data."""
 
