@@ -144,8 +144,9 @@ def run_hunt(run: Run) -> HuntResult:
 
 def _judged(run: Run, found: HuntResult) -> HuntResult:
     """The result with the reasons against it."""
-    reasons = [*reasons_against(found, run.config.statistics.goodness_minimum), *disagreements(found.selections)]
-    return replace(found, reasons=reasons)
+    blind = run.config.blind
+    reasons = reasons_against(found, run.config.statistics.goodness_minimum, blind=blind)
+    return replace(found, reasons=reasons + disagreements(found.selections, blind=blind))
 
 
 def _limits(run: Run, full: HuntResult) -> tuple[Mapping[str, LimitCurve | str], Mapping[str, LimitCurve | str]]:
@@ -158,7 +159,7 @@ def _limits(run: Run, full: HuntResult) -> tuple[Mapping[str, LimitCurve | str],
         config = config.model_copy(update={"statistics": statistics})
         known = full.functions.spurious if full.scan is not None else {}
     counts = blind_spectrum(full, windows) if config.blind else full.spectrum
-    by_mass, by_width = inclusive_limits(counts, windows, config, known, **run.execution)
+    by_mass, by_width = inclusive_limits(counts, windows, config, known, full.scan, **run.execution)
     return (without_observed(by_mass), without_observed(by_width)) if config.blind else (by_mass, by_width)
 
 
@@ -371,7 +372,9 @@ def _hunt_events(run: Run) -> HuntResult:
 def _gates(run: Run, key: str, events: Events, scores: Sequence[WindowScores], method: Method) -> Closure:
     """The closure gates; those of a blind hunt tell no counts."""
     closure = all_gates(run, key, events, scores, method)
-    return replace(closure, gates=blind_gates(closure.gates)) if run.config.blind else closure
+    if not run.config.blind:
+        return closure
+    return replace(closure, gates=blind_gates(closure.gates, method.recipe.windows.windows))
 
 
 def _scans(

@@ -30,7 +30,10 @@ from jepa_coffea.hunt.injection import (
     METHODS,
     Study,
     check_signal,
+    correction_of,
     injection_study,
+    null_study,
+    nulls_of,
     summarised,
     with_cross_sections,
 )
@@ -188,13 +191,15 @@ def all_gates(run: Run, key: str, events: Events, scores: Sequence[WindowScores]
     Closure
     """
     path = kept(run, "gates.json")
-    key = digest("every efficiency", key, method.efficiencies)
+    key = digest("where they counted", key, method.efficiencies)
     if path.is_file():
         stored = unsealed_document(path.read_bytes(), path)
         if stored.get("key") == key:
             numbers = ("value", "error", "threshold")  # NaN is written as text
-            gates = [Gate(**{**gate, **{name: float(gate[name]) for name in numbers}}) for gate in stored["gates"]]
-            return Closure(gates, stored["left_out"])
+            gates = [{**gate, **{name: float(gate[name]) for name in numbers}} for gate in stored["gates"]]
+            ends = [gate["counted"] and tuple(gate["counted"]) for gate in gates]
+            made = [Gate(**{**gate, "counted": where}) for gate, where in zip(gates, ends, strict=True)]
+            return Closure(made, stored["left_out"])
     closure = Closure([], [])
     for of_window in scores:
         if of_window.problem:
@@ -381,7 +386,7 @@ def injections(
     run, key, inputs, method
         As for :func:`out_of_fold_scores`.
     calibrated
-        Corrects Z of the hunt's own classifiers where it holds the same window and efficiency.
+        Says which background estimate is nominal.
 
     Returns
     -------
@@ -407,36 +412,40 @@ def _injected(
         "halves of the donors",
         key,
         input_stamp(inputs.signal_files),
+        input_stamp(inputs.background_files),
         study.efficiency,
         config.statistics.model_dump(mode="json"),
         sorted(method.degrees.items()),
     )
-    records = injection_study(
-        study,
-        config.injection.yields,
-        config.injection.seeds,
-        seed=config.seed,
-        ledger=run.output / f"injection-{key}.jsonl",
-        **run.execution,
-    )
+    how = {"seed": config.seed, "ledger": run.output / f"injection-{key}.jsonl", **run.execution}
+    records = injection_study(study, config.injection.yields, config.injection.seeds, **how)
     background = FUNCTION if calibrated is None else calibrated.background
-    null = None if calibrated is None else _null(calibrated, method, study)
-    summary = summarised(records, background, null)
+    nulls: dict[str, Null | str] = {}
+    if config.calibration.experiments:
+        nulls = step(
+            run,
+            "calibration of the injection study",
+            lambda: nulls_of(null_study(study, config.calibration.experiments, **how), background),
+            lambda problem: dict.fromkeys(METHODS, problem),
+            reason="the injection study is not calibrated",
+        )
+    summary = summarised(records, background, nulls)
     if config.luminosity is not None and config.signal is not None:
         # Of the classifiers' selection: a limit on the yield knows how much of the signal they select.
         summary = with_cross_sections(summary, config.luminosity, config.signal.efficiency)
     document = {
         "window": method.recipe.windows.windows[study.window].name,
         "efficiency": study.efficiency,
-        "z": f"by the {background}; of cwola "
-        + ("as counted" if null is None else f"corrected by {len(null.toys)} pseudo-experiments")
-        + ", of all others as counted",
+        "z": f"by the {background}; {correction_of(nulls)}",
+        "without_signal": {
+            name: {"uncalibrated": null} if isinstance(null, str) else null.record() for name, null in nulls.items()
+        },
         "limits": f"95 % CLs, {COUNTED}; limit_selected on signal in the window, limit on the yield",
         "sic_background_efficiencies": GRID,
         "summary": summary,
     }
     write_text(run.output / "injection.json", json.dumps(plain(document), indent=1, allow_nan=False))
-    return InjectionResult(summary, without_number=_without_number(records, background))
+    return InjectionResult(summary, nulls=nulls, without_number=_without_number(records, background))
 
 
 def _without_number(records: Sequence[Mapping[str, Any]], background: str) -> list[str]:
@@ -473,15 +482,6 @@ def injected_window(signal: Events, windows: Windows) -> int:
         Number of the one that holds most of the signal.
     """
     return int(np.argmax([np.count_nonzero(one.region(signal.sample.mass) == WINDOW) for one in windows.windows]))
-
-
-def _null(calibrated: CalibrationResult, method: Method, study: Study) -> Null | None:
-    """The null of the selection that is injected into; None where the calibration has none."""
-    if study.efficiency not in method.efficiencies or not calibrated.corrected:
-        return None
-    number = study.window * len(method.efficiencies) + method.efficiencies.index(study.efficiency)
-    found = calibrated.corrected[number].get(calibrated.background)
-    return found.null if isinstance(found, Corrected) else None
 
 
 def _upper_limit(finding: SelectionResult, background: str, statistics: StatisticsConfig) -> Limit | None:

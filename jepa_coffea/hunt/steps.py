@@ -77,6 +77,8 @@ def _problem(run: Run, name: str, error: Exception) -> str:
     with writing(run.output / ERROR_LOG), (run.output / ERROR_LOG).open("a") as log:
         log.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {name}\n")
         log.writelines(traceback.format_exception(error))
-    line = f"a bug ({type(error).__name__}: {error}); its traceback is in {ERROR_LOG}, please report it"
+    kind = type(error).__name__
+    what = kind if run.config.blind else f"{kind}: {error}"  # which may tell what was counted
+    line = f"a bug ({what}); its traceback is in {ERROR_LOG}, please report it"
     run.say(f"[red]{name}: {escape(line)}[/]")
     return line
