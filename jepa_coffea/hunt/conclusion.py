@@ -24,21 +24,27 @@ def conclude(run: Run, found: HuntResult) -> HuntResult:
     HuntResult
         With what failed among the reasons against it, and with its paragraph.
     """
-
-    def in_words() -> str:
-        judged = _judged(run, found)
-        return describe_blind(judged) if run.config.blind else describe(judged, judged.notes, judged.reasons)
-
-    reason = "the result could not be put into words"
-    text = step(run, "summary", in_words, lambda _: "", reason=reason)
+    text = step(
+        run,
+        "summary",
+        lambda: _in_words(run, _judged(run, found)),
+        lambda _: "",
+        reason="the result could not be put into words",
+    )
     judged = _worded(_judged(run, found), text)
+    return step(
+        run, "results.json", lambda: _written(run, judged), lambda problem: _written(run, _bare(judged, problem))
+    )
 
-    def bare(problem: str) -> HuntResult:
-        """A result that holds nothing but why it does."""
-        nothing = HuntResult(found.output, (), reasons=[*judged.reasons, f"it could not be written: {problem}"])
-        return _written(run, _worded(nothing, ""))
 
-    return step(run, "results.json", lambda: _written(run, judged), bare)
+def _in_words(run: Run, judged: HuntResult) -> str:
+    return describe_blind(judged) if run.config.blind else describe(judged, judged.notes, judged.reasons)
+
+
+def _bare(judged: HuntResult, problem: str) -> HuntResult:
+    """A result that holds nothing but why it does."""
+    reasons = [*judged.reasons, f"it could not be written: {problem}"]
+    return _worded(HuntResult(judged.output, (), blinding=judged.blinding, reasons=reasons), "")
 
 
 def _judged(run: Run, found: HuntResult) -> HuntResult:

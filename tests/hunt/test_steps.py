@@ -15,8 +15,8 @@ from jepa_coffea.hunt.state import Run
 from jepa_coffea.hunt.steps import step
 
 
-def run(folder: Path, client: object = None) -> Run:
-    config = HuntConfig(input={"events": ["x"]}, output=folder)
+def run(folder: Path, client: object = None, *, blind: bool = False) -> Run:
+    config = HuntConfig(input={"events": ["x"]}, output=folder, blind=blind)
     return Run(config, client, Console(file=io.StringIO()))
 
 
@@ -55,6 +55,11 @@ def test_a_bug_is_a_line_and_a_traceback_in_the_log(tmp_path: Path, error: Excep
     log = (tmp_path / "errors.log").read_text()
     assert " fit\nTraceback" in log
     assert "in work" in log
+
+
+def test_a_bug_of_a_blind_hunt_tells_no_number(tmp_path: Path) -> None:
+    problem = step(run(tmp_path, blind=True), "fit", fails(KeyError(4711)), lambda problem: problem)
+    assert problem == "a bug (KeyError); its traceback is in errors.log, please report it"
 
 
 @pytest.mark.parametrize(
