@@ -79,12 +79,11 @@ def hunt(
     console = console or Console()
     with (ClusterConfig() if here else config.cluster).connect() as client:
         given = Run(config, client, console, progress)
-        result = run_hunt(given)
-        write_hunt_report(given, result)
+        result = write_hunt_report(given, run_hunt(given))
     table = (_blind_table if result.sensitivity else _table if result.scan is None else _scan_table)(result)
     if table.row_count:
         console.print(table)
-    console.print(result.paragraph, style="bold" if not result.reasons else "bold red", highlight=False)
+    console.print(result.paragraph, style="bold red" if result.reasons else "bold", highlight=False, markup=False)
     console.print(printable(f"Everything is in {result.output}"), highlight=False, markup=False)
     return result
 

@@ -18,7 +18,7 @@ from jepa_coffea.cwola.sample import Sample
 from jepa_coffea.cwola.trainer import train_window
 from jepa_coffea.errors import JepaCoffeaError
 from jepa_coffea.hunt.config import StatisticsConfig
-from jepa_coffea.hunt.selections import ESTIMATES, Selection, count_inclusive, select
+from jepa_coffea.hunt.selections import ESTIMATES, Estimate, Selection, count_inclusive, select, uncounted
 
 Floats = npt.NDArray[np.float64]
 
@@ -154,6 +154,31 @@ def run_experiment(
     ]
     without = count_inclusive(everything, windows, statistics, goodness_toys, errors) if inclusive else ()
     return Experiment(statistics, tuple(scores), tuple(without), tuple(selections))
+
+
+def without_numbers(sample: Sample, method: Method, scores: Sequence[WindowScores], problem: str) -> Experiment:
+    """What stands in for an experiment that failed.
+
+    Parameters
+    ----------
+    sample, method, scores
+        As for :func:`run_experiment`.
+    problem
+        Why it failed.
+
+    Returns
+    -------
+    Experiment
+        Events are counted without a selection; there is no other number.
+    """
+    windows, nothing = method.recipe.windows, Estimate(problem=problem)
+    counts = windows.histogram(sample.mass)
+    selections = [
+        Selection(window.name, efficiency, 0, np.zeros(len(counts)), nothing, nothing)
+        for window in windows.windows
+        for efficiency in method.efficiencies
+    ]
+    return Experiment(method.statistics, tuple(scores), tuple(uncounted(counts, windows, problem)), tuple(selections))
 
 
 def train_or_say_why(

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jepa_coffea.bumphunt.ledger import Ledger
-from jepa_coffea.bumphunt.limits import counting_limit
+from jepa_coffea.bumphunt.limits.counting_limit import FEW, counting_limit
 from jepa_coffea.bumphunt.significance import Constraint
 from jepa_coffea.cwola.efficiency import SelectionError, WindowScores, without_scores
 from jepa_coffea.cwola.merits import sic_curve
@@ -44,6 +44,16 @@ from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, Estimate, Selection
 Mask = npt.NDArray[np.bool_]
 
 METHODS = ("inclusive", "cwola", "cwola_observables", "supervised", "iad")
+LABELS = {
+    "inclusive": "no classifier",
+    "cwola": "CWoLa",
+    "cwola_observables": "CWoLa on masses and tau ratios",
+    "supervised": "supervised",
+    "iad": "idealised (IAD)",
+}
+"""What sentences and pictures call the methods."""
+COUNTED = f"from counts; asymptotic, below {FEW:g} expected events by sums over all outcomes"
+"""How limits are found."""
 GRID = tuple(float(x) for x in np.geomspace(1e-3, 1, 25))
 """Background efficiencies in the window at which the SIC is kept."""
 RESERVES = 4

@@ -1,6 +1,6 @@
 """The hunt from its document to its folder: each stage writes its file, and a finished stage is not done again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from jepa_coffea.bumphunt import (
     check_expected_events,
     global_significance,
 )
-from jepa_coffea.bumphunt.envelope import SpuriousYields
 from jepa_coffea.bumphunt.ftest import FTestRule
+from jepa_coffea.bumphunt.functions import DIJET_FAMILY
 from jepa_coffea.bumphunt.limits import LimitCurve
 from jepa_coffea.bumphunt.searches import chosen_anew
 from jepa_coffea.bumphunt.spectrum import Spectrum
@@ -25,21 +25,21 @@ from jepa_coffea.cwola.closure import Closure
 from jepa_coffea.cwola.efficiency import SelectionError, WindowScores, check_efficiency
 from jepa_coffea.cwola.merits import auc
 from jepa_coffea.cwola.windows import Windows, in_sideband
-from jepa_coffea.errors import HistogramError, SpectrumError
+from jepa_coffea.errors import HistogramError
 from jepa_coffea.files import digest, find_files
 from jepa_coffea.files.folders import working_in
 from jepa_coffea.hunt.blinding import (
     blind_gates,
     blind_spectrum,
     blinded,
-    describe_blind,
     record_blinding,
     without_observed,
 )
 from jepa_coffea.hunt.calibration import null_gates
-from jepa_coffea.hunt.config import HuntConfig, StatisticsConfig
+from jepa_coffea.hunt.conclusion import conclude
+from jepa_coffea.hunt.config import StatisticsConfig
 from jepa_coffea.hunt.events import Events
-from jepa_coffea.hunt.experiment import Experiment, Method, run_experiment
+from jepa_coffea.hunt.experiment import Experiment, Method, run_experiment, without_numbers
 from jepa_coffea.hunt.histogram import read_histogram
 from jepa_coffea.hunt.inclusive import (
     attempt,
@@ -51,22 +51,21 @@ from jepa_coffea.hunt.inclusive import (
     with_function,
 )
 from jepa_coffea.hunt.nominal import bent_efficiencies
-from jepa_coffea.hunt.output import input_stamp, write_exports, write_provenance, write_result
-from jepa_coffea.hunt.selections import Floats, Selection, count_inclusive
+from jepa_coffea.hunt.output import input_stamp, write_exports, write_provenance
+from jepa_coffea.hunt.selections import Floats, Selection, count_inclusive, uncounted
 from jepa_coffea.hunt.stages import (
-    BUGS,
-    FAULTS,
     Inputs,
     all_gates,
     calibration,
+    injected_window,
     injections,
     out_of_fold_scores,
-    problem_of,
     read_inputs,
     selection_results,
 )
-from jepa_coffea.hunt.state import FunctionStudy, HuntResult, MassScan, Run
-from jepa_coffea.hunt.verdict import describe, disagreements, learning, reasons_against
+from jepa_coffea.hunt.state import FunctionStudy, HuntResult, Run
+from jepa_coffea.hunt.steps import step
+from jepa_coffea.hunt.verdict import disagreements, learning, reasons_against
 
 
 def run_hunt(run: Run) -> HuntResult:
@@ -89,98 +88,146 @@ def run_hunt(run: Run) -> HuntResult:
     """
     with working_in(run.output, "hunt"), watching(run.client):
         write_provenance(run)
-        blind, windows, histogram = run.config.blind, run.config.mass.build(), run.config.input.histogram
-        if not windows.windows:
+        histogram = run.config.input.histogram
+        if not run.config.mass.build().windows:
             result = _scan_spectrum(run)
         else:
             result = _hunt_events(run) if histogram is None else _hunt_histogram(run, histogram)
-        full = result
-        if blind:
-            result = blinded(full, run.config.statistics)
-        if full.spectrum is not None:
-            spectrum, config, known = full.spectrum, run.config, {}
-            if blind:
-                spectrum = blind_spectrum(full, windows)
-            if result.functions is not None:  # the order that was chosen
-                statistics = config.statistics.model_copy(update={"function": result.functions.function})
-                config = config.model_copy(update={"statistics": statistics})
-                known = result.functions.spurious if result.scan is not None else {}
-            limits = _limits(run, spectrum, config, known, result.scan)
-            by_mass, by_width = map(without_observed, limits) if blind else limits
-            result = replace(result, mass_limits=by_mass, width_limits=by_width)
-        result = replace(result, energy=f"sqrt(s) = {run.config.statistics.energy / 1000:g} TeV")
-        history = record_blinding(run)
-        paragraph = describe_blind(result) if blind else result.paragraph
+        result = step(
+            run,
+            "reasons against the result",
+            lambda: _judged(run, result),
+            lambda _: result,
+            reason="what speaks against the result was not looked at",
+        )
+        full, config = result, run.config
+        if config.blind:
+            result = step(
+                run,
+                "blinding",
+                lambda: blinded(full, config.statistics),
+                lambda _: HuntResult(run.output, ()),
+                reason="there is nothing that can be shown blind",
+            )
+        by_mass, by_width = step(
+            run,
+            "limits against mass",
+            lambda: _limits(run, full),
+            lambda problem: ({"all": problem}, {}),
+            reason="there are no limits against mass",
+        )
+        result = replace(
+            result,
+            mass_limits=by_mass,
+            width_limits=by_width,
+            energy=f"sqrt(s) = {config.statistics.energy / 1000:g} TeV",
+        )
+        history = step(
+            run,
+            "record of the blinding",
+            lambda: record_blinding(run),
+            lambda _: None,
+            reason="since when it is blind, or that it was unblinded, could not be recorded",
+        )
         if history is not None:
-            result = replace(result, blinding=history.sentence, paragraph=f"{paragraph} {history.sentence}")
-        try:
-            write_exports(run, result)
-        except (*FAULTS, *BUGS) as error:
-            lost = f"The exports are not complete: {problem_of(run, 'exports', error)}."
-            result = replace(result, paragraph=f"{result.paragraph} {lost}")
-        write_result(run, result)
-    return result
+            result = replace(result, blinding=history.sentence)
+        shown = result
+        step(
+            run,
+            "exports",
+            lambda: write_exports(run, shown),
+            lambda _: None,
+            reason="the exports are not complete",
+        )
+        return conclude(run, result)
 
 
-def _limits(
-    run: Run,
-    counts: Floats,
-    config: HuntConfig,
-    known: Mapping[str, SpuriousYields | str],
-    scanned: MassScan | None,
-) -> tuple[Mapping[str, LimitCurve | str], Mapping[str, LimitCurve | str]]:
-    """Limits against mass and against width, or why there are none: nothing that was found before is lost."""
-    try:
-        return inclusive_limits(counts, config.mass.build(), config, known, scanned, **run.execution)
-    except (*FAULTS, *BUGS) as error:
-        return {"all": problem_of(run, "limits against mass", error)}, {}
+def _judged(run: Run, found: HuntResult) -> HuntResult:
+    """The result with the reasons against it."""
+    blind = run.config.blind
+    reasons = reasons_against(found, run.config.statistics.goodness_minimum, blind=blind)
+    return replace(found, reasons=reasons + disagreements(found.selections, blind=blind))
+
+
+def _limits(run: Run, full: HuntResult) -> tuple[Mapping[str, LimitCurve | str], Mapping[str, LimitCurve | str]]:
+    """Limits against mass and against width, for a blind hunt the expected ones; none where there is no spectrum."""
+    if full.spectrum is None:
+        return {}, {}
+    config, known, windows = run.config, {}, run.config.mass.build()
+    if full.functions is not None:  # the order that was chosen
+        statistics = config.statistics.model_copy(update={"function": full.functions.function})
+        config = config.model_copy(update={"statistics": statistics})
+        known = full.functions.spurious if full.scan is not None else {}
+    counts = blind_spectrum(full, windows) if config.blind else full.spectrum
+    by_mass, by_width = inclusive_limits(counts, windows, config, known, full.scan, **run.execution)
+    return (without_observed(by_mass), without_observed(by_width)) if config.blind else (by_mass, by_width)
+
+
+def _studied(run: Run, counts: Floats, windows: Windows) -> tuple[Run, FunctionStudy, tuple[FTestRule, ...]]:
+    """The study of the background function; one that fails leaves the function of the document, or the simplest."""
+    statistics = run.config.statistics
+    function = DIJET_FAMILY[0] if statistics.function == "auto" else statistics.function
+    config = run.config.model_copy(update={"statistics": statistics.model_copy(update={"function": function})})
+    return step(
+        run,
+        "study of the background function",
+        lambda: with_function(run, counts, windows),
+        lambda _: (replace(run, config=config), FunctionStudy(function, {}, {}, {}), ()),
+        reason="the background function was not studied",
+    )
 
 
 def _scan_spectrum(run: Run) -> HuntResult:
     """A scan of a spectrum without windows, for a peak at every mass; the global p-value by toys that refit."""
-    windows, histogram, statistics = run.config.mass.build(), run.config.input.histogram, run.config.statistics
+    windows, histogram = run.config.mass.build(), run.config.input.histogram
     events = None
     if histogram is None:
         events = read_inputs(run).events
         counts = windows.histogram(events.sample.mass)
     else:
         counts = read_histogram(histogram, windows)
-    run, functions, rules = with_function(run, counts, windows)
-    found = HuntResult(run.output, (), functions=functions, events=events)
-    try:
-        scanned, spurious, searches = mass_scan(run, counts, windows)
-        found = replace(found, scan=scanned, functions=replace(functions, spurious=spurious))
-        if statistics.global_toys:
-            found = replace(found, refitted=_refitted(run, searches, rules))
-    except SpectrumError as error:
-        failed = f"there is no {'scan' if found.scan is None else 'global p-value'}: {error}"
-        found = replace(found, reasons=[failed])
-    reasons = [*found.reasons, *reasons_against(found, statistics.goodness_minimum)]
+    run, functions, rules = _studied(run, counts, windows)
     notes = [] if events is None else [*_notes(events, (), Closure([], [])), *_left_out(events)]
-    return replace(found, reasons=reasons, paragraph=describe(found, notes, reasons))
+    found = HuntResult(run.output, (), functions=functions, events=events, notes=notes)
+    scanned = step(run, "scan", lambda: mass_scan(run, counts, windows), lambda _: None, reason="there is no scan")
+    if scanned is None:
+        return found
+    scan, spurious, searches = scanned
+    refitted = _refitted(run, lambda: searches, rules)
+    return replace(found, scan=scan, functions=replace(functions, spurious=spurious), refitted=refitted)
 
 
 def _hunt_histogram(run: Run, histogram: Path) -> HuntResult:
     """A plain bump hunt: every window and a mass scan of one spectrum; the global p-value by toys that refit."""
     windows = run.config.mass.build()
     counts = read_histogram(histogram, windows)
-    run, functions, rules = with_function(run, counts, windows)
+    run, functions, rules = _studied(run, counts, windows)
     statistics = run.config.statistics
-    selections = count_inclusive(counts, windows, statistics, statistics.goodness_toys, functions.errors)
-    findings = selection_results(selections, statistics)
-    found, reasons = HuntResult(run.output, findings, functions=functions), []
-    if not run.config.blind:
-        try:
-            scanned, _, masses = mass_scan(run, counts, windows)
-            first = scanned.by_width[in_words(run.config.widths[0])]
-            found = replace(found, inclusive=[replace(one, scan=first) for one in findings])
-            if statistics.global_toys and not any(selection.function.problem for selection in selections):
-                in_windows = window_search(masses[0].spectrum, windows, statistics, functions.errors)
-                found = replace(found, refitted=_refitted(run, [in_windows, *masses], rules))
-        except SpectrumError as error:
-            reasons.append(f"there is no global p-value: {error}")
-    reasons += reasons_against(found, statistics.goodness_minimum)
-    return replace(found, reasons=reasons, paragraph=describe(found, functions.doubts, reasons))
+    selections = step(
+        run,
+        "counting",
+        lambda: count_inclusive(counts, windows, statistics, statistics.goodness_toys, functions.errors),
+        lambda problem: uncounted(counts, windows, problem),
+    )
+    findings = selection_results(run, selections)
+    found = HuntResult(run.output, findings, functions=functions, notes=functions.doubts)
+    if run.config.blind:
+        return found
+    scanned = step(
+        run, "scan", lambda: mass_scan(run, counts, windows), lambda _: None, reason="there is no global p-value"
+    )
+    if scanned is None:
+        return found
+    scan, _, masses = scanned
+    first = scan.by_width[in_words(run.config.widths[0])]
+    found = replace(found, inclusive=[replace(one, scan=first) for one in findings])
+    if any(selection.function.problem for selection in selections):
+        return found
+
+    def searches() -> list[ShapeSearch | WindowSearch]:
+        return [window_search(masses[0].spectrum, windows, statistics, functions.errors), *masses]
+
+    return replace(found, refitted=_refitted(run, searches, rules))
 
 
 def window_search(
@@ -214,16 +261,24 @@ def window_search(
     )
 
 
-def _refitted(run: Run, fixed: Sequence[ShapeSearch | WindowSearch], rules: Sequence[FTestRule]) -> GlobalSignificance:
-    """The global significance of all that was looked for in one spectrum."""
-    searches = [chosen_anew(search, rules) if rules else search for search in fixed]
-    return global_significance(
-        [searches],
-        toys=run.config.statistics.global_toys,
-        seed=run.config.seed,
-        client=run.client,
-        folder=run.output / "toys",
-    )
+def _refitted(
+    run: Run, looked_for: Callable[[], Sequence[ShapeSearch | WindowSearch]], rules: Sequence[FTestRule]
+) -> GlobalSignificance | None:
+    """The global significance of all that was looked for in one spectrum; None where no toys are asked for."""
+    if not run.config.statistics.global_toys:
+        return None
+
+    def redone() -> GlobalSignificance:
+        searches = [chosen_anew(search, rules) if rules else search for search in looked_for()]
+        return global_significance(
+            [searches],
+            toys=run.config.statistics.global_toys,
+            seed=run.config.seed,
+            client=run.client,
+            folder=run.output / "toys",
+        )
+
+    return step(run, "global p-value", redone, lambda _: None, reason="there is no global p-value")
 
 
 def _hunt_events(run: Run) -> HuntResult:
@@ -232,7 +287,7 @@ def _hunt_events(run: Run) -> HuntResult:
     inputs = read_inputs(run)
     events = inputs.events
     windows = run.config.mass.build()
-    run, functions, rules = with_function(run, windows.histogram(events.sample.mass), windows)
+    run, functions, rules = _studied(run, windows.histogram(events.sample.mass), windows)
     config = run.config
     if events.dropped:
         run.say(f"[yellow]{events.dropped} events without finite features left out[/]")
@@ -243,48 +298,93 @@ def _hunt_events(run: Run) -> HuntResult:
     method = Method(config.recipe(), tuple(config.efficiencies), config.statistics, rules, functions.errors)
     parts = (config.input, config.mass, config.features, config.classifier, config.folds)
     key = digest(__version__, input_stamp(files), [part.model_dump(mode="json") for part in parts], config.seed)
-    for sentence in too_tight(events, method):
+    tight = step(
+        run,
+        "events for the efficiencies",
+        lambda: [*too_tight(events, method), *_too_tight_to_inject(run, inputs, method)],
+        lambda _: [],
+        reason="whether the events suffice was not looked at",
+    )
+    for sentence in tight:
         run.say(f"[yellow]{sentence}[/]")
     scores = out_of_fold_scores(run, key, events, method)
-    data = run_experiment(events.sample, method, scores, inclusive=True, goodness_toys=config.statistics.goodness_toys)
-    closure = all_gates(run, key, events, scores, method)
+    data = step(
+        run,
+        "counting",
+        lambda: run_experiment(
+            events.sample, method, scores, inclusive=True, goodness_toys=config.statistics.goodness_toys
+        ),
+        lambda problem: without_numbers(events.sample, method, scores, problem),
+    )
+    closure = step(
+        run,
+        "closure gates",
+        lambda: _gates(run, key, events, scores, method),
+        lambda _: Closure([], []),
+        reason="there are no closure gates",
+    )
     calibrated = calibration(run, key, inputs, method, data.selections)
     background, decided = calibrated.background, calibrated.selections
-    all_scans, scans = ([], []) if config.blind else _scans(run, data, decided, functions)
-    selections = selection_results(decided, data.statistics, background, calibrated.corrected, scans)
+    all_scans, scans = step(
+        run,
+        "scans",
+        lambda: _scans(run, data, decided, functions),
+        lambda _: ([], []),
+        reason="there is no local p-value against mass",
+    )
+    selections = selection_results(run, decided, background, calibrated.corrected, scans)
     method = replace(method, degrees=calibrated.degrees)  # of injections, too
     doubts: list[str] = []
     if calibrated.corrected:
-        gates = null_gates(decided, calibrated.corrected)
+        gates, doubts = step(
+            run,
+            "mean Z without signal",
+            lambda: (null_gates(decided, calibrated.corrected), bent_efficiencies(decided, config.statistics)),
+            lambda _: ([], []),
+            reason="whether Z without signal is 0 on average was not looked at",
+        )
         closure = replace(closure, gates=closure.gates + gates)
-        doubts = bent_efficiencies(decided, config.statistics)
-    if config.blind:
-        closure = replace(closure, gates=blind_gates(closure.gates, windows.windows))
-    found = HuntResult(
+    injection = injections(run, key, inputs, method, calibrated)
+    left_out = [*_left_out(events), *_left_out_of_others(inputs)]
+    notes = step(
+        run,
+        "what the classifiers see",
+        lambda: _notes(events, scores, closure),
+        lambda _: [],
+        reason="whether the classifiers tell window from sidebands was not looked at",
+    )
+    return HuntResult(
         run.output,
-        selection_results(data.inclusive, data.statistics, scans=all_scans),
+        selection_results(run, data.inclusive, scans=all_scans),
         selections,
         calibrated,
         closure=closure,
-        injection=injections(run, key, inputs, method, calibrated),
+        injection=injection,
         scores=scores,
         events=events,
         functions=functions,
         background=background,
-        left_out=[*_left_out(events), *_left_out_of_others(inputs)],
+        left_out=left_out,
+        notes=[*notes, *left_out, *functions.doubts, *doubts, *injection.without_number],
     )
-    reasons = reasons_against(found, config.statistics.goodness_minimum, blind=config.blind)
-    reasons += disagreements(selections, blind=config.blind)
-    notes = [*_notes(events, scores, closure), *found.left_out, *functions.doubts, *doubts]
-    return replace(found, reasons=reasons, paragraph=describe(found, notes, reasons))
+
+
+def _gates(run: Run, key: str, events: Events, scores: Sequence[WindowScores], method: Method) -> Closure:
+    """The closure gates; those of a blind hunt tell no counts."""
+    closure = all_gates(run, key, events, scores, method)
+    if not run.config.blind:
+        return closure
+    return replace(closure, gates=blind_gates(closure.gates, method.recipe.windows.windows))
 
 
 def _scans(
     run: Run, data: Experiment, selections: Sequence[Selection], functions: FunctionStudy
 ) -> tuple[list[Scan | None], list[Scan | None]]:
     """Local significances against mass of every window without a selection, which share one spectrum, and of every
-    selection.
+    selection; none for a blind hunt.
     """
+    if run.config.blind:
+        return [], []
     windows, config = run.config.mass.build(), run.config
     peak = attempt(peak_scan, (data.inclusive[0].counts, np.asarray(windows.edges)), config.widths[0], config)
     first = None if isinstance(peak, str) else peak.scan
@@ -322,6 +422,17 @@ def too_tight(events: Events, method: Method) -> list[str]:
                 what = "no number" if isinstance(error, SelectionError) else "no reliable fit"
                 sentences.append(f"Window {window.name} will have {what}: {error}")
     return sentences
+
+
+def _too_tight_to_inject(run: Run, inputs: Inputs, method: Method) -> list[str]:
+    """The same of the efficiency of the injection study, where it is another one."""
+    efficiency = run.config.injection.efficiency
+    if inputs.signal is None or efficiency is None or efficiency in method.efficiencies:
+        return []
+    windows = method.recipe.windows
+    one = replace(windows, windows=(windows.windows[injected_window(inputs.signal, windows)],))
+    study = replace(method, recipe=replace(method.recipe, windows=one), efficiencies=(efficiency,))
+    return [f"Injection study: {sentence}" for sentence in too_tight(inputs.events, study)]
 
 
 def _notes(events: Events, scores: Sequence[WindowScores], closure: Closure) -> list[str]:

@@ -311,6 +311,28 @@ def count_inclusive(
     ]
 
 
+def uncounted(counts: Floats, windows: Windows, problem: str) -> list[Selection]:
+    """Every window of a spectrum without a selection, where nothing is known but the events.
+
+    Parameters
+    ----------
+    counts
+        Events per bin, (bins,).
+    windows
+        Bins and fit range.
+    problem
+        Why there are no numbers.
+
+    Returns
+    -------
+    list of Selection
+    """
+    nothing = Estimate(problem=problem)
+    return [
+        Selection(window.name, 1.0, _inside(counts, windows, window), counts, nothing) for window in windows.windows
+    ]
+
+
 def by_function(
     counts: Floats,
     windows: Windows,

@@ -1,14 +1,13 @@
 """The stages of a hunt in events, each of which keeps what it has done in the output folder."""
 
 import json
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from rich.markup import escape
 
 from jepa_coffea.bumphunt import Scan
 from jepa_coffea.bumphunt.limits import Limit, cls_limit
@@ -17,15 +16,17 @@ from jepa_coffea.cwola.closure import Closure, closure_gates
 from jepa_coffea.cwola.efficiency import WindowScores, without_scores
 from jepa_coffea.cwola.gates import Gate
 from jepa_coffea.cwola.sample import Sample
-from jepa_coffea.cwola.windows import WINDOW
-from jepa_coffea.errors import JepaCoffeaError, SpectrumError, StorageError
-from jepa_coffea.files import digest, find_files, sealed_document, unsealed_document, write_text, writing
+from jepa_coffea.cwola.windows import WINDOW, Windows
+from jepa_coffea.errors import SpectrumError
+from jepa_coffea.files import digest, find_files, sealed_document, unsealed_document, write_text
 from jepa_coffea.hunt.calibration import calibrate, null_significances
 from jepa_coffea.hunt.config import HuntError, StatisticsConfig
 from jepa_coffea.hunt.events import Events, read_events
 from jepa_coffea.hunt.experiment import Method, train_or_say_why
 from jepa_coffea.hunt.injection import (
+    COUNTED,
     GRID,
+    LABELS,
     METHODS,
     Study,
     check_signal,
@@ -36,25 +37,17 @@ from jepa_coffea.hunt.injection import (
     summarised,
     with_cross_sections,
 )
-from jepa_coffea.hunt.look_elsewhere import global_p
+from jepa_coffea.hunt.look_elsewhere import GlobalP, global_p
 from jepa_coffea.hunt.nominal import preferred, with_degrees
 from jepa_coffea.hunt.null import Corrected, Null
 from jepa_coffea.hunt.output import input_stamp, read_scores, write_scores
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.selections import FUNCTION, Selection
 from jepa_coffea.hunt.state import CalibrationResult, InjectionResult, Run, SelectionResult
-
-FAULTS = (JepaCoffeaError, ArithmeticError, np.linalg.LinAlgError)
-"""What a stage may fail with and be left out, named in the result, so that all that was found before is written."""
-
-BUGS = (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-"""Left out likewise, but the fault is the program's: the traceback is kept for whoever mends it."""
+from jepa_coffea.hunt.steps import step
 
 HIDDEN = ".blind"
 """Folder in which a blind hunt keeps scores and gates for the unblinding."""
-
-ERROR_LOG = "errors.log"
-"""Where the folder keeps tracebacks."""
 
 
 @dataclass(frozen=True)
@@ -71,42 +64,9 @@ class Inputs:
     signal_files: list[str]
 
 
-def problem_of(run: Run, stage: str, error: Exception) -> str:
-    """Why a stage was left out, in a line; the traceback of a bug goes to the folder's error log.
-
-    Parameters
-    ----------
-    run
-        The hunt.
-    stage
-        What was left out.
-    error
-        Why.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    StorageError
-        If that is the error: nothing else could be kept either, and with room the stage can be done.
-    """
-    if isinstance(error, StorageError):
-        raise error
-    if isinstance(error, FAULTS):
-        return str(error)
-    with writing(run.output / ERROR_LOG), (run.output / ERROR_LOG).open("a") as log:
-        log.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {stage}\n")
-        log.writelines(traceback.format_exception(error))
-    line = f"a bug ({type(error).__name__}: {error}); its traceback is in {ERROR_LOG}, please report it"
-    run.say(f"[red]{stage}: {escape(line)}[/]")
-    return line
-
-
 def selection_results(
+    run: Run,
     selections: Sequence[Selection],
-    statistics: StatisticsConfig,
     background: str = FUNCTION,
     corrected: Sequence[Mapping[str, Corrected | str]] = (),
     scans: Sequence[Scan | None] = (),
@@ -115,10 +75,10 @@ def selection_results(
 
     Parameters
     ----------
+    run
+        The hunt.
     selections
         Of the data.
-    statistics
-        The constraint of the background.
     background
         The estimate by which limits are set.
     corrected
@@ -135,7 +95,14 @@ def selection_results(
     rows = zip(selections, corrected or [nothing] * len(selections), scans or [None] * len(selections), strict=True)
     for selection, of_selection, scan in rows:
         one = SelectionResult(selection, of_selection, scan)
-        found.append(replace(one, limit=_upper_limit(one, background, statistics)))
+        limit = step(
+            run,
+            f"limit of {selection.label}",
+            partial(_upper_limit, one, background, run.config.statistics),
+            lambda _: None,
+            reason=f"there is no limit for {selection.label}",
+        )
+        found.append(replace(one, limit=limit))
     return found
 
 
@@ -188,12 +155,22 @@ def out_of_fold_scores(run: Run, key: str, events: Events, method: Method) -> Se
     scores: Sequence[WindowScores] | None = read_scores(path, key, events, method.recipe.windows)
     if scores is None:
         recipe = method.recipe
-        try:
-            scores = train_or_say_why(events.sample, recipe, **run.execution)
-        except (*FAULTS, *BUGS) as error:
-            problem = problem_of(run, "training", error)
+
+        def train() -> Sequence[WindowScores]:
+            trained = train_or_say_why(events.sample, recipe, **run.execution)
+            step(
+                run,
+                "scores.parquet",
+                lambda: write_scores(path, key, events, trained),
+                lambda _: None,
+                reason="the scores were not kept",
+            )
+            return trained
+
+        def untrained(problem: str) -> Sequence[WindowScores]:
             return [without_scores(window, events.sample, recipe.folds, problem) for window in recipe.windows.windows]
-        write_scores(path, key, events, scores)
+
+        scores = step(run, "training", train, untrained)
     return scores
 
 
@@ -228,15 +205,21 @@ def all_gates(run: Run, key: str, events: Events, scores: Sequence[WindowScores]
         if of_window.problem:
             continue
         run.say(f"Closure gates of window {of_window.window.name}")
-        try:
-            one = closure_gates(events.sample, method.recipe, of_window, method.efficiencies, **run.execution)
-        except (*FAULTS, *BUGS) as error:
-            what = f"could not be made: {problem_of(run, f'closure gates of {of_window.window.name}', error)}"
-            one = Closure([Gate("closure gates", of_window.window.name, False, np.nan, np.nan, np.nan, what)], [])
+        one = step(
+            run,
+            f"closure gates of {of_window.window.name}",
+            partial(closure_gates, events.sample, method.recipe, of_window, method.efficiencies, **run.execution),
+            partial(_no_gates, of_window.window.name),
+        )
         closure = Closure(closure.gates + one.gates, closure.left_out + one.left_out)
     document = {"key": key, "gates": [gate.record() for gate in closure.gates], "left_out": closure.left_out}
     write_text(path, json.dumps(sealed_document(plain(document)), indent=1))
     return closure
+
+
+def _no_gates(window: str, problem: str) -> Closure:
+    """A gate that failed, in place of those that could not be made."""
+    return Closure([Gate("closure gates", window, False, np.nan, np.nan, np.nan, f"could not be made: {problem}")], [])
 
 
 def read_inputs(run: Run) -> Inputs:
@@ -320,49 +303,77 @@ def calibration(
         Selections without a number are left out of it; all others are calibrated. Transfer factors are straight lines
         where no pseudo-experiments decide otherwise.
     """
-    config, nominal = run.config, run.config.statistics.background or FUNCTION
+    nominal = run.config.statistics.background or FUNCTION
     undecided = [selection.with_degree(1) for selection in selections]
     numbers = [estimate for selection in undecided for estimate in selection.estimates.values() if not estimate.problem]
-    if not config.calibration.experiments or not numbers:
-        return CalibrationResult(background=nominal, selections=undecided)
-    try:
-        background = None if inputs.background is None else inputs.background.sample
-        pseudo = make_pseudo_data(inputs.events.sample, method.recipe.windows, config.statistics, background)
-        statistics = config.statistics.model_dump(mode="json", exclude={"background"})
-        key = digest(
-            "features of their kind",
-            key,
-            input_stamp(inputs.background_files),
-            config.efficiencies,
-            statistics,
-            bool(method.rules),
-            sorted(method.function_errors.items()),
-        )
-        null = null_significances(
-            pseudo,
-            method,
-            config.calibration.experiments,
-            seed=config.seed,
-            ledger=run.output / f"calibration-{key}.jsonl",
-            **run.execution,
-        )
-    except (*FAULTS, *BUGS) as error:
-        problem = problem_of(run, "calibration", error)
+    if not run.config.calibration.experiments or not numbers:
+        problem = "no selection has a number" if run.config.calibration.experiments else ""
         return CalibrationResult(background=nominal, problem=problem, selections=undecided)
+    return step(
+        run,
+        "calibration",
+        lambda: _calibrated(run, key, inputs, method, selections),
+        lambda problem: CalibrationResult(background=nominal, problem=problem, selections=undecided),
+    )
+
+
+def _calibrated(
+    run: Run, key: str, inputs: Inputs, method: Method, selections: Sequence[Selection]
+) -> CalibrationResult:
+    """What the pseudo-experiments say of every selection, and of the search."""
+    config = run.config
+    background = None if inputs.background is None else inputs.background.sample
+    pseudo = make_pseudo_data(inputs.events.sample, method.recipe.windows, config.statistics, background)
+    statistics = config.statistics.model_dump(mode="json", exclude={"background"})
+    key = digest(
+        "features of their kind",
+        key,
+        input_stamp(inputs.background_files),
+        config.efficiencies,
+        statistics,
+        bool(method.rules),
+        sorted(method.function_errors.items()),
+    )
+    null = null_significances(
+        pseudo,
+        method,
+        config.calibration.experiments,
+        seed=config.seed,
+        ledger=run.output / f"calibration-{key}.jsonl",
+        **run.execution,
+    )
     selections, null = with_degrees(selections, null)
     corrected = calibrate(selections, null)
-    estimate = preferred(selections, corrected, config.statistics)
-    middle = {window.name: (window.low + window.high) / 2 for window in method.recipe.windows.windows}
+    estimate = step(
+        run,
+        "choice of the background estimate",
+        lambda: preferred(selections, corrected, config.statistics),
+        lambda _: config.statistics.background or FUNCTION,
+        reason="the background estimate was not chosen",
+    )
     result = CalibrationResult(corrected, None, null, estimate, selections=selections, fit_p=pseudo.fit_p)
-    toys = result.toys(estimate)
+    search = step(
+        run,
+        "global p-value",
+        lambda: _search(result, method),
+        lambda _: None,
+        reason="there is no p-value of the whole search",
+    )
+    return replace(result, search=search)
+
+
+def _search(calibrated: CalibrationResult, method: Method) -> GlobalP | None:
+    """The p-value of the whole search by the nominal estimate."""
+    estimate, selections = calibrated.background, calibrated.selections
+    middle = {window.name: (window.low + window.high) / 2 for window in method.recipe.windows.windows}
+    toys = calibrated.toys(estimate)
     assert toys is not None
-    search = global_p(
-        [one[estimate] for one in corrected],
+    return global_p(
+        [one[estimate] for one in calibrated.corrected],
         toys,
         [selection.efficiency for selection in selections],
         [middle[selection.window] for selection in selections],
     )
-    return replace(result, search=search)
 
 
 def injections(
@@ -382,31 +393,42 @@ def injections(
     InjectionResult
         Empty when the document asks for none.
     """
-    config = run.config
-    if not config.injection.yields:
+    if not run.config.injection.yields:
         return InjectionResult()
-    try:
-        study = _study(run, inputs, method)
-        key = digest(
-            "halves of the donors",
-            key,
-            input_stamp(inputs.signal_files),
-            input_stamp(inputs.background_files),
-            study.efficiency,
-            config.statistics.model_dump(mode="json"),
-            sorted(method.degrees.items()),
-        )
-        how = {"seed": config.seed, "ledger": run.output / f"injection-{key}.jsonl", **run.execution}
-        records = injection_study(study, config.injection.yields, config.injection.seeds, **how)
-    except (*FAULTS, *BUGS) as error:
-        return InjectionResult(problem=problem_of(run, "injection study", error))
+    return step(
+        run,
+        "injection study",
+        lambda: _injected(run, key, inputs, method, calibrated),
+        lambda problem: InjectionResult(problem=problem),
+    )
+
+
+def _injected(
+    run: Run, key: str, inputs: Inputs, method: Method, calibrated: CalibrationResult | None
+) -> InjectionResult:
+    """The injection study, summarised and written."""
+    config, study = run.config, _study(run, inputs, method)
+    key = digest(
+        "halves of the donors",
+        key,
+        input_stamp(inputs.signal_files),
+        input_stamp(inputs.background_files),
+        study.efficiency,
+        config.statistics.model_dump(mode="json"),
+        sorted(method.degrees.items()),
+    )
+    how = {"seed": config.seed, "ledger": run.output / f"injection-{key}.jsonl", **run.execution}
+    records = injection_study(study, config.injection.yields, config.injection.seeds, **how)
     background = FUNCTION if calibrated is None else calibrated.background
     nulls: dict[str, Null | str] = {}
     if config.calibration.experiments:
-        try:
-            nulls = nulls_of(null_study(study, config.calibration.experiments, **how), background)
-        except (*FAULTS, *BUGS) as error:
-            nulls = dict.fromkeys(METHODS, problem_of(run, "calibration of the injection study", error))
+        nulls = step(
+            run,
+            "calibration of the injection study",
+            lambda: nulls_of(null_study(study, config.calibration.experiments, **how), background),
+            lambda problem: dict.fromkeys(METHODS, problem),
+            reason="the injection study is not calibrated",
+        )
     summary = summarised(records, background, nulls)
     if config.luminosity is not None and config.signal is not None:
         # Of the classifiers' selection: a limit on the yield knows how much of the signal they select.
@@ -418,12 +440,48 @@ def injections(
         "without_signal": {
             name: {"uncalibrated": null} if isinstance(null, str) else null.record() for name, null in nulls.items()
         },
-        "limits": "95 % CLs, asymptotic, on counts; limit_selected on signal in the window, limit on the yield",
+        "limits": f"95 % CLs, {COUNTED}; limit_selected on signal in the window, limit on the yield",
         "sic_background_efficiencies": GRID,
         "summary": summary,
     }
     write_text(run.output / "injection.json", json.dumps(plain(document), indent=1, allow_nan=False))
-    return InjectionResult(summary, nulls=nulls)
+    return InjectionResult(summary, nulls=nulls, without_number=_without_number(records, background))
+
+
+def _without_number(records: Sequence[Mapping[str, Any]], background: str) -> list[str]:
+    """Sentences on the methods that have no number at a yield, whatever the seed, by the first problem of each."""
+    yields: dict[tuple[str, str], list[int]] = {}
+    for name in METHODS:
+        for amount in sorted({record["yield"] for record in records}):
+            found = [record[name] for record in records if record["yield"] == amount]
+            problems = [one.get(background, one[FUNCTION])["problem"] for one in found]
+            if all(problems):
+                yields.setdefault((name, problems[0]), []).append(amount)
+    methods: dict[tuple[str, str], list[str]] = {}
+    for (name, problem), amounts in yields.items():
+        methods.setdefault((", ".join(map(str, amounts)), problem), []).append(LABELS[name])
+    return [
+        f"The injection study has no number at {amounts} injected events for {', '.join(names)}: {problem}."
+        for (amounts, problem), names in methods.items()
+    ]
+
+
+def injected_window(signal: Events, windows: Windows) -> int:
+    """Which window an injection study looks at.
+
+    Parameters
+    ----------
+    signal
+        Events to inject.
+    windows
+        To choose from.
+
+    Returns
+    -------
+    int
+        Number of the one that holds most of the signal.
+    """
+    return int(np.argmax([np.count_nonzero(one.region(signal.sample.mass) == WINDOW) for one in windows.windows]))
 
 
 def _upper_limit(finding: SelectionResult, background: str, statistics: StatisticsConfig) -> Limit | None:
@@ -441,14 +499,13 @@ def _study(run: Run, inputs: Inputs, method: Method) -> Study:
     assert inputs.signal is not None
     signal = _wide(inputs.signal)
     order = np.random.default_rng(config.seed).permutation(len(signal.mass))
-    inside = [np.count_nonzero(w.region(signal.mass) == WINDOW) for w in windows.windows]
     pure = events if events.truth is None else events.take(~events.truth)
     return Study(
         make_pseudo_data(_wide(pure), windows, config.statistics, None if background is None else _wide(background)),
         signal.take(order),
         len(events.names),
         method,
-        int(np.argmax(inside)),
+        injected_window(inputs.signal, windows),
         config.injection.efficiency or min(config.efficiencies),
     )
 

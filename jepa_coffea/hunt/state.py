@@ -32,6 +32,8 @@ class Run:
     """A Dask client; without one everything runs here."""
     console: Console = field(default_factory=Console)
     progress: bool = False
+    failed: list[str] = field(default_factory=list, compare=False)
+    """What failed on the way and why; see :func:`~jepa_coffea.hunt.steps.step`."""
 
     @property
     def output(self) -> Path:
@@ -246,6 +248,8 @@ class InjectionResult:
     """Medians and bands, by yield and method."""
     problem: str = ""
     """Why there is none though it was asked for."""
+    without_number: Sequence[str] = ()
+    """Which methods have no number and why, in sentences."""
     nulls: Mapping[str, Null | str] = field(default_factory=dict)
     """By method: its Z without signal, which corrects that of the summary, or why that is as counted. Empty where no
     experiments without signal were asked for."""
@@ -356,6 +360,8 @@ class HuntResult:
     """Since when it is blind, or when and with which document it was unblinded; empty for a hunt that never was."""
     left_out: Sequence[str] = ()
     """Which events of the files were left out and why, in sentences that tell nothing of a window."""
+    notes: Sequence[str] = ()
+    """What else the paragraph says: what classifiers see, what was left out."""
     reasons: Sequence[str] = ()
     """Why the result must not be quoted; empty when it may be."""
     paragraph: str = ""

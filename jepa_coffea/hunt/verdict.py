@@ -167,6 +167,8 @@ def _uncalibrated(found: HuntResult) -> str:
     null = found.calibration.null
     if null is None:
         return "there are no pseudo-experiments"
+    if any(one.calibrated(found.background) for one in found.selections):
+        return "there is no p-value of the whole search"
     return f"{len(null)} pseudo-experiments were made and calibrate no selection"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from jepa_coffea.plots.classifier import Band
@@ -27,7 +28,7 @@ def plot_injection(
     Parameters
     ----------
     curves
-        Method -> ``x`` injected events, ``y`` the answer.
+        Method -> ``x`` injected events, ``y`` the answer; what is infinite is left out.
     ylabel
         What the answer is; by default a significance as counted, not calibrated.
     xlabel
@@ -52,10 +53,10 @@ def plot_injection(
         colour = COLOURS[index % len(COLOURS)]
         # Side by side, so that error bars of several methods can be told apart.
         x = np.asarray(curve.x, dtype=float) + spread * (index - (len(curves) - 1) / 2)
-        y = np.asarray(curve.y, dtype=float)
+        y = _finite(curve.y)
         ax.plot(x, y, **curve_style(index), marker=MARKERS[index % len(MARKERS)], ms=8, label=label)
         if curve.low is not None and curve.high is not None:
-            low, high = np.asarray(curve.low, float), np.asarray(curve.high, float)
+            low, high = _finite(curve.low), _finite(curve.high)
             ax.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)
             ax.errorbar(x, y, [np.maximum(y - low, 0), np.maximum(high - y, 0)], fmt="none", color=colour, lw=1.4)
     left, right = ax.get_xlim()
@@ -74,3 +75,9 @@ def plot_injection(
     ax.legend(loc="upper left")
     write_header(ax, header or Header())
     return figure
+
+
+def _finite(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Values of which infinite ones are NaN, which are not drawn."""
+    array = np.asarray(values, dtype=float)
+    return np.where(np.isfinite(array), array, np.nan)

@@ -77,13 +77,12 @@ def _pictures(
     profile = plot_score_profile(mass[scored], 1 - scores.fraction[scored], windows.edges, **axis)
     figures = [
         ReportFigure(f"Out-of-fold scores, {name}", plot_scores(distributions, header=header), ALIKE),
-        ReportFigure(
-            f"Efficiency against mass, {name}",
-            plot_efficiency(windows.edges, windows.histogram(mass[scored]), passed, **axis),
-            "Level outside the window if the classifier does not know the mass.",
-        ),
         ReportFigure(f"Score against mass, {name}", profile, QUANTILES),
     ]
+    if passed:  # some efficiency has a threshold
+        picture = plot_efficiency(windows.edges, windows.histogram(mass[scored]), passed, **axis)
+        caption = "Level outside the window if the classifier does not know the mass."
+        figures.insert(1, ReportFigure(f"Efficiency against mass, {name}", picture, caption))
     inside = scored & (scores.region == WINDOW)
     if events.truth is not None and (events.truth & inside).any() and (~events.truth & inside).sum() > 20:
         eff_s, eff_b, sic, floor = sic_curve(scores.fraction, events.truth & inside, ~events.truth & inside)

@@ -103,5 +103,7 @@ def function_section(study: FunctionStudy | None) -> ReportSection:
         else "in windows by the error of the choice, in the picture of local p0 as an uncertainty of each peak. The "
         "peak is the first of the document (signal.widths)."
     )
-    tables.append(ReportTable("Spurious signal", columns, rows, caption))
-    return ReportSection("Background function", "Of all events, without a selection.", tables=tables)
+    if rows:
+        tables.append(ReportTable("Spurious signal", columns, rows, caption))
+    text = "Of all events, without a selection." if tables else ""
+    return ReportSection("Background function", text, tables=tables)

@@ -4,18 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from jepa_coffea.hunt.injection import GRID, METHODS, correction_of
+from jepa_coffea.hunt.injection import COUNTED, GRID, LABELS, METHODS, correction_of
 from jepa_coffea.hunt.state import HuntResult
 from jepa_coffea.plots import Band, Header, plot_injection, plot_sic
 from jepa_coffea.report.html import ReportFigure, ReportSection, ReportTable, with_error
-
-LABELS = {
-    "inclusive": "no classifier",
-    "cwola": "CWoLa",
-    "cwola_observables": "CWoLa on masses and tau ratios",
-    "supervised": "supervised",
-    "iad": "idealised (IAD)",
-}
 
 
 def injection_section(result: HuntResult, header: Header) -> ReportSection:
@@ -43,7 +35,8 @@ def injection_section(result: HuntResult, header: Header) -> ReportSection:
         rows = sorted((r for r in result.injection.summary if r["method"] == method), key=lambda row: row["yield"])
         band = [np.array([row[name] for row in rows], dtype=float) for name in ("yield", "z", "z_low", "z_high")]
         exception = ", as counted" if corrected and not calibrated[method] else ""
-        curves[LABELS[method] + exception] = Band(*band)
+        if np.isfinite(band[1]).any():
+            curves[LABELS[method] + exception] = Band(*band)
         band = [
             np.array([row[name] for row in rows], dtype=float) for name in ("yield", "limit", "limit_low", "limit_high")
         ]
@@ -56,10 +49,12 @@ def injection_section(result: HuntResult, header: Header) -> ReportSection:
     words = correction_of({LABELS[method]: null for method, null in result.injection.nulls.items()})
     caption = f"Signal put into background-only pseudo-data: median and 16-84 % band over seeds. {words}."
     answer: Any = {"ylabel": "Significance $Z$, calibrated"} if corrected else {}
-    figures = [ReportFigure("Injected signal", plot_injection(curves, header=header, **answer), caption)]
+    figures = []
+    if curves:
+        figures.append(ReportFigure("Injected signal", plot_injection(curves, header=header, **answer), caption))
     if limits:
         caption = (
-            "Asymptotic 95 % CLs limits on the signal yield, from counts: median and 16-84 % band over seeds. The "
+            f"95 % CLs limits on the signal yield, {COUNTED}: median and 16-84 % band over seeds. The "
             "share of signal that is selected is measured at each yield. A limit below the dashed line excludes the "
             "yield that was injected. A method with an infinite limit is in the table only."
         )

@@ -59,7 +59,7 @@ def test_a_search_by_the_efficiency_alone_is_calibrated_too(tmp_path, monkeypatc
     one = selection(1.0, 1.0, function="no fit")
     assert calibration(run, "key", inputs, METHOD, [one]).problem == "pseudo-data are made"
     none = selection(1.0, function="no fit", sideband_efficiency="no fit")
-    assert calibration(run, "key", inputs, METHOD, [none]).problem == ""
+    assert calibration(run, "key", inputs, METHOD, [none]).problem == "no selection has a number"
 
 
 def test_a_null_mean_that_is_off_is_no_calibration():

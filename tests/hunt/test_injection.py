@@ -28,7 +28,7 @@ from jepa_coffea.hunt.injection import (
 )
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.selections import Estimate, Selection
-from jepa_coffea.hunt.stages import Inputs, injections
+from jepa_coffea.hunt.stages import Inputs, _without_number, injections
 from jepa_coffea.hunt.state import HuntResult, InjectionResult, Run
 from jepa_coffea.plots import Header
 from jepa_coffea.report.injection_section import LABELS, injection_section
@@ -187,6 +187,26 @@ def test_the_report_shows_significance_limits_and_improvement(records, tmp_path)
     assert len(section.tables[0].rows) == 2 * len(METHODS)
 
 
+def test_a_method_without_a_number_is_in_the_table_alone(records, tmp_path):
+    """And is named with its problem, the yields and the methods that share it together."""
+    problem = {"function": {"problem": "no threshold"}, "sideband_efficiency": {"problem": "no threshold"}}
+    broken = [{**r, "cwola": r["cwola"] | problem, "iad": r["iad"] | problem} for r in records]
+    assert _without_number(records, "function") == []
+    assert _without_number(broken, "sideband_efficiency") == [
+        "The injection study has no number at 0, 150 injected events for CWoLa, idealised (IAD): no threshold."
+    ]
+    infinite = dict.fromkeys(("z", "z_low", "z_high"), -np.inf)
+    rows = [row | (infinite if row["method"] != "inclusive" else {}) for row in summarised(records)]
+    section = injection_section(HuntResult(tmp_path, (), injection=InjectionResult(rows)), HEADER)
+    legend = section.figures[0].picture.axes[0].get_legend().get_texts()
+    assert [text.get_text() for text in legend] == ["no classifier"]
+    nothing = [row | infinite for row in rows]
+    section = injection_section(HuntResult(tmp_path, (), injection=InjectionResult(nothing)), HEADER)
+    assert "Injected signal" not in [figure.title for figure in section.figures]
+    assert len(section.tables[0].rows) == 2 * len(METHODS)
+    assert "asymptotic, below 10 expected events by sums over all outcomes" in section.figures[0].caption
+
+
 @pytest.fixture(scope="module")
 def without(study, records, tmp_path_factory):
     """Twenty experiments without signal, in one ledger with the injections."""
@@ -228,7 +248,9 @@ def test_z_of_every_method_is_corrected_by_its_own_without_signal(records, witho
 
 
 def test_a_method_without_a_null_stays_as_counted_and_says_why(records, without, tmp_path):
-    failing = [record | {"iad": record["iad"] | {"function": {"z": np.nan, "function_share": 0.0}}} for record in without]
+    failing = [
+        record | {"iad": record["iad"] | {"function": {"z": np.nan, "function_share": 0.0}}} for record in without
+    ]
     nulls = nulls_of(failing)
     rows = summarised(records, "function", nulls)
     assert {row["method"] for row in rows if not row["calibrated"]} == {"iad"}

@@ -283,6 +283,130 @@ def test_a_bug_in_a_stage_is_a_line_in_the_report_and_a_traceback_in_the_log(fol
     assert "in buggy" in log
 
 
+STEPS = {
+    "pipeline.with_function": "the background function was not studied",
+    "pipeline.too_tight": "whether the events suffice was not looked at",
+    "stages.write_scores": "the scores were not kept",
+    "pipeline.run_experiment": "W1, efficiency 0.1 has no number",
+    "pipeline.all_gates": "there are no closure gates",
+    "stages.calibrate": "there are no pseudo-experiments",
+    "stages.preferred": "the background estimate was not chosen",
+    "stages.global_p": "there is no p-value of the whole search",
+    "pipeline._scans": "there is no local p-value against mass",
+    "stages.cls_limit": "there is no limit for W1, efficiency 0.1",
+    "pipeline.null_gates": "whether Z without signal is 0 on average was not looked at",
+    "pipeline._notes": "whether the classifiers tell window from sidebands was not looked at",
+    "pipeline.disagreements": "what speaks against the result was not looked at",
+    "pipeline._limits": "there are no limits against mass",
+    "pipeline.record_blinding": "could not be recorded",
+    "pipeline.write_exports": "the exports are not complete",
+    "conclusion.describe": "the result could not be put into words",
+}
+"""Where a hunt in events may fail to what is said then."""
+
+
+def explodes(*_, **__):
+    raise RuntimeError("boom")
+
+
+@pytest.fixture(scope="module")
+def done(folder):
+    """A folder with scores, gates and pseudo-experiments, so that nothing is trained again."""
+    hunt(write(folder, "steps.yaml", output="steps"), progress=False)
+    return folder / "steps.yaml"
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_whatever_fails_is_said_and_the_rest_is_written(done, monkeypatch, capsys, name):
+    out = done.parent / "steps"
+    for file in ("results.json", "report.html", "summary.txt", "errors.log"):
+        (out / file).unlink(missing_ok=True)
+    if name == "stages.write_scores":
+        (out / "scores.parquet").unlink(missing_ok=True)
+    monkeypatch.setattr(f"jepa_coffea.hunt.{name}", explodes)
+    monkeypatch.setattr("jepa_coffea.report.hunt_report._sections", lambda *_: [])  # most of the time is for pictures
+    assert main(["hunt", str(done), "--quiet"]) == 1
+    assert "Traceback" not in "".join(capsys.readouterr())
+    results = json.loads((out / "results.json").read_text())
+    said = f"{STEPS[name]}: a bug (RuntimeError: boom); its traceback is in errors.log"
+    assert not results["may_be_quoted"]
+    assert any(said in reason for reason in results["reasons_against"])
+    assert said in (out / "summary.txt").read_text()
+    assert said in html.unescape((out / "report.html").read_text())
+    assert "in explodes" in (out / "errors.log").read_text()
+    counted = json.loads((out / "spectra.json").read_text())["spectra"][0]["counts"]
+    assert sum(counted) > 4000
+    if name != "pipeline.run_experiment":
+        assert results["selections"][0]["function"]["z"] > 2
+
+
+def test_numbers_that_cannot_be_written_leave_the_reason(done, monkeypatch):
+    def fails(found):
+        if found.everything:
+            raise RuntimeError("boom")
+        return []
+
+    monkeypatch.setattr("jepa_coffea.hunt.output.headline", fails)
+    monkeypatch.setattr("jepa_coffea.report.hunt_report._sections", lambda *_: [])
+    found = hunt(done, progress=False)
+    results = json.loads((found.output / "results.json").read_text())
+    assert results["reasons_against"][-1].startswith("it could not be written: a bug (RuntimeError: boom)")
+    assert not results["may_be_quoted"]
+    assert "it could not be written" in (found.output / "report.html").read_text()
+
+
+def test_a_hunt_in_a_histogram_survives_as_well(tmp_path, found, monkeypatch):
+    spectra = json.loads((found.output / "spectra.json").read_text())
+    content = {"counts": spectra["spectra"][0]["counts"], "edges": spectra["edges"], "sqrt_s": 13000}
+    (tmp_path / "h.json").write_text(json.dumps(content))
+    changes = {"input": {"histogram": "h.json"}, "statistics": {**DOCUMENT["statistics"], "global_toys": 20}}
+    for name, said in {
+        "count_inclusive": "W1, all events has no number",
+        "mass_scan": "there is no global p-value",
+        "global_significance": "there is no global p-value",
+    }.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(f"jepa_coffea.hunt.pipeline.{name}", explodes)
+            result = hunt(write(tmp_path, **changes), progress=False)
+        assert any(reason.startswith(f"{said}: a bug (RuntimeError: boom)") for reason in result.reasons)
+        assert result.inclusive[0].selection.n == found.inclusive[0].selection.n
+        assert "boom" in (tmp_path / "out" / "report.html").read_text()
+    with monkeypatch.context() as patch:
+        patch.setattr("jepa_coffea.hunt.pipeline.blinded", explodes)
+        blind = hunt(write(tmp_path, output="blind", blind=True, **changes), progress=False)
+    assert blind.reasons[0].startswith("there is nothing that can be shown blind: a bug")
+    assert json.loads((tmp_path / "blind" / "results.json").read_text())["inclusive"] == []
+    assert str(found.inclusive[0].selection.n) not in blind.paragraph
+
+
+def test_what_stops_a_hunt_still_stops_it(done, monkeypatch):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("jepa_coffea.hunt.pipeline.run_experiment", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        hunt(done, progress=False)
+
+
+def test_no_efficiency_has_a_threshold(folder, capsys):
+    injection = {"yields": [20], "seeds": 1, "efficiency": 0.002}
+    document = write(folder, "none.yaml", output="none", efficiencies=[0.001], injection=injection)
+    assert main(["hunt", str(document), "--quiet"]) == 1
+    said, errors = (" ".join(text.split()) for text in capsys.readouterr())
+    assert not errors
+    before, after = said.split("Closure gates of window")
+    assert "Window W1 will have no number: efficiency 0.001: a fold has" in before
+    assert "Injection study: Window W1 will have no number: efficiency 0.002: a fold has" in before
+    assert "W1, efficiency 0.001 has no number: efficiency 0.001: a fold has" in after
+    assert "there are no pseudo-experiments: no selection has a number" in after
+    sentence = "The injection study has no number at 20 injected events for CWoLa, CWoLa on masses and tau ratios, "
+    assert f"{sentence}supervised, idealised (IAD): efficiency 0.002: a fold has" in after
+    page = (folder / "none" / "report.html").read_text()
+    assert "Score against mass, W1" in page
+    assert "Efficiency against mass, W1" not in page
+    assert not (folder / "none" / "errors.log").exists()
+
+
 def test_the_command_says_what_is_wrong_with_the_input(folder, capsys):
     (folder / "wrong.yaml").write_text("output: x\ninput: {events: [nothing.parquet]}")
     assert main(["hunt", str(folder / "wrong.yaml")]) == 2

@@ -191,11 +191,13 @@ def test_what_fails_at_the_end_loses_nothing(tmp_path, monkeypatch, capsys):
     quick = STATISTICS | {"goodness_toys": 0, "global_toys": 0}
     found = hunt(write(tmp_path, statistics=quick, signal={"widths": [0.05]}), progress=False)
     assert found.mass_limits == {"all": "singular"}
-    assert found.paragraph.endswith("The exports are not complete: singular.")
+    assert found.reasons == ["there are no limits against mass: singular", "the exports are not complete: singular"]
+    assert found.paragraph.endswith("the exports are not complete: singular.")
+    assert not (tmp_path / "out" / "errors.log").exists()
     assert json.loads((tmp_path / "out" / "results.json").read_text())["scan"]
     page = (tmp_path / "out" / "report.html").read_text()
     assert "No limits" in page
-    assert "The exports are not complete: singular." in page
+    assert "the exports are not complete: singular." in page
     capsys.readouterr()
 
 

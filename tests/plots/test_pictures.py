@@ -1,5 +1,7 @@
 """Each picture shows the numbers it was given: read back from the drawn lines, labels and limits."""
 
+import warnings
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -182,6 +184,11 @@ def test_injection() -> None:
     assert labels(figure) == ["a", "b"]
     assert lines(figure)["b"][1].tolist() == [0, 1, 2]
     assert "Perfect" in labels(plot_injection({"a": Band(x, x)}, reference="identity"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        infinite = plot_injection({"a": Band(x, np.where(x > x[0], x, -np.inf), np.full(len(x), -np.inf), x + 1)})
+        as_png(infinite)
+    assert np.isfinite(infinite.axes[0].get_ylim()).all()
 
 
 def test_embedding() -> None:
