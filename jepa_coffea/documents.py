@@ -12,6 +12,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Field,
     ValidationError,
     ValidationInfo,
     model_validator,
@@ -98,6 +99,46 @@ Location = Annotated[str, AfterValidator(lambda text, info: anchored(text, _fold
 LocalPath = Annotated[Path, AfterValidator(lambda path, info: Path(anchored(path, _folder(info))))]
 """A path in a document that is no URL, relative to the document."""
 
+COLLIDERS_TEV = (0.2, 0.51, 0.54, 0.63, 0.9, 1.8, 1.96, 2.36, 2.76, 5.02, 5.36, 7, 8, 8.16, 13, 13.6, 14, 27, 85, 100)
+"""Energies of hadron colliders, TeV: RHIC, SppS, Tevatron, LHC, and what is planned. Electron colliders whose events
+one may hunt in (10.58 GeV, 91.2 GeV, 161 to 209 GeV) have none of these in GeV."""
+
+HIGHEST = 4e5
+"""GeV; no collider of a higher energy is planned, and in MeV Tevatron and LHC are above it."""
+
+
+def in_gev(energy: float) -> float:
+    """A centre-of-mass energy, unless it looks like one in TeV or MeV.
+
+    Parameters
+    ----------
+    energy
+        As a document or a file says it.
+
+    Returns
+    -------
+    float
+        The same.
+
+    Raises
+    ------
+    ValueError
+        If it is one of a hadron collider in TeV, or higher than any in GeV.
+    """
+    unit, factor = "MeV", 1e-3
+    if any(abs(energy - known) < 0.005 * known for known in COLLIDERS_TEV):
+        unit, factor = "TeV", 1e3
+    elif energy <= HIGHEST:
+        return energy
+    msg = (
+        f"sqrt_s = {energy:g}: GeV expected; is this {unit}? Then write {energy * factor:g}, and all masses in GeV, too"
+    )
+    raise ValueError(msg)
+
+
+Energy = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(in_gev)]
+"""A centre-of-mass energy in a document, GeV."""
+
 S = TypeVar("S", bound=Section)
 
 
@@ -167,14 +208,19 @@ def _told(errors: Sequence[Any], content: Any) -> list[tuple[Place, str]]:
     return [(place, "; or ".join(dict.fromkeys(texts))) for place, texts in told.items()]
 
 
+def _is_form(step: str) -> bool:
+    """Whether a step is pydantic's name of a form: ``str``, ``list[str]``, ``SignalShape``; no key is like them."""
+    return "[" in step or step in ("str", "int", "float", "bool") or step[:1].isupper()
+
+
 def _place(loc: Place, content: Any) -> tuple[Place, tuple[Place, ...]]:
     """The place of an error in the document, and those places on the way at which several forms are allowed."""
     place: Place = ()
     forms: tuple[Place, ...] = ()
     for step in loc:
-        is_key = isinstance(content, dict) and (step in content or "[" not in str(step))
+        is_key = isinstance(content, dict) and (step in content or not _is_form(str(step)))
         if isinstance(step, str) and not is_key:
-            forms = (*forms, place)  # the name of a form
+            forms = (*forms, place)
             continue
         place = (*place, step)
         try:

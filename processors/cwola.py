@@ -16,7 +16,7 @@ from jepa_coffea import JEPAEmbedder
 from jepa_coffea.cwola.ensemble import Ensemble, train_ensembles
 from jepa_coffea.cwola.folds import event_hash
 from jepa_coffea.files import bytes_hash
-from jepa_coffea.hunt.config import FeatureConfig, HuntConfig
+from jepa_coffea.hunt.config import FeatureConfig, HuntConfig, HuntError
 from jepa_coffea.hunt.events import feature_matrix, read_events
 from jepa_coffea.processing import DijetSelection, embedded_events
 from jepa_coffea.processing.chunk import Chunk
@@ -68,13 +68,18 @@ class CWoLaProcessor(DijetEmbedder):
     ensembles
         Trained classifiers, one ensemble per window; see :func:`train`.
     features
-        The features that they were trained on.
+        The features that they were trained on, of the jets ``jet1`` and ``jet2`` or one of them.
     mjj_edges
         Bin edges of m_jj, GeV: those of the background fit.
     selection, collection
         As for :class:`jepa_coffea.processing.DijetEmbedder`; the selection should be that of the training.
     systematics
         Variations, each a category of the axis ``systematic``; events are scored with the momenta that it gives them.
+
+    Raises
+    ------
+    HuntError
+        If the features are of jets of other names: those of another table, not the two leading jets of this processor.
 
     Notes
     -----
@@ -95,6 +100,14 @@ class CWoLaProcessor(DijetEmbedder):
         collection: str = "FatJet",
         systematics: Systematics | None = None,
     ) -> None:
+        others = [name for name in features.jets if name not in embedded_events.JETS]
+        if others:
+            msg = (
+                f"CWoLaProcessor: the classifiers were trained on features.jets {', '.join(features.jets)}; here are "
+                f"{' and '.join(embedded_events.JETS)}, and nobody knows whether {others[0]} is one of them. Train on "
+                "events that were embedded with this selection"
+            )
+            raise HuntError(msg)
         super().__init__(embedder, selection=selection, collection=collection)
         self.systematics = systematics or Systematics()
         self.ensembles = tuple(ensembles)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from jepa_coffea.cwola.features import Whitening, symmetrised
@@ -18,7 +16,10 @@ from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.errors import JepaCoffeaError
 from jepa_coffea.files import find_files
 from jepa_coffea.files.parquet import read_rows
-from jepa_coffea.hunt.events import column, per_jet, scores_of
+from jepa_coffea.hunt.columns import column, vectors
+from jepa_coffea.hunt.events import per_jet, scores_of
+
+JETS = ("jet1", "jet2")
 
 VARIABLES = ("log_mass_over_pt", "tau21", "tau32", "tau43")
 """Of each jet, the heavier first."""
@@ -165,11 +166,11 @@ def read_table(
 def _read(file: Path, windows: Windows, mass: str, groups: Mapping[str, str]) -> tuple[Sample, Columns]:
     table = read_rows(file)
     table = table.filter(pa.array(windows.inside(column(table, mass, file))))
-    blocks = [symmetrised(*(_wide(table, f"{jet}_embedding", file) for jet in ("jet1", "jet2")))]
-    blocks.append(np.concatenate([per_jet(table, name, file) for name in VARIABLES], axis=1))
+    blocks = [symmetrised(*(vectors(table, f"{jet}_embedding", file) for jet in JETS))]
+    blocks.append(np.concatenate([per_jet(table, JETS, name, file) for name in VARIABLES], axis=1))
     classes = sorted(name.removeprefix("jet1_score_") for name in table.column_names if name.startswith("jet1_score_"))
     if classes:
-        shares = (scores_of(table, jet, groups or classes, file) for jet in ("jet1", "jet2"))
+        shares = (scores_of(table, jet, groups or classes, file) for jet in JETS)
         blocks.append(symmetrised(*(np.log(np.maximum(share, SMALLEST_SCORE)) for share in shares)))
     else:
         blocks.append(np.empty((len(table), 0)))
@@ -178,10 +179,6 @@ def _read(file: Path, windows: Windows, mass: str, groups: Mapping[str, str]) ->
     sample = Sample(X, column(table, mass, file).astype(float), event_hash(*identity), np.ones(len(X)))
     good = np.flatnonzero(np.isfinite(X).all(axis=1))
     return sample.take(good), Columns(*(block.shape[1] for block in blocks))
-
-
-def _wide(table: pa.Table, name: str, file: Path) -> npt.NDArray[Any]:
-    return column(table, name, file).reshape(len(table), -1)
 
 
 def shuffled(sample: Sample, seed: int) -> Sample:

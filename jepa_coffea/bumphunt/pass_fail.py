@@ -9,7 +9,7 @@ the binomial deviance (McCullagh and Nelder, Generalized Linear Models, 2nd edit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -71,6 +71,16 @@ class TransferFactorFit(Record):
         return self.transfer_factor / (1 + self.transfer_factor)
 
     @property
+    def failing(self) -> Array:
+        """[bin]: events that fail, the window's included.
+
+        Returns
+        -------
+        Array
+        """
+        return self.expected / self.transfer_factor
+
+    @property
     def spectrum(self) -> Spectrum:
         """The events that pass.
 
@@ -99,6 +109,24 @@ class TransferFactorFit(Record):
         inside = [self.spectrum.inside((float(low), float(high))) for low, high in pairwise(chosen)]
         merge = np.array(inside, dtype=float)
         return Prediction(chosen, merge @ self.expected, merge @ self.expected_covariance @ merge.T)
+
+    def expecting(self, total: npt.ArrayLike) -> TransferFactorFit:
+        """The same transfer factor, applied to the events that are expected to fail instead of those that do.
+
+        Parameters
+        ----------
+        total
+            [bin]: expected events before the selection.
+
+        Returns
+        -------
+        TransferFactorFit
+            It predicts what the sidebands alone say, with the error that a count of the failing events would leave.
+        """
+        failing = np.asarray(total, dtype=float) / (1 + self.transfer_factor)
+        design = _design(self.spectrum, self.degree)
+        expected, covariance = _predicted(design, self.transfer_factor, self.covariance, failing)
+        return replace(self, expected=expected, expected_covariance=covariance)
 
 
 def fit_transfer_factor(
@@ -143,13 +171,11 @@ def fit_transfer_factor(
         raise HistogramError(msg)
     inside = after.inside(window)
     check_sidebands(after, inside, window)
-    scaled = 2 * (after.centres - after.edges[0]) / (after.edges[-1] - after.edges[0]) - 1
-    design = np.polynomial.legendre.legvander(scaled, degree)
+    design = _design(after, degree)
     side = ~inside & (before.counts > 0)
     parameters, covariance = _binomial_fit(design[side], after.counts[side], before.counts[side])
     odds = np.exp(design @ parameters)
-    expected = odds * failing
-    slope = expected[:, None] * design
+    expected, expected_covariance = _predicted(design, odds, covariance, failing)
     share = odds / (1 + odds)
     deviance, ndof = _binomial_deviance(after.counts[side], before.counts[side], share[side], degree + 1)
     return TransferFactorFit(
@@ -160,11 +186,24 @@ def fit_transfer_factor(
         parameters=parameters,
         covariance=covariance,
         expected=expected,
-        expected_covariance=slope @ covariance @ slope.T + np.diag(odds**2 * failing),
+        expected_covariance=expected_covariance,
         deviance=deviance,
         ndof=ndof,
         p_value=float(stats.chi2.sf(deviance, ndof)) if ndof > 0 else 1.0,
     )
+
+
+def _design(spectrum: Spectrum, degree: int) -> Array:
+    """Legendre polynomials in mass at the bins' centres, (bins, degree + 1)."""
+    scaled = 2 * (spectrum.centres - spectrum.edges[0]) / (spectrum.edges[-1] - spectrum.edges[0]) - 1
+    return np.asarray(np.polynomial.legendre.legvander(scaled, degree))
+
+
+def _predicted(design: Array, odds: Array, covariance: Array, failing: Array) -> tuple[Array, Array]:
+    """What passes for these events that fail, and its covariance: of the fit, and of their Poisson fluctuation."""
+    expected = odds * failing
+    slope = expected[:, None] * design
+    return expected, slope @ covariance @ slope.T + np.diag(odds**2 * failing)
 
 
 def _binomial_fit(design: Array, k: Array, n: Array) -> tuple[Array, Array]:

@@ -124,6 +124,5 @@ def _fake_window_gate(fake: _Fake | str, name: str, window: str, efficiency: flo
     passed, scores = fake.scores.selected(efficiency), fake.scores
     region = np.where(scores.scored, scores.region, OUTSIDE)
     count, smooth = interpolated_count(passed, region, fake.mass), bent_count(passed, region, fake.mass)
-    return count_gate(
-        name, window, count, "classifiers trained for a window without signal select no excess there", smooth
-    )
+    meaning = "classifiers trained for a window without signal select no excess there"
+    return count_gate(name, window, scores.window, count, meaning, smooth)

@@ -22,7 +22,7 @@ from jepa_coffea.bumphunt.pass_fail import fit_transfer_factor
 from jepa_coffea.bumphunt.significance import counting_significance
 from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.cwola.merits import auc
-from jepa_coffea.cwola.windows import HIGH, LOW, OUTSIDE, WINDOW, Windows
+from jepa_coffea.cwola.windows import HIGH, LOW, OUTSIDE, WINDOW, Window, Windows
 from jepa_coffea.errors import SpectrumError
 
 Floats = npt.NDArray[np.float64]
@@ -55,6 +55,8 @@ class Gate:
     threshold: float
     """What ``value`` (its size, or its distance from where it should be) must not exceed."""
     explanation: str
+    counted: tuple[float, float] | None = None
+    """Masses between which events were counted against an expectation, GeV; None where none were."""
 
     def record(self) -> dict[str, Any]:
         """The gate as JSON can say it.
@@ -236,6 +238,7 @@ def inverted_selection(scores: WindowScores, mass: Floats, efficiency: float) ->
     return count_gate(
         f"inverted selection at {efficiency:g}",
         scores.window.name,
+        scores.window,
         interpolated_count(passed, region, mass),
         "the window has as many of the least signal-like events as the sidebands predict, or the score knows the mass",
         bent_count(passed, region, mass),
@@ -245,6 +248,7 @@ def inverted_selection(scores: WindowScores, mass: Floats, efficiency: float) ->
 def count_gate(
     name: str,
     window: str,
+    counted: Window,
     count: tuple[int, float, float],
     explanation: str,
     smooth: tuple[float, float] | None = None,
@@ -257,6 +261,8 @@ def count_gate(
     ----------
     name, window
         Of the gate.
+    counted
+        Where the events were counted.
     count
         n, b and sigma_b, from :func:`interpolated_count`.
     explanation
@@ -275,7 +281,8 @@ def count_gate(
         b, sigma = smooth
         straight, z = z, float(counting_significance(n, b, sigma))
         found += f" from a straight line in mass (Z = {straight:.1f}), {b:.1f} ± {sigma:.1f} from a bent one"
-    return Gate(name, window, abs(z) <= SIGMAS, z, 1.0, SIGMAS, f"{explanation}: {found}")
+    where = (counted.low, counted.high)
+    return Gate(name, window, abs(z) <= SIGMAS, z, 1.0, SIGMAS, f"{explanation}: {found}", where)
 
 
 def bent_count(passed: npt.NDArray[np.bool_], region: npt.NDArray[np.int8], mass: Floats) -> tuple[float, float] | None:

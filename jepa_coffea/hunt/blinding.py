@@ -1,8 +1,10 @@
 """A blind hunt: what it may report before anyone looks into the windows, and the record of its unblinding.
 
-A blind result holds no number that was counted in a window. It is made of backgrounds, pseudo-experiments and expected
-limits; everything else is left out. Trainings and pseudo-experiments are kept in the
-folder as always, and the same document without ``blind`` goes on from them.
+A blind result holds no number that depends on the events of its window, other than by the classifiers that learned from
+them. It is made of backgrounds that the events beside the window let expect, pseudo-experiments and expected limits;
+everything else is left out. What compares the window with an expectation says whether it passed, and no number. The
+sidebands of one window may be windows of others, whose events its numbers then know. Trainings and pseudo-experiments
+are kept in the folder as always, and the same document without ``blind`` goes on from them.
 """
 
 import json
@@ -17,12 +19,12 @@ import numpy as np
 from jepa_coffea.bumphunt.limits import LimitCurve, cls_limit
 from jepa_coffea.bumphunt.significance import Constraint
 from jepa_coffea.cwola.gates import Gate
-from jepa_coffea.cwola.windows import Windows
+from jepa_coffea.cwola.windows import Window, Windows
 from jepa_coffea.errors import SpectrumError
 from jepa_coffea.files import digest, sealed_document, unsealed_document, write_text
 from jepa_coffea.hunt.config import StatisticsConfig
 from jepa_coffea.hunt.nominal import SIGNAL, expected_significance
-from jepa_coffea.hunt.selections import FUNCTION, Floats
+from jepa_coffea.hunt.selections import FUNCTION, Floats, unseen
 from jepa_coffea.hunt.state import CalibrationResult, HuntResult, Run, SelectionResult, Sensitivity
 
 COUNTED = re.compile(r": \d+ found, .*$")
@@ -114,7 +116,7 @@ def blinded(found: HuntResult, statistics: StatisticsConfig) -> HuntResult:
     found
         The whole result, reasons against it included.
     statistics
-        The constraint of the background.
+        The constraint of the background, and its function where it was not chosen.
 
     Returns
     -------
@@ -122,12 +124,12 @@ def blinded(found: HuntResult, statistics: StatisticsConfig) -> HuntResult:
         Gates, injections, the study of the function and limits against mass stay; selections are replaced by their
         sensitivity, and data, scores and pseudo-experiments are left out.
     """
+    if found.functions is not None:
+        statistics = statistics.model_copy(update={"function": found.functions.function})
     return HuntResult(
         found.output,
         (),
-        calibration=CalibrationResult(
-            background=found.background, problem=found.calibration.problem, fit_p=found.calibration.fit_p
-        ),
+        calibration=CalibrationResult(background=found.background, problem=found.calibration.problem),
         closure=found.closure,
         injection=found.injection,
         functions=found.functions,
@@ -138,19 +140,31 @@ def blinded(found: HuntResult, statistics: StatisticsConfig) -> HuntResult:
     )
 
 
-def blind_gates(gates: Sequence[Gate]) -> list[Gate]:
-    """Gates that do not tell how many events they counted.
+def blind_gates(gates: Sequence[Gate], windows: Sequence[Window]) -> list[Gate]:
+    """Gates that do not tell how many events they counted, and of windows not even how far that is from expected.
 
     Parameters
     ----------
     gates
         Of the data.
+    windows
+        All windows of the hunt: the sidebands of one may be windows of others.
 
     Returns
     -------
     list of Gate
+        Those that counted in a window have passed or failed, and have no numbers.
     """
-    return [replace(gate, explanation=COUNTED.sub("", gate.explanation)) for gate in gates]
+    found = []
+    for gate in gates:
+        shown = replace(gate, explanation=_uncounted(COUNTED.sub("", gate.explanation)))
+        if gate.counted is not None:
+            low, high = gate.counted
+            if any(low < window.high and window.low < high for window in windows):
+                explanation = f"{shown.explanation}; its number waits for the unblinding"
+                shown = replace(shown, value=np.nan, error=np.nan, explanation=explanation)
+        found.append(shown)
+    return found
 
 
 def blind_spectrum(found: HuntResult, windows: Windows) -> Floats:
@@ -228,8 +242,9 @@ def _uncounted(problem: str) -> str:
 
 
 def _sensitivity(finding: SelectionResult, background: str, statistics: StatisticsConfig) -> Sensitivity:
-    """What a selection is worth, from its background and its null alone."""
-    selection, estimate = finding.selection, finding.selection.by(background)
+    """What a selection is worth, from the background that is expected without a look at its window, and its null."""
+    selection = unseen(finding.selection, statistics)
+    finding, estimate = replace(finding, selection=selection), selection.by(background)
     corrected = finding.calibrated(background) if selection.efficiency < 1 else None
     by = background if background in selection.estimates else FUNCTION
     known = Sensitivity(

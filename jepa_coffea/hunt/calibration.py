@@ -26,7 +26,7 @@ pseudo-experiments that redo folds, training, thresholds and fit:
   :mod:`jepa_coffea.hunt.look_elsewhere`.
 
 Both background estimates are counted in the same pseudo-experiments and each is corrected by its own distribution.
-Which one is nominal is decided by these experiments alone, without looking at the window; see
+Which one is nominal is decided by these experiments and the sidebands, without the events in the window; see
 :mod:`jepa_coffea.hunt.nominal`.
 
 Thresholds are quantiles of the held-out sidebands of the fold, so k of its m sideband events pass by construction, and

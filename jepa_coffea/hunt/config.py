@@ -17,7 +17,7 @@ from jepa_coffea.cwola.features import Directions, Whitening
 from jepa_coffea.cwola.folds import Folds, Order
 from jepa_coffea.cwola.recipe import Recipe
 from jepa_coffea.cwola.windows import CMS_ALPHA, CMS_BETA, Window, Windows
-from jepa_coffea.documents import LocalPath, Location, Section, read_document
+from jepa_coffea.documents import Energy, LocalPath, Location, Section, read_document
 from jepa_coffea.errors import JepaCoffeaError, did_you_mean
 
 MINIMUM_EXPERIMENTS = 20
@@ -113,20 +113,32 @@ class MassConfig(Section):
         return Windows.overlapping(*sets, **axis) if sets else Windows.custom(custom, **axis)
 
 
+class ScoreRatio(Section):
+    """Some classes of a tagger against others: the logarithm of the ratio of their summed probabilities."""
+
+    classes: str
+    """Regular expression that matches the whole names of the classes."""
+    against: str
+    """The same for those against them; classes on neither side do not matter."""
+
+
 class FeatureConfig(Section):
     """What the classifiers see of an event."""
 
     use: Literal["embedding", "observables", "both"] | list[FeatureKind] = "embedding"
     """One or several of ``embedding``, ``scores``, ``observables`` and ``columns``; ``both`` is embedding and
     observables."""
-    scores: list[str] | dict[str, str] = []
-    """Classes of a tagger, of the columns ``jet1_score_<class>`` and ``jet2_score_<class>``: the log-odds of each, its
-    mean and difference over the two jets. Or names of your own to regular expressions: the classes whose whole name
-    matches are summed, against all others, as in ``{four_prong: 'X_YY_[bcsqg]{4}'}``."""
+    jets: list[str] = ["jet1", "jet2"]
+    """One jet or two: what stands before the ``_`` of their columns, as in ``fj1_embedding`` and ``fj1_mass``. Of two
+    jets embeddings and scores are taken as mean and difference, and observables of the heavier jet first."""
+    scores: list[str] | dict[str, str | ScoreRatio] = []
+    """Classes of a tagger, of the columns ``jet1_score_<class>`` and ``jet2_score_<class>``: the log-odds of each. Or
+    names of your own to regular expressions: the classes whose whole name matches are summed, against all others, as in
+    ``{four_prong: 'X_YY_[bcsqg]{4}'}``, or against some: ``{bb: {classes: X_bb, against: 'QCD_.*'}}``."""
     columns: list[str] = []
     """Columns of the event, taken as they are; a table with these alone needs no jets."""
     observables: list[str] = ["log_mass_over_pt", "n_constituents", "tau21", "tau32", "tau43"]
-    """Per jet, the heavier first: a column without jet1_/jet2_ before it, ``log_mass_over_pt`` or a ratio ``tauNM``."""
+    """Per jet: a column without the name of the jet before it, ``log_mass_over_pt`` or a ratio ``tauNM``."""
     components: Annotated[int, Field(ge=1)] | None = 12
     """Directions of the embeddings that are kept, found in the sidebands of the training folds; null keeps the raw
     embeddings. Observables are never reduced."""
@@ -148,7 +160,12 @@ class FeatureConfig(Section):
         """
         if self.components is None or "embedding" not in self.kinds:
             return None
-        sizes = {"scores": 2 * len(self.scores), "observables": 2 * len(self.observables), "columns": len(self.columns)}
+        jets = len(self.jets)
+        sizes = {
+            "scores": jets * len(self.scores),
+            "observables": jets * len(self.observables),
+            "columns": len(self.columns),
+        }
         passed = sum(sizes.get(kind, 0) for kind in self.kinds)
         return Whitening(self.components, self.novelty, passed, self.directions)
 
@@ -174,12 +191,20 @@ class FeatureConfig(Section):
         if self.directions == "observables" and (self.kinds[0] != "embedding" or len(self.kinds) == 1):
             msg = "directions: by observables they need embedding and other features in features.use, e.g. both"
             raise ValueError(msg)
-        for name, pattern in self.scores.items() if isinstance(self.scores, dict) else ():
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                msg = f"scores.{name}: {pattern!r} is no regular expression: {error}"
-                raise ValueError(msg) from None
+        if len(set(self.jets)) not in (1, 2) or len(set(self.jets)) < len(self.jets):
+            msg = f"jets: expected the names of one jet or of two different ones, got {self.jets}"
+            raise ValueError(msg)
+        wrong = [name for name in self.jets if not name or name.endswith("_")]
+        if wrong:
+            msg = f"jets: expected what stands before the _ of their columns, as jet1 of jet1_mass, got {wrong[0]!r}"
+            raise ValueError(msg)
+        for name, one in self.scores.items() if isinstance(self.scores, dict) else ():
+            for pattern in (one,) if isinstance(one, str) else (one.classes, one.against):
+                try:
+                    re.compile(pattern)
+                except re.error as error:
+                    msg = f"scores.{name}: {pattern!r} is no regular expression: {error}"
+                    raise ValueError(msg) from None
         for kind in ("scores", "observables", "columns"):
             if kind in self.kinds and not getattr(self, kind):
                 msg = f"use: {kind} are used and none is named; list them in features.{kind}"
@@ -258,7 +283,7 @@ class StatisticsConfig(Section):
     unless pseudo-experiments without signal show that it is biased, decided for each selection beforehand."""
     function: str = "dijet3"
     """A name of jepa_coffea.bumphunt.functions, or ``auto``: the dijet function of the order that an F-test chooses."""
-    sqrt_s: Positive | None = None
+    sqrt_s: Energy | None = None
     """Centre-of-mass energy of the collisions, GeV: 13000 in Run 2, 13600 in Run 3. The background functions are of
     mass over sqrt_s. It must be given where the files of events do not say it (``embed.sqrt_s`` lets them)."""
     constraint: Constraint = "poisson"
@@ -309,7 +334,7 @@ class CalibrationConfig(Section):
     """Pseudo-experiments without signal that redo the whole analysis."""
 
     experiments: Annotated[int, Field(ge=0)] = 100
-    """0 for none; fewer than 20 measure no width."""
+    """0 for none; fewer than 20 measure no width. An injection study has as many of its own."""
     background: list[Location] = []
     """Globs of embedded background events to take features from; by default the sidebands of the data."""
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jepa_coffea.bumphunt.functions import check_masses
+from jepa_coffea.documents import in_gev
 from jepa_coffea.errors import BadFileError
 from jepa_coffea.files import find_files
 from jepa_coffea.files.parquet import opened
@@ -32,7 +33,7 @@ def with_energy(config: HuntConfig) -> HuntConfig:
     Raises
     ------
     HuntError
-        If nobody says it, files say different energies, or another one than the document.
+        If nobody says it, files say different energies, another one than the document, or one in TeV or MeV.
     HistogramError
         If the mass axis does not go with it, for instance in TeV.
     BadFileError
@@ -81,6 +82,14 @@ def _said(config: HuntConfig) -> dict[str, float | None]:
         file, energy = next(iter(wrong.items()))
         msg = f"hunt: {file} says sqrt_s = {energy!r}; expected a number above 0, in GeV"
         raise HuntError(msg)
+    for file, energy in found.items():
+        if energy is None:
+            continue
+        try:
+            in_gev(energy)
+        except ValueError as doubt:
+            msg = f"hunt: {file} says {doubt}"
+            raise HuntError(msg) from None
     return found
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from jepa_coffea.cwola.features import symmetrised
 from jepa_coffea.cwola.folds import event_hash, salted, uniform
@@ -19,10 +18,9 @@ from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.errors import closest
 from jepa_coffea.files import find_files
 from jepa_coffea.files.parquet import read_rows
-from jepa_coffea.hunt.config import FeatureConfig, HuntConfig, HuntError
+from jepa_coffea.hunt.columns import Floats, column, vectors
+from jepa_coffea.hunt.config import FeatureConfig, HuntConfig, HuntError, ScoreRatio
 from jepa_coffea.hunt.root_table import read_tree
-
-Floats = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -37,8 +35,8 @@ class Events:
     names: tuple[str, ...]
     """The features."""
     observables: Floats
-    """(events, 6): masses and tau ratios of both jets, heavier first: what a search without embeddings would take;
-    (events, 0) where the table has none."""
+    """(events, 3 * jets): masses and tau ratios of the jets, heavier first: what a search without embeddings would
+    take; (events, 0) where the table has none."""
     models: tuple[str, ...]
     """Hashes of the encoders that made the embeddings."""
     dropped: int = 0
@@ -169,20 +167,20 @@ def _read_file(file: str | Path, config: HuntConfig, windows: Windows) -> Events
         table, everything = read_tree(file, config.input.tree, config.mass.column, windows)
     else:
         table = read_rows(file)
-        everything = column(table, config.mass.column, file).astype(float)
+        everything = column(table, config.mass.column, file, "mass.column").astype(float)
         table = table.filter(pa.array(windows.inside(everything)))
     no_mass = int(np.count_nonzero(~np.isfinite(everything)))
     if len(everything) > no_mass and not len(table):
         _refuse_other_units(everything[np.isfinite(everything)], windows, file)
-    mass = column(table, config.mass.column, file).astype(float)
+    mass = column(table, config.mass.column, file, "mass.column").astype(float)
     identity = np.stack([_whole(table, name, file) for name in ("run", "luminosityBlock", "event")], 1)
     if windows.windows:
-        (X, names), observables = feature_matrix(table, config.features, file), _control(table, file)
+        (X, names), observables = feature_matrix(table, config.features, file), _control(table, config, file)
     else:  # a scan looks at the mass alone
         X, names, observables = mass[:, None].astype(np.float32), (config.mass.column,), np.zeros((len(table), 0))
     match = None
     if config.features.match:
-        match = np.stack([column(table, name, file).astype(float) for name in config.features.match], 1)
+        match = _numbers(table, config.features.match, file, "features.match")
     read = np.concatenate([X, observables, match if match is not None else X[:, :0]], axis=1)
     good = np.isfinite(read).all(axis=1)
     truth = column(table, "truth_signal", file).astype(bool) if "truth_signal" in table.column_names else None
@@ -207,91 +205,52 @@ def _whole(table: pa.Table, name: str, file: str | Path) -> npt.NDArray[np.int64
     return values.astype(np.int64)
 
 
-def _control(table: pa.Table, file: str | Path) -> npt.NDArray[np.float64]:
-    """Masses and tau ratios of both jets, (events, 6); (events, 0) where the table is not of two jets."""
-    needed = {f"{jet}_{name}" for jet in ("jet1", "jet2") for name in ("mass", "tau1", "tau2", "tau3")}
+def _control(table: pa.Table, config: HuntConfig, file: str | Path) -> npt.NDArray[np.float64]:
+    """Masses and tau ratios of the jets, (events, 3 * jets); (events, 0) where the table does not have them."""
+    jets = config.features.jets
+    needed = {f"{jet}_{name}" for jet in jets for name in ("mass", "tau1", "tau2", "tau3")}
     if not needed <= set(table.column_names):
         return np.zeros((len(table), 0))
-    return np.concatenate([per_jet(table, name, file) for name in ("mass", "tau21", "tau32")], axis=1)
+    return np.concatenate([per_jet(table, jets, name, file) for name in ("mass", "tau21", "tau32")], axis=1)
 
 
-def column(table: pa.Table, name: str, file: str | Path) -> Floats:
-    """One column as an array.
-
-    Parameters
-    ----------
-    table
-        Where it stands.
-    name
-        Its name.
-    file
-        Of the table, for messages.
-
-    Returns
-    -------
-    array, (events,), or (events, size) for lists of one length
-
-    Raises
-    ------
-    HuntError
-        If there is no such column, it has missing values, or holds no numbers.
-    """
-    if name not in table.column_names:
-        close = closest(name, table.column_names)
-        hint = f" (did you mean {close!r}?)" if close else ""
-        msg = f"hunt: {file} has no column {name!r}{hint}; it has {', '.join(table.column_names)}"
-        raise HuntError(msg)
-    values = table.column(name).combine_chunks()
-    if values.null_count:
-        msg = f"hunt: {file}: column {name!r} has {values.null_count} missing values"
-        raise HuntError(msg)
-    kind, size = values.type, None
-    if pa.types.is_fixed_size_list(kind):
-        size, kind, values = kind.list_size, kind.value_type, values.flatten()
-    elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        lengths = np.unique(pc.list_value_length(values).to_numpy())
-        if len(lengths) > 1:
-            msg = (
-                f"hunt: {file}: column {name!r} has lists of {lengths[0]} to {lengths[-1]} numbers, expected one length"
-            )
-            raise HuntError(msg)
-        size, kind, values = int(lengths.sum()), kind.value_type, values.flatten()
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
-        msg = f"hunt: {file}: column {name!r} holds {kind}, no numbers"
-        raise HuntError(msg)
-    array = values.to_numpy(zero_copy_only=False)
-    return array if size is None else array.reshape(table.num_rows, size)
+def _numbers(table: pa.Table, names: Sequence[str], file: str | Path, option: str) -> npt.NDArray[np.float64]:
+    """Columns side by side, (events, names)."""
+    return np.stack([column(table, name, file, option).astype(float) for name in names], axis=1)
 
 
-def per_jet(table: pa.Table, name: str, file: str | Path) -> npt.NDArray[np.float64]:
-    """An observable of both jets, the heavier jet first.
+def per_jet(table: pa.Table, jets: Sequence[str], name: str, file: str | Path) -> npt.NDArray[np.float64]:
+    """An observable of each jet, the heavier of two first.
 
     Parameters
     ----------
     table
         Where its columns stand.
+    jets
+        Names of one or two jets: what stands before the ``_`` of their columns.
     name
-        A column without ``jet1_`` or ``jet2_`` before it. Made here are ``log_mass_over_pt`` and ratios ``tauNM`` =
+        A column without the name of the jet before it. Made here are ``log_mass_over_pt`` and ratios ``tauNM`` =
         tau_N / tau_M; a jet with tau_M = 0 has ratio 0.
     file
         Of the table, for messages.
 
     Returns
     -------
-    array of float, (events, 2)
+    array of float, (events, jets)
     """
-
-    both = np.stack([_of_jet(table, jet, name, file) for jet in ("jet1", "jet2")], axis=1)
-    swap = column(table, "jet2_mass", file) > column(table, "jet1_mass", file)
-    both[swap] = both[swap, ::-1]
-    return both
+    values = np.stack([_of_jet(table, jet, name, file) for jet in jets], axis=1)
+    if len(jets) == 2:
+        first, second = (column(table, f"{jet}_mass", file, "order of features.jets by mass") for jet in jets)
+        swap = second > first
+        values[swap] = values[swap, ::-1]
+    return values
 
 
 def _of_jet(table: pa.Table, jet: str, name: str, file: str | Path) -> Floats:
     """An observable of one jet, (events,); see :func:`per_jet`."""
 
     def read(what: str) -> Floats:
-        return column(table, f"{jet}_{what}", file).astype(float)
+        return column(table, f"{jet}_{what}", file, "features.observables of features.jets").astype(float)
 
     ratio = re.fullmatch(r"tau(\d)(\d)", name)
     if ratio:
@@ -305,14 +264,14 @@ def _of_jet(table: pa.Table, jet: str, name: str, file: str | Path) -> Floats:
 def scores_of(
     table: pa.Table, jet: str, scores: Sequence[str] | Mapping[str, str], file: str | Path
 ) -> npt.NDArray[np.float64]:
-    """Scores of one of the jets, or sums of them.
+    """Scores of a jet, or sums of them.
 
     Parameters
     ----------
     table
         Where their columns stand.
     jet
-        ``jet1`` or ``jet2``.
+        Its name: what stands before ``_score_``.
     scores
         Classes; or a name of each sum to a regular expression that matches the whole names of its classes.
     file
@@ -328,41 +287,90 @@ def scores_of(
         If a class is missing, no class matches, or one matches twice.
     """
     if not isinstance(scores, Mapping):
-        return np.stack([column(table, f"{jet}_score_{name}", file).astype(float) for name in scores], axis=1)
-    start = f"{jet}_score_"
-    classes = [name.removeprefix(start) for name in table.column_names if name.startswith(start)]
+        return _sums(table, jet, [[name] for name in scores], file)
     owner: dict[str, str] = {}
-    sums = []
-    for name, pattern in scores.items():
-        own = [one for one in classes if re.fullmatch(pattern, one)]
-        if not own:
-            msg = f"scores.{name}: no class matches {pattern!r}; {file} has {', '.join(classes) or 'no scores'}"
-            raise HuntError(msg)
+    classes = [_classes(table, jet, pattern, f"features.scores.{name}", file) for name, pattern in scores.items()]
+    for name, own in zip(scores, classes, strict=True):
         for one in own:
             if owner.setdefault(one, name) != name:
-                msg = f"scores: {one} is in {owner[one]} and in {name}; a class may be in one sum only"
+                msg = f"hunt: features.scores: {one} is in {owner[one]} and in {name}; a class may be in one sum only"
                 raise HuntError(msg)
-        sums.append(np.sum([column(table, start + one, file).astype(float) for one in own], axis=0))
-    return np.stack(sums, axis=1)
+    return _sums(table, jet, classes, file)
+
+
+def _classes(table: pa.Table, jet: str, pattern: str, option: str, file: str | Path) -> list[str]:
+    """The classes whose whole name a regular expression matches."""
+    start = f"{jet}_score_"
+    known = [name.removeprefix(start) for name in table.column_names if name.startswith(start)]
+    found = [name for name in known if re.fullmatch(pattern, name)]
+    if not found:
+        close = closest(pattern, known)
+        hint = f" (did you mean {close!r}?)" if close else ""
+        there = ", ".join(known) or f"no columns {start}... (features.jets)"
+        msg = f"hunt: {option}: no class matches {pattern!r}{hint}; {file} has {there}"
+        raise HuntError(msg)
+    return found
+
+
+def _sums(table: pa.Table, jet: str, groups: Sequence[Sequence[str]], file: str | Path) -> npt.NDArray[np.float64]:
+    """Sums of the probabilities of groups of classes, (events, groups)."""
+    option = "features.scores of features.jets"
+    sums = [_numbers(table, [f"{jet}_score_{name}" for name in group], file, option).sum(axis=1) for group in groups]
+    return np.array(sums, float).reshape(len(groups), len(table)).T
+
+
+SMALLEST_SHARE = 1e-7
+"""Of classes, in logarithms: half precision may round a probability to 0 or 1."""
+
+
+def _discriminants(
+    table: pa.Table, jet: str, scores: Sequence[str] | Mapping[str, str | ScoreRatio], file: str | Path
+) -> npt.NDArray[np.float64]:
+    """Log-odds of classes or of sums of them, or logarithms of ratios of sums; (events, scores)."""
+    if not isinstance(scores, Mapping):
+        return _log_odds(scores_of(table, jet, scores, file))
+    alone = {name: one for name, one in scores.items() if isinstance(one, str)}
+    found = dict(zip(alone, _log_odds(scores_of(table, jet, alone, file)).T, strict=True))
+    ratios = {name: one for name, one in scores.items() if isinstance(one, ScoreRatio)}
+    found |= {name: _log_ratio(table, jet, name, ratio, file) for name, ratio in ratios.items()}
+    return np.stack([found[name] for name in scores], axis=1)
 
 
 def _log_odds(share: Floats) -> npt.NDArray[np.float64]:
-    """log(p / (1 - p)) of probabilities, which half precision may round to 0 or 1."""
-    p = share.astype(float).clip(1e-7, 1 - 1e-7)
+    """log(p / (1 - p)) of probabilities."""
+    p = share.clip(SMALLEST_SHARE, 1 - SMALLEST_SHARE)
     return np.log(p / (1 - p))
+
+
+def _log_ratio(table: pa.Table, jet: str, name: str, ratio: ScoreRatio, file: str | Path) -> npt.NDArray[np.float64]:
+    """log(p of the classes / p of those against them), (events,)."""
+    option = f"features.scores.{name}"
+    classes = _classes(table, jet, ratio.classes, f"{option}.classes", file)
+    against = _classes(table, jet, ratio.against, f"{option}.against", file)
+    shared = [one for one in classes if one in against]
+    if shared:
+        msg = (
+            f"hunt: {option}: {shared[0]} matches classes {ratio.classes!r} and against {ratio.against!r}; expected no "
+            "class on both sides"
+        )
+        raise HuntError(msg)
+    over, under = np.log(np.maximum(_sums(table, jet, [classes, against], file), SMALLEST_SHARE)).T
+    return over - under
 
 
 def feature_matrix(
     table: pa.Table, features: FeatureConfig, file: str | Path
 ) -> tuple[npt.NDArray[np.float32], tuple[str, ...]]:
-    """The features of a table: symmetrised embeddings and scores, observables of both jets, columns of the event.
+    """The features of a table: embeddings, scores and observables of one or two jets, and columns of the event.
+
+    Embeddings and scores of two jets are symmetrised, of their observables those of the heavier jet come first.
 
     Parameters
     ----------
     table
         Where their columns stand.
     features
-        Which ones.
+        Which ones, and of which jets.
     file
         Of the table, for messages.
 
@@ -374,27 +382,34 @@ def feature_matrix(
     Raises
     ------
     HuntError
-        If a column is missing.
+        If a column is missing, or does not hold what it should.
     """
     blocks: list[Floats] = []
     names: list[str] = []
+    jets = features.jets
+    two = len(jets) == 2
+    parts = ("mean_", "difference_") if two else ("",)
     if "embedding" in features.kinds:
-        embeddings = symmetrised(column(table, "jet1_embedding", file), column(table, "jet2_embedding", file))
-        blocks.append(embeddings)
-        half = embeddings.shape[1] // 2
-        names += [f"embedding_mean_{i}" for i in range(half)] + [f"embedding_difference_{i}" for i in range(half)]
+        option = "features.use: embedding of features.jets"
+        block = _joined([vectors(table, f"{jet}_embedding", file, option) for jet in jets])
+        size = block.shape[1] // len(jets)
+        blocks.append(block)
+        names += [f"embedding_{what}{i}" for what in parts for i in range(size)]
     if "scores" in features.kinds:
-        first, second = (_log_odds(scores_of(table, jet, features.scores, file)) for jet in ("jet1", "jet2"))
-        blocks.append(symmetrised(first, second))
-        names += [f"score_{what}_{name}" for what in ("mean", "difference") for name in features.scores]
+        blocks.append(_joined([_discriminants(table, jet, features.scores, file) for jet in jets]))
+        names += [f"score_{what}{name}" for what in parts for name in features.scores]
     if "observables" in features.kinds:
-        for name in features.observables:
-            blocks.append(per_jet(table, name, file))
-            names += [f"heavier_{name}", f"lighter_{name}"]
+        blocks += [per_jet(table, jets, name, file) for name in features.observables]
+        names += [f"{jet}_{name}" for name in features.observables for jet in (("heavier", "lighter") if two else jets)]
     if "columns" in features.kinds:
-        blocks.append(np.stack([column(table, name, file).astype(float) for name in features.columns], axis=1))
+        blocks.append(_numbers(table, features.columns, file, "features.columns"))
         names += features.columns
     return np.concatenate(blocks, axis=1).astype(np.float32), tuple(names)
+
+
+def _joined(of_jets: Sequence[Floats]) -> Floats:
+    """Features of one jet as they are, of two without the order of the jets."""
+    return symmetrised(*of_jets) if len(of_jets) == 2 else of_jets[0]
 
 
 def hit_or_miss(sample: Sample, what: str, *, allowed: bool, seed: int) -> tuple[npt.NDArray[np.bool_], str]:

@@ -34,6 +34,9 @@ from jepa_coffea.tasks import run_tasks
 
 T = TypeVar("T")
 
+EXCESS, MIDDLE = "largest excess", "middle of the scan"
+"""Where a scan without windows has limits against width."""
+
 Spectrum = tuple[Floats, Floats]
 """Counts per bin and edges, GeV."""
 
@@ -293,13 +296,15 @@ def inclusive_limits(
     windows: Windows,
     config: HuntConfig,
     known: Mapping[str, SpuriousYields | str] | None = None,
+    scanned: MassScan | None = None,
     **execution: Any,
 ) -> tuple[dict[str, LimitCurve | str], dict[str, LimitCurve | str]]:
     """95 % CLs limits, observed and expected, against mass and against width.
 
-    Against mass for every width that the document asks for; where these are several, also against width in the middle
-    of every window. What the background function may fake as a signal, with every other function that describes the
-    spectrum as the truth, is a nuisance.
+    Against mass for every width that the document asks for; where these are several, also against width: in the middle
+    of every window, or without windows at the mass of the largest excess, where the question arises, and in the middle
+    of the scan, which no data choose. What the background function may fake as a signal, with every other function that
+    describes the spectrum as the truth, is a nuisance.
 
     Parameters
     ----------
@@ -311,6 +316,8 @@ def inclusive_limits(
         The document, its function named: signal and luminosity say which limits; without a signal there are none.
     known
         By width in words: the signal that the function may fake; found here where it is not given.
+    scanned
+        Of a hunt without windows: where the largest excess is.
     **execution
         ``client`` and ``progress`` of :func:`~jepa_coffea.tasks.run_tasks`.
 
@@ -334,20 +341,32 @@ def inclusive_limits(
         **execution,
     )
     against_mass = {in_words(width): curve for width, (_, curve) in zip(signal.widths, of_width, strict=True)}
-    middles = [(window.low + window.high) / 2 for window in windows.windows] if len(signal.widths) > 1 else []
-    if any(isinstance(faked, str) for faked, _ in of_width):
-        curves: list[LimitCurve | str] = ["there are no limits against mass for every width"] * len(middles)
-    else:
-        faked = [faked for faked, _ in of_width]
-        curves = run_tasks(
-            _against_width,
-            middles,
-            (data, config, faked),
-            description="Limits against width",
-            unit="masses",
-            **execution,
-        )
-    return against_mass, {f"mass {mass:g} GeV": curve for mass, curve in zip(middles, curves, strict=True)}
+    if len(signal.widths) == 1:
+        return against_mass, {}
+    places = {f"mass {mass:g} GeV": mass for mass in ((one.low + one.high) / 2 for one in windows.windows)}
+    faked = [faked for faked, _ in of_width if not isinstance(faked, str)]
+    if len(faked) < len(of_width):
+        problem = "there are no limits against mass for every width"
+        return against_mass, dict.fromkeys(places or [MIDDLE], problem)
+    if not places:
+        places = _places(faked, scanned)
+    curves = run_tasks(
+        _against_width,
+        list(places.values()),
+        (data, config, faked),
+        description="Limits against width",
+        unit="masses",
+        **execution,
+    )
+    return against_mass, dict(zip(places, curves, strict=True))
+
+
+def _places(faked: Sequence[SpuriousYields], scanned: MassScan | None) -> dict[str, float]:
+    """Name and mass of the places of a scan at which there are limits against width."""
+    shortest = min((one.masses for one in faked), key=lambda masses: float(masses[-1] - masses[0]))
+    places = {} if scanned is None else {EXCESS: float(scanned.largest[1].masses[scanned.largest[1].best])}
+    places[MIDDLE] = float(shortest[len(shortest) // 2])
+    return {f"mass {mass:.4g} GeV, {name}": mass for name, mass in places.items()}
 
 
 def _against_mass(

@@ -11,9 +11,13 @@ In each experiment the same events are judged by
 
 The background that the last two are given is made of other events than that of the data. All take their thresholds from
 the sidebands of the same data, and are counted by the experiment's one door.
+
+Classifiers that train on the data in folds widen Z (see :mod:`jepa_coffea.hunt.calibration`), each by its own amount,
+and fits and thresholds shift it a little for all. So the Z of every method is corrected by its own Z in experiments of
+the same kind in which no signal is put: other seeds, the same everything else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +36,7 @@ from jepa_coffea.cwola.windows import WINDOW
 from jepa_coffea.hunt.calibration import toy_seed
 from jepa_coffea.hunt.config import HuntError
 from jepa_coffea.hunt.experiment import Method, run_experiment, train_or_say_why
-from jepa_coffea.hunt.null import Null
+from jepa_coffea.hunt.null import Null, null_of
 from jepa_coffea.hunt.pseudo import PseudoData
 from jepa_coffea.hunt.reference_classifiers import idealised_anomaly_detector, supervised
 from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, Estimate, Selection
@@ -46,6 +50,8 @@ RESERVES = 4
 """How many times the background of the data the reference classifiers are given to train on."""
 STREAM = 2
 """Family of seeds; 0 and 1 are the calibration and its validation."""
+NULL_STREAM = 3
+"""Family of seeds of the experiments without signal that Z is corrected by."""
 
 
 @dataclass(frozen=True)
@@ -102,15 +108,44 @@ def injection_study(
     """
     check_signal(len(study.signal.mass), yields)
     tasks = [(amount, number, toy_seed(seed, number, STREAM)) for amount in yields for number in range(seeds)]
-    return Ledger(ledger).run(
-        inject,
-        tasks,
-        (study,),
-        key=lambda task: f"{task[0]} {task[2]}",
-        client=client,
-        progress=progress,
-        description="Injection study",
-    )
+    return _injected(tasks, study, ledger, client=client, progress=progress, description="Injection study")
+
+
+def null_study(
+    study: Study,
+    experiments: int,
+    *,
+    seed: int,
+    ledger: Path | None = None,
+    client: Any = None,
+    progress: bool = False,
+) -> list[dict[str, Any]]:
+    """Experiments like the injections but without signal, with seeds that no injection has.
+
+    Parameters
+    ----------
+    study
+        What they share with the injections.
+    experiments
+        How many.
+    seed, ledger, client, progress
+        As for :func:`injection_study`, whose ledger it may be.
+
+    Returns
+    -------
+    list of dict
+        A record of each; see :func:`inject`.
+    """
+    tasks = [(0, number, toy_seed(seed, number, NULL_STREAM)) for number in range(experiments)]
+    description = "Injection study: experiments without signal"
+    return _injected(tasks, study, ledger, client=client, progress=progress, description=description)
+
+
+def _injected(
+    tasks: Sequence[tuple[int, int, int]], study: Study, ledger: Path | None, **execution: Any
+) -> list[dict[str, Any]]:
+    """Records of experiments; those that the ledger has are not done again."""
+    return Ledger(ledger).run(inject, tasks, (study,), key=lambda task: f"{task[0]} {task[2]}", **execution)
 
 
 def check_signal(events: int, yields: Sequence[int]) -> None:
@@ -247,8 +282,58 @@ def _limit(n: int, estimate: Estimate, constraint: Constraint) -> float:
 Floats = npt.NDArray[np.float64]
 
 
+def nulls_of(records: Sequence[dict[str, Any]], background: str = FUNCTION) -> dict[str, Null | str]:
+    """How Z of each method is distributed without signal.
+
+    Parameters
+    ----------
+    records
+        From :func:`null_study`.
+    background
+        The estimate that Z is by; the function where there is no selection.
+
+    Returns
+    -------
+    dict
+        By name of the method: the distribution, or why there is none.
+    """
+    found: dict[str, Null | str] = {}
+    for name in METHODS:
+        try:
+            found[name] = null_of(_significances(records, name, background))
+        except HuntError as error:
+            found[name] = str(error)
+    return found
+
+
+def correction_of(nulls: Mapping[str, Null | str]) -> str:
+    """What Z of the methods is corrected by, in words.
+
+    Parameters
+    ----------
+    nulls
+        From :func:`nulls_of`; empty where no experiments without signal were asked for.
+
+    Returns
+    -------
+    str
+        Each method that is as counted stands with its reason.
+    """
+    corrected = {name: null for name, null in nulls.items() if isinstance(null, Null)}
+    if not corrected:
+        return f"Z is as counted: {next(iter(nulls.values()), 'no experiments without signal were asked for')}"
+    experiments = max(len(null.toys) + null.failed for null in corrected.values())
+    counted = "".join(f"; {name} as counted: {why}" for name, why in nulls.items() if isinstance(why, str))
+    return f"Z of each method is corrected by its own in {experiments} experiments without signal{counted}"
+
+
+def _significances(records: Sequence[dict[str, Any]], method: str, background: str) -> Floats:
+    """Z as counted by an estimate, or by the function where there is no selection."""
+    return np.array([record[method].get(background, record[method][FUNCTION])["z"] for record in records], dtype=float)
+
+
 def summarised(
-    records: Sequence[dict[str, Any]], background: str = FUNCTION, null: Null | None = None
+    records: Sequence[dict[str, Any]], background: str = FUNCTION, nulls: Mapping[str, Null | str] | None = None
 ) -> list[dict[str, Any]]:
     """Medians and 16-84 % bands of an injection study over its seeds.
 
@@ -261,9 +346,9 @@ def summarised(
         From :func:`~jepa_coffea.hunt.injection.injection_study`.
     background
         The estimate that Z and limits are by; the function where there is no selection.
-    null
-        Distribution without signal of the hunt's own Z at this window, efficiency and estimate: it corrects that of
-        ``cwola``. Z of all other methods is as counted, as that of all methods is without it.
+    nulls
+        From :func:`nulls_of`, by the same estimate: what Z of each method is corrected by. Z of a method that has none
+        is as counted.
 
     Returns
     -------
@@ -275,19 +360,19 @@ def summarised(
     rows = []
     amounts = sorted({record["yield"] for record in records})
     for name in METHODS:
+        null = (nulls or {}).get(name)
         response = [np.mean([r[name]["signal"] for r in records if r["yield"] == amount]) for amount in amounts]
         for amount in amounts:
             here = [record for record in records if record["yield"] == amount]
-            calibrated = null is not None and name == "cwola"
-            z = np.array([r[name].get(background, r[name]["function"])["z"] for r in here], dtype=float)
-            if null is not None and calibrated:
+            z = _significances(here, name, background)
+            if isinstance(null, Null):
                 z = null.corrected(z)
             limits = {one: _limits(here, name, one) for one in ESTIMATES}
             limit = limits[background]
             row = {
                 "yield": amount,
                 "method": name,
-                "calibrated": calibrated,
+                "calibrated": isinstance(null, Null),
                 "experiments": len(here),
                 "failed": int(np.count_nonzero(~np.isfinite(z))),
                 **_band("z", np.where(np.isfinite(z), z, -np.inf)),

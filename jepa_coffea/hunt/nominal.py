@@ -1,7 +1,7 @@
 """The nominal background estimate, by which the result is quoted, and the degree of the transfer factor.
 
-Both are decided by pseudo-experiments without signal and by the events beside the window: what is selected in the
-window has no part in it.
+Both are decided by pseudo-experiments without signal and by the events beside the window. The data's events in the
+window, those that pass and those that fail, have no part in it but the one that they have in training the classifiers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from jepa_coffea.bumphunt import counting_significance
 from jepa_coffea.bumphunt.significance import Constraint
 from jepa_coffea.hunt.config import HuntError, StatisticsConfig
 from jepa_coffea.hunt.null import Corrected, Null, null_of
-from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, SIDEBAND_EFFICIENCY, Estimate, Floats, Selection
+from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, SIDEBAND_EFFICIENCY, Estimate, Floats, Selection, unseen
 
 LINE_TOLERANCE = 0.2
 """Mean Z without signal up to which the transfer factor stays a straight line."""
@@ -106,8 +106,8 @@ def expected_significances(
 ) -> dict[str, float]:
     """What a signal of ``SIGNAL`` square roots of the background would be worth by each estimate.
 
-    Background and error are those beside the window, mean and width of Z those of the pseudo-experiments; the number of
-    selected events in the window does not enter.
+    Background and error are what the events beside the window let expect, see
+    :func:`~jepa_coffea.hunt.selections.unseen`; mean and width of Z are those of the pseudo-experiments.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def expected_significances(
     corrected
         Of each selection, by estimate.
     statistics
-        The constraint of the background.
+        The background function, and the constraint of the background.
 
     Returns
     -------
@@ -128,10 +128,12 @@ def expected_significances(
         nulls = {name: one.null for name, one in of_selection.items() if isinstance(one, Corrected)}
         if len(nulls) < len(ESTIMATES):
             continue
+        expected = unseen(selection, statistics).estimates
+        if any(estimate.problem for estimate in expected.values()):
+            continue
         signal = SIGNAL * float(np.sqrt(selection.function.b))
         for name, null in nulls.items():
-            estimate = selection.estimates[name]
-            found[name].append(expected_significance(estimate, signal, statistics.constraint, null))
+            found[name].append(expected_significance(expected[name], signal, statistics.constraint, null))
     return {name: float(np.mean(values)) for name, values in found.items() if values}
 
 

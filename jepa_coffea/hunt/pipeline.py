@@ -65,7 +65,7 @@ from jepa_coffea.hunt.stages import (
     read_inputs,
     selection_results,
 )
-from jepa_coffea.hunt.state import FunctionStudy, HuntResult, Run
+from jepa_coffea.hunt.state import FunctionStudy, HuntResult, MassScan, Run
 from jepa_coffea.hunt.verdict import describe, disagreements, learning, reasons_against
 
 
@@ -105,7 +105,7 @@ def run_hunt(run: Run) -> HuntResult:
                 statistics = config.statistics.model_copy(update={"function": result.functions.function})
                 config = config.model_copy(update={"statistics": statistics})
                 known = result.functions.spurious if result.scan is not None else {}
-            limits = _limits(run, spectrum, config, known)
+            limits = _limits(run, spectrum, config, known, result.scan)
             by_mass, by_width = map(without_observed, limits) if blind else limits
             result = replace(result, mass_limits=by_mass, width_limits=by_width)
         result = replace(result, energy=f"sqrt(s) = {run.config.statistics.energy / 1000:g} TeV")
@@ -123,11 +123,15 @@ def run_hunt(run: Run) -> HuntResult:
 
 
 def _limits(
-    run: Run, counts: Floats, config: HuntConfig, known: Mapping[str, SpuriousYields | str]
+    run: Run,
+    counts: Floats,
+    config: HuntConfig,
+    known: Mapping[str, SpuriousYields | str],
+    scanned: MassScan | None,
 ) -> tuple[Mapping[str, LimitCurve | str], Mapping[str, LimitCurve | str]]:
     """Limits against mass and against width, or why there are none: nothing that was found before is lost."""
     try:
-        return inclusive_limits(counts, config.mass.build(), config, known, **run.execution)
+        return inclusive_limits(counts, config.mass.build(), config, known, scanned, **run.execution)
     except (*FAULTS, *BUGS) as error:
         return {"all": problem_of(run, "limits against mass", error)}, {}
 
@@ -255,7 +259,7 @@ def _hunt_events(run: Run) -> HuntResult:
         closure = replace(closure, gates=closure.gates + gates)
         doubts = bent_efficiencies(decided, config.statistics)
     if config.blind:
-        closure = replace(closure, gates=blind_gates(closure.gates))
+        closure = replace(closure, gates=blind_gates(closure.gates, windows.windows))
     found = HuntResult(
         run.output,
         selection_results(data.inclusive, data.statistics, scans=all_scans),
@@ -269,7 +273,8 @@ def _hunt_events(run: Run) -> HuntResult:
         background=background,
         left_out=[*_left_out(events), *_left_out_of_others(inputs)],
     )
-    reasons = reasons_against(found, config.statistics.goodness_minimum) + disagreements(selections)
+    reasons = reasons_against(found, config.statistics.goodness_minimum, blind=config.blind)
+    reasons += disagreements(selections, blind=config.blind)
     notes = [*_notes(events, scores, closure), *found.left_out, *functions.doubts, *doubts]
     return replace(found, reasons=reasons, paragraph=describe(found, notes, reasons))
 

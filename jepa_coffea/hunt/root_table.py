@@ -1,5 +1,7 @@
 """Flat tables of events in ROOT files: a TTree or an RNTuple with as many numbers in every entry."""
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import uproot
 
 from jepa_coffea.cwola.windows import Windows
 from jepa_coffea.files import unreadable
+from jepa_coffea.hunt.columns import LEFT_OUT, column
 from jepa_coffea.hunt.config import HuntError
 
 STEP = "100 MB"
@@ -20,7 +23,7 @@ STEP = "100 MB"
 def read_tree(file: str | Path, tree: str, mass: str, windows: Windows) -> tuple[pa.Table, npt.NDArray[np.float64]]:
     """The events in the fit range, and the masses of all.
 
-    Branches with a varying number of values in an entry are left out; a feature that is one of them is missing.
+    Branches that hold anything else than as many numbers in every entry are left out; the table says so.
 
     Parameters
     ----------
@@ -41,7 +44,7 @@ def read_tree(file: str | Path, tree: str, mass: str, windows: Windows) -> tuple
     Raises
     ------
     HuntError
-        If there is no such file, tree or branch, or it has no flat branches.
+        If there is no such file, tree or branch, or the mass is no number.
     """
     try:
         with uproot.open(file) as content:
@@ -53,11 +56,11 @@ def read_tree(file: str | Path, tree: str, mass: str, windows: Windows) -> tuple
             entries = content[tree]
             branches = [name for name in entries.keys(recursive=False) if "." not in name]
             if mass not in branches:
-                msg = f"hunt: {tree} of {file} has no branch {mass!r}; it has {', '.join(branches)}"
+                msg = f"hunt: mass.column: {tree} of {file} has no branch {mass!r}; it has {', '.join(branches)}"
                 raise HuntError(msg)
             parts, masses = [], [np.zeros(0)]
             for step in entries.iterate(branches, step_size=STEP, library="ak"):
-                here = ak.to_numpy(step[mass]).astype(float)
+                here = column(_flat(step[[mass]]), mass, file, "mass.column").astype(float)
                 masses.append(here)
                 parts.append(_flat(step[windows.inside(here)]))
             if not parts:
@@ -71,13 +74,16 @@ def read_tree(file: str | Path, tree: str, mass: str, windows: Windows) -> tuple
 
 
 def _flat(step: Any) -> pa.Table:
-    """The columns with as many values in every entry, fixed-size lists where these are several."""
-    columns = {}
+    """The columns with as many numbers in every entry, fixed-size lists where these are several."""
+    columns, left_out = {}, {}
     for name in step.fields:
         form = step[name]
-        if form.ndim == 1 and "var" not in str(form.type):
-            columns[name] = pa.array(ak.to_numpy(form))
-        elif form.ndim == 2 and "var" not in str(form.type):
-            values = ak.to_numpy(form)
-            columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
-    return pa.table(columns)
+        kind = str(form.type.content)
+        if not re.fullmatch(r"(\d+ \* )?(bool|u?int\d+|float\d+)", kind):
+            left_out[name] = kind
+            continue
+        values = ak.to_numpy(form)
+        columns[name] = pa.array(values.ravel())
+        if values.ndim == 2:
+            columns[name] = pa.FixedSizeListArray.from_arrays(columns[name], values.shape[1])
+    return pa.table(columns, metadata={LEFT_OUT: json.dumps(left_out)})

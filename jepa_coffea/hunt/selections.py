@@ -169,6 +169,46 @@ class Selection:
         return {"window": self.window, "efficiency": self.efficiency, "n": self.n, **estimates, "pull": self.pull}
 
 
+def unseen(selection: Selection, statistics: StatisticsConfig) -> Selection:
+    """A selection as it is expected from the events beside its window: what lies in the window has no part in it.
+
+    The function is fitted beside the window anyway. The sideband efficiency needs the events of the window that fail;
+    here it has those that a fit of all scored events, with the window masked, expects to fail.
+
+    Parameters
+    ----------
+    selection
+        Of the data.
+    statistics
+        The function of that fit.
+
+    Returns
+    -------
+    Selection
+        Without count and significances; it has the errors that the estimates are expected to have.
+    """
+    function, other = selection.function, selection.sideband_efficiency
+    if other is not None:
+        other = replace(_expecting(other, statistics), z=np.nan, p=np.nan)
+    return replace(selection, n=0, function=replace(function, z=np.nan, p=np.nan), sideband_efficiency=other)
+
+
+def _expecting(estimate: Estimate, statistics: StatisticsConfig) -> Estimate:
+    """The sideband efficiency, with the events that are expected to fail in the window."""
+    factor = estimate.transfer_factor
+    if factor is None:
+        return estimate
+    window = float(factor.window[0]), float(factor.window[1])
+    total = factor.counts + factor.failing, factor.edges
+    try:
+        fit = fit_background(total, statistics.function, sqrt_s=statistics.energy, window=window, toys=0)
+    except SpectrumError as error:
+        return Estimate(problem=str(error))
+    expected = factor.expecting(fit.expected)
+    prediction = expected.prediction()
+    return replace(estimate, b=prediction.total, sigma_b=prediction.sigma, transfer_factor=expected)
+
+
 def select(
     scores: WindowScores,
     mass: Floats,

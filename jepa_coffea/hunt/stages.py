@@ -24,7 +24,18 @@ from jepa_coffea.hunt.calibration import calibrate, null_significances
 from jepa_coffea.hunt.config import HuntError, StatisticsConfig
 from jepa_coffea.hunt.events import Events, read_events
 from jepa_coffea.hunt.experiment import Method, train_or_say_why
-from jepa_coffea.hunt.injection import GRID, Study, check_signal, injection_study, summarised, with_cross_sections
+from jepa_coffea.hunt.injection import (
+    GRID,
+    METHODS,
+    Study,
+    check_signal,
+    correction_of,
+    injection_study,
+    null_study,
+    nulls_of,
+    summarised,
+    with_cross_sections,
+)
 from jepa_coffea.hunt.look_elsewhere import global_p
 from jepa_coffea.hunt.nominal import preferred, with_degrees
 from jepa_coffea.hunt.null import Corrected, Null
@@ -203,13 +214,15 @@ def all_gates(run: Run, key: str, events: Events, scores: Sequence[WindowScores]
     Closure
     """
     path = kept(run, "gates.json")
-    key = digest("every efficiency", key, method.efficiencies)
+    key = digest("where they counted", key, method.efficiencies)
     if path.is_file():
         stored = unsealed_document(path.read_bytes(), path)
         if stored.get("key") == key:
             numbers = ("value", "error", "threshold")  # NaN is written as text
-            gates = [Gate(**{**gate, **{name: float(gate[name]) for name in numbers}}) for gate in stored["gates"]]
-            return Closure(gates, stored["left_out"])
+            gates = [{**gate, **{name: float(gate[name]) for name in numbers}} for gate in stored["gates"]]
+            ends = [gate["counted"] and tuple(gate["counted"]) for gate in gates]
+            made = [Gate(**{**gate, "counted": where}) for gate, where in zip(gates, ends, strict=True)]
+            return Closure(made, stored["left_out"])
     closure = Closure([], [])
     for of_window in scores:
         if of_window.problem:
@@ -362,7 +375,7 @@ def injections(
     run, key, inputs, method
         As for :func:`out_of_fold_scores`.
     calibrated
-        Corrects Z of the hunt's own classifiers where it holds the same window and efficiency.
+        Says which background estimate is nominal.
 
     Returns
     -------
@@ -378,47 +391,39 @@ def injections(
             "halves of the donors",
             key,
             input_stamp(inputs.signal_files),
+            input_stamp(inputs.background_files),
             study.efficiency,
             config.statistics.model_dump(mode="json"),
             sorted(method.degrees.items()),
         )
-        records = injection_study(
-            study,
-            config.injection.yields,
-            config.injection.seeds,
-            seed=config.seed,
-            ledger=run.output / f"injection-{key}.jsonl",
-            **run.execution,
-        )
+        how = {"seed": config.seed, "ledger": run.output / f"injection-{key}.jsonl", **run.execution}
+        records = injection_study(study, config.injection.yields, config.injection.seeds, **how)
     except (*FAULTS, *BUGS) as error:
         return InjectionResult(problem=problem_of(run, "injection study", error))
     background = FUNCTION if calibrated is None else calibrated.background
-    null = None if calibrated is None else _null(calibrated, method, study)
-    summary = summarised(records, background, null)
+    nulls: dict[str, Null | str] = {}
+    if config.calibration.experiments:
+        try:
+            nulls = nulls_of(null_study(study, config.calibration.experiments, **how), background)
+        except (*FAULTS, *BUGS) as error:
+            nulls = dict.fromkeys(METHODS, problem_of(run, "calibration of the injection study", error))
+    summary = summarised(records, background, nulls)
     if config.luminosity is not None and config.signal is not None:
         # Of the classifiers' selection: a limit on the yield knows how much of the signal they select.
         summary = with_cross_sections(summary, config.luminosity, config.signal.efficiency)
     document = {
         "window": method.recipe.windows.windows[study.window].name,
         "efficiency": study.efficiency,
-        "z": f"by the {background}; of cwola "
-        + ("as counted" if null is None else f"corrected by {len(null.toys)} pseudo-experiments")
-        + ", of all others as counted",
+        "z": f"by the {background}; {correction_of(nulls)}",
+        "without_signal": {
+            name: {"uncalibrated": null} if isinstance(null, str) else null.record() for name, null in nulls.items()
+        },
         "limits": "95 % CLs, asymptotic, on counts; limit_selected on signal in the window, limit on the yield",
         "sic_background_efficiencies": GRID,
         "summary": summary,
     }
     write_text(run.output / "injection.json", json.dumps(plain(document), indent=1, allow_nan=False))
-    return InjectionResult(summary)
-
-
-def _null(calibrated: CalibrationResult, method: Method, study: Study) -> Null | None:
-    """The null of the selection that is injected into; None where the calibration has none."""
-    if study.efficiency not in method.efficiencies or not calibrated.corrected:
-        return None
-    number = study.window * len(method.efficiencies) + method.efficiencies.index(study.efficiency)
-    found = calibrated.corrected[number].get(calibrated.background)
-    return found.null if isinstance(found, Corrected) else None
+    return InjectionResult(summary, nulls=nulls)
 
 
 def _upper_limit(finding: SelectionResult, background: str, statistics: StatisticsConfig) -> Limit | None:

@@ -19,7 +19,7 @@ from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.events import Events
 from jepa_coffea.hunt.look_elsewhere import GlobalP
-from jepa_coffea.hunt.null import Corrected
+from jepa_coffea.hunt.null import Corrected, Null
 from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, Floats, Selection
 
 
@@ -244,6 +244,9 @@ class InjectionResult:
     """Medians and bands, by yield and method."""
     problem: str = ""
     """Why there is none though it was asked for."""
+    nulls: Mapping[str, Null | str] = field(default_factory=dict)
+    """By method: its Z without signal, which corrects that of the summary, or why that is as counted. Empty where no
+    experiments without signal were asked for."""
 
 
 @dataclass(frozen=True)
@@ -334,7 +337,8 @@ class HuntResult:
     mass_limits: Mapping[str, LimitCurve | str] = field(default_factory=dict)
     """Limits against mass without a selection by width of the signal, or why there are none."""
     width_limits: Mapping[str, LimitCurve | str] = field(default_factory=dict)
-    """Limits against width in the middle of each window, where the document names several widths."""
+    """Limits against width, where the document names several widths: in the middle of each window; without windows at
+    the largest excess and in the middle of the scan."""
     scores: Sequence[WindowScores] = ()
     events: Events | None = None
     functions: FunctionStudy | None = None

@@ -18,7 +18,7 @@ AGREEMENT = 3.0
 """Largest pull between the two background estimates."""
 
 
-def reasons_against(found: HuntResult, goodness_minimum: float) -> list[str]:
+def reasons_against(found: HuntResult, goodness_minimum: float, *, blind: bool = False) -> list[str]:
     """What forbids quoting the result; :func:`disagreements` may forbid it as well.
 
     Parameters
@@ -27,6 +27,8 @@ def reasons_against(found: HuntResult, goodness_minimum: float) -> list[str]:
         The trials are its selections, or without classifiers its inclusive counts.
     goodness_minimum
         Smallest p-value of a background fit.
+    blind
+        Tell nothing of the goodness of a fit that saw windows but that it is too small.
 
     Returns
     -------
@@ -45,9 +47,9 @@ def reasons_against(found: HuntResult, goodness_minimum: float) -> list[str]:
         if estimate.fit_p < goodness_minimum
     ]
     if found.calibration.fit_p is not None and found.calibration.fit_p < goodness_minimum:
-        p = found.calibration.fit_p
+        has = "p" if blind else f"p = {found.calibration.fit_p:.2g},"
         reasons.append(
-            f"the background fit of the whole spectrum, of which pseudo-data are made, has p = {p:.2g}, below "
+            f"the background fit of the whole spectrum, of which pseudo-data are made, has {has} below "
             f"{goodness_minimum:g}"
         )
     if found.scan is not None and found.scan.fit.p_value < goodness_minimum:
@@ -71,13 +73,15 @@ def reasons_against(found: HuntResult, goodness_minimum: float) -> list[str]:
     return reasons
 
 
-def disagreements(findings: Sequence[SelectionResult]) -> list[str]:
+def disagreements(findings: Sequence[SelectionResult], *, blind: bool = False) -> list[str]:
     """Selections in which the two background estimates do not agree, or cannot be compared.
 
     Parameters
     ----------
     findings
         Of the data.
+    blind
+        Tell no numbers: one of the estimates is made of the window's events that fail.
 
     Returns
     -------
@@ -92,6 +96,10 @@ def disagreements(findings: Sequence[SelectionResult]) -> list[str]:
             continue
         if other.problem:
             reasons.append(f"the sideband efficiency gives no background for {selection.label}: {other.problem}")
+        elif abs(selection.pull) > AGREEMENT and blind:
+            reasons.append(
+                f"the background estimates of {selection.label} disagree by more than {AGREEMENT:g} standard deviations"
+            )
         elif abs(selection.pull) > AGREEMENT:
             reasons.append(
                 f"the background estimates of {selection.label} disagree by {abs(selection.pull):.1f} standard "

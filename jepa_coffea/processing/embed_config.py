@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 
 from jepa_coffea.clusters.registry import ClusterConfig
 from jepa_coffea.constituents.layout import Layout, known, layout_named
-from jepa_coffea.documents import LocalPath, Location, Section, anchored, read_document
+from jepa_coffea.documents import Energy, LocalPath, Location, Section, anchored, read_document
 from jepa_coffea.embedding.embedder import JEPAEmbedder
 from jepa_coffea.errors import JepaCoffeaError, did_you_mean
 from jepa_coffea.files import find_files
@@ -41,7 +41,7 @@ class EmbedConfig(Section):
     """Folder for embedded events, or URL such as ``root://...``."""
     weights: dict[str, float] = {}
     """Dataset to a factor on its event weights: cross-section times luminosity over the sum of generator weights."""
-    sqrt_s: Annotated[float, Field(gt=0)] | None = None
+    sqrt_s: Energy | None = None
     """Centre-of-mass energy of the collisions, GeV; written into the files, so that a hunt need not be told."""
     format: str = "pfnano"
     """Layout of the files: ``pfnano``, ``nanoaod``, ``delphes``, or one that an installed package brings. Events need

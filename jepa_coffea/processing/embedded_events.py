@@ -25,6 +25,9 @@ METADATA = b"jepa_coffea"
 PACKAGES = ("jepa-coffea", "coffea", "awkward", "numpy")
 """What decides the numbers in a file; their versions are kept in it."""
 
+JETS = ("jet1", "jet2")
+"""What stands before the columns of the two jets, leading first."""
+
 KINEMATICS = ("pt", "eta", "phi", "mass")
 SUBSTRUCTURE = ("msoftdrop", "tau1", "tau2", "tau3", "tau4")
 """Written where the jets have them."""
@@ -38,7 +41,7 @@ def jet_columns(jets: ak.Array, position: int) -> dict[str, pa.Array]:
     jets
         ``events * 2 * jet`` with kinematics, ``embedding``, ``score_<class>``, and what else the model gives.
     position
-        0 or 1; columns are called jet1 and jet2.
+        0 or 1, in ``JETS``.
 
     Returns
     -------
@@ -48,7 +51,7 @@ def jet_columns(jets: ak.Array, position: int) -> dict[str, pa.Array]:
     known = [name for name in (*KINEMATICS, *SUBSTRUCTURE, "n_constituents") if name in jet.fields]
     numbers, vectors = {}, {}
     for name in (*known, *(name for name in jet.fields if name not in known)):
-        values, column = floats(jet[name]), f"jet{position + 1}_{name}"
+        values, column = floats(jet[name]), f"{JETS[position]}_{name}"
         if values.ndim == 1:
             numbers[column] = pa.array(values)
         else:

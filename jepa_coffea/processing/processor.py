@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from jepa_coffea.constituents.layout import find_layout
 from jepa_coffea.constituents.ragged import EventColumns
+from jepa_coffea.documents import in_gev
 from jepa_coffea.embedding.embedder import JEPAEmbedder
 from jepa_coffea.processing import embedded_events
 from jepa_coffea.processing.chunk import Chunk
@@ -45,6 +46,11 @@ class DijetEmbedder(ProcessorABC):
         Jet collection.
     sqrt_s
         Centre-of-mass energy of the collisions, GeV, for the metadata of the files; None where it is not known.
+
+    Raises
+    ------
+    ValueError
+        If ``sqrt_s`` looks like an energy in TeV or MeV.
     """
 
     def __init__(
@@ -57,7 +63,7 @@ class DijetEmbedder(ProcessorABC):
         sqrt_s: float | None = None,
     ) -> None:
         self.embedder = embedder
-        self.sqrt_s = sqrt_s
+        self.sqrt_s = None if sqrt_s is None else in_gev(sqrt_s)
         self.output = None if output is None else str(output) if "://" in str(output) else str(Path(output).absolute())
         self.selection = selection or DijetSelection()
         self.collection = collection

@@ -97,7 +97,7 @@ def _saved(figure: ReportFigure, folder: Path) -> ReportFigure:
 
 def _gate_check(gate: Gate) -> Check:
     """A closure gate as the report shows it."""
-    measured = "not measured" if np.isnan(gate.value) else f"{gate.value:.3g} ± {gate.error:.2g}"
+    measured = "no number" if np.isnan(gate.value) else f"{gate.value:.3g} ± {gate.error:.2g}"
     return Check(f"{gate.window}: {gate.name}", gate.passed, measured, f"within {gate.threshold:.3g}", gate.explanation)
 
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from jepa_coffea.hunt.injection import GRID, METHODS
+from jepa_coffea.hunt.injection import GRID, METHODS, correction_of
 from jepa_coffea.hunt.state import HuntResult
 from jepa_coffea.plots import Band, Header, plot_injection, plot_sic
-from jepa_coffea.report.html import ReportFigure, ReportSection, ReportTable
+from jepa_coffea.report.html import ReportFigure, ReportSection, ReportTable, with_error
 
 LABELS = {
     "inclusive": "no classifier",
@@ -36,13 +36,14 @@ def injection_section(result: HuntResult, header: Header) -> ReportSection:
     if not result.injection.summary:
         return ReportSection("Injections")
     curves, limits, improvements = {}, {}, {}
-    corrected = any(row["calibrated"] for row in result.injection.summary)
+    calibrated = {row["method"]: row["calibrated"] for row in result.injection.summary}
+    corrected = any(calibrated.values())
     largest = max(row["yield"] for row in result.injection.summary)
     for method in METHODS:
         rows = sorted((r for r in result.injection.summary if r["method"] == method), key=lambda row: row["yield"])
         band = [np.array([row[name] for row in rows], dtype=float) for name in ("yield", "z", "z_low", "z_high")]
-        how = "calibrated" if rows[0]["calibrated"] else "as counted"
-        curves[f"{LABELS[method]}, {how}" if corrected else LABELS[method]] = Band(*band)
+        exception = ", as counted" if corrected and not calibrated[method] else ""
+        curves[LABELS[method] + exception] = Band(*band)
         band = [
             np.array([row[name] for row in rows], dtype=float) for name in ("yield", "limit", "limit_low", "limit_high")
         ]
@@ -52,12 +53,9 @@ def injection_section(result: HuntResult, header: Header) -> ReportSection:
         if sic is not None and any(value is not None for value in sic):
             usable = [(x, y) for x, y in zip(GRID, sic, strict=True) if y is not None]
             improvements[LABELS[method]] = Band(*np.array(usable).T)
-    caption = "Signal put into background-only pseudo-data: median and 16-84 % band over seeds. " + (
-        "Z of CWoLa is corrected by the pseudo-experiments of the same selection, all others are as counted."
-        if corrected
-        else "Z as counted: this selection has no calibration."
-    )
-    answer: Any = {"ylabel": "Significance $Z$"} if corrected else {}
+    words = correction_of({LABELS[method]: null for method, null in result.injection.nulls.items()})
+    caption = f"Signal put into background-only pseudo-data: median and 16-84 % band over seeds. {words}."
+    answer: Any = {"ylabel": "Significance $Z$, calibrated"} if corrected else {}
     figures = [ReportFigure("Injected signal", plot_injection(curves, header=header, **answer), caption)]
     if limits:
         caption = (
@@ -90,9 +88,32 @@ def injection_section(result: HuntResult, header: Header) -> ReportSection:
         for row in result.injection.summary
     ]
     caption = "Medians and 16-84 % bands over seeds; inf: a fit that failed, or no signal selected at any yield."
-    return ReportSection(
-        "Injections", tables=[ReportTable("Injected signal", columns, table, caption)], figures=figures
+    tables = [ReportTable("Injected signal", columns, table, caption), *_without_signal(result)]
+    return ReportSection("Injections", tables=tables, figures=figures)
+
+
+def _without_signal(result: HuntResult) -> list[ReportTable]:
+    """A table of what Z is without signal; none where no such experiments were asked for."""
+    rows = [
+        [LABELS[name], null, "-", "-", "-"]
+        if isinstance(null, str)
+        else [
+            LABELS[name],
+            len(null.toys) + null.failed,
+            null.failed,
+            with_error(null.mean, null.mean_error),
+            with_error(null.width, null.width_error),
+        ]
+        for name, null in result.injection.nulls.items()
+    ]
+    if not rows:
+        return []
+    caption = (
+        "Z as counted in experiments like the injections but without signal: by its mean and width Z of the injections "
+        "is corrected. Classifiers that train on the data in folds make it wider than 1. A mean far from 0 is as "
+        "uncertain as the reason for it."
     )
+    return [ReportTable("Z without signal", ["method", "experiments", "failed", "mean", "width"], rows, caption)]
 
 
 def _in_band(row: dict[str, Any], name: str) -> str:

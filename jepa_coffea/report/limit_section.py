@@ -1,6 +1,7 @@
 """Limits against mass and against width, for the report."""
 
 from jepa_coffea.bumphunt.limits import LimitCurve
+from jepa_coffea.hunt.inclusive import EXCESS
 from jepa_coffea.hunt.state import HuntResult
 from jepa_coffea.plots import Header, plot_limits
 from jepa_coffea.report.html import ReportFigure, ReportSection, ReportTable
@@ -11,9 +12,11 @@ CAPTION = (
     "signal are nuisances. {methods}"
 )
 
+CHOSEN = " These data chose the mass, at which an excess makes the observed limits weaker than the expected ones."
+
 
 def limit_section(result: HuntResult, header: Header, peak: str = "Gaussian") -> ReportSection:
-    """Limits without a selection: a picture against mass for each width, and one against width for each window.
+    """Limits without a selection: a picture against mass for each width, and one against width for each place.
 
     Parameters
     ----------
@@ -32,7 +35,7 @@ def limit_section(result: HuntResult, header: Header, peak: str = "Gaussian") ->
     figures, problems = [], []
     for axis, shape, curves in (
         ("mass", "of this width over mass", result.mass_limits),
-        ("width", "in the middle of the window", result.width_limits),
+        ("width", "in the middle of the window" if result.scan is None else "at this mass", result.width_limits),
     ):
         for at, curve in curves.items():
             if isinstance(curve, str):
@@ -40,6 +43,8 @@ def limit_section(result: HuntResult, header: Header, peak: str = "Gaussian") ->
                 continue
             picture = plot_limits(curve, observed=not result.sensitivity, note=at, header=header)
             caption = CAPTION.format(peak=peak, shape=shape, methods=methods_of(curve))
+            if at.endswith(EXCESS):
+                caption += CHOSEN
             figures.append(ReportFigure(f"Limits against {axis}, {at}", picture, caption))
     tables = [ReportTable("No limits", ["at", "reason"], problems)] if problems else []
     return ReportSection("Limits", tables=tables, figures=figures)

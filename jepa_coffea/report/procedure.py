@@ -7,7 +7,7 @@ from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.state import HuntResult, Run
 
 WORDS = {
-    "embedding": "the embeddings of both jets",
+    "embedding": "the embeddings of the jets",
     "scores": "the scores of a tagger",
     "observables": "jet observables",
     "columns": "columns of the event",

@@ -37,9 +37,10 @@ def sensitivity_section(result: HuntResult) -> ReportSection:
     columns = ["window", "eff.", "background by", "b", "fit p", "null mean of Z", "null width", "signal", "expected Z"]
     columns.append("expected limit")
     caption = (
-        "Blind: no observed count of a window is shown. The sideband efficiency uses the window's events that fail the "
-        "selection. Signal: three times the square root of the background, events in the window; expected Z: of this "
-        "signal. Limit: 95 % CLs on signal events in the window, median and 68 % band. Spectra, pictures of the "
-        "classifiers and exports are made when the hunt is unblinded."
+        "Blind: no number here knows how many events are in its window. Until the unblinding the sideband efficiency "
+        "uses the events that a fit beside the window expects to fail the selection there. Signal: three times the "
+        "square root of the background, events in the window; expected Z: of this signal. Limit: 95 % CLs on signal "
+        "events in the window, median and 68 % band. Spectra, pictures of the classifiers and exports are made when "
+        "the hunt is unblinded."
     )
     return ReportSection("Sensitivity", tables=[ReportTable("Blind selections", columns, rows, caption)])

@@ -53,6 +53,21 @@ def test_finds_a_signal_and_judges_the_fit(truth: Truth) -> None:
     assert quadratic.prediction().sigma > prediction.sigma
 
 
+def test_expects_as_much_as_it_finds_where_as_many_fail_as_are_expected(truth: Truth) -> None:
+    passed, total = selected(truth, 5, tilt=0.3)
+    fit = fit_transfer_factor((passed, truth.edges), (total, truth.edges), window=truth.window)
+    assert fit.failing == pytest.approx(total - passed)
+    # Before the selection there are those that fail and those that are predicted to pass.
+    same = fit.expecting(fit.failing + fit.expected)
+    assert same.expected == pytest.approx(fit.expected)
+    assert same.expected_covariance == pytest.approx(fit.expected_covariance)
+    twice = fit.expecting(2 * (fit.failing + fit.expected))
+    assert twice.prediction().total == pytest.approx(2 * fit.prediction().total)
+    poisson = (fit.transfer_factor**2 * fit.failing)[truth.inside].sum()  # doubles, the rest is four times as much
+    assert twice.prediction().sigma ** 2 == pytest.approx(4 * fit.prediction().sigma ** 2 - 2 * poisson)
+    assert twice.counts is fit.counts
+
+
 def test_refuses(truth: Truth) -> None:
     passed, total = selected(truth, 4)
     with pytest.raises(HistogramError, match="after the selection and"):

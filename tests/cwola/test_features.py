@@ -39,6 +39,7 @@ def test_a_hunt_in_observables_reduces_nothing() -> None:
     many = FeatureConfig(use=everything, scores=["top"], columns=["met"], observables=["tau21"])
     assert many.kinds == ("embedding", "scores", "observables", "columns")
     assert many.reduction().passed == 5
+    assert many.model_copy(update={"jets": ["fatjet"]}).reduction().passed == 3
     assert FeatureConfig(use="observables").reduction() is None
     assert FeatureConfig(components=None).reduction() is None
 

@@ -10,6 +10,7 @@ from jepa_coffea.cwola import CWoLa
 from jepa_coffea.cwola.features import Whitening
 from jepa_coffea.hunt.config import FeatureConfig, HuntConfig, HuntError, StatisticsConfig, read_config
 from jepa_coffea.processing.embed_config import EmbedConfig
+from jepa_coffea.processing.embedded_events import JETS
 from jepa_coffea.processing.processor import DijetEmbedder
 
 WINDOW = {"window": [2500, 3100], "sidebands": [2200, 3400]}
@@ -60,6 +61,12 @@ def test_windows_of_every_kind(tmp_path):
         ({"signal": {"uncertainties": {"scale": 1.5}}}, "less than 1"),
         ({"features": {"use": ["scores"]}}, "scores are used and none is named"),
         ({"features": {"use": ["scores"], "scores": {"top": "("}}}, r"scores.top: '\(' is no regular expression"),
+        ({"features": {"use": ["scores"], "scores": {"b": {"classes": "b", "against": "("}}}}, r"scores.b: '\(' is no"),
+        ({"features": {"use": ["scores"], "scores": {"b": {"classes": "b"}}}}, r"scores.b.against: Field requ"),
+        ({"features": {"jets": ["a", "b", "c"]}}, "jets: expected the names of one jet or of two different ones"),
+        ({"features": {"jets": ["fj", "fj"]}}, "of two different ones, got .'fj', 'fj'.$"),
+        ({"features": {"jets": []}}, "jets: expected the names of one jet"),
+        ({"features": {"jets": ["fj1_", "fj2_"]}}, "expected what stands before the _ of their columns.*got 'fj1_'"),
         ({"features": {"columns": ["met"]}}, "named and not used; put 'columns' into features.use"),
         ({"features": {"use": []}}, "expected some of embedding, scores"),
         ({"classifier": {"candidates": {"gradient_bosting": {}}}}, "did you mean 'gradient_boosting'"),
@@ -91,6 +98,22 @@ FORMS = [
     ({"windows": "cmss"}, [f"Input should be a valid list; or {WORD}"]),
     ({"windows": [WINDOW], "bins": "x"}, [f"{INTEGER}; or Input should be a valid list"]),
 ]
+
+
+def test_a_form_is_no_key(tmp_path):
+    scores = {"bb": {"classes": "X_bb", "agianst": "QCD.*"}}
+    with pytest.raises(HuntError) as error:
+        read_config(write(tmp_path, features={"use": ["scores"], "scores": scores}))
+    assert str(error.value).splitlines()[1:] == [
+        "  features.scores.bb.against: Field required",
+        "  features.scores.bb.agianst: no such key; did you mean 'against'?",
+    ]
+    with pytest.raises(HuntError) as error:
+        read_config(write(tmp_path, signal={"shape": {"histogram": "p.json", "mas": 3}}))
+    assert str(error.value).splitlines()[1:] == [
+        "  signal.shape.mass: Field required",
+        "  signal.shape.mas: no such key; did you mean 'mass'?",
+    ]
 
 
 @pytest.mark.parametrize(("mass", "told"), FORMS)
@@ -128,6 +151,7 @@ def test_functions_and_documents_have_the_same_defaults():
     named = ("members", "attribute_fraction", "seed", "best_at", "folds")
     plain = CWoLa(recipe.windows, recipe.candidates).recipe
     assert [getattr(recipe, name) for name in named] == [getattr(plain, name) for name in named]
+    assert features.jets == list(JETS)
     embed = EmbedConfig(model="pjepa-mini", files={"d": "x.root"}, output="x")
     for name in ("chunksize", "skipbadfiles", "checkpoints"):
         assert inspect.signature(run).parameters[name].default == getattr(embed, name)

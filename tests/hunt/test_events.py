@@ -95,6 +95,125 @@ def test_scores_of_classes_are_summed_against_all_others(tmp_path):
         read(tmp_path, use=["scores"], scores={"heavy": "qcd_.", "all": "qcd.*"})
 
 
+def test_scores_of_classes_against_chosen_others_are_a_log_ratio(tmp_path):
+    rng = np.random.default_rng(3)
+    names = ("X_bb", "X_cc", "QCD_b", "QCD_light")
+    four = {j: rng.dirichlet(np.ones(4), 200) for j in (1, 2)}
+    shares = {f"jet{j}_score_{name}": p[:, i] for j, p in four.items() for i, name in enumerate(names)}
+    shares["jet1_score_X_bb"][0], shares["jet1_score_QCD_b"][0], shares["jet1_score_QCD_light"][0] = 0.25, 0.1, 0.4
+    shares["jet2_score_X_bb"][0], shares["jet2_score_QCD_b"][0], shares["jet2_score_QCD_light"][0] = 0.8, 0.05, 0.05
+    shares["jet1_score_X_bb"][1] = 0  # what half precision may make of a small number
+    write_events(tmp_path / "a.parquet", 200, mjj=np.linspace(2100, 4900, 200), **shares)
+    bb = {"classes": "X_bb", "against": "QCD_.*"}
+    events = read(tmp_path, use=["scores"], scores={"bb": bb, "cc": "X_cc", "any": bb | {"classes": "X_.."}})
+    assert events.names == tuple(
+        f"score_{what}_{name}" for what in ("mean", "difference") for name in ("bb", "cc", "any")
+    )
+    assert events.sample.X[0, 0] == pytest.approx((np.log(0.25 / 0.5) + np.log(0.8 / 0.1)) / 2, rel=1e-6)  # ln 2
+    assert events.sample.X[0, 3] == pytest.approx(np.log(16), rel=1e-6)
+    p = {name: np.stack([shares[f"jet{j}_score_{name}"] for j in (1, 2)]) for name in names}
+    qcd = p["QCD_b"] + p["QCD_light"]
+    mean, difference = events.sample.X[:, 2], events.sample.X[:, 5]
+    both = np.log((p["X_bb"] + p["X_cc"]) / qcd)
+    assert mean == pytest.approx(both.mean(axis=0), rel=1e-4, abs=1e-5)
+    assert difference == pytest.approx(np.abs(both[0] - both[1]), rel=1e-4, abs=1e-5)
+    assert events.sample.X[:, 1] == pytest.approx(special.logit(p["X_cc"]).mean(axis=0), rel=1e-4, abs=1e-5)
+    assert events.sample.X[1, 3] == pytest.approx(abs(np.log(1e-7 / qcd[0, 1]) - np.log(p["X_bb"][1, 1] / qcd[1, 1])))
+    assert np.isfinite(events.sample.X).all()
+    for wrong, words in (
+        (
+            {"classes": "X_bbb"},
+            r"features.scores.bb.classes: no class matches 'X_bbb' .did you mean 'X_bb'\?.*has X_bb, X_",
+        ),
+        ({"against": "QDC_b"}, r"features.scores.bb.against: no class matches 'QDC_b' .did you mean 'QCD_b'"),
+        ({"against": ".*_b.*"}, r"features.scores.bb: X_bb matches classes 'X_bb' and against '\.\*_b\.\*'"),
+    ):
+        with pytest.raises(HuntError, match=words):
+            read(tmp_path, use=["scores"], scores={"bb": bb | wrong})
+
+
+EVERYTHING = {
+    "use": ["embedding", "scores", "observables", "columns"],
+    "scores": {"top": "top", "top_vs_w": {"classes": "top", "against": "w"}},
+    "observables": ["mass", "tau21", "log_mass_over_pt"],
+    "columns": ["met"],
+}
+
+
+def with_all_features(path):
+    rng = np.random.default_rng(5)
+    columns = {f"jet{j}_score_{name}": rng.uniform(0.1, 0.4, 200) for j in (1, 2) for name in ("top", "w")}
+    return pq.read_table(write_events(path, 200, met=rng.exponential(50, 200), **columns))
+
+
+def test_jets_may_have_any_names(tmp_path):
+    path = tmp_path / "a.parquet"
+    table = with_all_features(path)
+    expected = read(tmp_path, **EVERYTHING)
+    assert expected.observables.shape == (len(expected.sample.mass), 6)
+    names = [f"fj{name[3:]}" if name.startswith("jet") else name for name in table.column_names]
+    pq.write_table(table.rename_columns(names), path)
+    found = read(tmp_path, jets=["fj1", "fj2"], **EVERYTHING)
+    assert np.array_equal(found.sample.X, expected.sample.X)
+    assert np.array_equal(found.observables, expected.observables)
+    assert found.names == expected.names
+    assert np.array_equal(read(tmp_path, jets=["fj2", "fj1"], **EVERYTHING).sample.X, expected.sample.X)
+    for features, words in (
+        ({}, r"use: embedding of features.jets: .* no column 'jet1_embedding' .did you mean 'fj1_embedding'"),
+        ({"use": "observables"}, r"observables of features.jets: .* no column 'jet1_mass' .did you mean 'fj1_mass'"),
+        (
+            {"use": ["scores"], "scores": ["w"]},
+            r"scores of features.jets: .* no column 'jet1_score_w' .did you mean 'fj1_",
+        ),
+        (
+            {"use": ["scores"], "scores": {"w": "w"}},
+            r"features.scores.w: .* has no columns jet1_score_... \(features.jets\)",
+        ),
+    ):
+        with pytest.raises(HuntError, match=words):
+            read(tmp_path, **features)
+
+
+def test_one_jet_has_its_features_as_they_are(tmp_path):
+    path = tmp_path / "a.parquet"
+    table = with_all_features(path)
+    names = [f"fatjet{name[4:]}" if name.startswith("jet1") else name for name in table.column_names]
+    alone = table.rename_columns(names).drop_columns([name for name in names if name.startswith("jet2")])
+    pq.write_table(alone, path)
+    events = read(tmp_path, jets=["fatjet"], **EVERYTHING)
+    assert events.names == (
+        *(f"embedding_{i}" for i in range(4)),
+        "score_top",
+        "score_top_vs_w",
+        "fatjet_mass",
+        "fatjet_tau21",
+        "fatjet_log_mass_over_pt",
+        "met",
+    )
+    of = {
+        name: table[f"jet1_{name}"].to_numpy()
+        for name in ("mass", "pt", "tau1", "tau2", "tau3", "score_top", "score_w")
+    }
+    X = events.sample.X.T
+    assert pytest.approx(np.stack(table["jet1_embedding"].to_pylist())) == X[:4].T
+    assert X[4] == pytest.approx(special.logit(of["score_top"]), rel=1e-5)
+    assert X[5] == pytest.approx(np.log(of["score_top"] / of["score_w"]), rel=1e-4, abs=1e-5)
+    assert X[6] == pytest.approx(of["mass"], rel=1e-6)
+    assert X[7] == pytest.approx(of["tau2"] / of["tau1"], rel=1e-6)
+    assert X[8] == pytest.approx(np.log(of["mass"] / of["pt"]), rel=1e-5)
+    control = [of["mass"], of["tau2"] / of["tau1"], of["tau3"] / of["tau2"]]
+    assert pytest.approx(np.stack(control, axis=1), rel=1e-6) == events.observables
+    without_a_mass = [name for name in alone.column_names if name != "fatjet_mass"]
+    pq.write_table(alone.select(without_a_mass), path)  # there is nothing to order
+    assert read(tmp_path, jets=["fatjet"], use="observables", observables=["tau21"]).names == ("fatjet_tau21",)
+
+
+def test_two_jets_are_ordered_by_their_masses(tmp_path):
+    write_events(tmp_path / "a.parquet", 100, jet2_mass=None)
+    with pytest.raises(HuntError, match=r"order of features.jets by mass: .* has no column 'jet2_mass'"):
+        read(tmp_path, use="observables", observables=["tau21"])
+
+
 def test_a_table_without_jets_needs_a_mass_an_identity_and_features(tmp_path):
     rng = np.random.default_rng(4)
     columns = {name: np.arange(300) for name in ("run", "luminosityBlock", "event")}
@@ -201,6 +320,67 @@ def test_columns_that_are_no_numbers_and_identities_that_are_rounded(tmp_path):
     write_events(path, 100, mjj=["heavy"] * 100)
     with pytest.raises(HuntError, match="column 'mjj' holds string, no numbers"):
         read(tmp_path)
+
+
+NO_NUMBERS = {
+    "a list": (pa.array([[1.0, 2.0]] * 100), r"holds lists \(list<.*\); expected one number per event"),
+    "a list of one length": (
+        pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(200)), 2),
+        r"holds lists \(fixed_size_list.*write their elements as columns of their own",
+    ),
+    "a string": (["a"] * 100, "holds string, no numbers; expected one number per event"),
+    "a struct": (pa.array([{"a": 1.0}] * 100), "holds struct<a: double>, no numbers"),
+    "a time": (np.array(["2026-01-01"] * 100, "datetime64[s]"), r"holds timestamp.*, no numbers"),
+    "a word of a few": (pa.array(["a"] * 100).dictionary_encode(), "holds dictionary<values=string.*, no numbers"),
+    "nothing": (pa.nulls(100), "has 100 missing values in 100 events"),
+    "no number": (pa.nulls(100, pa.float32()), "has 100 missing values in 100 events; write a number for each"),
+}
+
+
+@pytest.mark.parametrize(("values", "words"), NO_NUMBERS.values(), ids=NO_NUMBERS)
+def test_a_column_that_holds_no_number_is_answered_with_the_option_that_names_it(tmp_path, values, words):
+    mjj = np.linspace(2100, 4900, 100)
+    write_events(tmp_path / "a.parquet", 100, mjj=mjj, x=values, jet1_x=values, jet1_score_x=values)
+    for option, name, features in (
+        ("features.columns", "x", {"use": ["columns"], "columns": ["x"]}),
+        ("features.observables of features.jets", "jet1_x", {"use": "observables", "observables": ["x"]}),
+        ("features.scores of features.jets", "jet1_score_x", {"use": ["scores"], "scores": ["x"]}),
+        ("features.match", "x", {"match": ["x"]}),
+    ):
+        with pytest.raises(HuntError, match=f"hunt: {option}: .*a.parquet: column '{name}' {words}"):
+            read(tmp_path, **features)
+    c = config(tmp_path)
+    c = c.model_copy(update={"mass": c.mass.model_copy(update={"column": "x"})})
+    with pytest.raises(HuntError, match=f"hunt: mass.column: .*a.parquet: column 'x' {words}"):
+        read_events(c.input.events, c)
+
+
+def test_true_and_false_are_numbers(tmp_path):
+    write_events(tmp_path / "a.parquet", 100, mjj=np.linspace(2100, 4900, 100), x=np.arange(100) % 3 == 0)
+    events = read(tmp_path, use=["columns"], columns=["x"], match=["x"])
+    assert events.sample.X[:, 0].tolist() == (np.arange(100) % 3 == 0).tolist()
+    assert events.sample.match[:, 0].tolist() == events.sample.X[:, 0].tolist()
+
+
+def test_an_embedding_is_a_list_of_numbers(tmp_path):
+    for values, holds in (
+        (np.zeros(100), "double"),
+        (["a"] * 100, "string"),
+        (pa.array([["a"]] * 100), "list<.*string>"),
+    ):
+        write_events(tmp_path / "a.parquet", 100, jet2_embedding=values)
+        with pytest.raises(
+            HuntError, match=f"'jet2_embedding' holds {holds}; expected a list of numbers of one length"
+        ):
+            read(tmp_path)
+
+
+def test_columns_of_one_name_are_not_guessed(tmp_path):
+    path = write_events(tmp_path / "a.parquet", 100, x=np.zeros(100))
+    table = pq.read_table(path)
+    pq.write_table(table.append_column("x", pa.array(np.ones(100))), path)
+    with pytest.raises(HuntError, match=r"features.columns: .* has 2 columns 'x'; expected one of a name"):
+        read(tmp_path, use=["columns"], columns=["x"])
 
 
 def test_an_embedding_may_be_a_list_of_one_length(tmp_path):

@@ -12,7 +12,7 @@ from jepa_coffea.bumphunt.limits import LimitCurve
 from jepa_coffea.bumphunt.records import plain
 from jepa_coffea.cwola import Windows
 from jepa_coffea.hunt.config import HuntConfig, InputConfig, SignalConfig, StatisticsConfig
-from jepa_coffea.hunt.inclusive import inclusive_limits, with_function
+from jepa_coffea.hunt.inclusive import MIDDLE, inclusive_limits, with_function
 from jepa_coffea.hunt.state import HuntResult, Run
 from jepa_coffea.plots import Header
 from jepa_coffea.report.function_section import function_section
@@ -158,3 +158,7 @@ def test_no_signal_section_no_limits_and_what_cannot_be_fitted_says_why():
     problems = [problem for curves in several for problem in curves.values()]
     assert len(problems) == 3
     assert all(isinstance(problem, str) for problem in problems)
+    scan_of_nothing = inclusive_limits(counts, replace(COARSE, windows=()), document(SignalConfig(widths=[0.03, 0.1])))[
+        1
+    ]
+    assert scan_of_nothing == {MIDDLE: "there are no limits against mass for every width"}

@@ -3,30 +3,33 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from jepa_coffea.bumphunt.limits import counting_limit
 from jepa_coffea.cwola import Recipe, Windows
 from jepa_coffea.cwola.classifiers import logistic
 from jepa_coffea.cwola.sample import make_sample
-from jepa_coffea.hunt import injection
-from jepa_coffea.hunt.config import HuntError, StatisticsConfig
+from jepa_coffea.hunt import injection, stages
+from jepa_coffea.hunt.config import HuntConfig, HuntError, StatisticsConfig
 from jepa_coffea.hunt.experiment import Method
 from jepa_coffea.hunt.injection import (
     GRID,
     METHODS,
     Study,
     _judged,
+    correction_of,
     in_yields,
     inject,
     injection_study,
+    null_study,
+    nulls_of,
     summarised,
     with_cross_sections,
 )
-from jepa_coffea.hunt.null import Corrected, Null
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.selections import Estimate, Selection
-from jepa_coffea.hunt.stages import _null
-from jepa_coffea.hunt.state import CalibrationResult, HuntResult, InjectionResult
+from jepa_coffea.hunt.stages import Inputs, injections
+from jepa_coffea.hunt.state import HuntResult, InjectionResult, Run
 from jepa_coffea.plots import Header
 from jepa_coffea.report.injection_section import LABELS, injection_section
 from tests.cwola.toy import dijets
@@ -184,26 +187,107 @@ def test_the_report_shows_significance_limits_and_improvement(records, tmp_path)
     assert len(section.tables[0].rows) == 2 * len(METHODS)
 
 
-def test_z_is_corrected_by_the_null_of_the_same_selection_and_labelled(records, tmp_path):
-    null = Null(np.sort(np.random.default_rng(3).normal(0.5, 1.3, 50)), 0)
-    rows = {(row["yield"], row["method"]): row for row in summarised(records, "sideband_efficiency", null)}
-    z = [r["cwola"]["sideband_efficiency"]["z"] for r in records if r["yield"] == 150]
-    assert rows[150, "cwola"]["z"] == pytest.approx(float(null.corrected(np.median(z))))
-    assert rows[150, "iad"]["z"] == np.median(
-        [r["iad"]["sideband_efficiency"]["z"] for r in records if r["yield"] == 150]
-    )
-    assert [name for name in METHODS if rows[150, name]["calibrated"]] == ["cwola"]
-    section = injection_section(HuntResult(tmp_path, (), injection=InjectionResult(list(rows.values()))), HEADER)
+@pytest.fixture(scope="module")
+def without(study, records, tmp_path_factory):
+    """Twenty experiments without signal, in one ledger with the injections."""
+    ledger = tmp_path_factory.mktemp("without") / "ledger.jsonl"
+    injection_study(study, [0], 5, seed=1, ledger=ledger)
+    done = null_study(study, 20, seed=1, ledger=ledger)
+    assert json.dumps(null_study(study, 20, seed=1, ledger=ledger)) == json.dumps(done)
+    assert len(ledger.read_text().splitlines()) == 25
+    return done
+
+
+def test_experiments_without_signal_have_none_and_share_no_seed_with_injections(records, without):
+    assert {record["yield"] for record in without} == {0}
+    assert not {record["seed"] for record in without} & {record["seed"] for record in records}
+
+
+def test_z_of_every_method_is_corrected_by_its_own_without_signal(records, without, tmp_path):
+    nulls = nulls_of(without, "sideband_efficiency")
+    rows = {(row["yield"], row["method"]): row for row in summarised(records, "sideband_efficiency", nulls)}
+    for name in METHODS:
+        estimate = "function" if name == "inclusive" else "sideband_efficiency"
+        toys = np.array([r[name][estimate]["z"] for r in without])
+        z = np.median([r[name][estimate]["z"] for r in records if r["yield"] == 150])
+        t = stats.t(19).sf((z - toys.mean()) / (toys.std(ddof=1) * np.sqrt(1 + 1 / 20)))
+        assert rows[150, name]["z"] == pytest.approx(stats.norm.isf(t))
+        assert rows[150, name]["calibrated"]
+    assert correction_of(nulls) == "Z of each method is corrected by its own in 20 experiments without signal"
+    study = InjectionResult(list(rows.values()), nulls=nulls)
+    section = injection_section(HuntResult(tmp_path, (), injection=study), HEADER)
+    axes = section.figures[0].picture.axes[0]
+    assert set(LABELS.values()) <= {text.get_text() for text in axes.get_legend().get_texts()}
+    assert axes.get_ylabel() == "Significance $Z$, calibrated"
+    assert "Z of each method is corrected by its own in 20 experiments" in section.figures[0].caption
+    assert {row[3] for row in section.tables[0].rows} == {"calibrated"}
+    of_iad = next(row for row in section.tables[1].rows if row[0] == LABELS["iad"])
+    toys = np.array([record["iad"]["sideband_efficiency"]["z"] for record in without])
+    assert of_iad[1:3] == [20, 0]
+    assert of_iad[4].startswith(f"{toys.std(ddof=1):.2f} ± ")
+
+
+def test_a_method_without_a_null_stays_as_counted_and_says_why(records, without, tmp_path):
+    failing = [record | {"iad": record["iad"] | {"function": {"z": np.nan}}} for record in without]
+    nulls = nulls_of(failing)
+    rows = summarised(records, "function", nulls)
+    assert {row["method"] for row in rows if not row["calibrated"]} == {"iad"}
+    z = np.median([r["iad"]["function"]["z"] for r in records if r["yield"] == 150])
+    assert next(row["z"] for row in rows if (row["yield"], row["method"]) == (150, "iad")) == z
+    section = injection_section(HuntResult(tmp_path, (), injection=InjectionResult(rows, nulls=nulls)), HEADER)
     legend = {text.get_text() for text in section.figures[0].picture.axes[0].get_legend().get_texts()}
-    assert {"CWoLa, calibrated", "supervised, as counted"} <= legend
-    assert "corrected by the pseudo-experiments of the same selection" in section.figures[0].caption
-    assert {row[3] for row in section.tables[0].rows if row[1] == LABELS["cwola"]} == {"calibrated"}
+    assert {"idealised (IAD), as counted", "supervised"} <= legend
+    assert "idealised (IAD) as counted: calibration: 0 of 20 pseudo-experiments gave" in section.figures[0].caption
+    assert {row[3] for row in section.tables[0].rows if row[1] == LABELS["iad"]} == {"as counted"}
 
 
-def test_a_calibration_gives_the_null_of_the_window_and_efficiency_that_are_injected_into(study):
-    nulls = [Corrected(Null(np.arange(20.0) + number, 0), 0.0, 0.0, 0.5, 0.5) for number in range(2)]
-    method = replace(study.method, efficiencies=(0.1, 0.05))
-    calibrated = CalibrationResult([{"function": one} for one in nulls])
-    assert _null(calibrated, method, study) is nulls[1].null
-    assert _null(calibrated, method, replace(study, efficiency=0.2)) is None
-    assert _null(CalibrationResult([{"function": "no fit"}] * 2), method, study) is None
+def test_without_experiments_z_is_as_counted(records, tmp_path):
+    section = injection_section(HuntResult(tmp_path, (), injection=InjectionResult(summarised(records))), HEADER)
+    assert "uncalibrated" in section.figures[0].picture.axes[0].get_ylabel()
+    assert section.figures[0].caption.endswith("Z is as counted: no experiments without signal were asked for.")
+    assert len(section.tables) == 1
+
+
+@pytest.mark.parametrize("experiments", [0, 20])
+def test_a_study_at_any_efficiency_is_calibrated(study, tmp_path, experiments, monkeypatch):
+    """Also at one that is none of the hunt's."""
+    other = replace(study, efficiency=0.15)
+    monkeypatch.setattr(stages, "_study", lambda *_: other)
+    config = HuntConfig(
+        input={"events": ["x"]},
+        output=tmp_path,
+        statistics=STATISTICS,
+        calibration={"experiments": experiments},
+        injection={"yields": [150], "seeds": 2, "efficiency": 0.15},
+    )
+    inputs = Inputs(None, None, [], None, [])
+    found = injections(Run(config), "key", inputs, study.method)
+    assert {row["calibrated"] for row in found.summary} == {experiments > 0}
+    written = json.loads((tmp_path / "injection.json").read_text())
+    assert written["efficiency"] == 0.15
+    assert set(written["without_signal"]) == (set(METHODS) if experiments else set())
+    (ledger,) = tmp_path.glob("injection-*.jsonl")
+    assert len(ledger.read_text().splitlines()) == 2 + experiments
+    if experiments:
+        width = written["without_signal"]["iad"]["width"]
+        assert width == found.nulls["iad"].width
+        assert (
+            written["z"] == "by the function; Z of each method is corrected by its own in 20 experiments without signal"
+        )
+    else:
+        assert written["z"] == "by the function; Z is as counted: no experiments without signal were asked for"
+
+
+def test_a_fault_in_the_experiments_without_signal_loses_no_injection(study, tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise ArithmeticError("singular")
+
+    monkeypatch.setattr(stages, "_study", lambda *_: study)
+    monkeypatch.setattr(stages, "null_study", fails)
+    config = HuntConfig(
+        input={"events": ["x"]}, output=tmp_path, statistics=STATISTICS, injection={"yields": [150], "seeds": 1}
+    )
+    found = injections(Run(config), "key", Inputs(None, None, [], None, []), study.method)
+    assert found.nulls == dict.fromkeys(METHODS, "singular")
+    assert len(found.summary) == len(METHODS)
+    assert not any(row["calibrated"] for row in found.summary)

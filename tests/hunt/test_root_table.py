@@ -1,3 +1,6 @@
+import re
+
+import awkward as ak
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -93,3 +96,33 @@ def test_a_tree_without_entries_adds_nothing(tmp_path):
     alone, both = (read_events(those, document(those[0])) for those in (files[:1], files))
     assert np.array_equal(both.sample.X, alone.sample.X)
     assert len(alone.sample.X)
+
+
+def test_branches_that_are_no_numbers_are_named_with_what_they_hold(tmp_path):
+    n = 300
+    rng = np.random.default_rng(2)
+    flat = {name: np.arange(n) for name in ("run", "luminosityBlock", "event")} | {"m": rng.uniform(2200, 3600, n)}
+    flat |= {"isolated": np.arange(n) % 2 == 0, "pair": rng.normal(size=(n, 2))}
+    nested = {
+        "pts": ak.Array([[1.0] * (i % 3) for i in range(n)]),
+        "trigger": ak.Array([f"HLT_{i % 3}" for i in range(n)]),
+    }
+    path = tmp_path / "a.root"
+    with uproot.recreate(path) as file:
+        file.mkrntuple("Events", flat | nested)
+
+    def read(mass="m", **features):
+        given = document(path, mass={**MASS, "column": mass}, features=features)
+        return read_events([str(path)], given)
+
+    found = read(use=["columns"], columns=["isolated"]).sample.X[:, 0]
+    assert found.tolist() == flat["isolated"].tolist()
+    several = "expected in every entry one number, or as many of them"
+    for name, holds in (("pts", "var * float64"), ("trigger", "string")):
+        says = f"column {name!r} holds {holds!r}; {several}"
+        with pytest.raises(HuntError, match=re.escape(f"hunt: features.columns: {path}: {says}")):
+            read(use=["columns"], columns=[name])
+        with pytest.raises(HuntError, match=re.escape(f"hunt: mass.column: {path}: {says}")):
+            read(name, use=["columns"], columns=["m"])
+    with pytest.raises(HuntError, match=r"mass.column: .* column 'pair' holds lists .*; expected one number per event"):
+        read("pair", use=["columns"], columns=["m"])

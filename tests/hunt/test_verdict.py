@@ -17,6 +17,8 @@ def test_background_estimates_that_disagree_forbid_quoting():
     (reason,) = disagreements([SelectionResult(selection(1.2, 1.0, pull=-3.4))])
     assert "W1, efficiency 0.1 disagree by 3.4 standard deviations: 40.0 ± 2.0 by the fitted function" in reason
     assert "29.9 ± 2.2 by the sideband efficiency" in reason
+    (reason,) = disagreements([SelectionResult(selection(1.2, 1.0, pull=-3.4))], blind=True)
+    assert reason == "the background estimates of W1, efficiency 0.1 disagree by more than 3 standard deviations"
     (reason,) = disagreements([SelectionResult(selection(1.2, sideband_efficiency="no events above the window"))])
     assert "no background for W1, efficiency 0.1: no events above the window" in reason
 
@@ -78,6 +80,8 @@ def test_the_fit_behind_the_pseudo_data_has_a_gate():
     assert (
         reason == "the background fit of the whole spectrum, of which pseudo-data are made, has p = 0.002, below 0.01"
     )
+    (reason,) = reasons_against(bad, 0.01, blind=True)
+    assert reason == "the background fit of the whole spectrum, of which pseudo-data are made, has p below 0.01"
 
 
 def test_pseudo_experiments_that_calibrate_nothing_are_not_denied():

@@ -24,6 +24,7 @@ from jepa_coffea.cli import main
 from jepa_coffea.commands.hunt import hunt
 from jepa_coffea.hunt.config import HuntError, read_config
 from jepa_coffea.hunt.histogram import with_own_edges
+from jepa_coffea.hunt.inclusive import EXCESS, MIDDLE
 
 EDGES = np.linspace(2200, 4500, 24)
 STATISTICS = {"sqrt_s": 13000, "function": "dijet2", "goodness_toys": 100, "global_toys": 40}
@@ -69,6 +70,18 @@ def test_it_is_the_scan_of_the_statistics(tmp_path, capsys):
     assert found.refitted.maxima == pytest.approx(global_significance([searches], toys=40, seed=3).maxima)
     assert found.refitted.hypotheses == sum(len(search.masses) for search in searches)
     name, largest = found.scan.largest
+    places = [largest.masses[largest.best], limits.points[len(limits.points) // 2]]  # of the wide one
+    names = [f"mass {mass:.4g} GeV, {name}" for mass, name in zip(places, (EXCESS, MIDDLE), strict=True)]
+    assert list(found.width_limits) == names
+    for mass, curve in zip(places, found.width_limits.values(), strict=True):
+        assert (curve.axis, curve.points.tolist()) == ("width", [0.03, 0.1])
+        for number, of_mass in enumerate(found.mass_limits.values()):
+            across = np.exp(np.interp(mass, of_mass.points, np.log(of_mass.expected_cross_section[:, 2])))
+            assert curve.expected_cross_section[number, 2] == pytest.approx(across, rel=0.05)
+            observed = np.interp(mass, of_mass.points, of_mass.cross_section)
+            assert curve.cross_section[number] == pytest.approx(observed, rel=0.1)
+    excess = found.width_limits[names[0]]
+    assert excess.cross_section[0] > 2 * excess.expected_cross_section[0, 2]
     assert (name, abs(largest.masses[largest.best] - 2950) < 60, largest.z.max() > 3) == ("width 0.03", True, True)
     assert found.scan.fit.p_value == beside.p_value
     assert not found.reasons
@@ -76,8 +89,12 @@ def test_it_is_the_scan_of_the_statistics(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert f"{largest.z.max():.2f}" in printed
     page = (tmp_path / "out/report.html").read_text()
-    for title in ("Spectrum", "Local p0 against mass", "Limits against mass, width 0.03", "Global significance"):
+    against_width = [f"Limits against width, {name}" for name in names]
+    titles = ("Spectrum", "Local p0 against mass", "Limits against mass, width 0.03", "Global significance")
+    for title in (*titles, *against_width):
         assert f"{title}</" in page
+    assert page.count("These data chose the mass") == 1
+    assert "peak at this mass, in all events" in page
     stored = json.loads((tmp_path / "out/results.json").read_text())
     assert stored["scan"]["width 0.03"]["z"] == pytest.approx(largest.z)
     exported = (tmp_path / "out/exports/hepdata/submission.yaml").read_text()

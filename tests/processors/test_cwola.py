@@ -11,8 +11,9 @@ from jepa_coffea import JEPAEmbedder
 from jepa_coffea.cwola.efficiency import ties_of
 from jepa_coffea.cwola.ensemble import Ensemble, train_ensembles
 from jepa_coffea.cwola.trainer import train_window
-from jepa_coffea.hunt.config import HuntConfig
+from jepa_coffea.hunt.config import FeatureConfig, HuntConfig, HuntError
 from jepa_coffea.hunt.events import Events, read_events
+from jepa_coffea.processing.processor import DijetEmbedder
 from jepa_coffea.processing.run import run
 from jepa_coffea.processing.systematics import EnergyScale, Systematics
 from processors.cwola import CWoLaProcessor, train
@@ -140,3 +141,13 @@ def test_identity_knows_the_classifiers(config: HuntConfig, events: Events, mode
 
     assert processor(1).identity() == processor(1).identity()
     assert processor(1).identity() != processor(2).identity()
+
+
+def test_classifiers_of_other_jets_are_refused(model: Path) -> None:
+    embedder = JEPAEmbedder(model)
+    with pytest.raises(HuntError, match=r"trained on features.jets fj1, fj2; here are jet1 and jet2"):
+        CWoLaProcessor(embedder, [], features=FeatureConfig(jets=["fj1", "fj2"]), mjj_edges=(1000, 5000))
+    for known in (["jet1", "jet2"], ["jet2"]):
+        CWoLaProcessor(embedder, [], features=FeatureConfig(jets=known), mjj_edges=(1000, 5000))
+    with pytest.raises(ValueError, match=r"sqrt_s = 13: GeV expected; is this TeV\? Then write 13000"):
+        DijetEmbedder(embedder, sqrt_s=13)
