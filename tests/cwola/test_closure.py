@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from jepa_coffea.cwola import Folds, Recipe, Windows
+from jepa_coffea.cwola import Recipe, Windows
 from jepa_coffea.cwola.classifiers import gradient_boosting, logistic
 from jepa_coffea.cwola.closure import closure_gates
 from jepa_coffea.cwola.gates import interpolated_count
