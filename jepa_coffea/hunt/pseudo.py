@@ -58,7 +58,7 @@ class Column:
     high: float
     """The largest of the others."""
     walls: Floats
-    """Which of these two are no tails but cuts or bounds, with many events next to them; of features with a step."""
+    """Which of these two are no tails but cuts or bounds, with many events next to them."""
     room: float = 1.0
     """Product of the distances to the walls, on average."""
 
@@ -125,13 +125,12 @@ def column_of(x: Floats) -> Column:
     continuous = not stepped and rest.sum() >= 20 and len(rest) > 0.5 * rest.sum()  # hardly any other value twice
     if continuous:
         special = frequent
-    others, walls, room = values[~special], values[:0], 1.0
-    if stepped:
-        usual, ends = x[~np.isin(x, values[special])], others[[0, -1]]
-        distances = np.abs(usual[:, None] - ends)
-        near = NEAR * np.subtract(*np.quantile(usual, [0.75, 0.25]))
-        walls = ends[((distances > 0) & (distances <= near)).mean(axis=0) > DENSE]
-        room = float(np.abs(usual[:, None] - walls).prod(axis=1).mean())
+    others, usual = values[~special], x[~np.isin(x, values[special])]
+    ends = others[[0, -1]]
+    distances = np.abs(usual[:, None] - ends)
+    near = NEAR * np.subtract(*np.quantile(usual, [0.75, 0.25]))
+    walls = ends[((distances > 0) & (distances <= near)).mean(axis=0) > DENSE]
+    room = float(np.abs(usual[:, None] - walls).prod(axis=1).mean())
     return Column(None if continuous else others, values[special], others[0], others[-1], walls, room)
 
 

@@ -154,13 +154,14 @@ def test_features_with_many_values_stay_on_their_steps():
     assert error < 0.01
 
 
-def test_trees_find_no_window_in_pseudo_data_with_integers():
-    """Integers above a cut: all of them moved alike would leave a gap there, at every mass another."""
+@pytest.mark.parametrize("decimals", [0, 9])
+def test_trees_find_no_window_in_pseudo_data_above_a_cut(decimals):
+    """Integers and others above a cut: all of them moved alike would leave a gap there, at every mass another."""
     windows = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2200, 3600), bins=14)
     X, mass, ids, _ = dijets(8000, features=3, seed=0, low=2200.0, high=3600.0)
     rng, far = np.random.default_rng(50), np.log(mass / 2800)
-    X[:, 0] = np.round(rng.exponential(3000 * (1 + 0.3 * far)))
-    X[:, 1] = np.round(rng.exponential(5000 * (1 + 0.2 * far)))
+    X[:, 0] = np.round(rng.exponential(3000 * (1 + 0.3 * far)), decimals)
+    X[:, 1] = np.round(rng.exponential(5000 * (1 + 0.2 * far)), decimals)
     recipe = Recipe(windows, {"": gradient_boosting(max_iter=15)}, Folds(), members=1, attribute_fraction=1)
     method = Method(recipe, (0.1,), STATISTICS.model_copy(update={"goodness_toys": 0}))
     pseudo = make_pseudo_data(make_sample(X.astype(np.float32), mass, ids), windows, method.statistics)
