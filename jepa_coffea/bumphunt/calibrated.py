@@ -36,6 +36,8 @@ class ZCalibration(Record):
     """How many pseudo-experiments."""
     corrected_z: float
     """The calibrated significance of the data."""
+    function: float = 0.0
+    """Standard deviation of Z by the choice of the function, which the pseudo-experiments lack."""
 
     def __post_init__(self) -> None:
         if not (np.isfinite([self.mean, self.width]).all() and self.width > 0 and self.experiments > 1):
@@ -46,6 +48,16 @@ class ZCalibration(Record):
             raise HistogramError(msg)
 
     @property
+    def spread(self) -> float:
+        """Standard deviation of Z in data without a signal.
+
+        Returns
+        -------
+        float
+        """
+        return float(np.hypot(self.width, self.function))
+
+    @property
     def measured(self) -> str:
         """What was measured and what the data are worth by it, for numbers that are as counted.
 
@@ -53,9 +65,10 @@ class ZCalibration(Record):
         -------
         str
         """
+        wrong = f", and the choice of the function adds {self.function:.3f} in quadrature" if self.function else ""
         return (
             f"Calibrated with {self.experiments} background-only pseudo-experiments that redo the whole analysis: Z as "
-            f"counted has mean {self.mean:.3f} and width {self.width:.3f} there; the corrected significance is "
+            f"counted has mean {self.mean:.3f} and width {self.width:.3f} there{wrong}; the corrected significance is "
             f"{self.corrected_z:.2f}."
         )
 
@@ -129,5 +142,5 @@ def calibrated_background(b: float, sigma_b: float, calibration: ZCalibration) -
     """
     total = b + sigma_b**2
     moved = max(b + calibration.mean * float(np.sqrt(total)), 0.0)
-    widened = max(calibration.width, 1.0) ** 2 * total - moved
+    widened = max(calibration.spread, 1.0) ** 2 * total - moved
     return moved, float(np.sqrt(max(widened, sigma_b**2)))

@@ -49,6 +49,13 @@ class SpectrumSearch(Protocol):
     def ordered(self) -> bool:
         """Whether neighbouring hypotheses are points of one continuous scan (Gross-Vitells counts its upcrossings)."""
 
+    @property
+    def in_toys(self) -> SpectrumSearch:
+        """The search as toys repeat it: they are made with its function, which fakes nothing in them.
+
+        Data whose function may be wrong have a Z of unit width with the error of that counted; such toys without.
+        """
+
     def local_z(self, counts: Array) -> Array:
         """Signed local significances, every fit redone.
 
@@ -99,6 +106,16 @@ class ShapeSearch(_Search):
         tuple of str
         """
         return tuple(f"m = {mass:.4g}" for mass in self.masses)
+
+    @cached_property
+    def in_toys(self) -> ShapeSearch:
+        """Without spurious signals.
+
+        Returns
+        -------
+        ShapeSearch
+        """
+        return replace(self, spurious=None)
 
     @cached_property
     def _model(self) -> BackgroundModel:
@@ -214,6 +231,16 @@ class WindowSearch(_Search):
         return tuple(f"{low:g} to {high:g}" for low, high in self.windows)
 
     @cached_property
+    def in_toys(self) -> WindowSearch:
+        """Without errors of the function.
+
+        Returns
+        -------
+        WindowSearch
+        """
+        return replace(self, function_errors=())
+
+    @cached_property
     def _models(self) -> list[tuple[npt.NDArray[np.bool_], BackgroundModel]]:
         masks = [self.spectrum.inside(window) for window in self.windows]
         n, function = self.spectrum, get_function(self.function)
@@ -318,6 +345,16 @@ class ChosenSearch:
         tuple of str
         """
         return self._chosen.labels
+
+    @cached_property
+    def in_toys(self) -> ChosenSearch:
+        """With searches as toys repeat them.
+
+        Returns
+        -------
+        ChosenSearch
+        """
+        return replace(self, searches={name: search.in_toys for name, search in self.searches.items()})
 
     def local_z(self, counts: Array) -> Array:
         """Signed local significances, each with the function that its spectrum asks for.

@@ -101,7 +101,7 @@ def batch_of_toys(families: Sequence[Family], toys: int, seed: int, index: int) 
     columns = []
     for family in families:
         for search, counts in zip(family, draw(family, toys, rng), strict=True):
-            columns.append(search.local_z(counts))
+            columns.append(search.in_toys.local_z(counts))
     return np.concatenate(columns, axis=1)
 
 
@@ -180,7 +180,7 @@ def _batch(batch: tuple[int, int], families: Sequence[Family], seed: int) -> lis
 
 def _key(families: Sequence[Family], seed: int) -> str:
     """Changes with anything that would change the numbers of the toys."""
-    parts: list[Any] = [version("jepa-coffea"), seed]
+    parts: list[Any] = [version("jepa-coffea"), "function right in toys", seed]
     for family in families:
         for search in family:
             arrays = (search.spectrum.edges, search.spectrum.counts, search.null.expected)

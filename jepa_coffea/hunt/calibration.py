@@ -201,6 +201,6 @@ def _corrected(selection: Selection, name: str, toys: Floats) -> Corrected | str
     if estimate.problem:
         return estimate.problem
     try:
-        return correct(estimate.z, null_of(toys))
+        return correct(estimate.z, null_of(toys, estimate.function_share))
     except HuntError as error:
         return str(error)

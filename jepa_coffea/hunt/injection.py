@@ -300,7 +300,8 @@ def nulls_of(records: Sequence[dict[str, Any]], background: str = FUNCTION) -> d
     found: dict[str, Null | str] = {}
     for name in METHODS:
         try:
-            found[name] = null_of(_significances(records, name, background))
+            share = _numbers(records, name, background, "function_share")
+            found[name] = null_of(_numbers(records, name, background, "z"), float(np.nanmedian(share)))
         except HuntError as error:
             found[name] = str(error)
     return found
@@ -327,9 +328,9 @@ def correction_of(nulls: Mapping[str, Null | str]) -> str:
     return f"Z of each method is corrected by its own in {experiments} experiments without signal{counted}"
 
 
-def _significances(records: Sequence[dict[str, Any]], method: str, background: str) -> Floats:
-    """Z as counted by an estimate, or by the function where there is no selection."""
-    return np.array([record[method].get(background, record[method][FUNCTION])["z"] for record in records], dtype=float)
+def _numbers(records: Sequence[dict[str, Any]], method: str, background: str, name: str) -> Floats:
+    """A number of an estimate, or of the function where there is no selection."""
+    return np.array([record[method].get(background, record[method][FUNCTION])[name] for record in records], dtype=float)
 
 
 def summarised(
@@ -364,7 +365,7 @@ def summarised(
         response = [np.mean([r[name]["signal"] for r in records if r["yield"] == amount]) for amount in amounts]
         for amount in amounts:
             here = [record for record in records if record["yield"] == amount]
-            z = _significances(here, name, background)
+            z = _numbers(here, name, background, "z")
             if isinstance(null, Null):
                 z = null.corrected(z)
             limits = {one: _limits(here, name, one) for one in ESTIMATES}

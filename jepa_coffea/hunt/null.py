@@ -46,6 +46,9 @@ class Null:
     """Z of the pseudo-experiments whose fit worked, sorted."""
     failed: int
     """Pseudo-experiments whose fit failed; each counts as one with a larger Z."""
+    function: float = 0.0
+    """Standard deviation of Z by the choice of the function. The pseudo-experiments lack it: they are made with the
+    very function that is fitted to them, while Z is smaller for its error in them as in the data."""
 
     @property
     def mean(self) -> float:
@@ -79,13 +82,23 @@ class Null:
 
     @property
     def width(self) -> float:
-        """Standard deviation of Z.
+        """Standard deviation of Z in the pseudo-experiments.
 
         Returns
         -------
         float
         """
         return float(self.toys.std(ddof=1))
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of Z in data, where the function may be wrong.
+
+        Returns
+        -------
+        float
+        """
+        return float(np.hypot(self.width, self.function))
 
     @property
     def mean_error(self) -> float:
@@ -130,7 +143,7 @@ class Null:
         array of float, of the same shape
         """
         n = len(self.toys)
-        t = (np.asarray(z, dtype=float) - self.mean) / (self.width * np.sqrt(1 + 1 / n))
+        t = (np.asarray(z, dtype=float) - self.mean) / (self.spread * np.sqrt(1 + 1 / n))
         return np.sign(t) * gaussian_units(np.abs(t), n - 1)
 
     def error(self, z: float) -> float:
@@ -145,7 +158,8 @@ class Null:
         -------
         float
         """
-        return float(np.hypot(self.mean_error, (z - self.mean) / self.width * self.width_error) / self.width)
+        slope = (z - self.mean) * self.width / self.spread**2  # of the corrected Z against the width
+        return float(np.hypot(self.mean_error, slope * self.width_error) / self.spread)
 
     def rank_p(self, z: float) -> float:
         """p-value by rank: (1 + number of toys with at least this Z) / (1 + toys).
@@ -159,7 +173,8 @@ class Null:
         -------
         float
         """
-        above = self.failed + int(np.count_nonzero(self.toys >= z))
+        toys = self.mean + (self.toys - self.mean) * self.spread / self.width if self.function else self.toys
+        above = self.failed + int(np.count_nonzero(toys >= z))
         return (1 + above) / (1 + self.failed + len(self.toys))
 
     def record(self) -> dict[str, Any]:
@@ -169,7 +184,7 @@ class Null:
         -------
         dict
         """
-        names = ("mean", "mean_error", "width", "width_error", "gaussian_p")
+        names = ("mean", "mean_error", "width", "width_error", "function", "gaussian_p")
         numbers = {name: getattr(self, name) for name in names}
         return {"experiments": len(self.toys) + self.failed, "failed": self.failed, **numbers}
 
@@ -265,13 +280,15 @@ def leave_one_out(toys: Floats) -> Floats:
     return result
 
 
-def null_of(toys: Floats) -> Null:
+def null_of(toys: Floats, function: float = 0.0) -> Null:
     """The null distribution of one significance.
 
     Parameters
     ----------
     toys
         Z of the pseudo-experiments, (experiments,); NaN for failed ones.
+    function
+        See :class:`Null`.
 
     Returns
     -------
@@ -293,4 +310,4 @@ def null_of(toys: Floats) -> Null:
     if not np.ptp(good) > 0:
         msg = f"calibration: all pseudo-experiments gave Z = {good[0]:.2f}; select more events"
         raise HuntError(msg)
-    return Null(good, failed)
+    return Null(good, failed, function)

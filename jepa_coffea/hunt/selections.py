@@ -46,6 +46,17 @@ class Estimate:
     transfer_factor: TransferFactorFit | None = field(default=None, repr=False, compare=False)
     """The fit of the transfer factor, where that is the estimate."""
 
+    @property
+    def function_share(self) -> float:
+        """The error of the choice of the function over that of the whole count without signal.
+
+        Returns
+        -------
+        float
+            Between 0 and 1.
+        """
+        return self.function_error / float(np.hypot(np.sqrt(self.b), self.sigma_b)) if self.function_error else 0.0
+
     def record(self) -> dict[str, Any]:
         """The numbers as JSON can say them.
 
@@ -53,7 +64,7 @@ class Estimate:
         -------
         dict
         """
-        names = ("b", "sigma_b", "z", "p", "fit_p", "function_error", "problem")
+        names = ("b", "sigma_b", "z", "p", "fit_p", "function_error", "function_share", "problem")
         return {name: getattr(self, name) for name in names}
 
 

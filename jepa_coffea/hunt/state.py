@@ -107,7 +107,9 @@ class SelectionResult:
             None where it is not calibrated.
         """
         one = self.calibrated(estimate)
-        return None if one is None else ZCalibration(one.null.mean, one.null.width, len(one.null.toys), one.z)
+        if one is None:
+            return None
+        return ZCalibration(one.null.mean, one.null.width, len(one.null.toys), one.z, one.null.function)
 
     def model(self, background: str, name: str = "window") -> WindowModel | None:
         """The count in the window as a model, with the error of the choice of the function and the calibration.

@@ -221,11 +221,21 @@ def _calibrated(best: SelectionResult, search: GlobalP, background: str) -> list
         f"In {search.experiments} pseudo-experiments without signal, each with its own folds, training, "
         f"thresholds and fit, Z in window {selection.window} at efficiency {selection.efficiency:g} has the mean "
         f"{null.mean:.2f} ± {null.mean_error:.2f} and the width {null.width:.2f} ± {null.width_error:.2f}. "
-        "Corrected for both, with the tails of Student's t for this number of experiments, "
+        f"{_wrong_function(null)}, with the tails of Student's t for this number of experiments, "
         f"Z = {corrected.z:.2f} ± {corrected.z_error:.2f} (p = {corrected.p:.2g}; by rank "
         f"{corrected.rank_text}). {_not_gaussian(null)}{_second_opinion(other, best.corrected[other])}"
     )
     return [alone, search.sentence + _upper_bound(search.gross_vitells)]
+
+
+def _wrong_function(null: Null) -> str:
+    """What is corrected for."""
+    if not null.function:
+        return "Corrected for both"
+    return (
+        f"Corrected for both and for the choice of the function, which these experiments do not doubt and which adds "
+        f"{null.function:.2f} to the width in quadrature"
+    )
 
 
 def _not_gaussian(null: Null) -> str:

@@ -43,9 +43,9 @@ def calibration_section(result: HuntResult, header: Header) -> ReportSection:
             null = corrected.null
             where = [one.selection.window, one.selection.efficiency, NAMES[estimate]]
             moments = [with_error(null.mean, null.mean_error, 3), with_error(null.width, null.width_error, 3)]
-            rows.append([*where, len(null.toys), null.failed, *moments, null.gaussian_p])
+            rows.append([*where, len(null.toys), null.failed, *moments, null.function, null.gaussian_p])
     columns = ["window", "efficiency", "background by", "experiments", "failed fits", "mean of Z", "width of Z"]
-    columns += ["Gaussian p"]
+    columns += ["by the choice of the function", "Gaussian p"]
     z_caption = (
         "Background-only pseudo-experiments with their own folds, training, thresholds and fit, as counted; background "
         f"by the {NAMES[result.background]}."
@@ -54,7 +54,11 @@ def calibration_section(result: HuntResult, header: Header) -> ReportSection:
         "How often p is below a threshold, over that threshold; 1 for p-values that hold as counted, with the 68 and "
         "95 % bands of so many experiments."
     )
-    note = "Gaussian p: of the Shapiro-Wilk test. Where it is small, quote the p by rank instead of the corrected one."
+    note = (
+        "Gaussian p: of the Shapiro-Wilk test. Where it is small, quote the p by rank instead of the corrected one. By "
+        "the choice of the function: what it adds to the width of Z in quadrature, since pseudo-experiments "
+        "are made with the function that is fitted."
+    )
     figures = []
     if nulls:
         figures = [

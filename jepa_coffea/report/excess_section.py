@@ -70,7 +70,8 @@ def excess_section(result: HuntResult) -> ReportSection:
     caption = (
         "Efficiency: share of the sideband events that pass; 1 is no selection. n: observed events; b: background "
         f"expected by the {result.background.replace('_', ' ')} (without a selection always by the function). "
-        "Corrected: for mean and width of Z in the pseudo-experiments, with the tails of Student's t. Limit: 95 % CLs, "
+        "Corrected: for mean and width of Z in the pseudo-experiments, to which the choice of the function adds, with "
+        "the tails of Student's t. Limit: 95 % CLs, "
         "observed and expected, calibrated as Z is, on selected signal events in the window."
     )
     rows = [_row(one, result.background) for one in result.everything]

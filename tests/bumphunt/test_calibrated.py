@@ -24,6 +24,15 @@ def test_an_unbiased_search_stays_as_it_is() -> None:
     assert calibrated_background(100.0, 10.0, ZCalibration(0.0, 0.9, 200, 1.0)) == pytest.approx((100.0, 10.0))
 
 
+def test_the_choice_of_the_function_widens_beside_the_pseudo_experiments() -> None:
+    """Their width is below 1 where Z counts an error that they do not have."""
+    calibration = ZCalibration(0.0, 0.8, 200, 1.0, 0.6)
+    assert calibrated_background(100.0, 10.0, calibration) == pytest.approx((100.0, 10.0))
+    wide = ZCalibration(0.0, 0.8, 200, 1.0, 0.9)
+    assert calibrated_background(100.0, 10.0, wide)[1] ** 2 == pytest.approx(200 * (0.8**2 + 0.9**2) - 100)
+    assert "the choice of the function adds 0.900 in quadrature" in wide.sentence
+
+
 def test_the_sentence_has_the_numbers() -> None:
     sentence = ZCalibration(0.05, 1.35, 100, 4.54).sentence
     assert "100 background-only pseudo-experiments" in sentence

@@ -64,6 +64,10 @@ class Fails:
     def __getattr__(self, name: str) -> object:
         return getattr(self.inner, name)
 
+    @property
+    def in_toys(self) -> "Fails":
+        return self
+
     def local_z(self, counts: np.ndarray) -> np.ndarray:
         z = self.inner.local_z(counts)  # type: ignore[attr-defined]
         if len(z) > 1:

@@ -7,6 +7,7 @@ from jepa_coffea.bumphunt import HistogramError, WindowSearch, as_spectrum, coun
 from jepa_coffea.bumphunt.ftest import f_test_rule
 from jepa_coffea.bumphunt.scan import shape_search
 from jepa_coffea.bumphunt.searches import chosen_anew
+from jepa_coffea.bumphunt.toys import batch_of_toys
 from tests.bumphunt.conftest import Truth
 
 
@@ -93,3 +94,24 @@ def test_constraint_and_function_error_enter_the_window_search(truth: Truth) -> 
         assert search.local_z(data.counts[None])[0, 0] == pytest.approx(float(ours), rel=1e-3)
     with pytest.raises(HistogramError, match="one function error"):
         WindowSearch("w", data, "dijet2", 13000.0, (truth.window,), "poisson", (0.1, 0.1))
+
+
+def test_a_global_p_value_does_not_excuse_the_function(truth: Truth) -> None:
+    """Spectra whose background in the window is off by as much as the function may be: their p is uniform."""
+    error = 0.1
+    data = as_spectrum((truth.observed(2), truth.edges))
+    search = WindowSearch("w", data, "dijet3", 13000.0, (truth.window,), "poisson", (error,))
+    inside = data.inside(truth.window)
+    rng = np.random.default_rng(4)
+    wrong = np.where(inside, 1 + error * rng.standard_normal(2000)[:, None], 1.0)
+    found = search.local_z(rng.poisson(truth.background * np.maximum(wrong, 0)).astype(float))[:, 0]
+    right = rng.poisson(truth.background, (2000, len(truth.background))).astype(float)
+    toys, narrow = search.in_toys.local_z(right)[:, 0], search.local_z(right)[:, 0]
+    level = np.quantile(toys, 0.9)
+    assert (found > level).mean() == pytest.approx(0.1, abs=4 * np.sqrt(0.09 / 2000) * np.sqrt(2))
+    assert (found > np.quantile(narrow, 0.9)).mean() > 0.13  # as if the toys, too, had been made with a wrong function
+    drawn = batch_of_toys([[search]], 5, 0, 0)
+    same = replace(search, function_errors=())
+    assert np.array_equal(drawn, batch_of_toys([[same]], 5, 0, 0))
+    peaks = replace(shape_search(data, [2500.0, 2700.0]), spurious=np.array([30.0, 30.0]))
+    assert np.array_equal(peaks.in_toys.local_z(right[:3]), replace(peaks, spurious=None).local_z(right[:3]))

@@ -228,7 +228,7 @@ def test_z_of_every_method_is_corrected_by_its_own_without_signal(records, witho
 
 
 def test_a_method_without_a_null_stays_as_counted_and_says_why(records, without, tmp_path):
-    failing = [record | {"iad": record["iad"] | {"function": {"z": np.nan}}} for record in without]
+    failing = [record | {"iad": record["iad"] | {"function": {"z": np.nan, "function_share": 0.0}}} for record in without]
     nulls = nulls_of(failing)
     rows = summarised(records, "function", nulls)
     assert {row["method"] for row in rows if not row["calibrated"]} == {"iad"}

@@ -24,6 +24,25 @@ def test_corrected_p_values_of_a_wide_null_are_uniform():
     assert (stats.norm.sf(fresh) < 0.0228).mean() > 0.03
 
 
+def test_a_function_that_may_be_wrong_is_not_excused_by_pseudo_experiments_made_with_it():
+    """Counts of width 1.2 (overtraining), in units of their error; the function is off by 0.8 of it."""
+    rng = np.random.default_rng(6)
+    total, experiments = np.hypot(1, 0.8), 4000
+    toys, noise = (1.2 * rng.normal(size=experiments) / total for _ in range(2))
+    data = noise + 0.8 * rng.normal(size=experiments) / total
+    share = 0.8 / total
+    null = null_of(toys, share)
+    assert null.spread == pytest.approx(np.hypot(null.width, share))
+    assert data.std() == pytest.approx(null.spread, rel=0.03)
+    for p in (stats.norm.sf(null.corrected(data)), np.array([null.rank_p(z) for z in data])):
+        assert (p < 0.0228).mean() == pytest.approx(0.0228, abs=0.007)
+    assert (stats.norm.sf(null_of(toys).corrected(data)) < 0.0228).mean() > 0.04
+    # The error of a corrected Z is that of its derivatives.
+    wider = Null(null.mean + 1.01 * (null.toys - null.mean), 0, share)
+    slope = (float(null.corrected(3.0)) - float(wider.corrected(3.0))) / (0.01 * null.width)
+    assert null.error(3.0) == pytest.approx(np.hypot(null.mean_error / null.spread, slope * null.width_error), rel=0.02)
+
+
 def test_few_pseudo_experiments_cost_significance_and_do_not_invent_it():
     rng = np.random.default_rng(3)
     toys, fresh = rng.normal(0.3, 1.2, (2000, 12)), rng.normal(0.3, 1.2, 2000)

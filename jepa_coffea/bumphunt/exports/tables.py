@@ -107,7 +107,7 @@ def significance_table(results: Sequence[CountingResult], name: str = "significa
         ),
         HEPDataColumn("local significance as counted", [result.z for result in results]),
         HEPDataColumn("mean of Z without signal", [missing if c is None else c.mean for c in calibrations]),
-        HEPDataColumn("width of Z without signal", [missing if c is None else c.width for c in calibrations]),
+        HEPDataColumn("width of Z without signal", [missing if c is None else c.spread for c in calibrations]),
         HEPDataColumn("corrected local significance", corrected),
         HEPDataColumn("corrected local p-value", p_value(corrected)),
     ]
