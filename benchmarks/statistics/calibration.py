@@ -13,8 +13,9 @@ pseudo-experiments of them. The corrected p-values, by function and by transfer 
 ``coverage`` calibrates with the pseudo-experiments of one set of data and checks that on newly generated data, for
 cross-fitted folds and for folds in forward order. Everything is redone in each: folds, training, thresholds, fit.
 ``timing`` does the same work for gradient boosting with 30 iterations and 5 folds and divides.
-``trees`` gives gradient boosting numbers of constituents that grow with the mass: pseudo-data whose integers were not
-integers any more, or had another trend, would have another mean Z than new data of the same truth.
+``trees`` gives gradient boosting numbers of constituents and energies in whole GeV that grow with the mass: pseudo-data
+whose integers were not integers any more, had another trend, or left a gap above the cut where they begin, would have
+another mean Z than new data of the same truth.
 Results go to benchmarks/results/calibration_*.json and .png.
 """
 

@@ -2,7 +2,9 @@
 
 What is made must look like an event, or a classifier finds a difference between window and sidebands that data do not
 have. An integer that is shifted by a fraction is such a difference: trees find the fraction, and pseudo-experiments of
-24 000 events with the number of constituents had Z of 2.2 on average without any signal.
+24 000 events with the number of constituents had Z of 2.2 on average without any signal. A gap that grows with the mass
+above the cut at which a feature begins is another: 8000 events with two energies in whole GeV had .86 +- .16 by the
+sideband efficiency, and have -.12 +- .14 since such features are scaled about their cut.
 """
 
 from dataclasses import dataclass, replace
@@ -30,6 +32,18 @@ SPIKE = 0.01
 FAR = 3.0
 """Interquartile ranges between an outermost value of a discrete feature and its neighbour that make it special."""
 
+STANDS_OUT = 5.0
+"""Times as frequent as both its neighbours is a value of a discrete feature that is special."""
+
+STEPS = (1.0, 0.5, 0.1, 0.01, 0.001, 0.0001)
+"""To what numbers are rounded most; any other step is found where two values are next to each other."""
+
+COARSE = 4.0
+"""So many times as large as the spacing of numbers in single precision is a step, at least."""
+
+NEAR, DENSE = 0.1, 0.03
+"""A wall is an end of the range within ``NEAR`` interquartile ranges of which lie more than ``DENSE`` of the events."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -43,6 +57,10 @@ class Column:
     """The least of the others."""
     high: float
     """The largest of the others."""
+    walls: Floats
+    """Which of these two are no tails but cuts or bounds, with many events next to them."""
+    room: float = 1.0
+    """Product of the distances to the walls, on average."""
 
     @property
     def is_class(self) -> bool:
@@ -57,8 +75,10 @@ class Column:
     def moved(self, x: Floats, shift: Floats, rng: np.random.Generator) -> Floats:
         """Values shifted, then made values that the feature can have.
 
-        What would leave the range is reflected at its end. Discrete features take one of the two neighbouring values
-        at random, so that the mean moves by what was asked for.
+        What would leave the range is reflected at its end. Where the range ends in a wall, values move in proportion to
+        their distance from it, as if it stood still while they are scaled: moved alike, they would leave a gap there
+        or pile up, at any mass another, and trees find that. Discrete features take one of the two neighbouring values
+        at random. The mean moves by what was asked for.
 
         Parameters
         ----------
@@ -73,7 +93,7 @@ class Column:
         -------
         array of float, (events,)
         """
-        y = x + shift
+        y = x + shift * (np.abs(x[:, None] - self.walls).prod(axis=1) / self.room)
         y = np.where(y < self.low, 2 * self.low - y, y)
         y = np.where(y > self.high, 2 * self.high - y, y).clip(self.low, self.high)
         if self.values is not None:
@@ -97,20 +117,58 @@ def column_of(x: Floats) -> Column:
     """
     values, counts = np.unique(x, return_counts=True)
     if len(values) <= FEW:
-        return Column(values, values[:0], values[0], values[-1])
+        return Column(values, values[:0], values[0], values[-1], values[:0])
     frequent = counts > max(SPIKE * len(x), 3)
+    special = frequent & _stands_out(values, counts, x)
+    stepped = has_step(values[~special])
     rest = counts[~frequent]
-    if rest.sum() >= 20 and len(rest) > 0.5 * rest.sum():  # hardly any other value twice
-        others = values[~frequent]
-        return Column(None, values[frequent], others[0], others[-1])
-    if len(values) > 0.5 * len(x):
-        return Column(None, values[:0], values[0], values[-1])
+    continuous = not stepped and rest.sum() >= 20 and len(rest) > 0.5 * rest.sum()  # hardly any other value twice
+    if continuous:
+        special = frequent
+    others, usual = values[~special], x[~np.isin(x, values[special])]
+    ends = others[[0, -1]]
+    distances = np.abs(usual[:, None] - ends)
+    near = NEAR * np.subtract(*np.quantile(usual, [0.75, 0.25]))
+    walls = ends[((distances > 0) & (distances <= near)).mean(axis=0) > DENSE]
+    room = float(np.abs(usual[:, None] - walls).prod(axis=1).mean())
+    return Column(None if continuous else others, values[special], others[0], others[-1], walls, room)
+
+
+def _stands_out(values: Floats, counts: npt.NDArray[np.int_], x: Floats) -> npt.NDArray[np.bool_]:
+    """Which values of a discrete feature are much more frequent than their neighbours, or outermost and far away."""
+    beside = np.concatenate([[0], counts, [0]])
+    special = counts > STANDS_OUT * np.maximum(beside[:-2], beside[2:])
     spread = float(np.subtract(*np.quantile(x, [0.75, 0.25])))
-    special = np.zeros(len(values), bool)
-    for end, next_ in ((0, 1), (-1, -2)):
-        special[end] = frequent[end] and abs(values[end] - values[next_]) > FAR * spread
-    others = values[~special]
-    return Column(others, values[special], others[0], others[-1])
+    special[[0, -1]] |= np.diff(values)[[0, -1]] > FAR * spread
+    return special
+
+
+def has_step(values: Floats) -> bool:
+    """Whether all values are a whole number of steps apart: whole GeV, or what was rounded to decimals.
+
+    A power of two is no step of its own: numbers that a computer has subtracted are as far apart.
+
+    Parameters
+    ----------
+    values
+        Different and sorted, in single precision or better.
+
+    Returns
+    -------
+    bool
+    """
+    resolution = np.finfo(np.float32).eps * np.abs(values).max()
+    gaps = np.diff(values)
+    neighbours = gaps[gaps < 1.5 * gaps.min()].mean()
+    own = float(np.ptp(values) / np.round(gaps / neighbours).sum())
+    grids = [(0.0, step) for step in STEPS]
+    if np.frexp(own)[0] != 0.5:
+        grids.append((values[0], own))
+    return any(
+        step > COARSE * resolution
+        and np.abs(np.remainder(values - start + step / 2, step) - step / 2).max() <= resolution
+        for start, step in grids
+    )
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,11 @@
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
 
-from jepa_coffea.cwola import Folds, Recipe, Windows
+from jepa_coffea.cwola import Recipe, Windows
 from jepa_coffea.cwola.classifiers import gradient_boosting, logistic
 from jepa_coffea.cwola.closure import closure_gates
-from jepa_coffea.cwola.efficiency import window_scores
-from jepa_coffea.cwola.gates import (
-    flat_efficiency,
-    interpolated_count,
-    inverted_selection,
-    score_mass_correlation,
-    sideband_auc,
-)
+from jepa_coffea.cwola.gates import interpolated_count
 from jepa_coffea.cwola.sample import make_sample
 from jepa_coffea.cwola.trainer import train_window
 from jepa_coffea.cwola.windows import HIGH, LOW, WINDOW
@@ -70,37 +64,39 @@ def test_interpolation_cancels_a_linear_trend():
     assert abs(n - flat) > 3 * np.hypot(sigma, np.sqrt(b))
 
 
-def scored_by(feature, mass, seed=0):
-    """Every event scored by a feature, as a classifier that found its trend would."""
-    sample = make_sample(feature[:, None], mass, np.arange(len(mass)))
-    inside = np.where(WINDOWS.inside(mass), 1 / (1 + np.exp(-feature)), np.nan)
-    return window_scores(inside, WINDOWS.windows[0], sample, Folds(), seed)
+class Learned(ClassifierMixin, BaseEstimator):
+    """Scores every event by its feature, as a classifier that found its trend would."""
 
+    def fit(self, X, y, sample_weight=None):
+        self.classes_ = np.array([0, 1])
+        return self
 
-def all_but_the_fake_window(feature, mass):
-    scores = scored_by(feature, mass)
-    return [
-        sideband_auc(scores),
-        score_mass_correlation(scores, mass),
-        flat_efficiency(scores, mass, WINDOWS, 0.1),
-        inverted_selection(scores, mass, 0.1),
-    ]
+    def predict_proba(self, X):
+        score = 1 / (1 + np.exp(-X[:, 0]))
+        return np.stack([1 - score, score], axis=1)
 
 
 @pytest.mark.parametrize("events", [24_000, 200_000, 1_000_000])
 def test_gates_have_a_size_that_does_not_shrink_with_the_events(events):
-    X, mass, _, _ = dijets(events, features=1)
-    far = np.log(mass / 2900) / np.log(3600 / 2900)  # -1.25 to 1 over the sidebands
-    realistic = X[:, 0] + 0.03 * far**2 + 0.03 * far
-    gates = all_but_the_fake_window(realistic, mass)
-    assert all(gate.passed for gate in gates)
+    X, mass, ids, _ = dijets(events, features=1)
+    far = np.log(mass / 2900)[:, None] / np.log(3600 / 2900)  # -1.25 to 1 over the sidebands
+    realistic = gates(X + 0.03 * far**2 + 0.03 * far, mass, ids, Learned())
+    assert len(realistic) == 5
+    assert all(gate.passed for gate in realistic.values()), realistic
     # With a million events a straight line through the sidebands would refuse this.
-    assert ("from a straight line in mass" in gates[-1].explanation) == (events == 1_000_000)
-    leaking = X[:, 0] + 0.4 * far
-    assert not all(gate.passed for gate in all_but_the_fake_window(leaking, mass))
+    bent = "from a straight line in mass" in realistic["inverted selection"].explanation
+    assert bent == (events == 1_000_000)
+    assert not all(gate.passed for gate in gates(X + 0.4 * far, mass, ids, Learned()).values())
     # What is there in the window alone is no curvature.
-    island = X[:, 0] - 0.4 * (WINDOWS.windows[0].region(mass) == WINDOW)
-    assert not inverted_selection(scored_by(island, mass), mass, 0.1).passed
+    island = X - 0.4 * (WINDOWS.windows[0].region(mass) == WINDOW)[:, None]
+    assert not gates(island, mass, ids, Learned())["inverted selection"].passed
+
+
+def test_an_island_in_the_fake_window_fails_its_gate():
+    X, mass, ids, _ = dijets(200_000, features=1)
+    low, high = np.quantile(mass[WINDOWS.windows[0].region(mass) == LOW], [0.25, 0.75])
+    island = X + 0.4 * ((mass > low) & (mass < high))[:, None]
+    assert not gates(island, mass, ids, Learned())["fake window"].passed
 
 
 def test_gates_are_made_at_every_efficiency_that_has_the_events_for_them():

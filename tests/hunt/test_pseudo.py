@@ -3,11 +3,15 @@ import pytest
 from scipy import stats
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from jepa_coffea.cwola import Windows
+from jepa_coffea.cwola import Folds, Recipe, Windows
+from jepa_coffea.cwola.classifiers import gradient_boosting
 from jepa_coffea.cwola.merits import auc
 from jepa_coffea.cwola.sample import make_sample
+from jepa_coffea.hunt.calibration import null_significances
 from jepa_coffea.hunt.config import HuntError, StatisticsConfig
-from jepa_coffea.hunt.pseudo import column_of, make_pseudo_data, mass_trend, trend_of
+from jepa_coffea.hunt.experiment import Method
+from jepa_coffea.hunt.pseudo import column_of, has_step, make_pseudo_data, mass_trend, trend_of
+from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, SIDEBAND_EFFICIENCY
 from tests.cwola.toy import dijets
 
 WINDOWS = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2000, 5000), bins=25)
@@ -96,24 +100,76 @@ def test_trees_do_not_tell_pseudo_data_from_fresh_data():
     assert 0 < drawn.X[:, 4].min() < drawn.X[:, 4].max() < 1
     assert np.mean(drawn.X[:, 5] == -1) == pytest.approx(0.1, abs=0.01)
     assert (drawn.X[:, 6] == 4).all()
+    value, error = told_apart(drawn, fresh)
+    assert value == pytest.approx(0.5, abs=3 * error)
+    assert error < 0.01
+    drawn.X[:, 2] += 0.3  # what was done to integers before
+    assert told_apart(drawn, fresh)[0] > 0.9
+
+
+def told_apart(drawn, fresh):
+    """AUC of trees that are trained to tell pseudo-data from fresh data, and its error."""
     # The masses of both come from one spectrum, so that only features and their trends can differ.
     both = drawn.joined(fresh.take(WINDOWS.inside(fresh.mass)))
     made = np.arange(len(both.mass)) < len(drawn.mass)
     X = np.column_stack([both.X, np.log(both.mass)])
     train = both.hashes % np.uint64(2) == 0  # copies of an event are on one side
     trees = HistGradientBoostingClassifier(max_iter=40, max_leaf_nodes=15, random_state=0).fit(X[train], made[train])
-    score, made = trees.predict_proba(X[~train])[:, 1], made[~train]
-    value, error = auc(-score, made, ~made)
+    return auc(trees.predict_proba(X[~train])[:, 1], made[~train], ~made[~train])
+
+
+def steps(events, seed):
+    """Features with so many values that few come twice, or with a wall, or with a spike; all with a trend in the mass.
+
+    An energy in whole GeV above a cut, missing energy in whole GeV, integers up to five times the number of events,
+    such integers and -1 for most events, tenths and halves, an angle in towers, a count and zeros.
+    """
+    X, mass, ids, _ = dijets(events, features=1, seed=seed)
+    rng, far = np.random.default_rng(seed + 50), np.log(mass / 2800)
+    columns = [
+        1000 + np.round(rng.exponential(3000 * (1 + 0.3 * far))),
+        np.round(rng.exponential(40 * (1 + 0.3 * far))),
+        np.floor(5 * events * rng.beta(2 + 0.3 * far, 2)),
+        np.where(rng.random(events) < 0.6, -1, np.round(rng.gamma(3, events * np.exp(0.2 * far)))),
+        np.round(rng.gamma(3, 500 * np.exp(0.2 * far)), 1),
+        np.round(2 * rng.normal(1000 + 300 * far, 4000)) / 2,
+        np.round(rng.normal(0.3 * far, 300) / 0.0873) * 0.0873,
+        np.where(rng.random(events) < 0.4, 0, rng.poisson(50 * np.exp(0.2 * far))),
+        X[:, 0],
+    ]
+    return make_sample(np.stack(columns, axis=1).astype(np.float32), mass, ids)
+
+
+def test_features_with_many_values_stay_on_their_steps():
+    donors, fresh = steps(16_000, 1), steps(16_000, 2)
+    drawn = make_pseudo_data(donors, WINDOWS, STATISTICS, donors).draw(3)
+    for feature in range(8):
+        assert np.isin(drawn.X[:, feature], donors.X[:, feature]).all(), feature
+        assert len(np.unique(drawn.X[:, feature])) > 30
+    assert np.mean(drawn.X[:, 3] == -1) == pytest.approx(0.6, abs=0.02)
+    assert np.mean(drawn.X[:, 7] == 0) == pytest.approx(0.4, abs=0.02)
+    assert np.isin(drawn.X[:, 8], donors.X[:, 8]).mean() < 0.01
+    value, error = told_apart(drawn, fresh)
     assert value == pytest.approx(0.5, abs=3 * error)
     assert error < 0.01
-    fractions = both.X.copy()
-    fractions[: len(drawn.mass), 2] += 0.3  # what was done to integers before
-    trees.fit(np.column_stack([fractions, X[:, -1]])[train], made_of(drawn, both)[train])
-    assert trees.score(np.column_stack([fractions, X[:, -1]])[~train], made) > 0.9
 
 
-def made_of(drawn, both):
-    return np.arange(len(both.mass)) < len(drawn.mass)
+@pytest.mark.parametrize("decimals", [0, 9])
+def test_trees_find_no_window_in_pseudo_data_above_a_cut(decimals):
+    """Integers and others above a cut: all of them moved alike would leave a gap there, at every mass another."""
+    windows = Windows.single(2600, 3000, sidebands=(2200, 3600), fit_range=(2200, 3600), bins=14)
+    X, mass, ids, _ = dijets(8000, features=3, seed=0, low=2200.0, high=3600.0)
+    rng, far = np.random.default_rng(50), np.log(mass / 2800)
+    X[:, 0] = np.round(rng.exponential(3000 * (1 + 0.3 * far)), decimals)
+    X[:, 1] = np.round(rng.exponential(5000 * (1 + 0.2 * far)), decimals)
+    recipe = Recipe(windows, {"": gradient_boosting(max_iter=15)}, Folds(), members=1, attribute_fraction=1)
+    method = Method(recipe, (0.1,), STATISTICS.model_copy(update={"goodness_toys": 0}))
+    pseudo = make_pseudo_data(make_sample(X.astype(np.float32), mass, ids), windows, method.statistics)
+    z = null_significances(pseudo, method, 40, seed=1)[:, :, 0]
+    for estimate in (FUNCTION, SIDEBAND_EFFICIENCY):
+        of_one = z[:, ESTIMATES.index(estimate)]
+        assert of_one.mean() == pytest.approx(0, abs=0.5), estimate
+        assert of_one.std() / np.sqrt(len(of_one)) < 0.25
 
 
 def test_copies_of_an_event_keep_its_identity_and_the_seed_decides():
@@ -211,6 +267,46 @@ def test_kinds_of_features():
     assert list(column_of(np.where(rng.random(2000) < 0.6, -1, normal)).special) == [-1]
     assert list(column_of(np.where(rng.random(2000) < 0.1, -999, integer)).special) == [-999]
     assert column_of(np.full(2000, 7.0)).is_class
+    assert column_of(rng.permutation(10_000)[:2000].astype(float)).values is not None
+    assert list(column_of(np.where(rng.random(2000) < 0.6, -1, rng.integers(0, 10_000, 2000))).special) == [-1]
+    assert list(column_of(np.where(rng.random(2000) < 0.4, 0, integer)).special) == [0]
+    few = column_of(rng.poisson(50, 200).astype(float))
+    assert few.values is not None
+    assert not few.special.size
+
+
+@pytest.mark.parametrize("step", [5, 1, 0.5, 0.1, 0.01, 0.0873, 1 / 3])
+@pytest.mark.parametrize("start", [0, 0.5, -300])
+def test_a_step_is_found_in_single_precision(step, start):
+    x = start + step * np.round(np.random.default_rng(0).gamma(3, 1000, 2000))
+    assert has_step(np.unique(x.astype(np.float32)).astype(float))
+
+
+@pytest.mark.parametrize("size", [1e-6, 1, 1e3, 1e8])
+def test_continuous_features_have_no_step(size):
+    rng = np.random.default_rng(0)
+    for x in (rng.normal(size=2000), rng.random(200), rng.exponential(size=2000), 5 + 0.01 * rng.normal(size=200)):
+        assert not has_step(np.unique((size * x).astype(np.float32)).astype(float))
+
+
+def test_the_spacing_of_the_numbers_of_a_computer_is_no_step():
+    first, second = (0.1 + 1e-5 * np.random.default_rng(0).normal(size=(2, 2000))).astype(np.float32)
+    assert not has_step(np.unique(np.abs(first - second)).astype(float))
+
+
+def test_integers_next_to_a_wall_are_scaled():
+    rng = np.random.default_rng(4)
+    mass = rng.uniform(2000, 4000, 40_000)
+    x = 200 + np.floor(rng.exponential(300 * (1 + 0.5 * np.log(mass / 2800))))
+    assert list(column_of(x).walls) == [200]
+    assert not column_of(rng.poisson(50, 40_000).astype(float)).walls.size
+    for there in (2200.0, 3600.0):
+        mean = 300 * (1 + 0.5 * np.log(there / 2800))
+        made = carried(x, mass, there) - 200
+        assert (made == np.round(made)).all()
+        assert made.mean() == pytest.approx(mean, rel=0.03)
+        for end in (20, 100, 300):
+            assert np.mean(made < end) == pytest.approx(1 - np.exp(-end / mean), abs=0.01)
 
 
 def test_the_mean_of_an_integer_moves_as_its_trend_says():
