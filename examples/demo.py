@@ -256,7 +256,7 @@ def hunt(demo: Demo, name: str, title: str, datasets: Sequence[str], workers: in
             "statistics": {"sqrt_s": 13000.0},
             "efficiencies": [0.1, 0.01],
             "classifier": {"members": 4},
-            "calibration": {"experiments": 25},
+            "calibration": {"experiments": 100},
             "cluster": {"kind": "local", "options": {"n_workers": workers}},
         },
     )
