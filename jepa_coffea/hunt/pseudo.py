@@ -42,7 +42,7 @@ COARSE = 4.0
 """So many times as large as the spacing of numbers in single precision is a step, at least."""
 
 NEAR, DENSE = 0.1, 0.03
-"""A wall is an end of the range with more than ``DENSE`` of the events within ``NEAR`` interquartile ranges or a step."""
+"""A wall: more than ``DENSE`` of the events lie within ``NEAR`` interquartile ranges, or a step, of an end."""
 
 
 @dataclass(frozen=True)
