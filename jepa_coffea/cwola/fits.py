@@ -198,6 +198,9 @@ class Newest:
         # An identity is used again when its object is gone.
         if not references or any(one() is not object_ for one, object_ in zip(references, large, strict=True)):
             result = make()
+            self._found = OrderedDict(
+                one for one in self._found.items() if all(alive() is not None for alive in one[1][0])
+            )
             self._found[key] = tuple(weakref.ref(one) for one in large), result
             if len(self._found) > self._kept:
                 self._found.popitem(last=False)

@@ -39,7 +39,8 @@ def column(table: pa.Table, name: str, file: str | Path, option: str = "") -> Fl
     Raises
     ------
     HuntError
-        If there is no such column, it has missing values, or holds anything else.
+        If there is no such column, it has missing values that are no floating-point numbers of an option's column
+        (these are NaN), or holds anything else.
     """
     values, where = _found(table, name, file, option)
     if not _is_number(values.type):
@@ -109,6 +110,9 @@ def _found(table: pa.Table, name: str, file: str | Path, option: str) -> tuple[p
         msg = f"{where} has {table.column_names.count(name)} columns {name!r}; expected one of a name"
         raise HuntError(msg)
     values = table.column(name).combine_chunks()
+    # pandas writes NaN as missing. Masses and features that are no numbers are counted and said by who reads them.
+    if option and 0 < values.null_count < len(values) and pa.types.is_floating(values.type):
+        values = pc.fill_null(values, float("nan"))
     if values.null_count:
         msg = (
             f"{where}: column {name!r} has {values.null_count} missing values in {len(values)} events; write a number "

@@ -42,7 +42,7 @@ COARSE = 4.0
 """So many times as large as the spacing of numbers in single precision is a step, at least."""
 
 NEAR, DENSE = 0.1, 0.03
-"""A wall is an end of the range within ``NEAR`` interquartile ranges of which lie more than ``DENSE`` of the events."""
+"""A wall: more than ``DENSE`` of the events lie within ``NEAR`` interquartile ranges, or a step, of an end."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,8 @@ class Column:
     """All that there are, sorted; None where the feature is continuous."""
     special: Floats
     """Values that are kept as they are at every mass."""
-    low: float
-    """The least of the others."""
-    high: float
-    """The largest of the others."""
+    ends: Floats
+    """Where the others end, (2,)."""
     walls: Floats
     """Which of these two are no tails but cuts or bounds, with many events next to them."""
     room: float = 1.0
@@ -77,8 +75,8 @@ class Column:
 
         What would leave the range is reflected at its end. Where the range ends in a wall, values move in proportion to
         their distance from it, as if it stood still while they are scaled: moved alike, they would leave a gap there
-        or pile up, at any mass another, and trees find that. Discrete features take one of the two neighbouring values
-        at random. The mean moves by what was asked for.
+        or pile up, at any mass another, and trees find that. A discrete value stands for all numbers that are nearer
+        to it than to its neighbours: one of these at random is moved, and gives the value that it is then nearest to.
 
         Parameters
         ----------
@@ -93,13 +91,16 @@ class Column:
         -------
         array of float, (events,)
         """
-        y = x + shift * (np.abs(x[:, None] - self.walls).prod(axis=1) / self.room)
-        y = np.where(y < self.low, 2 * self.low - y, y)
-        y = np.where(y > self.high, 2 * self.high - y, y).clip(self.low, self.high)
+        y, ends = x, self.ends
         if self.values is not None:
-            above = np.searchsorted(self.values, y).clip(1, max(len(self.values) - 1, 1))
-            lower, upper = self.values[above - 1], self.values[above]
-            y = np.where(rng.random(len(y)) * (upper - lower) < y - lower, upper, lower)
+            edges = _between(self.values)
+            place = np.searchsorted(self.values, x).clip(0, len(self.values) - 1)
+            y = edges[place] + rng.random(len(x)) * (edges[place + 1] - edges[place])
+        y = y + shift * (np.abs(y[:, None] - self.walls).prod(axis=1) / self.room)
+        y = np.where(y < ends[0], 2 * ends[0] - y, y)
+        y = np.where(y > ends[1], 2 * ends[1] - y, y).clip(*ends)
+        if self.values is not None:
+            y = self.values[(np.searchsorted(edges, y) - 1).clip(0, len(self.values) - 1)]
         return np.where(np.isin(x, self.special), x, y)
 
 
@@ -117,7 +118,7 @@ def column_of(x: Floats) -> Column:
     """
     values, counts = np.unique(x, return_counts=True)
     if len(values) <= FEW:
-        return Column(values, values[:0], values[0], values[-1], values[:0])
+        return Column(values, values[:0], values[[0, -1]], values[:0])
     frequent = counts > max(SPIKE * len(x), 3)
     special = frequent & _stands_out(values, counts, x)
     stepped = has_step(values[~special])
@@ -126,12 +127,20 @@ def column_of(x: Floats) -> Column:
     if continuous:
         special = frequent
     others, usual = values[~special], x[~np.isin(x, values[special])]
-    ends = others[[0, -1]]
+    ends = (others if continuous else _between(others))[[0, -1]]
     distances = np.abs(usual[:, None] - ends)
     near = NEAR * np.subtract(*np.quantile(usual, [0.75, 0.25]))
+    if not continuous:
+        near = max(near, np.diff(others).min())
     walls = ends[((distances > 0) & (distances <= near)).mean(axis=0) > DENSE]
     room = float(np.abs(usual[:, None] - walls).prod(axis=1).mean())
-    return Column(None if continuous else others, values[special], others[0], others[-1], walls, room)
+    return Column(None if continuous else others, values[special], ends, walls, room)
+
+
+def _between(values: Floats) -> Floats:
+    """The middles between neighbouring values, and as far beyond the outermost ones, (values + 1,)."""
+    middles = (values[1:] + values[:-1]) / 2
+    return np.concatenate([[2 * values[0] - middles[0]], middles, [2 * values[-1] - middles[-1]]])
 
 
 def _stands_out(values: Floats, counts: npt.NDArray[np.int_], x: Floats) -> npt.NDArray[np.bool_]:

@@ -323,7 +323,7 @@ def _calibrated(
     pseudo = make_pseudo_data(inputs.events.sample, method.recipe.windows, config.statistics, background)
     statistics = config.statistics.model_dump(mode="json", exclude={"background"})
     key = digest(
-        "features of their kind",
+        "features of their kind, scaled about walls",
         key,
         input_stamp(inputs.background_files),
         config.efficiencies,
@@ -406,7 +406,7 @@ def _injected(
     """The injection study, summarised and written."""
     config, study = run.config, _study(run, inputs, method)
     key = digest(
-        "halves of the donors",
+        "halves of the donors, shares of the function",
         key,
         input_stamp(inputs.signal_files),
         input_stamp(inputs.background_files),

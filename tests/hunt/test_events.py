@@ -355,6 +355,21 @@ def test_a_column_that_holds_no_number_is_answered_with_the_option_that_names_it
         read_events(c.input.events, c)
 
 
+def test_what_pandas_writes_for_nan_is_counted_and_said(tmp_path):
+    rng = np.random.default_rng(0)
+    mjj, x = rng.uniform(2100, 4900, 1000), rng.normal(size=1000)
+    lacks_mass, lacks_x = np.arange(1000) < 3, np.arange(1000) >= 995
+    columns = {"mjj": pa.array(mjj, mask=lacks_mass), "x": pa.array(x, mask=lacks_x)}
+    write_events(tmp_path / "a.parquet", 1000, **columns)
+    events = read(tmp_path, use=["columns"], columns=["x"])
+    assert (events.no_mass, events.dropped, len(events.sample.mass)) == (3, 5, 992)
+    assert np.array_equal(events.sample.X[:, 0], x[3:995].astype(np.float32))
+    truth = pa.array(np.zeros(1000), mask=lacks_x)
+    write_events(tmp_path / "a.parquet", 1000, mjj=mjj, truth_signal=truth)
+    with pytest.raises(HuntError, match="'truth_signal' has 5 missing values in 1000 events"):
+        read(tmp_path)
+
+
 def test_true_and_false_are_numbers(tmp_path):
     write_events(tmp_path / "a.parquet", 100, mjj=np.linspace(2100, 4900, 100), x=np.arange(100) % 3 == 0)
     events = read(tmp_path, use=["columns"], columns=["x"], match=["x"])
@@ -403,7 +418,7 @@ def test_an_embedding_may_be_a_list_of_one_length(tmp_path):
 
 
 def test_missing_values_are_named(tmp_path):
-    write_events(tmp_path / "a.parquet", 100, jet1_tau3=pa.array([None] + [1.0] * 99))
+    write_events(tmp_path / "a.parquet", 100, jet1_tau3=pa.array([None] + [1] * 99))
     with pytest.raises(HuntError, match="'jet1_tau3' has 1 missing"):
         read(tmp_path, use="observables")
 

@@ -298,7 +298,7 @@ def test_integers_next_to_a_wall_are_scaled():
     rng = np.random.default_rng(4)
     mass = rng.uniform(2000, 4000, 40_000)
     x = 200 + np.floor(rng.exponential(300 * (1 + 0.5 * np.log(mass / 2800))))
-    assert list(column_of(x).walls) == [200]
+    assert list(column_of(x).walls) == [199.5]
     assert not column_of(rng.poisson(50, 40_000).astype(float)).walls.size
     for there in (2200.0, 3600.0):
         mean = 300 * (1 + 0.5 * np.log(there / 2800))
