@@ -28,6 +28,9 @@ from jepa_coffea.errors import FitError, HistogramError
 ACCEPTED = 0.05
 """Goodness of fit from which on a function counts as one that the data may follow."""
 
+FAILED = (FitError, ArithmeticError, np.linalg.LinAlgError)
+"""What leaves out one alternate; the others count."""
+
 
 @dataclass(frozen=True, eq=False)
 class FunctionUncertainty(Record):
@@ -142,7 +145,7 @@ def function_uncertainty(
     for name in (name for name in alternates if name != function):
         try:
             fits.append(fit_background(data, name, toys=toys, seed=seed, **how))
-        except FitError as error:
+        except FAILED as error:
             failed.append(f"{name}: {error}")
     p_values = np.array([fit.p_value for fit in fits])
     accepted = p_values >= threshold
@@ -153,7 +156,7 @@ def function_uncertainty(
     for i in np.flatnonzero(accepted[1:]) + 1:
         try:
             nominal = fit_background(Spectrum(fits[i].expected, edges), function, toys=0, **how)
-        except FitError as error:
+        except FAILED as error:
             failed.append(f"{fits[i].function} as the truth: {error}")
             continue
         biases[i] = nominal.prediction().total - totals[i]
@@ -370,7 +373,7 @@ def spurious_yields(
                 rejected.append(f"{name}: goodness of fit {truth.p_value:.2g}")
                 continue
             studies.append(_of_curve(truth, edges, function, masses, signal, sqrt_s, tolerance))
-        except FitError as error:
+        except FAILED as error:
             rejected.append(f"{name}: {error}")
     if not studies:
         reasons = "; ".join(rejected)

@@ -10,9 +10,9 @@ are kept in the folder as always, and the same document without ``blind`` goes o
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -30,11 +30,23 @@ from jepa_coffea.hunt.state import CalibrationResult, HuntResult, Run, Selection
 COUNTED = re.compile(r": \d+ found, .*$")
 """What a gate tells of its counts."""
 
-TRAINED_ON = re.compile(r"\b\d+ (training events in the )")
-"""What a window that is too small to train in tells of its counts; sidebands may be windows of others."""
+NUMBER = r"(?<![\w.])\d[\d.]*(?:e[+-]?\d+)?"
+
+EVENTS = re.compile(
+    rf"(?<!below )(?<!least )(?<!than ){NUMBER}(?=(?: (?:out )?of {NUMBER})?(?: [a-z]+){{0,3}} events?\b)"
+    rf"|(?<=and ){NUMBER}(?= (?:above|before)\b)"  # of what is so many events on the other side
+    rf"|(?<=holds ){NUMBER}"
+    rf"|(?<=got ){NUMBER}(?:(?:, | and ){NUMBER})*"
+)
+"""Numbers of events in the words of a problem, not those that are required. Beside one window may be another."""
+
+HIDDEN = ".blind"
+"""Folder in which a blind hunt keeps scores, gates and tracebacks, which is no result and is not looked at."""
 
 FILE = "blinding.json"
 """Where the folder keeps since when it was blind, and when it was unblinded."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -129,13 +141,13 @@ def blinded(found: HuntResult, statistics: StatisticsConfig) -> HuntResult:
     return HuntResult(
         found.output,
         (),
-        calibration=CalibrationResult(background=found.background, problem=found.calibration.problem),
+        calibration=CalibrationResult(background=found.background, problem=without_counts(found.calibration.problem)),
         closure=found.closure,
-        injection=found.injection,
-        functions=found.functions,
+        injection=without_counts(found.injection),
+        functions=without_counts(found.functions),
         background=found.background,
-        reasons=[_uncounted(reason) for reason in found.reasons],
-        sensitivity=[_sensitivity(one, found.background, statistics) for one in found.everything],
+        reasons=without_counts(found.reasons),
+        sensitivity=[without_counts(_sensitivity(one, found.background, statistics)) for one in found.everything],
         left_out=found.left_out,
     )
 
@@ -157,7 +169,7 @@ def blind_gates(gates: Sequence[Gate], windows: Sequence[Window]) -> list[Gate]:
     """
     found = []
     for gate in gates:
-        shown = replace(gate, explanation=_uncounted(COUNTED.sub("", gate.explanation)))
+        shown = replace(gate, explanation=without_counts(COUNTED.sub("", gate.explanation)))
         if gate.counted is not None:
             low, high = gate.counted
             if any(low < window.high and window.low < high for window in windows):
@@ -190,7 +202,7 @@ def blind_spectrum(found: HuntResult, windows: Windows) -> Floats:
 
 
 def without_observed(limits: Mapping[str, LimitCurve | str]) -> dict[str, LimitCurve | str]:
-    """Limits of which only the expected ones are left.
+    """Limits of which only the expected ones are left, and no counts in words.
 
     Parameters
     ----------
@@ -202,7 +214,8 @@ def without_observed(limits: Mapping[str, LimitCurve | str]) -> dict[str, LimitC
     dict
         Observed limits are NaN.
     """
-    return {name: curve if isinstance(curve, str) else _expected(curve) for name, curve in limits.items()}
+    found = {name: curve if isinstance(curve, str) else _expected(curve) for name, curve in limits.items()}
+    return without_counts(found)
 
 
 def describe_blind(found: HuntResult) -> str:
@@ -225,10 +238,13 @@ def describe_blind(found: HuntResult) -> str:
             f"{best.b:.1f} ± {best.sigma_b:.1f} events are expected in {best.label}, where {best.signal:.1f} signal "
             f"events ({SIGNAL:g} times the square root of the background) would be worth Z = {best.expected_z:.2f} "
             f"{'corrected' if best.calibrated else 'uncalibrated'}"
-            + ("." if best.limit is None else f"; the expected 95 % CLs limit is {best.limit[2]:.1f} signal events.")
+            + (
+                "; no expected limit was found."
+                if best.limit is None
+                else f"; the expected 95 % CLs limit is {best.limit[2]:.1f} signal events."
+            )
         )
     sentences += found.left_out
-    sentences += [] if found.functions is None else found.functions.doubts
     if found.reasons:
         sentences.append("If it were unblinded now it could not be quoted: " + "; ".join(found.reasons) + ".")
     else:
@@ -236,9 +252,29 @@ def describe_blind(found: HuntResult) -> str:
     return " ".join(sentences)
 
 
-def _uncounted(problem: str) -> str:
-    """A problem without the events that were counted."""
-    return TRAINED_ON.sub(r"too few \1", problem)
+def without_counts(said: T) -> T:
+    """Problems without the numbers of events that were counted.
+
+    Parameters
+    ----------
+    said
+        A text, or whatever holds texts: a dict, a list, a tuple, a dataclass.
+
+    Returns
+    -------
+    T
+        The same with ``N`` for each such number; numbers that are no text are as they were.
+    """
+    changed: Any = said
+    if isinstance(said, str):
+        changed = EVENTS.sub("N", said)
+    elif isinstance(said, Mapping):
+        changed = {name: without_counts(one) for name, one in said.items()}
+    elif isinstance(said, (list, tuple)):
+        changed = type(said)(without_counts(one) for one in said)
+    elif is_dataclass(said) and not isinstance(said, type):
+        changed = replace(said, **{one.name: without_counts(getattr(said, one.name)) for one in fields(said)})
+    return changed
 
 
 def _sensitivity(finding: SelectionResult, background: str, statistics: StatisticsConfig) -> Sensitivity:
@@ -247,9 +283,7 @@ def _sensitivity(finding: SelectionResult, background: str, statistics: Statisti
     finding, estimate = replace(finding, selection=selection), selection.by(background)
     corrected = finding.calibrated(background) if selection.efficiency < 1 else None
     by = background if background in selection.estimates else FUNCTION
-    known = Sensitivity(
-        selection.window, selection.efficiency, selection.label, by, problem=_uncounted(estimate.problem)
-    )
+    known = Sensitivity(selection.window, selection.efficiency, selection.label, by, problem=estimate.problem)
     if estimate.problem:
         return known
     null = None if corrected is None else corrected.null
@@ -273,7 +307,7 @@ def _expected_limit(finding: SelectionResult, background: str, constraint: Const
         if model is None:
             return None
         limit = cls_limit(replace(model, observed=np.asarray(model.background)), constraint=constraint)
-    except SpectrumError:
+    except (SpectrumError, ArithmeticError, np.linalg.LinAlgError):
         return None
     return tuple(float(value) for value in limit.expected_events)
 

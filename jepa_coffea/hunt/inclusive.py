@@ -107,12 +107,12 @@ def attempt(study: Callable[..., T], *args: Any, **options: Any) -> T | str:
     Returns
     -------
     T or str
-        Why there is none: the message of an error of the spectrum or of the arithmetic.
+        Why there is none, never empty: the message of an error of the spectrum or of the arithmetic.
     """
     try:
         return study(*args, **options)
     except (SpectrumError, ArithmeticError, np.linalg.LinAlgError) as error:
-        return str(error)
+        return str(error) or type(error).__name__
 
 
 def in_words(width: float) -> str:
@@ -188,7 +188,7 @@ def _events(spurious: SpuriousYields | str) -> Floats | None:
 def mass_scan(
     run: Run, counts: Floats, windows: Windows
 ) -> tuple[MassScan, dict[str, SpuriousYields | str], list[ShapeSearch]]:
-    """Look for a peak of every width at every mass.
+    """Look for a peak of every width at every mass, as trials: that what the function fakes is not known is said.
 
     Parameters
     ----------
@@ -214,6 +214,12 @@ def mass_scan(
     """
     statistics, data = run.config.statistics, (counts, np.asarray(windows.edges))
     found = {in_words(width): peak_scan(data, width, run.config) for width in run.config.widths}
+    run.failed.extend(
+        f"the signal that {statistics.function} may fake in the scan for peaks of {name} is not known and not counted: "
+        f"{one.spurious}"
+        for name, one in found.items()
+        if isinstance(one.spurious, str)
+    )
     searches = [
         shape_search(
             data,

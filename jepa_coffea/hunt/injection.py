@@ -305,16 +305,26 @@ def nulls_of(records: Sequence[dict[str, Any]], background: str = FUNCTION) -> d
     Returns
     -------
     dict
-        By name of the method: the distribution, or why there is none.
+        By name of the method: the distribution, or why there is none to correct by.
     """
     found: dict[str, Null | str] = {}
     for name in METHODS:
         try:
             share = _numbers(records, name, background, "function_share")
-            found[name] = null_of(_numbers(records, name, background, "z"), float(np.nanmedian(share)))
+            null = null_of(_numbers(records, name, background, "z"), float(np.nanmedian(share)))
         except HuntError as error:
             found[name] = str(error)
+        else:
+            found[name] = null if null.is_centred else _off_centre(null)
     return found
+
+
+def _off_centre(null: Null) -> str:
+    """Why Z is not corrected by a null."""
+    return (
+        f"its mean Z without signal is {null.mean:.2f} ± {null.mean_error:.2f}, expected 0 within "
+        f"{null.mean_threshold:.2g}, and no correction for it can be trusted"
+    )
 
 
 def correction_of(nulls: Mapping[str, Null | str]) -> str:
@@ -331,10 +341,12 @@ def correction_of(nulls: Mapping[str, Null | str]) -> str:
         Each method that is as counted stands with its reason.
     """
     corrected = {name: null for name, null in nulls.items() if isinstance(null, Null)}
+    counted = "".join(f"; {name} as counted: {why}" for name, why in nulls.items() if isinstance(why, str))
+    if not corrected and len(set(nulls.values())) > 1:
+        return f"Z of no method is corrected{counted}"
     if not corrected:
         return f"Z is as counted: {next(iter(nulls.values()), 'no experiments without signal were asked for')}"
     experiments = max(len(null.toys) + null.failed for null in corrected.values())
-    counted = "".join(f"; {name} as counted: {why}" for name, why in nulls.items() if isinstance(why, str))
     return f"Z of each method is corrected by its own in {experiments} experiments without signal{counted}"
 
 

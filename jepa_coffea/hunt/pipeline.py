@@ -33,6 +33,7 @@ from jepa_coffea.hunt.blinding import (
     blind_spectrum,
     blinded,
     record_blinding,
+    without_counts,
     without_observed,
 )
 from jepa_coffea.hunt.calibration import null_gates
@@ -210,7 +211,7 @@ def _hunt_histogram(run: Run, histogram: Path) -> HuntResult:
         lambda problem: uncounted(counts, windows, problem),
     )
     findings = selection_results(run, selections)
-    found = HuntResult(run.output, findings, functions=functions, notes=functions.doubts)
+    found = HuntResult(run.output, findings, functions=functions)
     if run.config.blind:
         return found
     scanned = step(
@@ -306,7 +307,7 @@ def _hunt_events(run: Run) -> HuntResult:
         reason="whether the events suffice was not looked at",
     )
     for sentence in tight:
-        run.say(f"[yellow]{sentence}[/]")
+        run.say(f"[yellow]{without_counts(sentence) if config.blind else sentence}[/]")
     scores = out_of_fold_scores(run, key, events, method)
     data = step(
         run,
@@ -365,7 +366,7 @@ def _hunt_events(run: Run) -> HuntResult:
         functions=functions,
         background=background,
         left_out=left_out,
-        notes=[*notes, *left_out, *functions.doubts, *doubts, *injection.without_number],
+        notes=[*notes, *left_out, *doubts, *injection.without_number],
     )
 
 

@@ -17,10 +17,10 @@ from jepa_coffea.cwola.efficiency import WindowScores, without_scores
 from jepa_coffea.cwola.gates import Gate
 from jepa_coffea.cwola.sample import Sample
 from jepa_coffea.cwola.windows import WINDOW, Windows
-from jepa_coffea.errors import SpectrumError
 from jepa_coffea.files import digest, find_files, sealed_document, unsealed_document, write_text
+from jepa_coffea.hunt.blinding import HIDDEN
 from jepa_coffea.hunt.calibration import calibrate, null_significances
-from jepa_coffea.hunt.config import HuntError, StatisticsConfig
+from jepa_coffea.hunt.config import HuntConfig, HuntError
 from jepa_coffea.hunt.events import Events, read_events
 from jepa_coffea.hunt.experiment import Method, train_or_say_why
 from jepa_coffea.hunt.injection import (
@@ -45,9 +45,6 @@ from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.selections import FUNCTION, Selection
 from jepa_coffea.hunt.state import CalibrationResult, InjectionResult, Run, SelectionResult
 from jepa_coffea.hunt.steps import step
-
-HIDDEN = ".blind"
-"""Folder in which a blind hunt keeps scores and gates for the unblinding."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +95,7 @@ def selection_results(
         limit = step(
             run,
             f"limit of {selection.label}",
-            partial(_upper_limit, one, background, run.config.statistics),
+            partial(_upper_limit, one, background, run.config),
             lambda _: None,
             reason=f"there is no limit for {selection.label}",
         )
@@ -484,13 +481,10 @@ def injected_window(signal: Events, windows: Windows) -> int:
     return int(np.argmax([np.count_nonzero(one.region(signal.sample.mass) == WINDOW) for one in windows.windows]))
 
 
-def _upper_limit(finding: SelectionResult, background: str, statistics: StatisticsConfig) -> Limit | None:
-    """95 % CLs limit on the signal events counted in the window; None without a fit, or where it is not found."""
-    try:
-        model = finding.model(background)
-        return None if model is None else cls_limit(model, constraint=statistics.constraint)
-    except SpectrumError:
-        return None
+def _upper_limit(finding: SelectionResult, background: str, config: HuntConfig) -> Limit | None:
+    """95 % CLs limit on the signal events counted in the window; None without a fit, and for a blind hunt."""
+    model = None if config.blind else finding.model(background)
+    return None if model is None else cls_limit(model, constraint=config.statistics.constraint)
 
 
 def _study(run: Run, inputs: Inputs, method: Method) -> Study:

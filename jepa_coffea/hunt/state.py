@@ -78,7 +78,8 @@ class SelectionResult:
     """Local p0 against mass, for the picture: only the windows are trials. The signal that the function may fake is
     counted where it is known. None where a fit failed."""
     limit: Limit | None = None
-    """95 % CLs limit on signal events in the window after the selection; None where there is no fit."""
+    """95 % CLs limit on signal events in the window after the selection; None where there is no fit, where it is not
+    found, and while the hunt is blind."""
 
     def calibrated(self, estimate: str) -> Corrected | None:
         """The significance after calibration.
@@ -175,23 +176,29 @@ class FunctionStudy:
 
     @property
     def doubts(self) -> list[str]:
-        """Where it is not known how wrong the function may be, so that it is not counted.
+        """Windows for which it is not known how wrong the function may be, so that it is not counted.
 
         Returns
         -------
         list of str
-            One sentence, or none.
+            Why, a clause each.
         """
-        unknown = [
-            name for name, one in self.uncertainties.items() if not isinstance(one, str) and not one.accepted[1:].any()
+        unknown = {name: _unknown(one) for name, one in self.uncertainties.items()}
+        return [
+            f"how wrong {self.function} may be in window {name} is not known and not counted: {why}"
+            for name, why in unknown.items()
+            if why
         ]
-        if not unknown:
-            return []
-        sentence = (
-            f"No other function describes the spectrum beside {', '.join(unknown)}: how wrong {self.function} may be "
-            "there is not known and not counted."
-        )
-        return [sentence]
+
+
+def _unknown(uncertainty: FunctionUncertainty | str) -> str:
+    """Why an uncertainty is not known; empty where it is."""
+    if isinstance(uncertainty, str):
+        return uncertainty
+    if uncertainty.accepted[1:].any():
+        return ""
+    failed = "; ".join(uncertainty.failed)
+    return f"no other function describes the spectrum beside it{failed and f' ({failed})'}"
 
 
 @dataclass(frozen=True)

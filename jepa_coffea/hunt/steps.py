@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 import numpy as np
+from distributed.comm import CommClosedError
 from rich.markup import escape
 
 from jepa_coffea.clusters.client import ClusterError
 from jepa_coffea.errors import JepaCoffeaError, StorageError
 from jepa_coffea.files import storage_problem, writing
+from jepa_coffea.hunt.blinding import HIDDEN, without_counts
 from jepa_coffea.hunt.state import Run
 
 T = TypeVar("T")
@@ -20,8 +22,11 @@ U = TypeVar("U")
 FAULTS = (JepaCoffeaError, ArithmeticError, np.linalg.LinAlgError)
 """What the data may make a step fail with; anything else is a bug of the program."""
 
+LOST = (ConnectionError, TimeoutError, CommClosedError)
+"""What Dask raises, or gives as the cause, when the cluster does not answer."""
+
 ERROR_LOG = "errors.log"
-"""Where the folder keeps the tracebacks of bugs."""
+"""Where the folder keeps the tracebacks of bugs; while the hunt is blind in ``HIDDEN`` below it."""
 
 
 def step(run: Run, name: str, work: Callable[[], T], instead: Callable[[str], U], *, reason: str = "") -> T | U:
@@ -65,20 +70,25 @@ def step(run: Run, name: str, work: Callable[[], T], instead: Callable[[str], U]
 
 def _ends(run: Run, error: Exception) -> bool:
     """Whether nothing else could be done either."""
-    if isinstance(error, OSError):  # of a cluster that is lost, too
-        return run.client is not None or isinstance(error, BrokenPipeError) or storage_problem(error, None) is not None
+    if run.client is not None and (isinstance(error, LOST) or isinstance(error.__cause__, LOST)):
+        return True
+    if isinstance(error, OSError):
+        return isinstance(error, BrokenPipeError) or storage_problem(error, None) is not None
     return isinstance(error, (StorageError, ClusterError, CancelledError))
 
 
 def _problem(run: Run, name: str, error: Exception) -> str:
     """Why a step was left out, in a line; the traceback of a bug goes to the folder's error log."""
+    blind = run.config.blind
     if isinstance(error, FAULTS):
-        return str(error)
-    with writing(run.output / ERROR_LOG), (run.output / ERROR_LOG).open("a") as log:
+        problem = str(error) or type(error).__name__
+        return without_counts(problem) if blind else problem
+    where = f"{HIDDEN}/{ERROR_LOG}" if blind else ERROR_LOG
+    with writing(run.output / where), (run.output / where).open("a") as log:
         log.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {name}\n")
         log.writelines(traceback.format_exception(error))
     kind = type(error).__name__
-    what = kind if run.config.blind else f"{kind}: {error}"  # which may tell what was counted
-    line = f"a bug ({what}); its traceback is in {ERROR_LOG}, please report it"
+    what = kind if blind else f"{kind}: {error}"  # which may tell what was counted
+    line = f"a bug ({what}); its traceback is in {where}, please report it"
     run.say(f"[red]{name}: {escape(line)}[/]")
     return line

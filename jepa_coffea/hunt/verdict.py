@@ -55,6 +55,7 @@ def reasons_against(found: HuntResult, goodness_minimum: float, *, blind: bool =
     if found.scan is not None and found.scan.fit.p_value < goodness_minimum:
         p = found.scan.fit.p_value
         reasons.append(f"the background fit of the {found.scan.label} has p = {p:.2g}, below {goodness_minimum:g}")
+    reasons += [] if found.functions is None else found.functions.doubts
     for gate in found.closure.gates:
         if not gate.passed:
             measured = f"{gate.value:.3g} ± {gate.error:.2g}, threshold {gate.threshold:.3g}; "

@@ -1,7 +1,10 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
 from jepa_coffea.bumphunt import (
+    BackgroundFit,
     FitError,
     HistogramError,
     counting_significance,
@@ -12,6 +15,7 @@ from jepa_coffea.bumphunt import (
     spurious_yields,
 )
 from jepa_coffea.bumphunt.functions import FUNCTIONS
+from jepa_coffea.bumphunt.spectrum import SpectrumLike
 from tests.bumphunt.conftest import Truth
 
 
@@ -59,6 +63,45 @@ def test_spurious_yields_are_the_largest_of_all_truths(truth: Truth) -> None:
     assert (np.abs(counted.z) <= np.abs(bare.z)).all()
     assert counted.spurious is not None
     assert counted.yields == pytest.approx(bare.yields)
+
+
+@pytest.mark.parametrize("error", [FitError("boom"), ZeroDivisionError("boom"), np.linalg.LinAlgError("boom")])
+def test_an_alternate_that_cannot_be_fitted_leaves_the_others(
+    truth: Truth, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    data, how = (truth.observed(3), truth.edges), {"window": truth.window, "toys": 0}
+    others = function_uncertainty(data, "dijet2", ("expdijet2", "expdijet3"), **how)
+    faked = spurious_yields(data, "dijet2", ("expdijet2", "expdijet3"), masses=[2700], **how)
+
+    def broken(spectrum: SpectrumLike, function: str, **options: Any) -> BackgroundFit:
+        if function == "powexp3":
+            raise error
+        return fit_background(spectrum, function, **options)
+
+    monkeypatch.setattr("jepa_coffea.bumphunt.envelope.fit_background", broken)
+    found = function_uncertainty(data, "dijet2", **how)
+    assert (found.error, found.failed, found.truths) == (others.error, ("powexp3: boom",), others.truths)
+    assert found.error > 0
+    left = spurious_yields(data, "dijet2", masses=[2700], **how)
+    assert (left.events, left.rejected) == (faked.events, ("powexp3: boom",))
+
+
+def test_a_truth_that_the_nominal_function_cannot_be_fitted_to_leaves_the_others(
+    truth: Truth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, fits = (truth.observed(3), truth.edges), []
+
+    def broken(spectrum: SpectrumLike, function: str, **options: Any) -> BackgroundFit:
+        fits.append(function)
+        if fits.count("dijet2") == 2:
+            fits.append("dijet2")
+            raise np.linalg.LinAlgError("boom")
+        return fit_background(spectrum, function, **options)
+
+    monkeypatch.setattr("jepa_coffea.bumphunt.envelope.fit_background", broken)
+    found = function_uncertainty(data, "dijet2", window=truth.window, toys=0)
+    assert found.failed == ("expdijet2 as the truth: boom",)
+    assert found.truths == ("expdijet3", "powexp3")
 
 
 def test_no_alternate_that_fits_is_an_error(truth: Truth) -> None:

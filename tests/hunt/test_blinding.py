@@ -17,11 +17,19 @@ from jepa_coffea.cwola import Windows
 from jepa_coffea.cwola.classifiers import CLASSIFIERS
 from jepa_coffea.cwola.gates import Gate
 from jepa_coffea.files.folders import MARK
-from jepa_coffea.hunt.blinding import blind_gates, blinded, describe_blind, record_blinding
+from jepa_coffea.hunt.blinding import (
+    HIDDEN,
+    blind_gates,
+    blinded,
+    describe_blind,
+    record_blinding,
+    without_counts,
+    without_observed,
+)
 from jepa_coffea.hunt.config import HuntConfig, StatisticsConfig
 from jepa_coffea.hunt.selections import Estimate, Selection, count_inclusive
-from jepa_coffea.hunt.stages import HIDDEN
-from jepa_coffea.hunt.state import HuntResult, Run, SelectionResult
+from jepa_coffea.hunt.stages import selection_results
+from jepa_coffea.hunt.state import CalibrationResult, FunctionStudy, HuntResult, Run, SelectionResult
 from tests.cwola.toy import dijets
 from tests.hunt.make import write_events
 from tests.hunt.test_pipeline import DOCUMENT
@@ -202,8 +210,58 @@ def test_a_window_that_is_too_small_to_train_in_does_not_tell_its_events(tmp_pat
     found = HuntResult(tmp_path, [], [SelectionResult(Selection("B6", 0.1, 0, np.zeros(3), none, none))])
     blind = blinded(replace(found, reasons=[f"B6 has no number: {problem}"]), StatisticsConfig())
     for text in (blind.sensitivity[0].problem, *blind.reasons, describe_blind(blind)):
-        assert "too few training events in the window for fold 0, expected at least 10" in text
+        assert "N training events in the window for fold 0, expected at least 10" in text
         assert "6 training" not in text
+
+
+@pytest.mark.parametrize(
+    ("problem", "shown"),
+    [
+        ("the fit on 25 bins with 4711 events did", "the fit on 25 bins with N events did"),
+        ("the fit on 25 bins with 1e+04 events did", "the fit on 25 bins with N events did"),
+        ("3 parameters and only 7 bins with events", "3 parameters and only N bins with events"),
+        ("has 12 sideband events, fewer than the 100 that", "has N sideband events, fewer than the 100 that"),
+        ("of 12 out of 300 sideband events", "of N out of N sideband events"),
+        ("0.5 events are expected below and 12.3 above it", "N events are expected below and N above it"),
+        ("bin 3 holds 5 events after and 9 before", "bin 3 holds N events after and N before"),
+        ("expected finite n >= 0, got 3, 4.5 and 2", "expected finite n >= 0, got N"),
+        ("asymptotic, below 10 expected events", "asymptotic, below 10 expected events"),
+        ("W1, efficiency 0.1 has no number", "W1, efficiency 0.1 has no number"),
+        ("all events has p = 0.0023, below 0.01", "all events has p = 0.0023, below 0.01"),
+    ],
+)
+def test_counts_in_words_are_hidden_and_other_numbers_are_not(problem, shown):
+    assert without_counts(problem) == shown
+
+
+def test_no_problem_of_a_blind_hunt_tells_a_count(tmp_path):
+    problem = "Minuit did not converge in the fit of dijet3 on 25 bins with 4711 events"
+    full = HuntResult(
+        tmp_path,
+        [],
+        [SelectionResult(Selection("B6", 0.1, 0, np.zeros(3), Estimate(problem=problem)))],
+        calibration=CalibrationResult(problem=problem),
+        functions=FunctionStudy("dijet3", {"B6": problem}, {"B6": problem}, {"B6": problem}),
+        reasons=[f"there are no pseudo-experiments: {problem}"],
+    )
+    blind = blinded(full, StatisticsConfig())
+    for said in (blind, without_observed({"width 0.05": problem}), describe_blind(blind)):
+        assert "4711" not in str(said)
+        assert "N events" in str(said)
+
+
+def test_a_blind_hunt_sets_no_observed_limit_and_says_where_none_is_expected(tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise np.linalg.LinAlgError("singular")
+
+    run = Run(HuntConfig(input={"events": ["x"]}, output=tmp_path, blind=True))
+    counts, statistics = np.round(WINDOWS.histogram(dijets(400)[1])), StatisticsConfig(sqrt_s=13000, function="dijet2")
+    selections = count_inclusive(counts, WINDOWS, statistics)
+    monkeypatch.setattr("jepa_coffea.hunt.stages.cls_limit", fails)
+    (found,) = selection_results(run, selections)
+    assert (found.limit, run.failed) == (None, [])
+    monkeypatch.setattr("jepa_coffea.hunt.blinding.cls_limit", fails)
+    assert "; no expected limit was found." in describe_blind(blinded(HuntResult(tmp_path, [found]), statistics))
 
 
 def test_expected_limits_are_by_the_constraint_of_the_document(tmp_path):

@@ -12,8 +12,9 @@ from jepa_coffea.bumphunt.limits import LimitCurve
 from jepa_coffea.bumphunt.records import plain
 from jepa_coffea.cwola import Windows
 from jepa_coffea.hunt.config import HuntConfig, InputConfig, SignalConfig, StatisticsConfig
-from jepa_coffea.hunt.inclusive import MIDDLE, inclusive_limits, with_function
+from jepa_coffea.hunt.inclusive import MIDDLE, inclusive_limits, mass_scan, with_function
 from jepa_coffea.hunt.state import HuntResult, Run
+from jepa_coffea.hunt.verdict import reasons_against
 from jepa_coffea.plots import Header
 from jepa_coffea.report.function_section import function_section
 from jepa_coffea.report.limit_section import limit_section
@@ -57,14 +58,34 @@ def test_a_named_function_stays_and_is_compared_with_others():
     assert rows == [*uncertainty.functions, "error of the choice"]
 
 
-def test_a_function_that_no_other_confirms_is_said():
+def test_a_function_that_no_other_confirms_may_not_be_quoted():
     counts = WINDOWS.histogram(dijets(5000)[1])
     _, study, _ = with_function(run_of("dijet2"), counts, WINDOWS)
     assert study.doubts == []
     known = study.uncertainties["window"]
     alone = replace(known, accepted=np.arange(len(known.functions)) == 0)
-    (doubt,) = replace(study, uncertainties={"window": alone}).doubts
-    assert "how wrong dijet2 may be there is not known and not counted" in doubt
+    none = replace(alone, failed=("powexp3: singular",))
+    unknown = "how wrong dijet2 may be in window window is not known and not counted: "
+    for uncertainty, why in (
+        (alone, "no other function describes the spectrum beside it"),
+        (none, "no other function describes the spectrum beside it (powexp3: singular)"),
+        ("boom", "boom"),
+    ):
+        doubted = replace(study, uncertainties={"window": uncertainty})
+        assert reasons_against(HuntResult(Path(), (), functions=doubted), 0.01) == [unknown + why]
+
+
+def test_a_scan_that_knows_not_what_the_function_fakes_may_not_be_quoted(monkeypatch):
+    def fails(*_, **__):
+        raise np.linalg.LinAlgError("singular")
+
+    monkeypatch.setattr("jepa_coffea.hunt.inclusive.spurious_yields", fails)
+    run = run_of("dijet2")
+    _, spurious, _ = mass_scan(run, COARSE.histogram(dijets(5000)[1]), COARSE)
+    assert spurious == {"width 0.05": "singular"}
+    assert run.failed == [
+        "the signal that dijet2 may fake in the scan for peaks of width 0.05 is not known and not counted: singular"
+    ]
 
 
 def test_what_cannot_be_studied_says_why():

@@ -26,6 +26,7 @@ from jepa_coffea.hunt.injection import (
     summarised,
     with_cross_sections,
 )
+from jepa_coffea.hunt.null import Null
 from jepa_coffea.hunt.pseudo import make_pseudo_data
 from jepa_coffea.hunt.selections import Estimate, Selection
 from jepa_coffea.hunt.stages import Inputs, _without_number, injections
@@ -261,6 +262,23 @@ def test_a_method_without_a_null_stays_as_counted_and_says_why(records, without,
     assert {"idealised (IAD), as counted", "supervised"} <= legend
     assert "idealised (IAD) as counted: calibration: 0 of 20 pseudo-experiments gave" in section.figures[0].caption
     assert {row[3] for row in section.tables[0].rows if row[1] == LABELS["iad"]} == {"as counted"}
+
+
+def test_a_null_that_is_not_centred_corrects_nothing_and_says_why(records, without):
+    off = [
+        record | {"iad": {"function": {**record["iad"]["function"], "z": 2 + number / 20}}}
+        for number, record in enumerate(without)
+    ]
+    nulls = nulls_of(off)
+    assert nulls["iad"] == (
+        "its mean Z without signal is 2.48 ± 0.07, expected 0 within 0.4, and no correction for it can be trusted"
+    )
+    assert isinstance(nulls["cwola"], Null)
+    assert {row["method"] for row in summarised(records, "function", nulls) if not row["calibrated"]} == {"iad"}
+    assert correction_of(nulls).endswith(f"20 experiments without signal; iad as counted: {nulls['iad']}")
+    assert correction_of({"cwola": "a", "iad": "b"}) == (
+        "Z of no method is corrected; cwola as counted: a; iad as counted: b"
+    )
 
 
 def test_without_experiments_z_is_as_counted(records, tmp_path):

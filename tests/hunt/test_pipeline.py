@@ -13,10 +13,12 @@ from jepa_coffea.bumphunt.exports.histograms import read_hists
 from jepa_coffea.bumphunt.exports.workspace import pyhf_significance
 from jepa_coffea.cli import main
 from jepa_coffea.commands.hunt import hunt
-from jepa_coffea.errors import StorageError
+from jepa_coffea.errors import FitError, StorageError
 from jepa_coffea.hunt.calibration import null_experiment
+from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.verdict import headline
 from jepa_coffea.report.spectrum_section import _faked
+from tests.cwola.toy import dijets
 from tests.hunt.make import write_events
 
 DOCUMENT = {
@@ -377,6 +379,33 @@ def test_a_hunt_in_a_histogram_survives_as_well(tmp_path, found, monkeypatch):
     assert blind.reasons[0].startswith("there is nothing that can be shown blind: a bug")
     assert json.loads((tmp_path / "blind" / "results.json").read_text())["inclusive"] == []
     assert str(found.inclusive[0].selection.n) not in blind.paragraph
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("inclusive.function_uncertainty", "how wrong dijet2 may be in window W1 is not known and not counted: boom"),
+        (
+            "inclusive.spurious_yields",
+            "the signal that dijet2 may fake in the scan for peaks of width 0.05 is not known and not counted: boom",
+        ),
+        ("stages.cls_limit", "there is no limit for W1, all events: boom"),
+    ],
+)
+def test_an_unknown_error_or_limit_of_a_histogram_forbids_quoting(tmp_path, monkeypatch, name, said):
+    def fails(*_, **__):
+        raise FitError("boom")
+
+    windows = HuntConfig(**DOCUMENT | {"output": tmp_path}).mass.build()
+    content = {"counts": windows.histogram(dijets(4000)[1]).tolist(), "edges": list(windows.edges), "sqrt_s": 13000}
+    (tmp_path / "h.json").write_text(json.dumps(content))
+    statistics = {**DOCUMENT["statistics"], "function": "dijet2", "global_toys": 0}
+    monkeypatch.setattr(f"jepa_coffea.hunt.{name}", fails)
+    monkeypatch.setattr("jepa_coffea.report.hunt_report._sections", lambda *_: [])
+    result = hunt(write(tmp_path, input={"histogram": "h.json"}, statistics=statistics), progress=False)
+    assert result.reasons == [said]
+    assert said in result.paragraph
+    assert not json.loads((tmp_path / "out" / "results.json").read_text())["may_be_quoted"]
 
 
 def test_what_stops_a_hunt_still_stops_it(done, monkeypatch):
