@@ -1,4 +1,4 @@
-"""Whole hunts in background whose features know the mass: a little, as real ones do, or as much as must be refused.
+"""Whole hunts in background whose features know the mass: a little, or as much as must be refused.
 
     python -m benchmarks.statistics.mass_dependence --events 24000 200000 1000000 --members 1
 

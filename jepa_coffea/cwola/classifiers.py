@@ -138,7 +138,7 @@ class WeightedPipeline(Pipeline):
 def gradient_boosting(**options: Any) -> GradientBoosting:
     """Boosted trees: 60 trees of 8 leaves, 63 bins, no early stopping.
 
-    Small trees: window and sidebands are alike but for a few events, and what a large tree learns is noise.
+    In dijets with 100 or 200 signal events they find more than 100 trees of 31 leaves, or as much (docs/measured.md).
 
     Parameters
     ----------

@@ -39,8 +39,8 @@ def column(table: pa.Table, name: str, file: str | Path, option: str = "") -> Fl
     Raises
     ------
     HuntError
-        If there is no such column, it has missing values that are no floating-point numbers of an option's column
-        (these are NaN), or holds anything else.
+        If there is no such column, it has missing values, or holds anything else. Where ``option`` is given, missing
+        floating-point numbers are NaN instead, unless all are missing.
     """
     values, where = _found(table, name, file, option)
     if not _is_number(values.type):

@@ -27,11 +27,11 @@ def conclude(run: Run, found: HuntResult) -> HuntResult:
     text = step(
         run,
         "summary",
-        lambda: _in_words(run, _judged(run, found)),
+        lambda: _in_words(run, _with_failures(run, found)),
         lambda _: "",
         reason="the result could not be put into words",
     )
-    judged = _worded(_judged(run, found), text)
+    judged = _worded(_with_failures(run, found), text)
     return step(
         run, "results.json", lambda: _written(run, judged), lambda problem: _written(run, _bare(judged, problem))
     )
@@ -47,7 +47,7 @@ def _bare(judged: HuntResult, problem: str) -> HuntResult:
     return _worded(HuntResult(judged.output, (), blinding=judged.blinding, reasons=reasons), "")
 
 
-def _judged(run: Run, found: HuntResult) -> HuntResult:
+def _with_failures(run: Run, found: HuntResult) -> HuntResult:
     return replace(found, reasons=list(dict.fromkeys([*found.reasons, *run.failed])))
 
 

@@ -48,7 +48,7 @@ class Null:
     """Pseudo-experiments whose fit failed; each counts as one with a larger Z."""
     function: float = 0.0
     """Standard deviation of Z by the choice of the function. The pseudo-experiments lack it: they are made with the
-    very function that is fitted to them, while Z is smaller for its error in them as in the data."""
+    very function that is fitted to them, though their Z counts its error as that of the data does."""
 
     @property
     def mean(self) -> float:

@@ -236,7 +236,7 @@ def _wrong_function(null: Null) -> str:
     if not null.function:
         return "Corrected for both"
     return (
-        f"Corrected for both and for the choice of the function, which these experiments do not doubt and which adds "
+        f"Corrected for both and for the choice of the function, which is never wrong in these experiments and adds "
         f"{null.function:.2f} to the width in quadrature"
     )
 

@@ -56,8 +56,8 @@ def calibration_section(result: HuntResult, header: Header) -> ReportSection:
     )
     note = (
         "Gaussian p: of the Shapiro-Wilk test. Where it is small, quote the p by rank instead of the corrected one. By "
-        "the choice of the function: what it adds to the width of Z in quadrature, since pseudo-experiments "
-        "are made with the function that is fitted."
+        "the choice of the function: what it adds to the width of Z in quadrature, since it is never wrong in "
+        "pseudo-experiments, which are made with the function that is fitted."
     )
     figures = []
     if nulls:
