@@ -3,8 +3,7 @@
 What is made must look like an event, or a classifier finds a difference between window and sidebands that data do not
 have. An integer that is shifted by a fraction is such a difference: trees find the fraction, and pseudo-experiments of
 24 000 events with the number of constituents had Z of 2.2 on average without any signal. A gap that grows with the mass
-above the cut at which a feature begins is another: 8000 events with two energies in whole GeV had .86 +- .16 by the
-sideband efficiency, and have -.12 +- .14 since such features are scaled about their cut.
+above the cut at which a feature begins is another, so that such features are scaled about their cut.
 """
 
 from dataclasses import dataclass, replace

@@ -68,7 +68,7 @@ def reasons_against(found: HuntResult, goodness_minimum: float, *, blind: bool =
     if found.selections and found.calibration.null is None and not found.calibration.problem:
         reasons.append("no significance is calibrated: there are no pseudo-experiments (calibration.experiments)")
     if found.calibration.problem:
-        reasons.append(f"there are no pseudo-experiments: {found.calibration.problem}")
+        reasons.append(f"no significance is calibrated: {found.calibration.problem}")
     if found.injection.problem:
         reasons.append(f"there is no injection study: {found.injection.problem}")
     return reasons

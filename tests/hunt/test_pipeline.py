@@ -252,7 +252,7 @@ def test_a_stage_that_fails_leaves_the_rest_and_is_named(folder, monkeypatch):
     monkeypatch.setattr("jepa_coffea.hunt.stages.closure_gates", fails)
     monkeypatch.setattr("jepa_coffea.hunt.stages.null_significances", fails)
     result = hunt(write(folder, "failing.yaml", output="failing"), progress=False)
-    assert "there are no pseudo-experiments: singular" in result.paragraph
+    assert "no significance is calibrated: singular" in result.paragraph
     assert "'closure gates' of window W1 failed (could not be made: singular)" in result.paragraph
     assert not (folder / "failing" / "errors.log").exists()
     assert (folder / "failing" / "report.html").is_file()
@@ -277,9 +277,7 @@ def test_a_bug_in_a_stage_is_a_line_in_the_report_and_a_traceback_in_the_log(fol
 
     monkeypatch.setattr("jepa_coffea.hunt.stages.null_significances", buggy)
     result = hunt(write(folder, "buggy.yaml", output="buggy"), progress=False)
-    assert (
-        "there are no pseudo-experiments: a bug (KeyError: '[x]'); its traceback is in errors.log" in result.paragraph
-    )
+    assert "no significance is calibrated: a bug (KeyError: '[x]'); its traceback is in errors.log" in result.paragraph
     log = (folder / "buggy" / "errors.log").read_text()
     assert "calibration\nTraceback" in log
     assert "in buggy" in log
@@ -291,7 +289,7 @@ STEPS = {
     "stages.write_scores": "the scores were not kept",
     "pipeline.run_experiment": "W1, efficiency 0.1 has no number",
     "pipeline.all_gates": "there are no closure gates",
-    "stages.calibrate": "there are no pseudo-experiments",
+    "stages.calibrate": "no significance is calibrated",
     "stages.preferred": "the background estimate was not chosen",
     "stages.global_p": "there is no p-value of the whole search",
     "pipeline._scans": "there is no local p-value against mass",
@@ -427,7 +425,7 @@ def test_no_efficiency_has_a_threshold(folder, capsys):
     assert "Window W1 will have no number: efficiency 0.001: a fold has" in before
     assert "Injection study: Window W1 will have no number: efficiency 0.002: a fold has" in before
     assert "W1, efficiency 0.001 has no number: efficiency 0.001: a fold has" in after
-    assert "there are no pseudo-experiments: no selection has a number" in after
+    assert "no significance is calibrated: no selection has a number" in after
     sentence = "The injection study has no number at 20 injected events for CWoLa, CWoLa on masses and tau ratios, "
     assert f"{sentence}supervised, idealised (IAD): efficiency 0.002: a fold has" in after
     page = (folder / "none" / "report.html").read_text()
