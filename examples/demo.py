@@ -257,7 +257,7 @@ def hunt(demo: Demo, name: str, title: str, datasets: Sequence[str], workers: in
             "efficiencies": [0.1, 0.01],
             "classifier": {"members": 4},
             "calibration": {"experiments": 100},
-            "seed": 3,
+            "seed": 3,  # with 1, 2 and 4 the hunt without signal is refused, see docs/measured.md
             "cluster": {"kind": "local", "options": {"n_workers": workers}},
         },
     )

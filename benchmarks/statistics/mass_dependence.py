@@ -3,10 +3,9 @@
     python -m benchmarks.statistics.mass_dependence --events 24000 200000 1000000 --members 1
 
 Features are Gaussian. ``realistic``: each rises by .03 of its width over half of the mass range, and bends by as much.
-``leak``: one rises by .4 of its width, which classifiers of the window against both sidebands do not learn. ``island``:
-one is lower by .4 of its width in the window alone, which must be refused: an excess of that kind is no signal.
-Everything else is the default of a hunt on a table of columns. What the hunts say of themselves is printed and written
-to benchmarks/results/mass_dependence.json.
+``leak``: one rises by .4 of its width over half of the range. ``island``: one is lower by .4 of its width in the window
+alone, which must be refused: an excess of that kind is no signal. Everything else is the default of a hunt on a table
+of columns. What the hunts say of themselves is printed and written to benchmarks/results/mass_dependence.json.
 """
 
 import argparse

@@ -72,7 +72,7 @@ ARMS: dict[str, list[str]] = {
     "observables+agreement": [_weights(observables=1, agreement=1)],
     "all": [],
     "all-curriculum": ["objective.observables_final=0"],
-    # Spread losses in their place: nothing else would keep a jet-level embedding from collapsing.
+    # Spread losses in their place, against a collapse.
     "all-but-observables": [_weights(particle=0.3, agreement=1, identity=0.05, variance=1, covariance=0.02)],
     "mpm": [_of("mpm")],
     "jetclr": [_of("jetclr"), "data.batch_size=256"],  # a jet is told from the others of its batch
