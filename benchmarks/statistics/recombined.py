@@ -1,9 +1,6 @@
 """Many independent QCD dijet events without signal from a few simulated ones, for calibrations of whole searches.
 
-    python -m benchmarks.statistics.recombined 'embedded/dataset=qcd/*.parquet' --events 600000 --output many.parquet
-    python -m benchmarks.statistics.simulated many.parquet --searches 300 --events 2000
-
-Searches that share simulated events share their fluctuations, and two million events are ten hours of a core. Here the
+Searches that share simulated events share their fluctuations, and ten million events are two days of a core. Here the
 mass of each event is drawn from a smooth fit to the simulated spectrum, pT over mass and directions are those of a
 simulated event close in mass, and each of its jets is one of the simulated jets close in pT. The jets of a QCD dijet
 depend on the mass through their pT only; at a given pT masses differ by a factor of two, so that a fluctuation of the
@@ -13,17 +10,13 @@ beyond their pT, such as flavour.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from jepa_coffea.bumphunt.fit import fit_background
-from jepa_coffea.files import find_files
-from jepa_coffea.files.parquet import read_rows
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -32,126 +25,110 @@ NEAR_EVENTS, NEAR_JETS = 200, 500
 """How many places, in the order of mass or pT, an event or jet may be away from what it stands in for."""
 BINS, FINE = 24, 50
 """Bins of the fitted spectrum, logarithmic, and parts of each in which masses are drawn uniformly."""
-OF_EVENT = ("pt", "eta", "phi")
-"""Columns of a jet that come from the event; all others come with the jet."""
+OF_EVENT = ("eta", "phi")
+"""Columns of a jet that come from the event, as its pT over the mass does; all others come with the jet."""
 SCALED = ("mass", "msoftdrop")
 """Columns of a jet in GeV, which keep their ratio to its pT."""
 
 
-def smooth_masses(masses: Floats, events: int, fit_range: tuple[float, float], rng: np.random.Generator) -> Floats:
-    """Masses drawn from a fit of three parameters.
-
-    Parameters
-    ----------
-    masses
-        [N], of simulated events in the range, GeV.
-    events
-        How many to draw.
-    fit_range
-        Lowest and highest mass, GeV.
-    rng
-        Random numbers.
-
-    Returns
-    -------
-    ndarray
-        f64 [events], GeV.
-    """
-    edges = np.geomspace(*fit_range, BINS + 1)
-    fit = fit_background((np.histogram(masses, edges)[0].astype(float), edges), "dijet3", toys=0)
-    fine = np.geomspace(*fit_range, BINS * FINE + 1)
-    expected = fit.prediction(fine).yields
-    place = rng.choice(len(expected), events, p=expected / expected.sum())
-    return fine[place] + rng.random(events) * np.diff(fine)[place]
-
-
-def near(values: Floats, wanted: Floats, places: int, rng: np.random.Generator) -> Ints:
-    """For each wanted value one of those about as large, at random.
+class Sorted:
+    """Values in their order, to find those that are about as large as others.
 
     Parameters
     ----------
     values
-        [N], there are these.
-    wanted
-        [M].
+        [N].
     places
-        Largest distance in the order of ``values``.
-    rng
-        Random numbers.
-
-    Returns
-    -------
-    ndarray
-        int64 [M], indices of ``values``.
+        Largest distance, in this order, of what is found.
     """
-    order = np.argsort(values)
-    place = np.searchsorted(values[order], wanted) + rng.integers(-places, places + 1, len(wanted))
-    # What would lie beyond an end is mirrored there: no value is taken more often than its neighbours.
-    place = np.where(place < 0, -place - 1, place)
-    place = np.where(place >= len(values), 2 * len(values) - 1 - place, place)
-    return order[np.clip(place, 0, len(values) - 1)]
+
+    def __init__(self, values: Floats, places: int) -> None:
+        self.order = np.argsort(values)
+        self.values, self.places = values[self.order], places
+
+    def near(self, wanted: Floats, rng: np.random.Generator) -> Ints:
+        """For each wanted value one of those about as large, at random.
+
+        Parameters
+        ----------
+        wanted
+            [M].
+        rng
+            Random numbers.
+
+        Returns
+        -------
+        ndarray
+            int64 [M], indices of the values.
+        """
+        size = len(self.order)
+        place = np.searchsorted(self.values, wanted) + rng.integers(-self.places, self.places + 1, len(wanted))
+        # What would lie beyond an end is mirrored there: no value is taken more often than its neighbours.
+        place = np.where(place < 0, -place - 1, place)
+        place = np.where(place >= size, 2 * size - 1 - place, place)
+        return self.order[np.clip(place, 0, size - 1)]
 
 
-def recombined(table: pa.Table, events: int, *, fit_range: tuple[float, float], seed: int) -> pa.Table:
+class Recombination:
     """New events made of the masses, directions and jets of simulated ones.
 
     Parameters
     ----------
     table
         Embedded events, with ``mjj`` and columns ``jet1_...`` and ``jet2_...``.
-    events
-        How many to make.
     fit_range
         Lowest and highest mass, GeV.
-    seed
-        Of the random numbers.
-
-    Returns
-    -------
-    Table
-        With the same columns of the jets, ``mjj`` and an identity of its own for each event.
     """
-    rng = np.random.default_rng(seed)
-    masses = table["mjj"].to_numpy()
-    inside = np.flatnonzero((masses >= fit_range[0]) & (masses < fit_range[1]))
-    table, masses = table.take(inside), masses[inside]
-    new = smooth_masses(masses, events, fit_range, rng)
-    like = near(masses, new, NEAR_EVENTS, rng)
-    columns = {"run": np.ones(events, np.int64), "luminosityBlock": np.full(events, seed), "event": np.arange(events)}
-    columns |= {"mjj": new}
-    names = [name.removeprefix("jet1_") for name in table.column_names if name.startswith("jet1_")]
-    jets = {name: pa.chunked_array([*table[f"jet1_{name}"].chunks, *table[f"jet2_{name}"].chunks]) for name in names}
-    jet_pt = jets["pt"].to_numpy()
-    arrays = {name: pa.array(column) for name, column in columns.items()}
-    for jet in ("jet1", "jet2"):
-        pt = table[f"{jet}_pt"].to_numpy()[like] * new / masses[like]
-        donor = near(jet_pt, pt, NEAR_JETS, rng)
-        for name in names:
-            if name == "pt":
-                arrays[f"{jet}_pt"] = pa.array(pt)
-            elif name in OF_EVENT:
-                arrays[f"{jet}_{name}"] = table[f"{jet}_{name}"].take(like).combine_chunks()
-            else:
-                values = jets[name].take(donor).combine_chunks()
-                scale = pt / jet_pt[donor]
-                arrays[f"{jet}_{name}"] = pa.array(values.to_numpy() * scale) if name in SCALED else values
-    return pa.table(arrays)
 
+    def __init__(self, table: pa.Table, fit_range: tuple[float, float]) -> None:
+        masses = table["mjj"].to_numpy()
+        table = table.filter(pa.array((masses >= fit_range[0]) & (masses < fit_range[1])))
+        names = [name.removeprefix("jet1_") for name in table.column_names if name.startswith("jet1_")]
+        columns = [f"{jet}_{name}" for jet in ("jet1", "jet2") for name in names if name in ("pt", *OF_EVENT)]
+        self.events = table.select(["mjj", *columns]).combine_chunks()
+        self.jets = pa.table(
+            {
+                name: pa.chunked_array([*table[f"jet1_{name}"].chunks, *table[f"jet2_{name}"].chunks])
+                for name in names
+                if name not in OF_EVENT
+            }
+        ).combine_chunks()
+        self.by_mass = Sorted(self.events["mjj"].to_numpy(), NEAR_EVENTS)
+        self.by_pt = Sorted(self.jets["pt"].to_numpy(), NEAR_JETS)
+        edges = np.geomspace(*fit_range, BINS + 1)
+        counts = np.histogram(self.events["mjj"].to_numpy(), edges)[0].astype(float)
+        self.edges = np.geomspace(*fit_range, BINS * FINE + 1)
+        self.expected = fit_background((counts, edges), "dijet3", toys=0).prediction(self.edges).yields
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="+", help="globs of embedded events without signal")
-    parser.add_argument("--events", type=int, default=600_000)
-    parser.add_argument("--fit-range", type=float, nargs=2, default=(2300.0, 4500.0), metavar="GEV")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--output", type=Path, required=True, metavar="PARQUET", help="file to write")
-    options = parser.parse_args()
-    table = pa.concat_tables([read_rows(path) for path in find_files(options.files, "embedded background events")])
-    made = recombined(table, options.events, fit_range=tuple(options.fit_range), seed=options.seed)
-    pq.write_table(made, options.output)
-    print(f"{options.output}: {made.num_rows} events of {table.num_rows}")
+    def draw(self, events: int, seed: int) -> pa.Table:
+        """New events.
 
+        Parameters
+        ----------
+        events
+            How many.
+        seed
+            Of the random numbers.
 
-if __name__ == "__main__":
-    main()
+        Returns
+        -------
+        Table
+            With the columns of the jets, ``mjj``, and an identity of its own for each event.
+        """
+        rng = np.random.default_rng(seed)
+        place = rng.choice(len(self.expected), events, p=self.expected / self.expected.sum())
+        mass = self.edges[place] + rng.random(events) * np.diff(self.edges)[place]
+        like = self.by_mass.near(mass, rng)
+        origin = self.events.take(like)
+        columns: dict[str, Any] = {"run": np.ones(events, np.int64), "luminosityBlock": np.full(events, seed)}
+        columns |= {"event": np.arange(events), "mjj": mass}
+        for jet in ("jet1", "jet2"):
+            pt = origin[f"{jet}_pt"].to_numpy() * mass / origin["mjj"].to_numpy()
+            donor = self.jets.take(self.by_pt.near(pt, rng))
+            ratio = pt / donor["pt"].to_numpy()
+            of_donor = {
+                name: donor[name].to_numpy() * ratio if name in SCALED else donor[name] for name in donor.column_names
+            }
+            of_event = {name: origin[f"{jet}_{name}"] for name in OF_EVENT if f"{jet}_{name}" in origin.column_names}
+            columns |= {f"{jet}_{name}": column for name, column in (of_donor | of_event | {"pt": pt}).items()}
+        return pa.table(columns)

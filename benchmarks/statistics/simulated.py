@@ -12,28 +12,34 @@ Searches are kept one by one in the output folder, and the same command goes on 
 judged by ``--searches`` with a smaller number. Of a pool of N events, N / n searches of n events are disjoint. With
 more searches each takes n events at random without replacement: their fluctuations about the pool are smaller than
 those of independent data by sqrt(1 - n / N), and what the pool itself has too much in the window, all of them have. The
-result says n / N; below .1 it hardly matters. As many independent events as wanted are made of a few by
-:mod:`benchmarks.statistics.recombined`.
+result says n / N; below .1 it hardly matters. For more searches than the pool has events for, ``--recombine`` makes the
+events of each anew from the jets of the pool, as :mod:`benchmarks.statistics.recombined` says; the events of no two
+searches are then the same, though their jets are.
 """
 
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
 from distributed import Client, LocalCluster
 from scipy import stats
 
 from benchmarks.machine import ROOT, machine
 from benchmarks.statistics.judgement import LEVELS
+from benchmarks.statistics.recombined import Recombination
 from jepa_coffea import __version__
 from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.cwola.sample import Sample
-from jepa_coffea.files import digest, write_text
+from jepa_coffea.files import digest, find_files, write_text
+from jepa_coffea.files.parquet import read_rows
 from jepa_coffea.hunt.calibration import calibrate, null_significances
 from jepa_coffea.hunt.config import HuntConfig, StatisticsConfig
 from jepa_coffea.hunt.events import read_events
@@ -58,47 +64,99 @@ FEWEST = 2
 """Searches with an estimate below which nothing is judged."""
 
 
-def data_of(pool: Sample, number: int, events: int, searches: int, seed: int) -> Sample:
-    """The events of one search.
+@dataclass(frozen=True)
+class Choice:
+    """Events of a pool for each search.
 
     Parameters
     ----------
     pool
         All events.
-    number
-        Of the search, from 0.
     events
-        How many it has.
+        How many a search has.
     searches
         How many there are.
     seed
         Of the choice.
-
-    Returns
-    -------
-    Sample
-        A block that no other search shares, where the pool has enough for all; otherwise a random subset.
     """
-    size = len(pool.mass)
-    if searches * events <= size:
-        order = np.random.default_rng(seed).permutation(size)
-        return pool.take(order[number * events : (number + 1) * events])
-    return pool.take(np.random.default_rng([seed, number]).choice(size, events, replace=False))
+
+    pool: Sample
+    events: int
+    searches: int
+    seed: int
+
+    @property
+    def disjoint(self) -> bool:
+        """Whether no two searches share an event."""
+        return self.searches * self.events <= len(self.pool.mass)
+
+    def facts(self) -> dict[str, Any]:
+        """What is to be said of the events."""
+        size = len(self.pool.mass)
+        return {"pool": size, "share of the pool": self.events / size, "disjoint": self.disjoint}
+
+    def key(self) -> list[Any]:
+        """What decides which events the searches have."""
+        return [sorted(self.pool.hashes.tolist())[:1000], len(self.pool.mass), self.disjoint]
+
+    def data(self, number: int) -> Sample:
+        """Events of one search: a block that no other shares where there are enough for all, or a random subset."""
+        size = len(self.pool.mass)
+        if self.disjoint:
+            order = np.random.default_rng(self.seed).permutation(size)
+            return self.pool.take(order[number * self.events : (number + 1) * self.events])
+        return self.pool.take(np.random.default_rng([self.seed, number]).choice(size, self.events, replace=False))
 
 
-def search(task: tuple[int, int, int, int], pool: Sample, method: Method, toys: int) -> dict[str, list[Any]]:
+@dataclass(frozen=True)
+class Anew:
+    """Events made of the jets of a pool for each search.
+
+    Parameters
+    ----------
+    source
+        Makes them.
+    config
+        The hunt.
+    events
+        How many a search has.
+    """
+
+    source: Recombination
+    config: HuntConfig
+    events: int
+
+    def facts(self) -> dict[str, Any]:
+        """What is to be said of the events."""
+        return {"pool": self.source.events.num_rows, "recombined": True}
+
+    def key(self) -> list[Any]:
+        """What decides which events the searches have."""
+        return ["recombined", self.source.events.num_rows, float(self.source.by_mass.values.sum())]
+
+    def data(self, number: int) -> Sample:
+        """Events of one search, read from a file as a hunt reads them."""
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "events.parquet"
+            pq.write_table(self.source.draw(self.events, seed=1_000_000 * self.config.seed + number), path)
+            return read_events([str(path)], self.config).sample
+
+
+def search(number: int, source: Choice | Anew, method: Method, toys: int, seed: int) -> dict[str, list[Any]]:
     """One search, calibrated by its own pseudo-experiments.
 
     Parameters
     ----------
-    task
-        Its number, its events, the number of searches, the seed.
-    pool
-        All events.
+    number
+        Of the search, from 0.
+    source
+        Of its events.
     method
         What is done to the data.
     toys
         Pseudo-experiments.
+    seed
+        Of the hunt.
 
     Returns
     -------
@@ -106,8 +164,7 @@ def search(task: tuple[int, int, int, int], pool: Sample, method: Method, toys: 
         By estimate a list over the selections of Z as counted, corrected Z and mean of the null, NaN where there is
         none; and ``degree`` of each transfer factor.
     """
-    number, events, searches, seed = task
-    sample, own = data_of(pool, number, events, searches, seed), seed + 1 + number
+    sample, own = source.data(number), seed + 1 + number
     data = run_experiment(sample, method.seeded(own)).selections
     pseudo = make_pseudo_data(sample, method.recipe.windows, method.statistics)
     selections, null = with_degrees(data, null_significances(pseudo, method, toys, seed=own))
@@ -211,18 +268,18 @@ def method_of(config: HuntConfig) -> Method:
 
 
 def searches(
-    pool: Sample, config: HuntConfig, *, events: int, number: int, toys: int, folder: Path, client: Client | None
+    source: Choice | Anew, config: HuntConfig, *, number: int, toys: int, folder: Path, client: Client | None
 ) -> dict[str, Any]:
     """All searches; those that were done are kept.
 
     Parameters
     ----------
-    pool
-        All events in the fit range.
+    source
+        Of the events of each.
     config
         The hunt.
-    events, number, toys
-        Of a search; how many searches; pseudo-experiments of each.
+    number, toys
+        How many searches; pseudo-experiments of each.
     folder
         Of the searches that are done.
     client
@@ -238,25 +295,20 @@ def searches(
     parts = config.model_dump(
         mode="json", include={"mass", "features", "classifier", "folds", "efficiencies", "statistics"}
     )
-    disjoint = number * events <= len(pool.mass)
-    of_pool = sorted(pool.hashes.tolist())[:1000], len(pool.mass)
-    key = digest(__version__, parts, *of_pool, events, disjoint, config.seed)
+    key = digest(__version__, parts, *source.key(), source.events, config.seed)
     ledger = Ledger(folder / f"simulated-{key}-{toys}.jsonl")
     found = ledger.run(
         search,
-        [(i, events, number, config.seed) for i in range(number)],
-        (pool, method, toys),
-        key=lambda task: str(task[0]),
+        range(number),
+        (source, method, toys, config.seed),
         client=client,
         progress=True,
         description="Searches",
     )
     return {
         "document": parts,
-        "pool": len(pool.mass),
-        "events": events,
-        "share of the pool": events / len(pool.mass),
-        "disjoint": disjoint,
+        "events": source.events,
+        **source.facts(),
         "searches": number,
         "toys": toys,
         "result": judged(found, method.efficiencies),
@@ -270,6 +322,7 @@ def main() -> None:
     parser.add_argument("--document", type=Path, help="a hunt whose sections to take; default: see above")
     parser.add_argument("--searches", type=int, default=300)
     parser.add_argument("--events", type=int, help="of a search, in the fit range; default: all of the pool over 10")
+    parser.add_argument("--recombine", action="store_true", help="make the events of each search anew of their jets")
     parser.add_argument("--toys", type=int, default=25, help="pseudo-experiments of a search, at least 20")
     parser.add_argument("--workers", type=int, default=2, help="local processes, one thread each")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
@@ -277,21 +330,29 @@ def main() -> None:
     given = DOCUMENT if options.document is None else yaml.safe_load(options.document.read_text())
     given = {name: part for name, part in given.items() if name not in {"input", "output", "cluster", "embed"}}
     config = HuntConfig.model_validate({**given, "input": {"events": options.files}, "output": str(options.output)})
-    everything = read_events([str(glob) for glob in config.input.events], config)
-    pool = everything.sample if everything.truth is None else everything.take(~everything.truth).sample
-    pool = replace(pool, weights=np.ones(len(pool.mass)))
-    events = options.events or len(pool.mass) // 10
-    if events > len(pool.mass):
-        parser.error(f"--events: {events} of a pool of {len(pool.mass)}")
-    how: dict[str, Any] = {"events": events, "number": options.searches, "toys": options.toys, "folder": options.output}
+    files = [str(glob) for glob in config.input.events]
+    if options.recombine:
+        if not options.events:
+            parser.error("--recombine needs --events")
+        table = pa.concat_tables([read_rows(path) for path in find_files(files, "embedded background events")])
+        source: Choice | Anew = Anew(Recombination(table, config.mass.build().fit_range), config, options.events)
+    else:
+        everything = read_events(files, config)
+        pool = everything.sample if everything.truth is None else everything.take(~everything.truth).sample
+        pool = replace(pool, weights=np.ones(len(pool.mass)))
+        events = options.events or len(pool.mass) // 10
+        if events > len(pool.mass):
+            parser.error(f"--events: {events} of a pool of {len(pool.mass)}")
+        source = Choice(pool, events, options.searches, config.seed)
+    how: dict[str, Any] = {"number": options.searches, "toys": options.toys, "folder": options.output}
     if options.workers > 1:
         with (
             LocalCluster(n_workers=options.workers, threads_per_worker=1, dashboard_address=":0") as cluster,
             Client(cluster) as client,
         ):
-            result = searches(pool, config, client=client, **how)
+            result = searches(source, config, client=client, **how)
     else:
-        result = searches(pool, config, client=None, **how)
+        result = searches(source, config, client=None, **how)
     print(shown(result["result"]))
     path = options.output / "calibration_simulated.json"
     about = machine("numpy", "scikit-learn", "iminuit", "distributed") | {"workers": options.workers}

@@ -141,7 +141,8 @@ class Whitening(TransformerMixin, BaseEstimator):
         embeddings, observables = X[:, :reducible], X[:, reducible:].astype(float)
         self.mean_ = embeddings.mean(axis=0, dtype=float).astype(X.dtype)
         if self.by == "variance":
-            pca = PCA(self.components, svd_solver="full").fit(embeddings)
+            # Faster than singular values, and as exact for leading components if centred and in double precision.
+            pca = PCA(self.components, svd_solver="covariance_eigh").fit(embeddings - self.mean_.astype(float))
             self.directions_, self.scales_ = pca.components_.T, np.diag(pca.explained_variance_**-0.5)
             return self
         pca = PCA(svd_solver="full").fit(embeddings)

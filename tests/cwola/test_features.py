@@ -17,6 +17,15 @@ def test_passed_columns_stay_and_do_not_steer_the_components() -> None:
     np.testing.assert_array_equal(reduced[:, 3:], observables)
 
 
+def test_components_of_float32_far_from_zero_are_those_of_double_precision() -> None:
+    rng = np.random.default_rng(4)
+    X = (1000 + rng.normal(size=(400, 12)) * np.geomspace(10, 0.1, 12)).astype(np.float32)
+    expected = PCA(3, svd_solver="full").fit(X.astype(float))
+    found = Whitening(3, novelty=False).fit(X)
+    np.testing.assert_allclose(found.directions_.T, expected.components_, atol=1e-6)
+    np.testing.assert_allclose(found.scales_, np.diag(expected.explained_variance_**-0.5), rtol=1e-6)
+
+
 def test_novelty_comes_before_what_is_passed() -> None:
     rng = np.random.default_rng(1)
     X = rng.normal(size=(200, 8))

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from benchmarks.statistics.recombined import near, recombined
+from benchmarks.statistics.recombined import Recombination, Sorted
 
 RANGE = (2300.0, 4500.0)
 
@@ -28,7 +28,7 @@ def simulated(number: int, seed: int = 0) -> pa.Table:
 
 def test_events_are_those_of_the_pool_without_its_fluctuations() -> None:
     pool = simulated(40_000)
-    made = recombined(pool, 60_000, fit_range=RANGE, seed=3)
+    made = Recombination(pool, RANGE).draw(60_000, seed=3)
     mass = made["mjj"].to_numpy()
     assert made.num_rows == 60_000
     assert len(np.unique(made["event"].to_numpy())) == 60_000
@@ -52,5 +52,7 @@ def test_events_are_those_of_the_pool_without_its_fluctuations() -> None:
 def test_no_value_is_taken_more_often_at_the_ends() -> None:
     rng = np.random.default_rng(0)
     values = rng.permutation(100).astype(float)
-    taken = np.bincount(values[near(values, np.repeat(np.arange(100.0), 2000), 10, rng)].astype(int), minlength=100)
+    taken = np.bincount(
+        values[Sorted(values, 10).near(np.repeat(np.arange(100.0), 2000), rng)].astype(int), minlength=100
+    )
     assert np.all(np.abs(taken / 2000 - 1) < 0.15)
