@@ -66,41 +66,59 @@ FEWEST = 2
 
 @dataclass(frozen=True)
 class Choice:
-    """Events of a pool for each search.
-
-    Parameters
-    ----------
-    pool
-        All events.
-    events
-        How many a search has.
-    searches
-        How many there are.
-    seed
-        Of the choice.
-    """
+    """Events of a pool for each search."""
 
     pool: Sample
+    """All events."""
     events: int
+    """How many a search has."""
     searches: int
+    """How many there are."""
     seed: int
+    """Of the choice."""
 
     @property
     def disjoint(self) -> bool:
-        """Whether no two searches share an event."""
+        """Whether no two searches share an event.
+
+        Returns
+        -------
+        bool
+        """
         return self.searches * self.events <= len(self.pool.mass)
 
     def facts(self) -> dict[str, Any]:
-        """What is to be said of the events."""
+        """What is to be said of the events.
+
+        Returns
+        -------
+        dict
+        """
         size = len(self.pool.mass)
         return {"pool": size, "share of the pool": self.events / size, "disjoint": self.disjoint}
 
     def key(self) -> list[Any]:
-        """What decides which events the searches have."""
+        """What decides which events the searches have.
+
+        Returns
+        -------
+        list
+        """
         return [sorted(self.pool.hashes.tolist())[:1000], len(self.pool.mass), self.disjoint]
 
     def data(self, number: int) -> Sample:
-        """Events of one search: a block that no other shares where there are enough for all, or a random subset."""
+        """Events of one search.
+
+        Parameters
+        ----------
+        number
+            Of the search, from 0.
+
+        Returns
+        -------
+        Sample
+            A block that no other search shares where the pool has enough for all, or a random subset.
+        """
         size = len(self.pool.mass)
         if self.disjoint:
             order = np.random.default_rng(self.seed).permutation(size)
@@ -110,32 +128,45 @@ class Choice:
 
 @dataclass(frozen=True)
 class Anew:
-    """Events made of the jets of a pool for each search.
-
-    Parameters
-    ----------
-    source
-        Makes them.
-    config
-        The hunt.
-    events
-        How many a search has.
-    """
+    """Events made of the jets of a pool for each search."""
 
     source: Recombination
+    """Makes them."""
     config: HuntConfig
+    """The hunt that reads them."""
     events: int
+    """How many a search has."""
 
     def facts(self) -> dict[str, Any]:
-        """What is to be said of the events."""
+        """What is to be said of the events.
+
+        Returns
+        -------
+        dict
+        """
         return {"pool": self.source.events.num_rows, "recombined": True}
 
     def key(self) -> list[Any]:
-        """What decides which events the searches have."""
+        """What decides which events the searches have.
+
+        Returns
+        -------
+        list
+        """
         return ["recombined", self.source.events.num_rows, float(self.source.by_mass.values.sum())]
 
     def data(self, number: int) -> Sample:
-        """Events of one search, read from a file as a hunt reads them."""
+        """Events of one search, read from a file as a hunt reads them.
+
+        Parameters
+        ----------
+        number
+            Of the search, from 0.
+
+        Returns
+        -------
+        Sample
+        """
         with TemporaryDirectory() as folder:
             path = Path(folder) / "events.parquet"
             pq.write_table(self.source.draw(self.events, seed=1_000_000 * self.config.seed + number), path)

@@ -244,7 +244,7 @@ def describe_blind(found: HuntResult) -> str:
                 else f"; the expected 95 % CLs limit is {best.limit[2]:.1f} signal events."
             )
         )
-    sentences += found.left_out
+    sentences += [*found.left_out, *found.without_limits]
     if found.reasons:
         sentences.append("If it were unblinded now it could not be quoted: " + "; ".join(found.reasons) + ".")
     else:

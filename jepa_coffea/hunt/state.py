@@ -387,6 +387,22 @@ class HuntResult:
         return self.inclusive[0].selection.counts if self.inclusive else None
 
     @property
+    def without_limits(self) -> list[str]:
+        """Which limits there are none of, and why, in sentences.
+
+        Returns
+        -------
+        list of str
+            Without those whose problem is among the reasons against the result.
+        """
+        return [
+            f"There are no limits against {axis}, {at}: {curve}."
+            for axis, curves in (("mass", self.mass_limits), ("width", self.width_limits))
+            for at, curve in curves.items()
+            if isinstance(curve, str) and not any(curve in reason for reason in self.reasons)
+        ]
+
+    @property
     def everything(self) -> list[SelectionResult]:
         """Everything that was counted.
 

@@ -158,7 +158,7 @@ def describe(found: HuntResult, notes: Sequence[str], reasons: Sequence[str]) ->
             f"{_uncalibrated(found).capitalize()}. The sum over folds fluctuates more than a Poisson count, so that "
             "p-values as counted are too small by an unknown amount."
         )
-    sentences += notes
+    sentences += [*notes, *found.without_limits]
     sentences.append(_verdict(found, best, reasons))
     return " ".join(sentences)
 

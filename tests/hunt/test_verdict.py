@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jepa_coffea.hunt.blinding import describe_blind
 from jepa_coffea.hunt.calibration import calibrate
 from jepa_coffea.hunt.look_elsewhere import global_p
 from jepa_coffea.hunt.state import CalibrationResult, HuntResult, SelectionResult
@@ -101,3 +102,13 @@ def test_a_p_by_rank_that_no_toy_reaches_is_a_bound():
     toys = np.random.default_rng(0).normal(size=(60, 2, 1))
     assert "by rank below 0.016)" in describe(searched([selection(9.0, 9.0)], toys), [], [])
     assert "by rank below" not in describe(searched([selection(1.0, 1.0)], toys), [], [])
+
+
+def test_limits_that_cannot_be_set_are_said_with_the_result_blind_or_not():
+    found = HuntResult(
+        Path(), (), mass_limits={"width 0.05": "no fit", "width 0.1": "singular"}, reasons=["limits: singular"]
+    )
+    sentence = "There are no limits against mass, width 0.05: no fit."
+    assert found.without_limits == [sentence]
+    assert sentence in describe(found, [], found.reasons)
+    assert sentence in describe_blind(found)
