@@ -34,7 +34,7 @@ if [ $REHEARSE = 1 ]; then
     TRAINING="--sizes tiny --seconds 0.1 --device cpu --no-compile --no-profile"
     PROFILE="--sizes tiny --seconds 0.1 --device cpu --no-compile --only P-JEPA"
     COMPILED="--sizes tiny --seconds 0.1 --device cpu --compile --only none-on-a-cpu"
-    COMPILED_MINI=$COMPILED
+    COMPILED_MINI=$COMPILED LARGE="$PROFILE --no-profile"
     SIMULATED=1500 JETS=40 JETS_A_FILE=20 EVENTS=60
     COMMON="steps=10 data.batch_size=16 monitor_every=5 checkpoint_every=10"
     SMALL="" MINI="" SUPERVISED="" JJEPA="encoder.blocks=2"
@@ -48,6 +48,8 @@ else
     PROFILE="--sizes published mini --batch 1024 --seconds 0.2 --no-compile --only P-JEPA --limit 30"
     COMPILED="--sizes published --batch 1024 --seconds 0.7 --compile --only P-JEPA --limit 100"
     COMPILED_MINI="--sizes mini --batch 8192 --seconds 0.7 --compile --only P-JEPA --limit 100"
+    # The host needs as long for a step of 1024 jets as for one of 4096, and 10 GiB hold 4096.
+    LARGE="--sizes mini --batch 16384 --seconds 0.7 --no-compile --no-profile --only P-JEPA"
     SIMULATED=${SIMULATED:-330} JETS=220000 JETS_A_FILE=4000 EVENTS=2000
     # Compiling takes minutes, of five.
     COMMON="steps=1000000000 optimiser.warmup=0.03 compile=false data.workers=4 monitor_every=2000 checkpoint_every=2000"
@@ -173,6 +175,7 @@ fi
 step inference 120 "$PYTHON" -m benchmarks.gpu.inference --output "$WORK/gpu/$CARD-inference.json" --models "$WORK/encoders" $INFERENCE
 step training 75 "$PYTHON" -m benchmarks.training --output "$WORK/gpu/$CARD-training.json" $TRAINING
 step profile 50 "$PYTHON" -m benchmarks.training --output "$WORK/gpu/$CARD-training-profile.json" $PROFILE
+step training-large 60 "$PYTHON" -m benchmarks.training --output "$WORK/gpu/$CARD-training-large.json" $LARGE
 step compiled 60 "$PYTHON" -m benchmarks.training --output "$WORK/gpu/$CARD-training-compiled.json" $COMPILED
 step compiled-mini 60 "$PYTHON" -m benchmarks.training --output "$WORK/gpu/$CARD-training-mini.json" $COMPILED_MINI
 [ -z "${SIMULATION:-}" ] || wait "$SIMULATION"
@@ -250,7 +253,7 @@ if wanted pretrain; then
 fi
 note all "$SECONDS" "results in $RESULTS"
 
-for log in correctness-inference correctness-training correctness-compiled inference training profile compiled dask; do
+for log in correctness-inference correctness-training correctness-compiled inference training training-large profile compiled dask; do
     echo "== $log"
     tail -n 40 "$WORK/logs/$log.log" 2> /dev/null
 done
