@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from jepa_coffea.bumphunt import BackgroundFit, GlobalSignificance, Scan
@@ -388,19 +389,23 @@ class HuntResult:
 
     @property
     def without_limits(self) -> list[str]:
-        """Which limits there are none of, and why, in sentences.
+        """Which limits were not found, and why, in sentences.
 
         Returns
         -------
         list of str
             Without those whose problem is among the reasons against the result.
         """
-        return [
-            f"There are no limits against {axis}, {at}: {curve}."
-            for axis, curves in (("mass", self.mass_limits), ("width", self.width_limits))
-            for at, curve in curves.items()
-            if isinstance(curve, str) and not any(curve in reason for reason in self.reasons)
-        ]
+        sentences = []
+        for axis, curves in (("mass", self.mass_limits), ("width", self.width_limits)):
+            for at, curve in curves.items():
+                if not isinstance(curve, str):
+                    lost = int(np.count_nonzero(~curve.known))
+                    if lost:
+                        sentences.append(f"{lost} of {len(curve.points)} limits against {axis}, {at}, were not found.")
+                elif not any(curve in reason for reason in self.reasons):
+                    sentences.append(f"There are no limits against {axis}, {at}: {curve}.")
+        return sentences
 
     @property
     def everything(self) -> list[SelectionResult]:

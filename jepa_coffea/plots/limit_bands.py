@@ -27,7 +27,7 @@ def plot_limits(
     Parameters
     ----------
     curve
-        Against mass or width.
+        Against mass or width; a gap where there is no limit.
     observed
         Whether the data are drawn; a blinded search shows the expected limits alone.
     note
@@ -45,7 +45,7 @@ def plot_limits(
     """
     figure = Figure(figsize=(10, 7.4))
     ax = figure.subplots()
-    in_fb = bool(np.isfinite(curve.expected_cross_section).all())
+    in_fb = curve.in_fb
     data, expected = (
         (curve.cross_section, curve.expected_cross_section) if in_fb else (curve.events, curve.expected_events)
     )
@@ -54,10 +54,10 @@ def plot_limits(
     ax.fill_between(x, bands[0], bands[4], color=YELLOW, lw=0, label="95 % expected")
     ax.fill_between(x, bands[1], bands[3], color=GREEN, lw=0, label="68 % expected")
     ax.plot(x, bands[2], color="black", ls="--", label="Median expected")
-    drawn = [bands.min(), bands.max()]
+    drawn = [np.nanmin(bands), np.nanmax(bands)]
     if observed:
         ax.plot(x, data, color="black", marker="o", ms=6, label="Observed")
-        drawn += [data.min(), data.max()]
+        drawn += [np.nanmin(data), np.nanmax(data)]
     default = "Resonance mass [GeV]" if curve.axis == "mass" else "Width over mass [%]"
     ax.set(yscale="log", xlabel=xlabel or default, xlim=(float(x.min()), float(x.max())))
     unit = r"$\sigma\,\mathcal{B}$ [fb]" if in_fb else "signal events"

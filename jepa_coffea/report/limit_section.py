@@ -1,5 +1,7 @@
 """Limits against mass and against width, for the report."""
 
+import numpy as np
+
 from jepa_coffea.bumphunt.limits import LimitCurve
 from jepa_coffea.hunt.inclusive import EXCESS
 from jepa_coffea.hunt.state import HuntResult
@@ -41,6 +43,9 @@ def limit_section(result: HuntResult, header: Header, peak: str = "Gaussian") ->
             if isinstance(curve, str):
                 problems.append([at, curve])
                 continue
+            problems += [
+                [f"{at}, {axis} {curve.points[i]:.4g}", curve.methods[i]] for i in np.flatnonzero(~curve.known)
+            ]
             picture = plot_limits(curve, observed=not result.sensitivity, note=at, header=header)
             caption = CAPTION.format(peak=peak, shape=shape, methods=methods_of(curve))
             if at.endswith(EXCESS):
@@ -65,8 +70,11 @@ def methods_of(curve: LimitCurve) -> str:
     """
     unit = " GeV" if curve.axis == "mass" else ""
     sentences = []
-    for method in dict.fromkeys(curve.methods):
-        points = [point for point, other in zip(curve.points, curve.methods, strict=True) if other == method]
+    found = [
+        (point, method) for point, method, known in zip(curve.points, curve.methods, curve.known, strict=True) if known
+    ]
+    for method in dict.fromkeys(method for _, method in found):
+        points = [point for point, other in found if other == method]
         where = f"{points[0]:.4g}{unit}" if len(points) == 1 else f"{points[0]:.4g} to {points[-1]:.4g}{unit}"
         sentences.append(f"At {where}, {len(points)} of {len(curve.points)} points: {method}.")
     return " ".join(sentences)

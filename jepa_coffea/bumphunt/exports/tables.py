@@ -174,22 +174,24 @@ def limit_table(curve: LimitCurve, name: str = "limits", note: str = "") -> HEPD
     -------
     HEPDataTable
     """
-    in_fb = bool(np.isfinite(curve.cross_section).all())
     observed, expected = (
-        (curve.cross_section, curve.expected_cross_section) if in_fb else (curve.events, curve.expected_events)
+        (curve.cross_section, curve.expected_cross_section) if curve.in_fb else (curve.events, curve.expected_events)
     )
-    what, units = ("cross-section", "fb") if in_fb else ("signal events", "")
-    middle = expected[:, 2]
+    known = curve.known
+    observed, expected = observed[known], expected[known]
+    what, units = ("cross-section", "fb") if curve.in_fb else ("signal events", "")
     title, unit = ("mass", "GeV") if curve.axis == "mass" else ("relative width", "")
-    methods = ", ".join(dict.fromkeys(curve.methods))
+    methods = ", ".join(dict.fromkeys(method for method, one in zip(curve.methods, known, strict=True) if one))
+    missing = ", ".join(f"{point:.4g}" for point in curve.points[~known])
+    gaps = f"No limit was found at a {title} of {missing}{' ' * bool(unit)}{unit}. " if missing else ""
     return HEPDataTable(
         name,
         f"Upper limits at {curve.level:.0%} confidence level (CLs, {methods}) on the {what} against {title}, observed "
-        f"and expected without a signal. {note}".strip(),
-        [HEPDataColumn(title, curve.points, unit)],
+        f"and expected without a signal. {gaps}{note}".strip(),
+        [HEPDataColumn(title, curve.points[known], unit)],
         [
             HEPDataColumn(f"observed limit on {what}", observed, units),
-            HEPDataColumn(f"expected limit on {what}", middle, units, errors=_band(expected)),
+            HEPDataColumn(f"expected limit on {what}", expected[:, 2], units, errors=_band(expected)),
         ],
     )
 

@@ -106,7 +106,28 @@ class LimitCurve(Record):
     expected_cross_section: Array
     """[point, 5]."""
     methods: tuple[str, ...]
-    """[point]: see :attr:`Limit.method`."""
+    """[point]: see :attr:`Limit.method`; why there is no limit, where it is NaN."""
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """Where there is a limit.
+
+        Returns
+        -------
+        Array
+            bool [point].
+        """
+        return np.isfinite(self.expected_events).all(axis=1)
+
+    @property
+    def in_fb(self) -> bool:
+        """Whether there are limits on the cross-section.
+
+        Returns
+        -------
+        bool
+        """
+        return bool(np.isfinite(self.expected_cross_section[self.known]).all())
 
 
 def limit_curve(points: npt.ArrayLike, limits: Sequence[Limit], axis: str = "mass") -> LimitCurve:

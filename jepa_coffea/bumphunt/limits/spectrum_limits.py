@@ -79,13 +79,14 @@ def mass_limits(
     Returns
     -------
     LimitCurve
+        NaN at a mass without a limit, whose method says why.
 
     Raises
     ------
     HistogramError
         For input that cannot be used.
     FitError
-        If a fit does not converge.
+        If no mass has a limit.
     """
     search = shape_search(data, masses, signal=signal, function=function, sqrt_s=sqrt_s, fit_range=fit_range)
     shapes = [signal or Gaussian()] * len(search.masses)
@@ -147,14 +148,14 @@ def width_limits(
     Returns
     -------
     LimitCurve
-        Its points are the widths.
+        Its points are the widths; NaN at one without a limit, whose method says why.
 
     Raises
     ------
     HistogramError
         For input that cannot be used.
     FitError
-        If a fit does not converge.
+        If no width has a limit.
     """
     base = signal or Gaussian()
     shapes = [base.widened(width / base.relative_width) for width in widths]
@@ -204,14 +205,17 @@ def _limits(spectrum: Spectrum, masses: Array, shapes: Sequence[Signal], setting
     background = BackgroundPart(_Spurious(model, faked[:, None] * templates), np.append(np.zeros(parameters), 1.0))
     labels = [f"m = {mass:.4g}, width {shape.relative_width:.3g}" for mass, shape in zip(masses, shapes, strict=True)]
     problem = make_problem(background, signal, spectrum.counts, labels)
-    strengths, bands = profile_limits(problem, 1 - level)
+    strengths, bands, problems = profile_limits(problem, 1 - level)
+    if all(problems):
+        raise FitError(problems[0])
     under = ((templates > 0.1 * templates.max(axis=1, keepdims=True)) * model.expected(np.zeros(parameters))).sum(
         axis=1
     )
     limits = []
     for index, (strength, band, value) in enumerate(zip(strengths, bands, share, strict=True)):
-        limit, expected, method = float(strength), band, "asymptotic"
-        if setting.toys and under[index] < FEW:
+        failure = problems[index]
+        limit, expected, method = float(strength), band, failure or "asymptotic"
+        if setting.toys and not failure and under[index] < FEW:
             try:
                 limit, expected = toy_limits(problem, index, limit, band, 1 - level, setting.toys, setting.seed)
                 method = f"{setting.toys} toys per strength"

@@ -16,6 +16,7 @@ from jepa_coffea.bumphunt.limits.toy_limits import toy_limits
 from jepa_coffea.bumphunt.newton import Array, Rows
 from jepa_coffea.bumphunt.significance import Constraint
 from jepa_coffea.bumphunt.window_model import WindowModel
+from jepa_coffea.errors import FitError
 
 SOFT = 0.05
 """Below this share of its nominal content a bin's background falls exponentially, not linearly, and never to 0."""
@@ -80,7 +81,9 @@ def cls_limit(
     shapes = shape_nuisances(*(np.maximum(model.signal + sign * shifts, 0.0) for sign in (1, -1)))
     signal = SignalPart(model.signal[None], np.array(list(model.signal_rates.values())), shapes)
     problem = make_problem(background, signal, model.observed, [model.name])
-    strengths, bands = profile_limits(problem, 1 - level)
+    strengths, bands, problems = profile_limits(problem, 1 - level)
+    if problems[0]:
+        raise FitError(problems[0])
     strength, band, method = float(strengths[0]), bands[0], "asymptotic"
     if toys and model.background.sum() < FEW:
         strength, band = toy_limits(problem, 0, strength, band, 1 - level, toys, seed)

@@ -1,11 +1,19 @@
 """Limits against mass and width; those of collision data are in test_cms_dijets."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from jepa_coffea.bumphunt import Gaussian, HistogramError, SignalSystematics, mass_limits, scan, width_limits
+from jepa_coffea.bumphunt import FitError, Gaussian, HistogramError, SignalSystematics, mass_limits, scan, width_limits
+from jepa_coffea.bumphunt.exports import limit_table
 from jepa_coffea.bumphunt.limits import Limit, limit_curve
 from jepa_coffea.bumphunt.limits.limit import make_limit
+from jepa_coffea.bumphunt.limits.problem import Problem
+from jepa_coffea.bumphunt.newton import Array
+from jepa_coffea.hunt.state import HuntResult
+from jepa_coffea.plots import Header, plot_limits
+from jepa_coffea.report.limit_section import limit_section
 from tests.bumphunt.conftest import Truth
 
 MASSES = [2200.0, 2700.0, 3300.0]
@@ -49,6 +57,63 @@ def test_systematics_of_the_yield_weaken_the_limit(truth: Truth) -> None:
         assert (weaker.expected_events[:, 2] > bare.expected_events[:, 2]).all()
     with pytest.raises(HistogramError, match="relative, between 0 and 1"):
         SignalSystematics(luminosity=1.6)
+
+
+def test_all_nuisances_together_have_a_limit_at_every_mass() -> None:
+    """Where few events are expected several of them pull by their errors, and the fits take hundreds of steps."""
+    edges = np.geomspace(2000, 5000, 26)
+    counts = np.histogram(2000 + np.random.default_rng(1).exponential(400, 2500), edges)[0]
+    systematics = SignalSystematics(luminosity=0.016, efficiency=0.05, scale=0.02, resolution=0.1)
+    curve = mass_limits((counts, edges), signal=Gaussian(0.03), function="dijet2", systematics=systematics)
+    assert curve.known.all()
+    assert set(curve.methods) == {"asymptotic"}
+    # No event lies above 4.4 TeV: nearly three signal events are excluded at least, and the expectation falls to that.
+    assert (curve.expected_events[:, 2] > 2.9).all()
+
+
+def test_a_mass_without_a_limit_leaves_the_others(truth: Truth, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, log_cls = (truth.observed(1), truth.edges), Problem.log_cls
+    whole = mass_limits(data, MASSES)
+
+    def one_fails(problem: Problem, asimov: Problem, strengths: Array) -> Array:
+        curves = log_cls(problem, asimov, strengths)
+        curves[1] = np.nan
+        return curves
+
+    monkeypatch.setattr(Problem, "log_cls", one_fails)
+    curve = mass_limits(data, MASSES)
+    assert curve.known.tolist() == [True, False, True]
+    assert curve.events[[0, 2]] == pytest.approx(whole.events[[0, 2]], rel=0.01)
+    assert np.isnan(curve.events[1])
+    assert "did not converge for m = 2700" in curve.methods[1]
+    table = limit_table(curve)
+    assert table.independent[0].values.tolist() == [2200, 3300]
+    assert "No limit was found at a mass of 2700 GeV." in table.description
+    low, high = plot_limits(curve).axes[0].get_ylim()
+    assert 0 < low < high
+    found = HuntResult(Path(), (), mass_limits={"width 0.05": curve})
+    assert found.without_limits == ["1 of 3 limits against mass, width 0.05, were not found."]
+    section = limit_section(found, Header())
+    assert section.tables[0].rows[0][0] == "width 0.05, mass 2700"
+    assert "At 2200 to 3300 GeV, 2 of 3 points: asymptotic." in section.figures[0].caption
+    monkeypatch.setattr(Problem, "log_cls", lambda problem, asimov, x: np.nan * log_cls(problem, asimov, x))
+    with pytest.raises(FitError, match="did not converge"):
+        mass_limits(data, MASSES)
+
+
+def test_fits_that_fail_further_out_do_not_end_the_search(truth: Truth, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CLs is known up to just above the limits: the curve is followed to there in smaller steps."""
+    data, log_cls = (truth.observed(1), truth.edges), Problem.log_cls
+    whole = mass_limits(data, [2700.0], spurious=[200.0])
+    most = 1.1 * max(whole.events[0], whole.expected_events.max())
+
+    def to_most(problem: Problem, asimov: Problem, strengths: Array) -> Array:
+        return np.where(strengths[..., None] < most, log_cls(problem, asimov, strengths), np.nan)
+
+    monkeypatch.setattr(Problem, "log_cls", to_most)
+    curve = mass_limits(data, [2700.0], spurious=[200.0])
+    assert curve.events == pytest.approx(whole.events, rel=0.02)
+    assert curve.expected_events == pytest.approx(whole.expected_events, rel=0.02)
 
 
 def test_toys_where_few_events_are_expected(truth: Truth) -> None:
