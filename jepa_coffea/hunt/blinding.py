@@ -231,8 +231,7 @@ def describe_blind(found: HuntResult) -> str:
     str
     """
     sentences = ["This hunt is blind: nothing that was counted in a window is shown."]
-    usable = [one for one in found.sensitivity if not one.problem]
-    best: Any = max(usable, key=lambda one: one.expected_z, default=None)
+    best = found.first_sensitivity
     if best is not None:
         sentences.append(
             f"{best.b:.1f} ± {best.sigma_b:.1f} events are expected in {best.label}, where {best.signal:.1f} signal "

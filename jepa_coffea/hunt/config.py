@@ -39,7 +39,10 @@ class InputConfig(Section):
 
     events: list[Location] = []
     """Globs of parquet files of embedded events, or of parquet or ROOT files with any flat table of events: a mass, the
-    numbers ``run``, ``luminosityBlock`` and ``event``, and features."""
+    numbers of its identity, and features."""
+    identity: Annotated[list[str], Field(min_length=1, max_length=3)] = ["run", "luminosityBlock", "event"]
+    """Columns with the numbers that together no two events share, here and in all other globs of events: the event's,
+    after that of its run and of its luminosity block where it has these."""
     tree: str = "Events"
     """Name of the TTree or RNTuple in ROOT files, here and in all other globs of events."""
     histogram: LocalPath | None = None

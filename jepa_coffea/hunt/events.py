@@ -22,6 +22,9 @@ from jepa_coffea.hunt.columns import Floats, column, vectors
 from jepa_coffea.hunt.config import FeatureConfig, HuntConfig, HuntError, ScoreRatio
 from jepa_coffea.hunt.root_table import read_tree
 
+PLACES = {1: [2], 2: [0, 2], 3: [0, 1, 2]}
+"""Of how many numbers of an identity to which of run, luminosity block and event they are."""
+
 
 @dataclass(frozen=True)
 class Events:
@@ -119,7 +122,7 @@ def read_events(globs: Sequence[str], config: HuntConfig, what: str = "embedded 
         )
         raise HuntError(msg)
     identity = np.concatenate([part.identity for part in parts])
-    _check_unique(identity, sample.hashes, what)
+    _check_unique(identity, sample.hashes, config.input.identity, what)
     kept, note = hit_or_miss(sample, what, allowed=config.input.unweight, seed=config.seed)
     truth = [part.truth for part in parts if part.truth is not None]
     everything = Events(
@@ -148,16 +151,18 @@ def _refuse_other_units(mass: npt.NDArray[np.float64], windows: Windows, file: s
             raise HuntError(msg)
 
 
-def _check_unique(identity: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64], what: str) -> None:
+def _check_unique(
+    identity: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64], names: Sequence[str], what: str
+) -> None:
     """Raise if events are there more than once: counts are then no Poisson counts, and every Z is too large."""
     order = np.argsort(hashes, kind="stable")
     again = order[1:][np.diff(hashes[order]) == 0]
     if len(again):
-        run, block, event = identity[again.min()]
+        numbers = identity[again.min(), PLACES[len(names)]]
         msg = (
-            f"hunt: {len(again)} of {len(hashes)} {what} have the run, luminosityBlock and event of another one "
-            f"(for example {run}, {block}, {event}), and an event counts once. Do datasets overlap, or are files given "
-            "twice? Simulated samples need numbers of their own"
+            f"hunt: {len(again)} of {len(hashes)} {what} have the {_and(names)} of another one "
+            f"(for example {', '.join(map(str, numbers))}), and an event counts once. Do datasets overlap, or are "
+            "files given twice? Simulated samples need numbers of their own"
         )
         raise HuntError(msg)
 
@@ -173,7 +178,7 @@ def _read_file(file: str | Path, config: HuntConfig, windows: Windows) -> Events
     if len(everything) > no_mass and not len(table):
         _refuse_other_units(everything[np.isfinite(everything)], windows, file)
     mass = column(table, config.mass.column, file, "mass.column").astype(float)
-    identity = np.stack([_whole(table, name, file) for name in ("run", "luminosityBlock", "event")], 1)
+    identity = _identity(table, config.input.identity, file)
     if windows.windows:
         (X, names), observables = feature_matrix(table, config.features, file), _control(table, config, file)
     else:  # a scan looks at the mass alone
@@ -191,6 +196,17 @@ def _read_file(file: str | Path, config: HuntConfig, windows: Windows) -> Events
         weights = column(table, "weight", file).astype(float)
     sample = Sample(X, mass, event_hash(*identity.T), weights, match)
     return Events(sample, identity, truth, names, observables, models, int((~good).sum()), no_mass).take(good)
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+
+
+def _identity(table: pa.Table, names: Sequence[str], file: str | Path) -> npt.NDArray[np.int64]:
+    """Numbers of run, luminosity block and event, (events, 3); 0 where the table does not have them."""
+    found = np.zeros((len(table), 3), np.int64)
+    found[:, PLACES[len(names)]] = np.stack([_whole(table, name, file) for name in names], 1)
+    return found
 
 
 def _whole(table: pa.Table, name: str, file: str | Path) -> npt.NDArray[np.int64]:

@@ -14,7 +14,8 @@ the sidebands of the same data, and are counted by the experiment's one door.
 
 Classifiers that train on the data in folds widen Z (see :mod:`jepa_coffea.hunt.calibration`), each by its own amount,
 and fits and thresholds shift it a little for all. So the Z of every method is corrected by its own Z in experiments of
-the same kind in which no signal is put: other seeds, the same everything else.
+the same kind in which no signal is put: other seeds, the same everything else. Limits have the background with which a
+count has the corrected Z.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from jepa_coffea.bumphunt.calibrated import calibrated_background
 from jepa_coffea.bumphunt.ledger import Ledger
 from jepa_coffea.bumphunt.limits.counting_limit import FEW, counting_limit
 from jepa_coffea.bumphunt.significance import Constraint
@@ -39,7 +41,7 @@ from jepa_coffea.hunt.experiment import Method, run_experiment, train_or_say_why
 from jepa_coffea.hunt.null import Null, null_of
 from jepa_coffea.hunt.pseudo import PseudoData
 from jepa_coffea.hunt.reference_classifiers import idealised_anomaly_detector, supervised
-from jepa_coffea.hunt.selections import ESTIMATES, FUNCTION, Estimate, Selection
+from jepa_coffea.hunt.selections import FUNCTION, Selection
 
 Mask = npt.NDArray[np.bool_]
 
@@ -212,7 +214,6 @@ def inject(task: tuple[int, int, int], study: Study) -> dict[str, Any]:
     for other in range(2, RESERVES + 1):
         reserve = reserve.joined(other_half.draw(seed ^ other))
     method, features = _one_window(study, seed), slice(0, study.features)
-    constraint = method.statistics.constraint
     recipe, own = method.recipe, data.columns(features)
     observables, raw = data.columns(slice(study.features, None)), replace(recipe, reduction=None)
     signal = study.signal.take(np.arange(half, 2 * half)).columns(features)
@@ -228,11 +229,11 @@ def inject(task: tuple[int, int, int], study: Study) -> dict[str, Any]:
         experiment = run_experiment(data, method, [of_method], inclusive=name == "cwola")
         if experiment.inclusive:
             everything = experiment.inclusive[0]
-            record["inclusive"] = _judged(everything, int(np.count_nonzero(truth & inside)), constraint)
+            record["inclusive"] = _judged(everything, int(np.count_nonzero(truth & inside)))
         passed = np.zeros(len(truth), bool)
         if not of_method.refusal(study.efficiency):
             passed = of_method.selected(study.efficiency)
-        record[name] = _judged(experiment.selections[0], int(np.count_nonzero(truth & passed & inside)), constraint)
+        record[name] = _judged(experiment.selections[0], int(np.count_nonzero(truth & passed & inside)))
         record[name]["sic"] = sic_on_grid(of_method, truth & inside, ~truth & inside)
     return record
 
@@ -277,16 +278,8 @@ def _one_window(study: Study, seed: int) -> Method:
     return replace(method, recipe=replace(method.recipe, windows=one), efficiencies=(study.efficiency,))
 
 
-def _judged(selection: Selection, signal: int, constraint: Constraint) -> dict[str, Any]:
-    limits = {name: _limit(selection.n, one, constraint) for name, one in selection.estimates.items()}
-    return {**selection.record(), "limits": limits, "signal": signal}
-
-
-def _limit(n: int, estimate: Estimate, constraint: Constraint) -> float:
-    possible = not estimate.problem and estimate.b > 0 and estimate.sigma_b > 0
-    if not possible:
-        return float("nan")
-    return counting_limit(n, estimate.b, estimate.sigma_b, constraint=constraint).events
+def _judged(selection: Selection, signal: int) -> dict[str, Any]:
+    return {**selection.record(), "signal": signal}
 
 
 Floats = npt.NDArray[np.float64]
@@ -343,11 +336,15 @@ def correction_of(nulls: Mapping[str, Null | str]) -> str:
     corrected = {name: null for name, null in nulls.items() if isinstance(null, Null)}
     counted = "".join(f"; {name} as counted: {why}" for name, why in nulls.items() if isinstance(why, str))
     if not corrected and len(set(nulls.values())) > 1:
-        return f"Z of no method is corrected{counted}"
+        return f"Z and limits of no method are corrected{counted}"
     if not corrected:
-        return f"Z is as counted: {next(iter(nulls.values()), 'no experiments without signal were asked for')}"
+        return (
+            f"Z and limits are as counted: {next(iter(nulls.values()), 'no experiments without signal were asked for')}"
+        )
     experiments = max(len(null.toys) + null.failed for null in corrected.values())
-    return f"Z of each method is corrected by its own in {experiments} experiments without signal{counted}"
+    return (
+        f"Z and limits of each method are corrected by its own Z in {experiments} experiments without signal{counted}"
+    )
 
 
 def _numbers(records: Sequence[dict[str, Any]], method: str, background: str, name: str) -> Floats:
@@ -356,7 +353,10 @@ def _numbers(records: Sequence[dict[str, Any]], method: str, background: str, na
 
 
 def summarised(
-    records: Sequence[dict[str, Any]], background: str = FUNCTION, nulls: Mapping[str, Null | str] | None = None
+    records: Sequence[dict[str, Any]],
+    background: str = FUNCTION,
+    nulls: Mapping[str, Null | str] | None = None,
+    constraint: Constraint = "poisson",
 ) -> list[dict[str, Any]]:
     """Medians and 16-84 % bands of an injection study over its seeds.
 
@@ -370,15 +370,17 @@ def summarised(
     background
         The estimate that Z and limits are by; the function where there is no selection.
     nulls
-        From :func:`nulls_of`, by the same estimate: what Z of each method is corrected by. Z of a method that has none
-        is as counted.
+        From :func:`nulls_of`, by the same estimate: what Z and limits of each method are corrected by. Those of a
+        method that has none are as counted.
+    constraint
+        Of the backgrounds, for limits.
 
     Returns
     -------
     list of dict
-        For each yield and method: Z and whether it is ``calibrated``, ``limit_selected`` on signal events that are
-        selected in the window, ``limit`` on the injected yield (see :func:`in_yields`), its median by either
-        estimate in ``limit_by``, selected signal, and SIC.
+        For each yield and method: Z and whether it and the limits are ``calibrated``, ``limit_selected`` on signal
+        events that are selected in the window, ``limit`` on the injected yield (see :func:`in_yields`), selected
+        signal, and SIC.
     """
     rows = []
     amounts = sorted({record["yield"] for record in records})
@@ -390,8 +392,7 @@ def summarised(
             z = _numbers(here, name, background, "z")
             if isinstance(null, Null):
                 z = null.corrected(z)
-            limits = {one: _limits(here, name, one) for one in ESTIMATES}
-            limit = limits[background]
+            limit = _limits(here, name, background, null if isinstance(null, Null) else None, constraint)
             row = {
                 "yield": amount,
                 "method": name,
@@ -401,10 +402,6 @@ def summarised(
                 **_band("z", np.where(np.isfinite(z), z, -np.inf)),
                 **_band("limit_selected", limit),
                 **_band("limit", in_yields(limit, amounts, response)),
-                "limit_by": {
-                    one: float(np.percentile(in_yields(of_one, amounts, response), 50, method="nearest"))
-                    for one, of_one in limits.items()
-                },
                 "signal": float(np.median([r[name]["signal"] for r in here])),
             }
             if name != "inclusive":
@@ -438,11 +435,21 @@ def with_cross_sections(
     return [row | {f"{end}_fb": row[end] / (luminosity * efficiency) for end in ends} for row in summary]
 
 
-def _limits(records: Sequence[dict[str, Any]], method: str, estimate: str) -> Floats:
-    """Limits by an estimate, or by the function where there is no selection; infinite where there are none."""
-    found = [record[method]["limits"].get(estimate, record[method]["limits"][FUNCTION]) for record in records]
-    limit = np.array(found, dtype=float)
-    return np.where(np.isfinite(limit), limit, np.inf)
+def _limits(
+    records: Sequence[dict[str, Any]], method: str, background: str, null: Null | None, constraint: Constraint
+) -> Floats:
+    """Limits on the selected events, with the calibration where there is one; infinite where there are none."""
+    counts = np.array([record[method]["n"] for record in records], dtype=float)
+    b, sigma_b = (_numbers(records, method, background, name) for name in ("b", "sigma_b"))
+    return np.array([_limit(*one, null, constraint) for one in zip(counts, b, sigma_b, strict=True)])
+
+
+def _limit(n: float, b: float, sigma_b: float, null: Null | None, constraint: Constraint) -> float:
+    if not (b > 0 and sigma_b > 0):
+        return float("inf")
+    if null is not None:
+        b, sigma_b = calibrated_background(b, sigma_b, null.calibration(float("nan")))
+    return counting_limit(n, b, sigma_b, constraint=constraint).events if b > 0 else float("inf")
 
 
 def _band(name: str, values: Floats) -> dict[str, float]:

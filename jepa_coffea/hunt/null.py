@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
-from jepa_coffea.bumphunt.calibrated import width_error
+from jepa_coffea.bumphunt.calibrated import ZCalibration, width_error
 from jepa_coffea.hunt.config import MINIMUM_EXPERIMENTS, HuntError
 
 Floats = npt.NDArray[np.float64]
@@ -59,6 +59,20 @@ class Null:
         float
         """
         return float(self.toys.mean())
+
+    def calibration(self, z: float) -> ZCalibration:
+        """Mean and width for models, limits and exports.
+
+        Parameters
+        ----------
+        z
+            The corrected significance of the data.
+
+        Returns
+        -------
+        ZCalibration
+        """
+        return ZCalibration(self.mean, self.width, len(self.toys), z, self.function)
 
     @property
     def mean_threshold(self) -> float:

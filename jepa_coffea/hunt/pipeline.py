@@ -204,6 +204,7 @@ def _hunt_histogram(run: Run, histogram: Path) -> HuntResult:
     counts = read_histogram(histogram, windows)
     run, functions, rules = _studied(run, counts, windows)
     statistics = run.config.statistics
+    few = _said(run, _too_few(counts, windows, statistics.function))
     selections = step(
         run,
         "counting",
@@ -211,7 +212,7 @@ def _hunt_histogram(run: Run, histogram: Path) -> HuntResult:
         lambda problem: uncounted(counts, windows, problem),
     )
     findings = selection_results(run, selections)
-    found = HuntResult(run.output, findings, functions=functions)
+    found = HuntResult(run.output, findings, functions=functions, left_out=few, notes=few)
     if run.config.blind:
         return found
     scanned = step(
@@ -306,8 +307,7 @@ def _hunt_events(run: Run) -> HuntResult:
         lambda _: [],
         reason="whether the events suffice was not looked at",
     )
-    for sentence in tight:
-        run.say(f"[yellow]{without_counts(sentence) if config.blind else sentence}[/]")
+    tight = _said(run, tight)
     scores = out_of_fold_scores(run, key, events, method)
     data = step(
         run,
@@ -346,7 +346,7 @@ def _hunt_events(run: Run) -> HuntResult:
         )
         closure = replace(closure, gates=closure.gates + gates)
     injection = injections(run, key, inputs, method, calibrated)
-    left_out = [*_left_out(events), *_left_out_of_others(inputs)]
+    left_out = [*tight, *_left_out(events), *_left_out_of_others(inputs)]
     notes = step(
         run,
         "what the classifiers see",
@@ -420,9 +420,28 @@ def too_tight(events: Events, method: Method) -> list[str]:
                     spectrum, method.statistics.function, window=(window.low, window.high), efficiency=efficiency
                 )
             except (SelectionError, HistogramError) as error:
-                what = "no number" if isinstance(error, SelectionError) else "no reliable fit"
-                sentences.append(f"Window {window.name} will have {what}: {error}")
+                what = "no number" if isinstance(error, SelectionError) else "no reliable fit of the function"
+                sentences.append(f"Too few events, window {window.name} has {what}: {error}.")
     return sentences
+
+
+def _too_few(counts: Floats, windows: Windows, function: str) -> list[str]:
+    """The same of a histogram, in which nothing is selected."""
+    sentences = []
+    for window in windows.windows:
+        try:
+            check_expected_events((counts, np.asarray(windows.edges)), function, window=(window.low, window.high))
+        except HistogramError as error:
+            sentences.append(f"Too few events, window {window.name} has no reliable fit of the function: {error}.")
+    return sentences
+
+
+def _said(run: Run, sentences: Sequence[str]) -> list[str]:
+    """Sentences that are said before the work, and again with the result; of a blind hunt without counts."""
+    shown = [without_counts(sentence) if run.config.blind else sentence for sentence in sentences]
+    for sentence in shown:
+        run.say(f"[yellow]{sentence}[/]")
+    return shown
 
 
 def _too_tight_to_inject(run: Run, inputs: Inputs, method: Method) -> list[str]:

@@ -426,7 +426,7 @@ def _injected(
             lambda problem: dict.fromkeys(METHODS, problem),
             reason="the injection study is not calibrated",
         )
-    summary = summarised(records, background, nulls)
+    summary = summarised(records, background, nulls, config.statistics.constraint)
     if config.luminosity is not None and config.signal is not None:
         # Of the classifiers' selection: a limit on the yield knows how much of the signal they select.
         summary = with_cross_sections(summary, config.luminosity, config.signal.efficiency)

@@ -111,9 +111,7 @@ class SelectionResult:
             None where it is not calibrated.
         """
         one = self.calibrated(estimate)
-        if one is None:
-            return None
-        return ZCalibration(one.null.mean, one.null.width, len(one.null.toys), one.z, one.null.function)
+        return None if one is None else one.null.calibration(one.z)
 
     def model(self, background: str, name: str = "window") -> WindowModel | None:
         """The count in the window as a model, with the error of the choice of the function and the calibration.
@@ -367,7 +365,8 @@ class HuntResult:
     blinding: str = ""
     """Since when it is blind, or when and with which document it was unblinded; empty for a hunt that never was."""
     left_out: Sequence[str] = ()
-    """Which events of the files were left out and why, in sentences that tell nothing of a window."""
+    """Which events of the files were left out and why, and which windows have too few, in sentences that tell nothing
+    of what a window holds."""
     notes: Sequence[str] = ()
     """What else the paragraph says: what classifiers see, what was left out."""
     reasons: Sequence[str] = ()
@@ -386,6 +385,18 @@ class HuntResult:
         if self.scan is not None:
             return self.scan.fit.counts
         return self.inclusive[0].selection.counts if self.inclusive else None
+
+    @property
+    def first_sensitivity(self) -> Sensitivity | None:
+        """What the first trial of a blind hunt is worth; each selection is judged by a signal of its own size.
+
+        Returns
+        -------
+        Sensitivity or None
+            Of a selection by a classifier where there are any; None where no trial has numbers.
+        """
+        usable = [one for one in self.sensitivity if not one.problem]
+        return next((one for one in usable if one.efficiency < 1), next(iter(usable), None))
 
     @property
     def without_limits(self) -> list[str]:

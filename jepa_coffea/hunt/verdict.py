@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from jepa_coffea.hunt.look_elsewhere import GlobalP
 from jepa_coffea.hunt.null import Corrected, Null
-from jepa_coffea.hunt.selections import ESTIMATES
+from jepa_coffea.hunt.selections import ESTIMATES, SIDEBAND_EFFICIENCY
 from jepa_coffea.hunt.state import HuntResult, MassScan, SelectionResult
 
 EVIDENCE = 0.00135
@@ -45,6 +45,14 @@ def reasons_against(found: HuntResult, goodness_minimum: float, *, blind: bool =
         f"the background fit of {label} has p = {estimate.fit_p:.2g}, below {goodness_minimum:g}"
         for label, estimate in fitted
         if estimate.fit_p < goodness_minimum
+    ]
+    reasons += [
+        f"the transfer factor of {s.label}, which the result is by, is not smooth in the sidebands: p = "
+        f"{s.sideband_efficiency.fit_p:.2g}, below {goodness_minimum:g}"
+        for s in trials
+        if found.background == SIDEBAND_EFFICIENCY
+        and s.sideband_efficiency is not None
+        and s.sideband_efficiency.fit_p < goodness_minimum
     ]
     if found.calibration.fit_p is not None and found.calibration.fit_p < goodness_minimum:
         has = "p" if blind else f"p = {found.calibration.fit_p:.2g},"
@@ -408,14 +416,14 @@ def _judged(found: HuntResult) -> list[tuple[str, str]]:
 
 
 def _blind(found: HuntResult) -> list[tuple[str, str]]:
-    """Of a blind hunt: the most sensitive selection."""
-    best = max((one for one in found.sensitivity if not one.problem), key=lambda one: one.expected_z, default=None)
+    """Of a blind hunt: the first selection."""
+    best = found.first_sensitivity
     rows = [("Observed", "blind")]
     if best is None:
         return rows
     worth = "corrected" if best.calibrated else "uncalibrated"
     rows = [
-        ("Most sensitive", best.label),
+        ("Selection", f"{best.label}; all {len(found.sensitivity)} are in the section Sensitivity"),
         *rows,
         ("Expected", f"{best.b:.1f} ± {best.sigma_b:.1f}, by the {best.background.replace('_', ' ')}"),
         ("Expected Z", f"{best.expected_z:.2f} {worth}, of {best.signal:.1f} signal events in the window"),

@@ -98,7 +98,7 @@ def function_section(study: FunctionStudy | None) -> ReportSection:
         "its statistical error. It is counted even where it is within the tolerance, "
     )
     caption += (
-        "in local Z and in the toys."
+        "in local Z of the data; in the toys the function is right."
         if scanned
         else "in windows by the error of the choice, in the picture of local p0 as an uncertainty of each peak. The "
         "peak is the first of the document (signal.widths)."

@@ -11,6 +11,7 @@ import numpy as np
 from jepa_coffea.cwola.gates import Gate
 from jepa_coffea.files.folders import finished_folder, fresh_folder
 from jepa_coffea.hunt.conclusion import conclude
+from jepa_coffea.hunt.selections import SIDEBAND_EFFICIENCY
 from jepa_coffea.hunt.state import HuntResult, Run, SelectionResult
 from jepa_coffea.hunt.steps import step
 from jepa_coffea.hunt.verdict import AGREEMENT, headline
@@ -156,7 +157,7 @@ def _checks(run: Run, result: HuntResult) -> list[Check]:
 
     def made() -> list[Check]:
         least = run.config.statistics.goodness_minimum
-        checks = [check for finding in result.everything for check in _fit_checks(finding, least)]
+        checks = [check for finding in result.everything for check in _fit_checks(finding, least, result.background)]
         if result.calibration.fit_p is not None:
             name = "Spectrum of the pseudo-data: goodness of fit"
             meaning = "the function does not describe the whole spectrum"
@@ -187,13 +188,17 @@ def _fit_check(name: str, p: float, goodness_minimum: float, meaning: str) -> Ch
     return Check(name, p >= goodness_minimum, f"p = {p:.2g}", f"at least {goodness_minimum:g}", meaning)
 
 
-def _fit_checks(finding: SelectionResult, goodness_minimum: float) -> list[Check]:
-    """Whether the background fit describes the sidebands, and whether the two estimates agree."""
+def _fit_checks(finding: SelectionResult, goodness_minimum: float, background: str) -> list[Check]:
+    """Whether the background fits describe the sidebands, and whether the two estimates agree."""
     selection = finding.selection
     p = selection.function.fit_p
     meaning = selection.function.problem or "the function does not describe the spectrum beside the window"
     checks = [_fit_check(f"{selection.label}: goodness of fit", p, goodness_minimum, meaning)]
     if selection.sideband_efficiency is not None:
+        if background == SIDEBAND_EFFICIENCY:
+            name, p = f"{selection.label}: smooth transfer factor", selection.sideband_efficiency.fit_p
+            meaning = "the share of events that pass does not change smoothly with the mass"
+            checks.append(_fit_check(name, p, goodness_minimum, meaning))
         pull, problem = selection.pull, selection.sideband_efficiency.problem
         meaning = problem or "function and sideband efficiency expect different backgrounds"
         name, required = f"{selection.label}: two background estimates", f"within {AGREEMENT:g}"

@@ -41,7 +41,7 @@ def injection_section(result: HuntResult, header: Header) -> ReportSection:
             np.array([row[name] for row in rows], dtype=float) for name in ("yield", "limit", "limit_low", "limit_high")
         ]
         if np.isfinite(band).all():
-            limits[LABELS[method]] = Band(*band)
+            limits[LABELS[method] + exception] = Band(*band)
         sic = next((r.get("sic") for r in rows if r["yield"] == largest), None)
         if sic is not None and any(value is not None for value in sic):
             usable = [(x, y) for x, y in zip(GRID, sic, strict=True) if y is not None]
@@ -54,11 +54,11 @@ def injection_section(result: HuntResult, header: Header) -> ReportSection:
         figures.append(ReportFigure("Injected signal", plot_injection(curves, header=header, **answer), caption))
     if limits:
         caption = (
-            f"95 % CLs limits on the signal yield, {COUNTED}: median and 16-84 % band over seeds. The "
+            f"95 % CLs limits on the signal yield, {COUNTED}: median and 16-84 % band over seeds. {words}. The "
             "share of signal that is selected is measured at each yield. A limit below the dashed line excludes the "
             "yield that was injected. A method with an infinite limit is in the table only."
         )
-        label = "95 % CLs limit on signal events"
+        label = f"95 % CLs limit on signal events, {'calibrated' if corrected else 'uncalibrated'}"
         picture = plot_injection(limits, ylabel=label, reference="identity", identity="Injected", header=header)
         figures.append(ReportFigure("Limits on injected signal", picture, caption))
     if improvements:
@@ -66,7 +66,16 @@ def injection_section(result: HuntResult, header: Header) -> ReportSection:
         caption = f"Medians at {largest} injected events, where every seed is above its floor of 20 background events."
         picture = plot_sic(improvements, floor=floor, header=header)
         figures.append(ReportFigure("Significance improvement of injections", picture, caption))
-    columns = ["injected", "method", "Z", "Z is", "limit on yield", "limit on selected", "selected", "failed"]
+    columns = [
+        "injected",
+        "method",
+        "Z",
+        "Z and limits are",
+        "limit on yield",
+        "limit on selected",
+        "selected",
+        "failed",
+    ]
     in_fb = any("limit_fb" in row for row in result.injection.summary)
     if in_fb:
         columns.insert(5, "limit [fb]")

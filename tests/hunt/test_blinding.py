@@ -30,6 +30,7 @@ from jepa_coffea.hunt.config import HuntConfig, StatisticsConfig
 from jepa_coffea.hunt.selections import Estimate, Selection, count_inclusive
 from jepa_coffea.hunt.stages import selection_results
 from jepa_coffea.hunt.state import CalibrationResult, FunctionStudy, HuntResult, Run, SelectionResult
+from jepa_coffea.hunt.verdict import headline
 from tests.cwola.toy import dijets
 from tests.hunt.make import write_events
 from tests.hunt.test_pipeline import DOCUMENT
@@ -83,6 +84,8 @@ def test_no_count_of_a_window_is_anywhere(both):
 def test_the_sensitivity_is_that_of_the_unblinded_hunt(both):
     _, blind, written, unblinded, _ = both
     assert [one.label for one in blind.sensitivity] == [one.selection.label for one in unblinded.everything]
+    assert blind.first_sensitivity is blind.sensitivity[1]  # the classifier's selection, not all events
+    assert dict(headline(blind))["Selection"].startswith("W1, efficiency 0.1; all 2 are")
     for one, found in zip(blind.sensitivity, unblinded.everything, strict=True):
         if unblinded.background == "function" or found.selection.efficiency == 1:
             assert one.b == pytest.approx(found.selection.by(unblinded.background).b)

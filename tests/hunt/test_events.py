@@ -236,6 +236,29 @@ def test_a_table_without_jets_needs_a_mass_an_identity_and_features(tmp_path):
         read_events(c.input.events, c)
 
 
+@pytest.mark.parametrize("names", [["eventNumber"], ["runNumber", "eventNumber"], ["runNumber", "lb", "eventNumber"]])
+def test_an_identity_of_other_columns(tmp_path, names):
+    path = write_events(tmp_path / "a.parquet", 300)
+    given = pq.read_table(path)
+    renamed = dict(zip(("run", "luminosityBlock", "event"), ("runNumber", "lb", "eventNumber"), strict=True))
+    own = pa.array(np.arange(300))
+    table = given.rename_columns([renamed.get(name, name) for name in given.column_names])
+    table = table.set_column(table.column_names.index("eventNumber"), "eventNumber", own)
+    pq.write_table(table, path)
+    with pytest.raises(HuntError, match="has no column 'run'"):
+        read(tmp_path)
+    c = config(tmp_path)
+    c = c.model_copy(update={"input": c.input.model_copy(update={"identity": names})})
+    identity = read_events(c.input.events, c).identity
+    expected = [np.zeros(300, int)] * 3
+    for place, name in zip({1: [2], 2: [0, 2], 3: [0, 1, 2]}[len(names)], names, strict=True):
+        expected[place] = table[name].to_numpy()
+    np.testing.assert_array_equal(identity, np.stack(expected, 1))
+    pq.write_table(table.slice(0, 20), tmp_path / "b.parquet")
+    with pytest.raises(HuntError, match=f"20 of 320 embedded events have the {'.*'.join(names)} of another one"):
+        read_events(c.input.events, c)
+
+
 def test_only_the_fit_range_is_read(tmp_path):
     write_events(tmp_path / "a.parquet", 500)
     narrow = config(tmp_path).model_copy(

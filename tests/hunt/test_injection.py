@@ -132,17 +132,12 @@ def test_the_classifier_improves_the_limit_where_there_is_signal_to_learn_from(r
         assert row["limit"] >= row["limit_selected"]  # not all that is injected is selected
     # Where this much is learned by both, the supervised limit is the better one up to the spread of five experiments.
     assert rows[0, "supervised"]["limit"] < 1.15 * rows[0, "cwola"]["limit"] < 1.15 * rows[0, "inclusive"]["limit"]
-    one = next(record for record in records if record["yield"] == 150)["inclusive"]
-    assert one["limits"] == {"function": pytest.approx(limit_of(one, "function"))}
-    cwola = next(record for record in records if record["yield"] == 150)["cwola"]
-    assert cwola["limits"]["sideband_efficiency"] == pytest.approx(limit_of(cwola, "sideband_efficiency"))
     other = {(row["yield"], row["method"]): row for row in summarised(records, "sideband_efficiency")}[0, "cwola"]
-    assert (
-        other["limit"]
-        == other["limit_by"]["sideband_efficiency"]
-        == rows[0, "cwola"]["limit_by"]["sideband_efficiency"]
-    )
-    assert rows[0, "cwola"]["limit"] == rows[0, "cwola"]["limit_by"]["function"] != other["limit"]
+    by_hand = [
+        np.sort([limit_of(one["cwola"], by) for one in records if one["yield"] == 0])[2]
+        for by in ("function", "sideband_efficiency")
+    ]
+    assert [rows[0, "cwola"]["limit_selected"], other["limit_selected"]] == pytest.approx(by_hand)
 
 
 def test_a_limit_on_the_yield_is_where_the_selected_signal_reaches_the_limit():
@@ -162,7 +157,7 @@ def test_a_limit_in_fb_by_hand(tmp_path):
     estimate = Estimate(1e6, 500.0, 0.0, 0.5, 0.5)
     records = []
     for amount, signal in ((0, 0), (10_000, 4000)):
-        one = _judged(Selection("W1", 0.1, 1_000_000, np.zeros(3), estimate, estimate), signal, "poisson")
+        one = _judged(Selection("W1", 0.1, 1_000_000, np.zeros(3), estimate, estimate), signal)
         records.append({"yield": amount} | dict.fromkeys(METHODS, one | {"sic": [1.0] * len(GRID)}))
     rows = with_cross_sections(summarised(records), luminosity=10.0, efficiency=0.5)
     assert {(row["yield"], row["method"]) for row in rows} == {(y, name) for y in (0, 10_000) for name in METHODS}
@@ -234,14 +229,27 @@ def test_z_of_every_method_is_corrected_by_its_own_without_signal(records, witho
         t = stats.t(19).sf((z - toys.mean()) / (toys.std(ddof=1) * np.sqrt(1 + 1 / 20)))
         assert rows[150, name]["z"] == pytest.approx(stats.norm.isf(t))
         assert rows[150, name]["calibrated"]
-    assert correction_of(nulls) == "Z of each method is corrected by its own in 20 experiments without signal"
+        # A count with the calibrated background has the corrected Z, and the limit is of that background.
+        limits = []
+        for one in (r[name] for r in records if r["yield"] == 150):
+            b, sigma_b = one[estimate]["b"], one[estimate]["sigma_b"]
+            total = b + sigma_b**2
+            moved = b + toys.mean() * np.sqrt(total)
+            widened = np.sqrt(max(max(toys.std(ddof=1), 1) ** 2 * total - moved, sigma_b**2))
+            limits.append(counting_limit(one["n"], moved, widened).events)
+        assert rows[150, name]["limit_selected"] == pytest.approx(np.sort(limits)[2])
+    assert (
+        correction_of(nulls)
+        == "Z and limits of each method are corrected by its own Z in 20 experiments without signal"
+    )
     study = InjectionResult(list(rows.values()), nulls=nulls)
     section = injection_section(HuntResult(tmp_path, (), injection=study), HEADER)
     axes = section.figures[0].picture.axes[0]
     assert set(LABELS.values()) <= {text.get_text() for text in axes.get_legend().get_texts()}
     assert axes.get_ylabel() == "Significance $Z$, calibrated"
-    assert "Z of each method is corrected by its own in 20 experiments" in section.figures[0].caption
+    assert "Z and limits of each method are corrected by its own Z in 20 experiments" in section.figures[0].caption
     assert {row[3] for row in section.tables[0].rows} == {"calibrated"}
+    assert section.figures[1].picture.axes[0].get_ylabel() == "95 % CLs limit on signal events, calibrated"
     of_iad = next(row for row in section.tables[1].rows if row[0] == LABELS["iad"])
     toys = np.array([record["iad"]["sideband_efficiency"]["z"] for record in without])
     assert of_iad[1:3] == [20, 0]
@@ -277,14 +285,17 @@ def test_a_null_that_is_not_centred_corrects_nothing_and_says_why(records, witho
     assert {row["method"] for row in summarised(records, "function", nulls) if not row["calibrated"]} == {"iad"}
     assert correction_of(nulls).endswith(f"20 experiments without signal; iad as counted: {nulls['iad']}")
     assert correction_of({"cwola": "a", "iad": "b"}) == (
-        "Z of no method is corrected; cwola as counted: a; iad as counted: b"
+        "Z and limits of no method are corrected; cwola as counted: a; iad as counted: b"
     )
 
 
 def test_without_experiments_z_is_as_counted(records, tmp_path):
     section = injection_section(HuntResult(tmp_path, (), injection=InjectionResult(summarised(records))), HEADER)
     assert "uncalibrated" in section.figures[0].picture.axes[0].get_ylabel()
-    assert section.figures[0].caption.endswith("Z is as counted: no experiments without signal were asked for.")
+    assert section.figures[1].picture.axes[0].get_ylabel() == "95 % CLs limit on signal events, uncalibrated"
+    assert section.figures[0].caption.endswith(
+        "Z and limits are as counted: no experiments without signal were asked for."
+    )
     assert len(section.tables) == 1
 
 
@@ -311,11 +322,13 @@ def test_a_study_at_any_efficiency_is_calibrated(study, tmp_path, experiments, m
     if experiments:
         width = written["without_signal"]["iad"]["width"]
         assert width == found.nulls["iad"].width
-        assert (
-            written["z"] == "by the function; Z of each method is corrected by its own in 20 experiments without signal"
+        assert written["z"].endswith(
+            "limits of each method are corrected by its own Z in 20 experiments without signal"
         )
     else:
-        assert written["z"] == "by the function; Z is as counted: no experiments without signal were asked for"
+        assert (
+            written["z"] == "by the function; Z and limits are as counted: no experiments without signal were asked for"
+        )
 
 
 def test_a_fault_in_the_experiments_without_signal_loses_no_injection(study, tmp_path, monkeypatch):

@@ -62,7 +62,9 @@ def test_too_few_events_for_a_fit_are_said_before_the_work(tmp_path):
     assert too_tight(events, method) == []
     one = too_tight(events, replace(method, efficiencies=(0.004,)))
     assert len(one) == 1
-    assert "Window W1 will have" in one[0]
+    assert "Too few events, window W1 has" in one[0]
     few = replace(events, sample=events.sample.take(events.sample.mass < 3005))
     (sentence,) = too_tight(few, method)
-    assert sentence.startswith("Window W1 will have no reliable fit: at efficiency 0.1 beside the window 2600 to 3000")
+    assert sentence.startswith(
+        "Too few events, window W1 has no reliable fit of the function: at efficiency 0.1 beside the window 2600"
+    )

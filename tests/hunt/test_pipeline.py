@@ -199,6 +199,7 @@ def test_an_efficiency_without_a_threshold_leaves_the_others_standing(folder):
     assert good.calibrated("function").z > 2
     assert "fewer than the 500 that define" in bad.corrected["function"]
     assert "W1, efficiency 0.002 has no number: efficiency 0.002: a fold has" in result.paragraph
+    assert "Too few events, window W1 has no number: efficiency 0.002" in result.paragraph  # as said before the work
     assert result.calibration.search.trials == 1
     assert "fewer than the 500 that define" in (folder / "tight" / "report.html").read_text()
 
@@ -422,8 +423,8 @@ def test_no_efficiency_has_a_threshold(folder, capsys):
     said, errors = (" ".join(text.split()) for text in capsys.readouterr())
     assert not errors
     before, after = said.split("Closure gates of window")
-    assert "Window W1 will have no number: efficiency 0.001: a fold has" in before
-    assert "Injection study: Window W1 will have no number: efficiency 0.002: a fold has" in before
+    assert "Too few events, window W1 has no number: efficiency 0.001: a fold has" in before
+    assert "Injection study: Too few events, window W1 has no number: efficiency 0.002: a fold has" in before
     assert "W1, efficiency 0.001 has no number: efficiency 0.001: a fold has" in after
     assert "no significance is calibrated: no selection has a number" in after
     sentence = "The injection study has no number at 20 injected events for CWoLa, CWoLa on masses and tau ratios, "

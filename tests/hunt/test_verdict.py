@@ -85,6 +85,18 @@ def test_the_fit_behind_the_pseudo_data_has_a_gate():
     assert reason == "the background fit of the whole spectrum, of which pseudo-data are made, has p below 0.01"
 
 
+def test_a_transfer_factor_that_is_not_smooth_forbids_the_result_by_it():
+    rough = selection(1.0, 1.0)
+    rough = replace(rough, sideband_efficiency=replace(rough.sideband_efficiency, fit_p=1e-9))
+    found = searched([rough], np.random.default_rng(0).normal(size=(60, 2, 1)))
+    (reason,) = reasons_against(replace(found, background="sideband_efficiency"), 0.01)
+    assert reason == (
+        "the transfer factor of W1, efficiency 0.1, which the result is by, is not smooth in the sidebands: p = 1e-09, "
+        "below 0.01"
+    )
+    assert reasons_against(replace(found, background="function"), 0.01) == []  # where it is the cross-check
+
+
 def test_pseudo_experiments_that_calibrate_nothing_are_not_denied():
     toys = np.random.default_rng(0).normal(size=(60, 2, 1))
     toys[:30] = np.nan

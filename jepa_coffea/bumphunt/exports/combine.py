@@ -14,13 +14,17 @@ from jepa_coffea.bumphunt.newton import Array
 from jepa_coffea.bumphunt.window_model import FLOOR, WindowModel
 from jepa_coffea.files import replacing, write_text
 
+RANGE = 20.0
+"""End of Combine's default range of the signal strength."""
+
 
 def write_combine(folder: str | Path, model: WindowModel) -> tuple[Path, Path]:
     """Write ``<name>.root`` and ``<name>.txt``.
 
     The card has one ``shape`` systematic per nuisance of the background and of the signal's shape, and one ``lnN`` per
-    uncertainty of the signal's yield. Combine's signal strength ``r`` is the model's ``mu``; the first lines of the
-    card say whether the significance is calibrated, and the range of ``r`` that its limit fits into.
+    uncertainty of the signal's yield. The signal is scaled so that Combine's default range of its strength ``r``,
+    0 to 20, holds the limit; the first lines of the card say how many events ``r = 1`` is, and whether the significance
+    is calibrated.
     ``autoMCStats`` is off: the templates are functions, not samples.
 
     Parameters
@@ -39,29 +43,30 @@ def write_combine(folder: str | Path, model: WindowModel) -> tuple[Path, Path]:
     """
     target = Path(folder)
     histograms, card = target / f"{model.name}.root", target / f"{model.name}.txt"
+    unit = _rounded_up(largest_strength(model) / RANGE)
+    signal = unit * model.signal
     shifts = [f"{model.name}_{nuisance}" for nuisance in model.nuisances]
     with replacing(histograms) as temporary, uproot.recreate(temporary) as file:
         for process, values in (
             ("data_obs", model.observed),
-            ("signal", model.signal),
+            ("signal", signal),
             ("background", model.background),
         ):
             file[f"{model.name}/{process}"] = _histogram(values, model.edges)
         for shift, up, down in zip(shifts, model.up, model.down, strict=True):
             file[f"{model.name}/background_{shift}Up"] = _histogram(up, model.edges)
             file[f"{model.name}/background_{shift}Down"] = _histogram(down, model.edges)
-        floor = FLOOR * float(model.signal.sum())
+        floor = FLOOR * float(signal.sum())
         for name, change in model.signal_shifts.items():
             for side, sign in (("Up", 1), ("Down", -1)):
-                values = np.maximum(model.signal + sign * change, floor)
+                values = np.maximum(signal + sign * unit * change, floor)
                 file[f"{model.name}/signal_{name}{side}"] = _histogram(values, model.edges)
-    largest = largest_strength(model)
     note = UNCALIBRATED if model.calibration is None else model.calibration.sentence
     kmax = len(shifts) + len(model.signal_rates) + len(model.signal_shifts)
     lines = [
         f"# {note}",
-        f"# r is the number of times {model.signal.sum():.6g} signal events; its limit lies below {largest:.6g}:",
-        f"# combine -M AsymptoticLimits {card.name} --rMin 0 --rMax {largest:.6g}",
+        f"# r = 1 is {signal.sum():.6g} signal events, so that the default range of r holds the limit:",
+        f"# combine -M AsymptoticLimits {card.name}",
         "imax 1  number of channels",
         "jmax 1  number of backgrounds",
         f"kmax {kmax}  number of nuisance parameters",
@@ -74,7 +79,7 @@ def write_combine(folder: str | Path, model: WindowModel) -> tuple[Path, Path]:
         f"bin          {model.name} {model.name}",
         "process      signal background",
         "process      0 1",
-        f"rate         {model.signal.sum():.12g} {model.background.sum():.12g}",
+        f"rate         {signal.sum():.12g} {model.background.sum():.12g}",
         "-" * 80,
         *(f"{shift} shape - 1" for shift in shifts),
         *(f"{name} shape 1 -" for name in model.signal_shifts),
@@ -82,6 +87,12 @@ def write_combine(folder: str | Path, model: WindowModel) -> tuple[Path, Path]:
     ]
     write_text(card, "\n".join(lines) + "\n")
     return histograms, card
+
+
+def _rounded_up(value: float) -> float:
+    """The next number of one digit."""
+    power = 10.0 ** np.floor(np.log10(value))
+    return float(np.ceil(value / power) * power)
 
 
 def _histogram(values: Array, edges: Array) -> hist.Hist:

@@ -117,7 +117,7 @@ class LimitCurve(Record):
         Array
             bool [point].
         """
-        return np.isfinite(self.expected_events).all(axis=1)
+        return np.asarray(np.isfinite(self.expected_events).all(axis=1))
 
     @property
     def in_fb(self) -> bool:

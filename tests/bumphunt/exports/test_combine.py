@@ -40,6 +40,10 @@ def read_card(path: Path) -> WindowModel:
         )
 
 
+def read_rates(card: Path) -> list[float]:
+    return next([float(rate) for rate in line.split()[1:]] for line in card.read_text().splitlines() if "rate " in line)
+
+
 def test_datacard_read_back_has_the_same_significance(truth: Truth, tmp_path: Path) -> None:
     fit = fit_background((truth.observed(1, 100), truth.edges), window=truth.window, toys=0)
     model = window_model(fit, 100 * truth.bump(), fit.prediction().edges)
@@ -67,12 +71,15 @@ def test_the_card_says_its_calibration_and_a_range_that_holds_the_limit(truth: T
     _, card = write_combine(tmp_path, model)
     lines = card.read_text().splitlines()
     assert lines[0] == f"# {calibration.sentence}"
-    largest = float(lines[2].split("--rMax ")[1])
-    strength = cls_limit(model).strength
-    assert strength < largest < 20 * strength
+    unit = read_rates(card)[0] / model.signal.sum()
+    strength = cls_limit(model).strength / unit
+    assert 1 < strength < 20  # Combine's default range of r
+    assert f"# r = 1 is {unit * model.signal.sum():.6g} signal events" in lines[1]
     assert "luminosity lnN 1.016 -" in lines
     assert "scale shape 1 -" in lines
     assert "window_null_width shape - 1" in lines
     with uproot.open(tmp_path / "window.root") as root:
-        assert root["window/signal_scaleUp"].values() == pytest.approx(model.signal + model.signal_shifts["scale"])
+        assert root["window/signal_scaleUp"].values() == pytest.approx(
+            unit * (model.signal + model.signal_shifts["scale"])
+        )
     assert write_combine(tmp_path, window_model(fit))[1].read_text().startswith("# Not calibrated")
