@@ -18,9 +18,7 @@ Rows = npt.NDArray[np.intp]
 TOLERANCE = 1e-8
 """A fit has converged when a Newton step promises to lower the deviance by less than this."""
 
-STEPS = 1000
-"""Most of a fit. Where the Fisher information is far from the true curvature, as where nuisances of the signal are
-pulled by several errors, each brings the minimum closer by less than a tenth."""
+STEPS = 100
 SUFFICIENT = 0.2
 """Share of the promised fall of the deviance that makes a step good enough. Where a bin has more events than expected
 its true curvature is larger than the Fisher information says, and steps that are taken for any fall would jump across
@@ -114,6 +112,7 @@ def minimise(
     prior: Array | None = None,
     centre: Array | None = None,
     free: int = 0,
+    steps: int = STEPS,
 ) -> Minimum:
     """Fit many spectra.
 
@@ -131,6 +130,8 @@ def minimise(
         [row, parameter]: what the constraints pull towards; by default 0.
     free
         Parameters, from the first on, whose steps together are kept below ``LARGEST_STEP``; 0 for all of them.
+    steps
+        At most so many.
 
     Returns
     -------
@@ -146,7 +147,7 @@ def minimise(
     information = np.full((rows, size, size), np.nan)
     converged = np.zeros(rows, dtype=bool)
     active = np.arange(rows)
-    for _ in range(STEPS):
+    for _ in range(steps):
         n, x = counts[active], values[active]
         pull = x - middle[active]
         mu, slope = model.mean_and_slope(x, active)
