@@ -420,7 +420,7 @@ def too_tight(events: Events, method: Method) -> list[str]:
                     spectrum, method.statistics.function, window=(window.low, window.high), efficiency=efficiency
                 )
             except (SelectionError, HistogramError) as error:
-                what = "no number" if isinstance(error, SelectionError) else "no reliable fit of the function"
+                what = "no number" if isinstance(error, SelectionError) else "no estimate by the function"
                 sentences.append(f"Too few events, window {window.name} has {what}: {error}.")
     return sentences
 

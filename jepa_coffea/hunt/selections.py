@@ -7,11 +7,18 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from jepa_coffea.bumphunt import BackgroundFit, Prediction, counting_significance, fit_background, p_value
+from jepa_coffea.bumphunt import (
+    BackgroundFit,
+    Prediction,
+    check_expected_events,
+    counting_significance,
+    fit_background,
+    p_value,
+)
 from jepa_coffea.bumphunt.pass_fail import TransferFactorFit, fit_transfer_factor
 from jepa_coffea.cwola.efficiency import WindowScores
 from jepa_coffea.cwola.windows import Window, Windows
-from jepa_coffea.errors import SpectrumError
+from jepa_coffea.errors import HistogramError, SpectrumError
 from jepa_coffea.hunt.config import StatisticsConfig
 
 Floats = npt.NDArray[np.float64]
@@ -254,7 +261,8 @@ def select(
     Returns
     -------
     Selection
-        Without events if the efficiency has no threshold.
+        Without events if the efficiency has no threshold; without an estimate by the function where it leaves fewer
+        events than that needs.
     """
     refusal, window = scores.refusal(efficiency), scores.window
     if refusal:
@@ -262,8 +270,19 @@ def select(
         other = nothing if degree == "auto" else None
         return Selection(window.name, efficiency, 0, np.zeros(len(windows.edges) - 1), nothing, nothing, other)
     counts = windows.histogram(mass[scores.selected(efficiency)])
-    function = by_function(counts, windows, window, statistics, goodness_toys, function_error)
     total = windows.histogram(mass[scores.scored])
+    try:
+        # Where so few are expected, those fits that work would be a choice among searches.
+        check_expected_events(
+            (total, np.asarray(windows.edges)),
+            statistics.function,
+            window=(window.low, window.high),
+            efficiency=efficiency,
+        )
+    except HistogramError as error:
+        function = Estimate(problem=str(error))
+    else:
+        function = by_function(counts, windows, window, statistics, goodness_toys, function_error)
     line, *parabola = (
         by_sideband_efficiency(counts, total, windows, window, statistics, one)
         for one in ((1, 2) if degree == "auto" else (degree,))

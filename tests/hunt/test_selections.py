@@ -48,14 +48,24 @@ def test_a_spectrum_that_cannot_be_fitted_has_a_problem_and_no_number():
     assert np.isnan([result.b, result.sigma_b, result.z, result.p]).all()
 
 
-def selected_at(efficiency_of, seed):
-    """A selection of 20 000 events that pass at random with a probability that depends on mass; about 10 % pass."""
-    X, mass, ids, _ = dijets(20_000, seed=seed)
+def selected_at(efficiency_of, seed, events=20_000, efficiency=0.1, statistics=STATISTICS):
+    """A selection of events that pass at random with a probability that depends on mass; about 10 % pass."""
+    X, mass, ids, _ = dijets(events, seed=seed)
     sample = make_sample(X, mass, ids)
     passed = np.random.default_rng(seed).random(len(mass)) < efficiency_of(mass)
     score = np.where(WINDOWS.inside(mass), passed + np.random.default_rng(seed).random(len(mass)), np.nan)
     scores = window_scores(score, WINDOW, sample, Folds(), seed=1)
-    return select(scores, mass, WINDOWS, 0.1, STATISTICS)
+    return select(scores, mass, WINDOWS, efficiency, statistics)
+
+
+def test_a_function_has_no_estimate_where_fewer_events_are_expected_than_it_needs():
+    """Whatever is counted: were those given that can be fitted, they would be a choice among searches."""
+    five = StatisticsConfig(sqrt_s=13000, function="dijet5", goodness_toys=0)
+    found = selected_at(lambda mass: 0.1 + 0 * mass, 0, events=3000, statistics=five)
+    assert "events are expected, and dijet5 needs 250 to be fitted reliably" in found.function.problem
+    assert np.isnan(found.function.z)
+    assert np.isfinite(found.sideband_efficiency.z)
+    assert np.isfinite(selected_at(lambda mass: 0.1 + 0 * mass, 0, events=3000).function.z)  # of two parameters
 
 
 def test_two_estimates_of_a_smooth_background_agree_and_both_are_right():
