@@ -21,7 +21,7 @@ import numpy.typing as npt
 from rich.console import Console
 
 from benchmarks.machine import ROOT, machine
-from benchmarks.statistics.simulated import DOCUMENT, Choice, method_of
+from benchmarks.statistics.simulated import DOCUMENT, FromPool, method_of
 from jepa_coffea.commands.command_line import Help
 from jepa_coffea.cwola.classifiers import CLASSIFIERS
 from jepa_coffea.cwola.recipe import Recipe
@@ -143,8 +143,8 @@ def main() -> None:
     for number, name, amount in counted(
         tasks, len(tasks), "Experiments", console, size=lambda _: 1, unit="experiments"
     ):
-        background = Choice(pool, options.events, options.slices, config.seed).data(number)
-        data = background.joined(Choice(signals[name], amount, options.slices, config.seed).data(number))
+        background = FromPool(pool, options.events, options.slices, config.seed).data(number)
+        data = background.joined(FromPool(signals[name], amount, options.slices, config.seed).data(number))
         truth = np.arange(len(data.mass)) >= len(background.mass)
         seeded = replace(recipe, folds=replace(recipe.folds, seed=number), seed=number)
         for setting, trees in SETTINGS.items():

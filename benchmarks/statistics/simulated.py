@@ -65,7 +65,7 @@ FEWEST = 2
 
 
 @dataclass(frozen=True)
-class Choice:
+class FromPool:
     """Events of a pool for each search."""
 
     pool: Sample
@@ -173,7 +173,7 @@ class Anew:
             return read_events([str(path)], self.config).sample
 
 
-def search(number: int, source: Choice | Anew, method: Method, toys: int, seed: int) -> dict[str, Any]:
+def search(number: int, source: FromPool | Anew, method: Method, toys: int, seed: int) -> dict[str, Any]:
     """One search, calibrated by its own pseudo-experiments.
 
     Parameters
@@ -302,7 +302,7 @@ def method_of(config: HuntConfig) -> Method:
 
 
 def searches(
-    source: Choice | Anew, config: HuntConfig, *, number: int, toys: int, folder: Path, client: Client | None
+    source: FromPool | Anew, config: HuntConfig, *, number: int, toys: int, folder: Path, client: Client | None
 ) -> dict[str, Any]:
     """All searches; those that were done are kept.
 
@@ -369,7 +369,7 @@ def main() -> None:
         if not options.events:
             parser.error("--recombine needs --events")
         table = pa.concat_tables([read_rows(path) for path in find_files(files, "embedded background events")])
-        source: Choice | Anew = Anew(Recombination(table, config.mass.build().fit_range), config, options.events)
+        source: FromPool | Anew = Anew(Recombination(table, config.mass.build().fit_range), config, options.events)
     else:
         everything = read_events(files, config)
         pool = everything.sample if everything.truth is None else everything.take(~everything.truth).sample
@@ -377,7 +377,7 @@ def main() -> None:
         events = options.events or len(pool.mass) // 10
         if events > len(pool.mass):
             parser.error(f"--events: {events} of a pool of {len(pool.mass)}")
-        source = Choice(pool, events, options.searches, config.seed)
+        source = FromPool(pool, events, options.searches, config.seed)
     how: dict[str, Any] = {"number": options.searches, "toys": options.toys, "folder": options.output}
     if options.workers > 1:
         with (

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.statistics.recombined import Recombination
-from benchmarks.statistics.simulated import DOCUMENT, Anew, Choice, judged, shown
+from benchmarks.statistics.simulated import DOCUMENT, Anew, FromPool, judged, shown
 from jepa_coffea.cwola.sample import make_sample
 from jepa_coffea.hunt.config import HuntConfig
 from tests.benchmarks.statistics.test_recombined import RANGE, simulated
@@ -27,10 +27,10 @@ def test_an_efficiency_without_any_estimate_does_not_take_the_others_along() -> 
 def test_searches_share_no_event_where_there_are_enough() -> None:
     numbers = np.arange(1000)
     pool = make_sample(numbers[:, None].astype(np.float32), numbers.astype(float), numbers.astype(np.uint64))
-    enough = Choice(pool, events=100, searches=10, seed=3)
+    enough = FromPool(pool, events=100, searches=10, seed=3)
     assert sorted(mass for number in range(10) for mass in enough.data(number).mass) == list(range(1000))
     assert enough.facts()["disjoint"]
-    too_few = Choice(pool, events=100, searches=11, seed=3)
+    too_few = FromPool(pool, events=100, searches=11, seed=3)
     assert all(len(set(too_few.data(number).mass)) == 100 for number in range(11))
     assert not too_few.facts()["disjoint"]
 
