@@ -47,7 +47,7 @@ from jepa_coffea.hunt.experiment import Method, run_experiment
 from jepa_coffea.hunt.nominal import with_degrees
 from jepa_coffea.hunt.null import Corrected
 from jepa_coffea.hunt.pseudo import make_pseudo_data
-from jepa_coffea.hunt.selections import ESTIMATES, SIDEBAND_EFFICIENCY
+from jepa_coffea.hunt.selections import ESTIMATES
 
 DOCUMENT: dict[str, Any] = {
     "mass": {
@@ -193,14 +193,13 @@ def search(number: int, source: FromPool | Anew, method: Method, toys: int, seed
     -------
     dict
         By estimate a list over the selections of Z as counted, corrected Z and mean of the null, NaN where there is
-        none; ``degree`` and goodness of fit ``fit_p`` of each transfer factor.
+        none; and ``degree`` of each transfer factor.
     """
     sample, own = source.data(number), seed + 1 + number
     data = run_experiment(sample, method.seeded(own)).selections
     pseudo = make_pseudo_data(sample, method.recipe.windows, method.statistics)
     selections, null = with_degrees(data, null_significances(pseudo, method, toys, seed=own))
     found: dict[str, Any] = {"degree": [one.degree for one in selections]}
-    found["fit_p"] = [one.estimates[SIDEBAND_EFFICIENCY].fit_p for one in selections]
     for name in ESTIMATES:
         found[name] = []
         for selection, corrected in zip(selections, calibrate(selections, null), strict=True):
@@ -225,7 +224,7 @@ def judged(found: Sequence[dict[str, Any]], efficiencies: Sequence[float]) -> di
     -------
     dict
         By estimate and efficiency: mean and width of corrected Z and of Z as counted, shares of small p-values, each
-        with its error, the mean of the nulls, the share of parabolas and of transfer factors that fit badly.
+        with its error, the mean of the nulls and the share of parabolas.
     """
     result: dict[str, Any] = {}
     for name in ESTIMATES:
@@ -250,8 +249,6 @@ def judged(found: Sequence[dict[str, Any]], efficiencies: Sequence[float]) -> di
                 numbers[what] = {"share": share, "error": error}
             numbers["mean of the nulls"] = float(means.mean())
             numbers["parabolas"] = float(np.mean([one["degree"][place] == 2 for one in found]))
-            if name == SIDEBAND_EFFICIENCY:
-                numbers["transfer factors with p < .01"] = float(np.mean([one["fit_p"][place] < 0.01 for one in found]))
     return result
 
 

@@ -18,10 +18,13 @@ from scipy import special, stats
 
 from jepa_coffea.bumphunt.background import Prediction
 from jepa_coffea.bumphunt.fit import check_sidebands
-from jepa_coffea.bumphunt.newton import Array
+from jepa_coffea.bumphunt.newton import Array, solve
 from jepa_coffea.bumphunt.records import Record
 from jepa_coffea.bumphunt.spectrum import Interval, Spectrum, SpectrumLike, as_spectrum
 from jepa_coffea.errors import FitError, HistogramError
+
+STEPS = 25
+"""Of the fits to toys, all at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +138,7 @@ def fit_transfer_factor(
     *,
     window: Interval,
     degree: int = 1,
+    toys: int = 0,
 ) -> TransferFactorFit:
     """Fit the odds of passing in the sidebands (binomial likelihood) and predict the window.
 
@@ -148,6 +152,9 @@ def fit_transfer_factor(
         Masked mass interval at bin edges, GeV.
     degree
         Of the polynomial of the logarithm of the transfer factor.
+    toys
+        Fits that the goodness of fit is found by; without them it is that of chi-squared, which is too small where few
+        events are expected in a bin.
 
     Returns
     -------
@@ -189,7 +196,7 @@ def fit_transfer_factor(
         expected_covariance=expected_covariance,
         deviance=deviance,
         ndof=ndof,
-        p_value=float(stats.chi2.sf(deviance, ndof)) if ndof > 0 else 1.0,
+        p_value=_goodness(design[side], before.counts[side], share[side], deviance, ndof, toys),
     )
 
 
@@ -230,7 +237,34 @@ def _binomial_fit(design: Array, k: Array, n: Array) -> tuple[Array, Array]:
 
 def _binomial_deviance(k: Array, n: Array, share: Array, parameters: int) -> tuple[float, int]:
     """Deviance and degrees of freedom, over bins that expect at least one event on either side of the cut."""
-    good = (n * share >= 1) & (n * (1 - share) >= 1)
-    k, n, share = k[good], n[good], share[good]
+    good = _counted(n, share)
+    return float(_deviance(k, n, share, good)), int(good.sum()) - parameters
+
+
+def _counted(n: Array, share: Array) -> npt.NDArray[np.bool_]:
+    return np.asarray((n * share >= 1) & (n * (1 - share) >= 1))
+
+
+def _deviance(k: Array, n: Array, share: Array, good: npt.NDArray[np.bool_]) -> Array:
+    """Of binomial counts [..., bin], over some of the bins."""
     terms = special.rel_entr(k, n * share) + special.rel_entr(n - k, n * (1 - share))
-    return float(2 * terms.sum()), int(good.sum()) - parameters
+    return np.asarray(2 * terms[..., good].sum(axis=-1))
+
+
+def _goodness(design: Array, n: Array, share: Array, deviance: float, ndof: int, toys: int) -> float:
+    """p-value of the deviance; by toys each of which is fitted as the data are, one without a fit counts as worse."""
+    if ndof <= 0:
+        return 1.0
+    if not toys:
+        return float(stats.chi2.sf(deviance, ndof))
+    k = np.random.default_rng(0).binomial(n.astype(int), share, (toys, len(n))).astype(float)
+    parameters = np.zeros((toys, design.shape[1]))
+    parameters[:, 0] = special.logit((k.sum(axis=1) + 0.5) / (n.sum() + 1))
+    for _ in range(STEPS):
+        fitted = special.expit(parameters @ design.T)
+        information = np.einsum("tb,bi,bj->tij", n * fitted * (1 - fitted), design, design)
+        step = solve(information, (k - n * fitted) @ design)
+        parameters += np.clip(np.nan_to_num(step), -2, 2)
+    fitted = special.expit(parameters @ design.T)
+    worse = ~(np.abs(step).max(axis=1) < 1e-3) | (_deviance(k, n, fitted, _counted(n, share)) >= deviance)
+    return float((1 + np.count_nonzero(worse)) / (1 + toys))

@@ -284,7 +284,7 @@ def select(
     else:
         function = by_function(counts, windows, window, statistics, goodness_toys, function_error)
     line, *parabola = (
-        by_sideband_efficiency(counts, total, windows, window, statistics, one)
+        by_sideband_efficiency(counts, total, windows, window, statistics, one, goodness_toys)
         for one in ((1, 2) if degree == "auto" else (degree,))
     )
     n = _inside(counts, windows, window)
@@ -396,7 +396,13 @@ def by_function(
 
 
 def by_sideband_efficiency(
-    counts: Floats, total: Floats, windows: Windows, window: Window, statistics: StatisticsConfig, degree: int = 1
+    counts: Floats,
+    total: Floats,
+    windows: Windows,
+    window: Window,
+    statistics: StatisticsConfig,
+    degree: int = 1,
+    goodness_toys: int = 0,
 ) -> Estimate:
     """The background as the events that fail the selection times the pass/fail transfer factor of the sidebands.
 
@@ -412,14 +418,17 @@ def by_sideband_efficiency(
         The constraint.
     degree
         Of the polynomial in mass of the logarithm of the transfer factor.
+    goodness_toys
+        Toys for the goodness of the fit; without them it is that of chi-squared.
 
     Returns
     -------
     Estimate
     """
+    how: dict[str, Any] = {"window": (window.low, window.high), "degree": degree, "toys": goodness_toys}
     try:
         edges = np.asarray(windows.edges)
-        fit = fit_transfer_factor((counts, edges), (total, edges), window=(window.low, window.high), degree=degree)
+        fit = fit_transfer_factor((counts, edges), (total, edges), **how)
     except SpectrumError as error:
         return Estimate(problem=str(error))
     return replace(_judged(counts, windows, window, fit.prediction(), fit.p_value, statistics), transfer_factor=fit)

@@ -78,3 +78,22 @@ def test_refuses(truth: Truth) -> None:
         fit_transfer_factor(
             (np.where(truth.edges[1:] < 3000, 0, passed), truth.edges), (total, truth.edges), window=truth.window
         )
+
+
+def test_the_goodness_of_fit_by_toys_is_uniform_where_few_events_pass() -> None:
+    """About two events a bin pass: chi-squared calls a fifth of good fits worse than one in ten."""
+    rng, p_values = np.random.default_rng(2), []
+    edges = np.geomspace(2300, 4500, 25)
+    expected = 2000 * np.diff(edges**-5.0) / (edges[-1] ** -5.0 - edges[0] ** -5.0)
+    window = float(edges[3]), float(edges[9])
+    for _ in range(200):
+        total = rng.poisson(expected)
+        passed = rng.binomial(total, 0.02)
+        fits = [fit_transfer_factor((passed, edges), (total, edges), window=window, toys=toys) for toys in (0, 200)]
+        p_values.append([fit.p_value for fit in fits])
+    by_chi2, by_toys = (np.array(p_values) < 0.1).mean(axis=0)
+    assert by_toys == pytest.approx(0.1, abs=3.5 * np.sqrt(0.09 / 200))
+    assert by_chi2 > 0.18
+    assert np.array(p_values)[:, 1].mean() == pytest.approx(0.5, abs=0.1)
+    bad = fit_transfer_factor((np.arange(24) % 2 * total // 2, edges), (total, edges), window=window, toys=200)
+    assert bad.p_value == pytest.approx(1 / 201)
