@@ -4,7 +4,7 @@ from jepa_coffea.bumphunt.background import BackgroundFit, Prediction
 from jepa_coffea.bumphunt.calibrated import ZCalibration, calibrated_background
 from jepa_coffea.bumphunt.coverage import Coverage, check_coverage
 from jepa_coffea.bumphunt.envelope import function_uncertainty, spurious_signal, spurious_yields
-from jepa_coffea.bumphunt.fit import check_expected_events, fit_background
+from jepa_coffea.bumphunt.fit import check_expected_events, check_expected_sides, fit_background
 from jepa_coffea.bumphunt.ftest import f_test
 from jepa_coffea.bumphunt.global_significance import GlobalSignificance, global_significance
 from jepa_coffea.bumphunt.limits import Limit, LimitCurve, cls_limit, counting_limit, mass_limits, width_limits
@@ -39,6 +39,7 @@ __all__ = [
     "calibrated_background",
     "check_coverage",
     "check_expected_events",
+    "check_expected_sides",
     "cls_limit",
     "counting_limit",
     "counting_significance",

@@ -20,6 +20,8 @@ from jepa_coffea.errors import FitError, HistogramError
 FEWEST_ON_A_SIDE = 5.0
 """Expected events on each side of a window with which less than one spectrum in a hundred has none there."""
 
+ADVICE = "Loosen the selection, widen the fit range"
+
 
 def fit_background(
     data: SpectrumLike,
@@ -122,6 +124,49 @@ def check_sidebands(spectrum: Spectrum, inside: npt.NDArray[np.bool_], window: I
             raise HistogramError(msg)
 
 
+def check_expected_sides(data: SpectrumLike, *, window: Interval, efficiency: float = 1.0) -> None:
+    """Say before any work whether a selection leaves enough events on both sides of the window.
+
+    It is what is expected that counts. Where as few events are found decides whether there is a number, there is one
+    for some data and none for others, and those that have one are no fair sample of all.
+
+    Parameters
+    ----------
+    data
+        Spectrum before the selection, GeV.
+    window
+        Mass interval at bin edges, GeV.
+    efficiency
+        Share of sideband events that the selection keeps.
+
+    Raises
+    ------
+    HistogramError
+        If fewer than 5 events are expected on one side of the window.
+
+    Examples
+    --------
+    >>> check_expected_sides(([500, 300, 200, 90], [1000, 1200, 1500, 1900, 2400]), window=(1200, 1500))
+    """
+    below, above = _expected_beside(as_spectrum(data), window, efficiency)
+    if min(below, above) < FEWEST_ON_A_SIDE:
+        msg = (
+            f"{_beside(window, efficiency)} {below:.3g} events are expected below and {above:.3g} above it: fewer than "
+            f"{FEWEST_ON_A_SIDE:g} on a side leave too many fits without any. {ADVICE} or move the window"
+        )
+        raise HistogramError(msg)
+
+
+def _expected_beside(spectrum: Spectrum, window: Interval, efficiency: float) -> tuple[float, float]:
+    """Events below and above the window after the selection."""
+    first, last = np.flatnonzero(spectrum.inside(window))[[0, -1]]
+    return efficiency * float(spectrum.counts[:first].sum()), efficiency * float(spectrum.counts[last + 1 :].sum())
+
+
+def _beside(window: Interval, efficiency: float) -> str:
+    return f"at efficiency {efficiency:g} beside the window {window[0]:g} to {window[1]:g}"
+
+
 def check_expected_events(
     data: SpectrumLike, function: str = "dijet3", *, window: Interval, efficiency: float = 1.0
 ) -> None:
@@ -148,21 +193,12 @@ def check_expected_events(
     --------
     >>> check_expected_events(([500, 300, 200, 90], [1000, 1200, 1500, 1900, 2400]), "dijet2", window=(1200, 1500))
     """
-    spectrum, shape = as_spectrum(data), get_function(function)
-    first, last = np.flatnonzero(spectrum.inside(window))[[0, -1]]
-    below, above = (efficiency * float(part.sum()) for part in (spectrum.counts[:first], spectrum.counts[last + 1 :]))
-    where = f"at efficiency {efficiency:g} beside the window {window[0]:g} to {window[1]:g}"
-    advice = "Loosen the selection, widen the fit range, or take a function with fewer parameters"
-    if min(below, above) < FEWEST_ON_A_SIDE:
+    check_expected_sides(data, window=window, efficiency=efficiency)
+    expected, shape = sum(_expected_beside(as_spectrum(data), window, efficiency)), get_function(function)
+    if expected < shape.minimum_events:
         msg = (
-            f"{where} {below:.3g} events are expected below and {above:.3g} above it: fewer than {FEWEST_ON_A_SIDE:g} "
-            f"on a side leave too many fits without any. {advice}"
-        )
-        raise HistogramError(msg)
-    if below + above < shape.minimum_events:
-        msg = (
-            f"{where} {below + above:.3g} events are expected, and {function} needs {shape.minimum_events:g} to be "
-            f"fitted reliably. {advice}"
+            f"{_beside(window, efficiency)} {expected:.3g} events are expected, and {function} needs "
+            f"{shape.minimum_events:g} to be fitted reliably. {ADVICE} or take a function with fewer parameters"
         )
         raise HistogramError(msg)
 

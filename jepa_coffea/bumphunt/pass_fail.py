@@ -163,7 +163,9 @@ def fit_transfer_factor(
     Raises
     ------
     HistogramError
-        When ``passed`` is no subset of ``total``, or there are no events beside the window.
+        When ``passed`` is no subset of ``total``, or there are no events on a side of the window before the selection.
+        That none pass on a side is no error, and tells much of the transfer factor; how many should pass there can be
+        asked beforehand, see :func:`~jepa_coffea.bumphunt.check_expected_sides`.
     FitError
         When the odds are not determined.
     """
@@ -177,7 +179,7 @@ def fit_transfer_factor(
         msg = f"bin {i} holds {after.counts[i]:g} events after the selection and {before.counts[i]:g} before"
         raise HistogramError(msg)
     inside = after.inside(window)
-    check_sidebands(after, inside, window)
+    check_sidebands(before, inside, window)
     design = _design(after, degree)
     side = ~inside & (before.counts > 0)
     parameters, covariance = _binomial_fit(design[side], after.counts[side], before.counts[side])
@@ -226,7 +228,7 @@ def _binomial_fit(design: Array, k: Array, n: Array) -> tuple[Array, Array]:
             break
         step = covariance @ (design.T @ (k - n * share))
         parameters = parameters + step
-        if step @ information @ step < 1e-12:
+        if step @ information @ step < 1e-12 and (np.linalg.eigvalsh(covariance) > 0).all():
             return parameters, covariance
     msg = (
         f"the transfer factor of {k.sum():g} out of {n.sum():g} sideband events did not converge; take a lower degree "

@@ -13,6 +13,7 @@ from jepa_coffea.bumphunt import (
     ShapeSearch,
     WindowSearch,
     check_expected_events,
+    check_expected_sides,
     global_significance,
 )
 from jepa_coffea.bumphunt.ftest import FTestRule
@@ -411,17 +412,17 @@ def too_tight(events: Events, method: Method) -> list[str]:
     outer = recipe.folds.outer_of(events.sample.hashes)
     spectrum = recipe.windows.histogram(events.sample.mass), np.asarray(recipe.windows.edges)
     for window in recipe.windows.windows:
-        side = in_sideband(window.region(events.sample.mass))
+        side, where = in_sideband(window.region(events.sample.mass)), (window.low, window.high)
         fewest = min(int(np.count_nonzero(side & (outer == fold))) for fold in recipe.folds.tested())
         for efficiency in method.efficiencies:
+            missing = "no number"
             try:
                 check_efficiency(efficiency, fewest)
-                check_expected_events(
-                    spectrum, method.statistics.function, window=(window.low, window.high), efficiency=efficiency
-                )
+                check_expected_sides(spectrum, window=where, efficiency=efficiency)
+                missing = "no estimate by the function"
+                check_expected_events(spectrum, method.statistics.function, window=where, efficiency=efficiency)
             except (SelectionError, HistogramError) as error:
-                what = "no number" if isinstance(error, SelectionError) else "no estimate by the function"
-                sentences.append(f"Too few events, window {window.name} has {what}: {error}.")
+                sentences.append(f"Too few events, window {window.name} has {missing}: {error}.")
     return sentences
 
 

@@ -11,6 +11,7 @@ from jepa_coffea.bumphunt import (
     BackgroundFit,
     Prediction,
     check_expected_events,
+    check_expected_sides,
     counting_significance,
     fit_background,
     p_value,
@@ -261,24 +262,27 @@ def select(
     Returns
     -------
     Selection
-        Without events if the efficiency has no threshold; without an estimate by the function where it leaves fewer
-        events than that needs.
+        Without events if the efficiency has no threshold; without estimates where fewer than 5 events are expected on
+        a side of the window, and without one by the function where it needs more.
     """
     refusal, window = scores.refusal(efficiency), scores.window
+    open_degree = degree == "auto"
     if refusal:
         nothing = Estimate(problem=refusal)
-        other = nothing if degree == "auto" else None
-        return Selection(window.name, efficiency, 0, np.zeros(len(windows.edges) - 1), nothing, nothing, other)
+        counts = np.zeros(len(windows.edges) - 1)
+        return Selection(window.name, efficiency, 0, counts, nothing, nothing, nothing if open_degree else None)
     counts = windows.histogram(mass[scores.selected(efficiency)])
     total = windows.histogram(mass[scores.scored])
+    n = _inside(counts, windows, window)
+    spectrum, where = (total, np.asarray(windows.edges)), (window.low, window.high)
+    # Where so few are expected, those fits that work would be a choice among searches.
     try:
-        # Where so few are expected, those fits that work would be a choice among searches.
-        check_expected_events(
-            (total, np.asarray(windows.edges)),
-            statistics.function,
-            window=(window.low, window.high),
-            efficiency=efficiency,
-        )
+        check_expected_sides(spectrum, window=where, efficiency=efficiency)
+    except HistogramError as error:
+        nothing = Estimate(problem=str(error))
+        return Selection(window.name, efficiency, n, counts, nothing, nothing, nothing if open_degree else None)
+    try:
+        check_expected_events(spectrum, statistics.function, window=where, efficiency=efficiency)
     except HistogramError as error:
         function = Estimate(problem=str(error))
     else:
@@ -287,7 +291,6 @@ def select(
         by_sideband_efficiency(counts, total, windows, window, statistics, one, goodness_toys)
         for one in ((1, 2) if degree == "auto" else (degree,))
     )
-    n = _inside(counts, windows, window)
     return Selection(window.name, efficiency, n, counts, function, line, *parabola)
 
 

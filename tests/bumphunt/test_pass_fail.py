@@ -3,7 +3,7 @@ import pytest
 from scipy import special
 from sklearn.linear_model import LogisticRegression
 
-from jepa_coffea.bumphunt import HistogramError, counting_significance, fit_transfer_factor
+from jepa_coffea.bumphunt import HistogramError, check_expected_sides, counting_significance, fit_transfer_factor
 from tests.bumphunt.conftest import Truth
 
 
@@ -74,10 +74,31 @@ def test_refuses(truth: Truth) -> None:
         fit_transfer_factor((total + 1, truth.edges), (total, truth.edges), window=truth.window)
     with pytest.raises(HistogramError, match="same edges"):
         fit_transfer_factor((passed, truth.edges + 1), (total, truth.edges), window=truth.window)
+    below = truth.edges[1:] < 3000
+    cut_passed, cut_total = np.where(below, 0, passed), np.where(below, 0, total)
     with pytest.raises(HistogramError, match="no events below"):
-        fit_transfer_factor(
-            (np.where(truth.edges[1:] < 3000, 0, passed), truth.edges), (total, truth.edges), window=truth.window
-        )
+        fit_transfer_factor((cut_passed, truth.edges), (cut_total, truth.edges), window=truth.window)
+
+
+def test_a_selection_that_is_expected_to_leave_enough_has_a_number_whatever_it_finds() -> None:
+    """Five events are expected above the window: in a few of a thousand data sets there is none."""
+    rng, z, empty = np.random.default_rng(3), [], 0
+    edges = np.linspace(2300, 4500, 25)
+    expected = 3000 * np.diff(edges**-6.0) / (edges[-1] ** -6.0 - edges[0] ** -6.0)
+    window, inside = (float(edges[3]), float(edges[10])), slice(3, 10)
+    share = 5 / expected[10:].sum()
+    check_expected_sides((expected, edges), window=window, efficiency=1.001 * share)
+    with pytest.raises(HistogramError, match="fewer than 5 on a side"):
+        check_expected_sides((expected, edges), window=window, efficiency=0.99 * share)
+    for _ in range(1000):
+        total = rng.poisson(expected)
+        passed = rng.binomial(total, share)
+        prediction = fit_transfer_factor((passed, edges), (total, edges), window=window).prediction()
+        z.append(counting_significance(passed[inside].sum(), prediction.total, prediction.sigma))
+        empty += not passed[10:].any()
+    assert empty > 0
+    assert np.mean(z) == pytest.approx(0, abs=3.5 / np.sqrt(1000))
+    assert np.std(z) == pytest.approx(1, abs=3.5 / np.sqrt(2000))
 
 
 def test_the_goodness_of_fit_by_toys_is_uniform_where_few_events_pass() -> None:

@@ -66,5 +66,5 @@ def test_too_few_events_for_a_fit_are_said_before_the_work(tmp_path):
     few = replace(events, sample=events.sample.take(events.sample.mass < 3005))
     (sentence,) = too_tight(few, method)
     assert sentence.startswith(
-        "Too few events, window W1 has no estimate by the function: at efficiency 0.1 beside the window 2600 to 3000"
+        "Too few events, window W1 has no number: at efficiency 0.1 beside the window 2600 to 3000"
     )
