@@ -129,12 +129,10 @@ class Whitening(TransformerMixin, BaseEstimator):
         Raises
         ------
         FeatureError
-            If there are fewer features than components, or no observables to follow.
+            If there are no observables to follow.
         """
         reducible = X.shape[1] - self.passed
-        if self.components > reducible:
-            msg = f"Whitening: {self.components} components of {reducible} features; take fewer"
-            raise FeatureError(msg)
+        components = min(self.components, reducible)
         if self.by == "observables" and not self.passed:
             msg = "Whitening: directions by observables need observables beside the embeddings"
             raise FeatureError(msg)
@@ -142,7 +140,7 @@ class Whitening(TransformerMixin, BaseEstimator):
         self.mean_ = embeddings.mean(axis=0, dtype=float).astype(X.dtype)
         if self.by == "variance":
             # Faster than singular values, and as exact for leading components if centred and in double precision.
-            pca = PCA(self.components, svd_solver="covariance_eigh").fit(embeddings - self.mean_.astype(float))
+            pca = PCA(components, svd_solver="covariance_eigh").fit(embeddings - self.mean_.astype(float))
             self.directions_, self.scales_ = pca.components_.T, np.diag(pca.explained_variance_**-0.5)
             return self
         pca = PCA(svd_solver="full").fit(embeddings)
@@ -151,8 +149,8 @@ class Whitening(TransformerMixin, BaseEstimator):
         targets = (observables - observables.mean(axis=0)) / np.maximum(observables.std(axis=0), 1e-12)
         slopes = np.linalg.lstsq((embeddings - self.mean_) @ white, targets, rcond=None)[0]
         regressors = np.linalg.svd(slopes, full_matrices=False)[0]
-        ordered = np.linalg.qr(np.column_stack([regressors, np.eye(len(slopes))[:, : self.components]]))[0]
-        kept = white @ ordered[:, : self.components]
+        ordered = np.linalg.qr(np.column_stack([regressors, np.eye(len(slopes))[:, :components]]))[0]
+        kept = white @ ordered[:, :components]
         self.directions_ = np.linalg.qr(kept)[0]
         self.scales_ = self.directions_.T @ kept
         return self

@@ -143,8 +143,8 @@ class FeatureConfig(Section):
     observables: list[str] = ["log_mass_over_pt", "n_constituents", "tau21", "tau32", "tau43"]
     """Per jet: a column without the name of the jet before it, ``log_mass_over_pt`` or a ratio ``tauNM``."""
     components: Annotated[int, Field(ge=1)] | None = 12
-    """Directions of the embeddings that are kept, found in the sidebands of the training folds; null keeps the raw
-    embeddings. Observables are never reduced."""
+    """Directions of the embeddings that are kept, at most, found in the sidebands of the training folds; null keeps the
+    raw embeddings. Observables are never reduced."""
     directions: Directions = "variance"
     """Which ones: principal components, or by ``observables`` linear regressors of all other features, which needs
     other features in ``use``."""
@@ -404,7 +404,8 @@ class SignalConfig(Section):
     """The resonance on which limits against mass are set, in all events, without a selection by classifiers."""
 
     efficiency: Fraction = 1.0
-    """Acceptance and efficiency of everything before the hunt, for limits on a cross-section."""
+    """Acceptance and efficiency of everything before the hunt, for limits on a cross-section. A peak may reach beyond
+    the fit range; an injection study counts what lies within, and its limits are on the cross-section into it."""
     shape: Literal["gaussian"] | SignalShape = "gaussian"
     """Of the peak; a simulated one has tails."""
     widths: Annotated[list[Tight], Field(min_length=1)] = [DEFAULT_WIDTH]

@@ -23,10 +23,10 @@ from jepa_coffea.bumphunt import (
 )
 from jepa_coffea.bumphunt.envelope import FunctionUncertainty, SpuriousYields, function_uncertainty, spurious_yields
 from jepa_coffea.bumphunt.ftest import FTest, FTestRule, f_test, f_test_rule
-from jepa_coffea.bumphunt.functions import ALTERNATES, DIJET_FAMILY
+from jepa_coffea.bumphunt.functions import ALTERNATES, DIJET_FAMILY, get_function
 from jepa_coffea.bumphunt.limits import LimitCurve
 from jepa_coffea.cwola.windows import Windows
-from jepa_coffea.errors import SpectrumError
+from jepa_coffea.errors import HistogramError, SpectrumError
 from jepa_coffea.hunt.config import HuntConfig
 from jepa_coffea.hunt.selections import Floats, Selection
 from jepa_coffea.hunt.state import FunctionStudy, MassScan, Run
@@ -210,9 +210,16 @@ def mass_scan(
     Raises
     ------
     SpectrumError
-        If a fit of the data fails.
+        If a fit of the data fails, or there are fewer events than the function needs.
     """
     statistics, data = run.config.statistics, (counts, np.asarray(windows.edges))
+    fewest = get_function(statistics.function).minimum_events
+    if counts.sum() < fewest:
+        msg = (
+            f"the spectrum holds {counts.sum():g} events, and {statistics.function} needs {fewest:g} to be fitted "
+            f"reliably. Widen the fit range, or take a function with fewer parameters"
+        )
+        raise HistogramError(msg)
     found = {in_words(width): peak_scan(data, width, run.config) for width in run.config.widths}
     run.failed.extend(
         f"the signal that {statistics.function} may fake in the scan for peaks of {name} is not known and not counted: "

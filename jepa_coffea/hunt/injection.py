@@ -424,7 +424,7 @@ def with_cross_sections(
     luminosity
         In 1/fb.
     efficiency
-        Share of the produced signal events that the fit range holds.
+        Share of the produced signal events that is left before the hunt; the cross-section is that into the fit range.
 
     Returns
     -------

@@ -1,7 +1,8 @@
 """What is counted in a window after a selection, and what two background estimates expect there."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -281,12 +282,8 @@ def select(
     except HistogramError as error:
         nothing = Estimate(problem=str(error))
         return Selection(window.name, efficiency, n, counts, nothing, nothing, nothing if open_degree else None)
-    try:
-        check_expected_events(spectrum, statistics.function, window=where, efficiency=efficiency)
-    except HistogramError as error:
-        function = Estimate(problem=str(error))
-    else:
-        function = by_function(counts, windows, window, statistics, goodness_toys, function_error)
+    fit = partial(by_function, counts, windows, window, statistics, goodness_toys, function_error)
+    function = _if_enough(total, efficiency, windows, window, statistics, fit)
     line, *parabola = (
         by_sideband_efficiency(counts, total, windows, window, statistics, one, goodness_toys)
         for one in ((1, 2) if degree == "auto" else (degree,))
@@ -320,17 +317,12 @@ def count_inclusive(
     -------
     list of Selection
     """
-    errors = function_errors or {}
-    return [
-        Selection(
-            window.name,
-            1.0,
-            _inside(counts, windows, window),
-            counts,
-            by_function(counts, windows, window, statistics, goodness_toys, errors.get(window.name, 0.0)),
-        )
-        for window in windows.windows
-    ]
+    errors, found = function_errors or {}, []
+    for window in windows.windows:
+        how = (windows, window, statistics, goodness_toys, errors.get(window.name, 0.0))
+        estimate = _if_enough(counts, 1.0, windows, window, statistics, partial(by_function, counts, *how))
+        found.append(Selection(window.name, 1.0, _inside(counts, windows, window), counts, estimate))
+    return found
 
 
 def uncounted(counts: Floats, windows: Windows, problem: str) -> list[Selection]:
@@ -353,6 +345,27 @@ def uncounted(counts: Floats, windows: Windows, problem: str) -> list[Selection]
     return [
         Selection(window.name, 1.0, _inside(counts, windows, window), counts, nothing) for window in windows.windows
     ]
+
+
+def _if_enough(
+    total: Floats,
+    efficiency: float,
+    windows: Windows,
+    window: Window,
+    statistics: StatisticsConfig,
+    fit: Callable[[], Estimate],
+) -> Estimate:
+    """The estimate by the function, or why there is no number: fewer events are expected than the function needs."""
+    try:
+        check_expected_events(
+            (total, np.asarray(windows.edges)),
+            statistics.function,
+            window=(window.low, window.high),
+            efficiency=efficiency,
+        )
+    except HistogramError as error:
+        return Estimate(problem=str(error))
+    return fit()
 
 
 def by_function(

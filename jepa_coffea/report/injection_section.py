@@ -78,7 +78,7 @@ def injection_section(result: HuntResult, header: Header) -> ReportSection:
     ]
     in_fb = any("limit_fb" in row for row in result.injection.summary)
     if in_fb:
-        columns.insert(5, "limit [fb]")
+        columns.insert(5, "limit in the fit range [fb]")
     table = [
         [
             row["yield"],

@@ -166,7 +166,7 @@ def test_a_limit_in_fb_by_hand(tmp_path):
             assert row[name] == pytest.approx(by_hand, rel=3e-3)
         assert row["limit_low_fb"] == row["limit_fb"] == row["limit_high_fb"]  # one experiment has no band
     section = injection_section(HuntResult(tmp_path, (), injection=InjectionResult(rows)), HEADER)
-    assert "limit [fb]" in section.tables[0].columns
+    assert "limit in the fit range [fb]" in section.tables[0].columns
     assert any(str(cell).startswith("1.1e+03 (") for cell in section.tables[0].rows[0])
 
 

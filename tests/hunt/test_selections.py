@@ -125,9 +125,18 @@ def test_a_transfer_factor_that_is_not_smooth_in_mass_is_seen_in_its_own_fit():
 def test_a_transfer_factor_without_sidebands_says_so():
     mass = dijets(5000)[1]
     counts = WINDOWS.histogram(mass[mass < 3000])
-    other = by_sideband_efficiency(counts, WINDOWS.histogram(mass), WINDOWS, WINDOW, STATISTICS)
+    other = by_sideband_efficiency(counts, counts, WINDOWS, WINDOW, STATISTICS)
     assert "no events above the window" in other.problem
     assert np.isnan([other.b, other.z]).all()
+
+
+def test_the_floor_holds_without_a_selection_too():
+    """The fit of the few events may work: whether it does is no fair choice among searches."""
+    counts = np.zeros(len(WINDOWS.edges) - 1)
+    counts[[0, 1, 2, 5, -1, -2, -3, -8]] = 1, 2, 1, 2, 2, 1, 1, 1
+    (one,) = count_inclusive(counts, WINDOWS, STATISTICS)
+    assert "and dijet2 needs 12" in one.function.problem
+    assert np.isnan(one.function.z)
 
 
 def test_toys_judge_windows_as_the_data_are_judged():

@@ -174,11 +174,12 @@ def test_what_means_nothing_without_windows(tmp_path, sections, words):
 
 def test_a_spectrum_that_cannot_be_fitted_gives_a_reason(tmp_path):
     path = write(tmp_path)
-    (tmp_path / "h.json").write_text(json.dumps({"counts": [0] * 23, "edges": EDGES.tolist()}))
+    few = [3, 1, 2, 0, 1, 1, 0, 0, 1, 0, 1] + [0] * 12  # a fit of these works
+    (tmp_path / "h.json").write_text(json.dumps({"counts": few, "edges": EDGES.tolist()}))
     assert main(["hunt", str(path), "--quiet"]) == 1
     stored = json.loads((tmp_path / "out/results.json").read_text())
     assert stored["scan"] is None
-    assert "there is no scan: " in stored["reasons_against"][0]
+    assert "there is no scan: the spectrum holds 10 events, and dijet2 needs 12" in stored["reasons_against"][0]
     assert (tmp_path / "out/report.html").is_file()
 
 
@@ -207,5 +208,5 @@ def test_a_spectrum_without_events_gives_no_empty_table(tmp_path, capsys):
     assert main(["hunt", str(path), "--quiet"]) == 1
     said = " ".join(capsys.readouterr().out.split())
     assert said.startswith(
-        "This result must not be quoted: there is no scan: the fit of dijet2 on 23 bins with 0 events"
+        "This result must not be quoted: there is no scan: the spectrum holds 0 events, and dijet2 needs 12 to be"
     )

@@ -22,9 +22,10 @@ def write_combine(folder: str | Path, model: WindowModel) -> tuple[Path, Path]:
     """Write ``<name>.root`` and ``<name>.txt``.
 
     The card has one ``shape`` systematic per nuisance of the background and of the signal's shape, and one ``lnN`` per
-    uncertainty of the signal's yield. The signal is scaled so that Combine's default range of its strength ``r``,
-    0 to 20, holds the limit; the first lines of the card say how many events ``r = 1`` is, and whether the significance
-    is calibrated.
+    uncertainty of the signal's yield. Combine takes shapes as Gaussian: with a Poisson constraint in the hunt, its
+    significance is another one where the background is poorly known. The signal is scaled so that Combine's default
+    range of its strength ``r``, 0 to 20, holds the limit; the first lines of the card say how many events ``r = 1`` is,
+    and whether the significance is calibrated.
     ``autoMCStats`` is off: the templates are functions, not samples.
 
     Parameters
@@ -67,6 +68,7 @@ def write_combine(folder: str | Path, model: WindowModel) -> tuple[Path, Path]:
         f"# {note}",
         f"# r = 1 is {signal.sum():.6g} signal events, so that the default range of r holds the limit:",
         f"# combine -M AsymptoticLimits {card.name}",
+        "# The background's uncertainties are Gaussian; in a hunt's pyhf JSON they are as its statistics.constraint.",
         "imax 1  number of channels",
         "jmax 1  number of backgrounds",
         f"kmax {kmax}  number of nuisance parameters",
