@@ -82,8 +82,8 @@ class ZCalibration(Record):
         """
         return (
             f"{self.measured} The background is moved by this mean and its uncertainty widened by this width, so that "
-            f"the numbers alone give a little more than the corrected significance: that knows the mean and the width "
-            f"by {self.experiments} pseudo-experiments only (Student's t)."
+            f"the numbers alone give more than the corrected significance where it is large: that also knows that mean "
+            f"and width are of {self.experiments} pseudo-experiments only (Student's t)."
         )
 
 
