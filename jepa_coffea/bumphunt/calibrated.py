@@ -81,9 +81,9 @@ class ZCalibration(Record):
         str
         """
         return (
-            f"{self.measured} The background is moved by this mean and its uncertainty widened by this width, so that "
-            f"the numbers alone give more than the corrected significance where it is large: that also knows that mean "
-            f"and width are of {self.experiments} pseudo-experiments only (Student's t)."
+            f"{self.measured} The background is moved and its uncertainty widened accordingly, never narrowed. The "
+            f"numbers alone give more than the corrected significance where it is large: that also knows that mean and "
+            f"width are of {self.experiments} pseudo-experiments only (Student's t)."
         )
 
 

@@ -21,6 +21,7 @@ FEWEST_ON_A_SIDE = 5.0
 """Expected events on each side of a window with which less than one spectrum in a hundred has none there."""
 
 ADVICE = "Loosen the selection, widen the fit range"
+"""How a message that there are too few events ends, or goes on."""
 
 
 def fit_background(
@@ -164,7 +165,8 @@ def _expected_beside(spectrum: Spectrum, window: Interval, efficiency: float) ->
 
 
 def _beside(window: Interval, efficiency: float) -> str:
-    return f"at efficiency {efficiency:g} beside the window {window[0]:g} to {window[1]:g}"
+    selection = "" if efficiency == 1 else f"at efficiency {efficiency:g} "
+    return f"{selection}beside the window {window[0]:g} to {window[1]:g}"
 
 
 def check_expected_events(

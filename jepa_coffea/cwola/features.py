@@ -16,6 +16,12 @@ from jepa_coffea.errors import JepaCoffeaError
 Floats = npt.NDArray[Any]
 Directions: TypeAlias = Literal["variance", "observables"]
 
+SMALL = 1e-9
+"""Variance over that of the leading component, below which a direction is one without variance."""
+
+ROUNDING = 1e-5
+"""Squared distance outside the components over the mean squared distance of all, below which it is rounding."""
+
 
 class FeatureError(JepaCoffeaError, ValueError):
     """Features from which nothing can be learned: not finite, or not of the expected shape."""
@@ -129,9 +135,12 @@ class Whitening(TransformerMixin, BaseEstimator):
         Raises
         ------
         FeatureError
-            If there are no observables to follow.
+            If there is nothing to reduce, or there are no observables to follow.
         """
         reducible = X.shape[1] - self.passed
+        if not reducible:
+            msg = f"Whitening: there are no features to reduce beside the {self.passed} that are left as they are"
+            raise FeatureError(msg)
         components = min(self.components, reducible)
         if self.by == "observables" and not self.passed:
             msg = "Whitening: directions by observables need observables beside the embeddings"
@@ -141,10 +150,12 @@ class Whitening(TransformerMixin, BaseEstimator):
         if self.by == "variance":
             # Faster than singular values, and as exact for leading components if centred and in double precision.
             pca = PCA(components, svd_solver="covariance_eigh").fit(embeddings - self.mean_.astype(float))
-            self.directions_, self.scales_ = pca.components_.T, np.diag(pca.explained_variance_**-0.5)
+            varies = pca.explained_variance_ > SMALL * pca.explained_variance_[0]
+            self.directions_ = pca.components_[varies].T
+            self.scales_ = np.diag(pca.explained_variance_[varies] ** -0.5)
             return self
         pca = PCA(svd_solver="full").fit(embeddings)
-        varies = pca.explained_variance_ > 1e-9 * pca.explained_variance_[0]
+        varies = pca.explained_variance_ > SMALL * pca.explained_variance_[0]
         white = (pca.components_.T * pca.explained_variance_**-0.5)[:, varies]
         targets = (observables - observables.mean(axis=0)) / np.maximum(observables.std(axis=0), 1e-12)
         slopes = np.linalg.lstsq((embeddings - self.mean_) @ white, targets, rcond=None)[0]
@@ -166,6 +177,7 @@ class Whitening(TransformerMixin, BaseEstimator):
         Returns
         -------
         array, (events, components + 2 with novelty + passed)
+            Fewer components where the features vary in fewer directions.
         """
         X, passed = np.split(X, [X.shape[1] - self.passed], axis=1)
         centred = X - self.mean_
@@ -173,5 +185,6 @@ class Whitening(TransformerMixin, BaseEstimator):
         reduced = inside @ self.scales_
         if not self.novelty:
             return np.column_stack([reduced, passed])
-        residual = np.maximum((centred**2).sum(axis=1) - (inside**2).sum(axis=1), 1e-12 * (centred**2).mean())
+        least = max(ROUNDING * (centred**2).sum(axis=1).mean(), np.finfo(np.float32).tiny)
+        residual = np.maximum((centred**2).sum(axis=1) - (inside**2).sum(axis=1), least)
         return np.column_stack([reduced, (reduced**2).sum(axis=1), np.log(residual), passed])

@@ -36,7 +36,7 @@ class Column:
     values: Floats | None
     """All that there are, sorted; None where the feature is continuous."""
     special: Floats
-    """Values that are kept as they are at every mass."""
+    """Values that no shift makes another one."""
     ends: Floats
     """Where the others end, (2,)."""
     walls: Floats

@@ -18,6 +18,12 @@ Floats = npt.NDArray[np.float64]
 SLICES = 8
 """Of the distribution of a feature, between its quantiles."""
 
+LEAST = 0.01
+"""Share of the events that is spread evenly over them, so that none is empty at any mass."""
+
+FAR_OUT = 10.0
+"""Interquartile ranges from the median, beyond which a value counts no more for the trend."""
+
 
 @dataclass(frozen=True)
 class ShapeTrend:
@@ -27,11 +33,13 @@ class ShapeTrend:
     """Of all events, sorted, (events,)."""
     trend: Floats
     """(2, SLICES - 1): coefficients of log(mass) and log(mass)^2 of the share of events below each inner quantile."""
-    one: Column
+    column: Column
     """What the values can be."""
 
     def carried(self, x: Floats, here: Floats, there: Floats, rng: np.random.Generator) -> Floats:
         """Values with the same place in the distribution at the other mass.
+
+        Special values have places as all others have, and with them a share that follows the mass.
 
         Parameters
         ----------
@@ -55,20 +63,21 @@ class ShapeTrend:
         share = lower + (place - piece) * (upper - lower)
         piece = (below_there[:, 1:-1] <= share[:, None]).sum(axis=1)
         lower, upper = below_there[rows, piece], below_there[rows, piece + 1]
-        within = np.divide(share - lower, upper - lower, out=np.full(len(x), 0.5), where=upper > lower)
-        rank = ((piece + within.clip(0, 1)) * n / SLICES - 0.5).clip(0, n - 1)
+        rank = ((piece + (share - lower) / (upper - lower)) * n / SLICES - 0.5).clip(0, n - 1)
         near, low = self.values[np.rint(rank).astype(int)], np.floor(rank).astype(int)
         ends = self.values[low], self.values[(low + 1).clip(max=n - 1)]
-        if self.one.values is not None:
+        if self.column.values is not None:
             return near
         between = ends[0] + (rank - low) * (ends[1] - ends[0])
-        return np.where(np.isin(ends, self.one.special).any(axis=0), near, between)
+        return np.where(np.isin(ends, self.column.special).any(axis=0), near, between)
 
     def _below(self, from_middle: Floats) -> Floats:
-        """Share of events below each quantile, (events, SLICES + 1)."""
-        moved = (np.arange(1, SLICES) / SLICES + from_middle @ self.trend).clip(0, 1)
+        """Share of events below each quantile, (events, SLICES + 1); some are left between any two."""
+        even = np.arange(SLICES + 1) / SLICES
+        moved = (even[1:-1] + from_middle @ self.trend).clip(0, 1)
         ends = np.zeros((len(moved), 1)), np.ones((len(moved), 1))
-        return np.concatenate([ends[0], np.maximum.accumulate(moved, axis=1), ends[1]], axis=1)
+        steps = np.concatenate([ends[0], np.maximum.accumulate(moved, axis=1), ends[1]], axis=1)
+        return np.asarray((1 - LEAST) * steps + LEAST * even)
 
 
 @dataclass(frozen=True)
@@ -80,7 +89,7 @@ class MassTrend:
     trend: Floats
     """(2, variables): coefficients of log(mass) and log(mass)^2. Variables are the features that are numbers and, for
     each that is a class, whether it is at least each of its values but the first."""
-    shares: Floats
+    means: Floats
     """Means of the variables over all events, (variables,)."""
     spread: Floats
     """By what power of the mass the width of each feature grows, (features,); 0 for classes and next to walls."""
@@ -117,9 +126,9 @@ class MassTrend:
             if shape is not None:
                 result[:, number] = shape.carried(x, here, there, rng)
             elif one.is_class:
-                result[:, number] = self._of_class(one, x, here @ trend, there @ trend, self.shares[variables], rng)
+                result[:, number] = self._of_class(one, x, here @ trend, there @ trend, self.means[variables], rng)
             else:
-                before, after = (self.shares[variables] + from_middle @ trend for from_middle in (here, there))
+                before, after = (self.means[variables] + from_middle @ trend for from_middle in (here, there))
                 stretch = (mass / origin) ** self.spread[number]
                 result[:, number] = one.moved(x, before[:, 0], after[:, 0], stretch, rng)
             first = variables.stop
@@ -172,21 +181,34 @@ def mass_trend(X: npt.NDArray[np.floating], mass: Floats) -> MassTrend:
         if not usual.all():  # special values know nothing of the trend of the others
             line = np.polynomial.Polynomial.fit(np.log(mass[usual]), values[usual], 1)
             values = np.where(usual, values, line(np.log(mass)))
-        variables.append(values[:, None])
+        variables.append(_without_far(values)[:, None])
     together = np.concatenate([np.asarray(part, dtype=float) for part in variables], axis=1)
-    trend, shares, middle = trend_of(together, mass), together.mean(axis=0), powers(mass).mean(axis=0)
+    trend, means, middle = trend_of(together, mass), together.mean(axis=0), powers(mass).mean(axis=0)
     spread = np.zeros(len(columns))
     for number, variable, usual in numbers:
         if not len(columns[number].walls):
-            mean = shares[variable] + (powers(mass[usual]) - middle) @ trend[:, variable]
+            mean = means[variable] + (powers(mass[usual]) - middle) @ trend[:, variable]
             spread[number] = spread_of(together[usual, variable] - mean, mass[usual], len(columns))
-    known = MassTrend(tuple(columns), trend, shares, spread, (None,) * len(columns), middle)
+    known = MassTrend(tuple(columns), trend, means, spread, (None,) * len(columns), middle)
     shapes: list[ShapeTrend | None] = [None] * len(columns)
     at_middle = known.carried(X, mass, np.full(len(mass), np.exp(middle[0]) * 1000), np.random.default_rng(0))
     for number, _, _ in numbers:
-        if shape_changes(at_middle[:, number], mass, len(columns)):
-            shapes[number] = shape_trend(X[:, number].astype(float), mass, columns[number], len(columns))
+        if not shape_changes(at_middle[:, number], mass, len(columns)):
+            continue
+        x, here = X[:, number].astype(float), powers(mass) - middle
+        shape = shape_trend(x, mass, columns[number], len(columns))
+        instead = shape.carried(x, here, np.zeros_like(here), np.random.default_rng(0))
+        # Shares that change slowly do not describe all: nothing of a pT is left where another mass has all of it.
+        if dependence(instead, mass) < dependence(at_middle[:, number], mass):
+            shapes[number] = shape
     return replace(known, shapes=tuple(shapes))
+
+
+def _without_far(values: Floats) -> Floats:
+    """Values of which none is far from all others."""
+    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
+    reach = FAR_OUT * (high - low)
+    return values.clip(middle - reach, middle + reach) if reach > 0 else values
 
 
 def _variables(one: Column) -> int:
@@ -260,19 +282,22 @@ def spread_of(residuals: Floats, mass: Floats, features: int) -> float:
     Returns
     -------
     float
-        0 unless it is three errors away from it, and as many as the largest of that many noises hardly is.
+        0 unless it is three errors away from it, and as many as the largest of that many noises hardly is; also where
+        the fit does not converge.
     """
     size = np.abs(residuals)
-    if not size.mean() > 0:
+    log = _directions(mass)[0]
+    if not (size.mean() > 0 and log @ log > 0):
         return 0.0
-    log = np.log(mass / 1000.0)
-    log = log - log.mean()
-    level, power = np.log(size.mean()), 0.0
-    for _ in range(8):
+    level, power, step = float(np.log(size.mean())), 0.0, np.inf
+    for _ in range(20):
         pull = size / np.exp(level + power * log) - 1
-        level, power = level + pull.mean(), power + float(pull @ log) / float(log @ log)
-    error = float(pull.std()) / float(np.linalg.norm(log))
-    return power if abs(power) > _large(features) * error else 0.0
+        step = float(pull @ log) / float(log @ log)
+        level, power = level + float(pull.mean()), power + step
+        if abs(step) < 1e-6 or abs(power) > 20:
+            break
+    error = float(np.linalg.norm(pull * log)) / float(log @ log)
+    return power if abs(step) < 1e-6 and abs(power) > _large(features) * error else 0.0
 
 
 def shape_changes(x: Floats, mass: Floats, features: int) -> bool:
@@ -324,6 +349,26 @@ def shape_trend(x: Floats, mass: Floats, one: Column, features: int) -> ShapeTre
     return ShapeTrend(np.sort(x), trend, one)
 
 
+def dependence(x: Floats, mass: Floats) -> float:
+    """How much the distribution of a feature depends on the mass.
+
+    Parameters
+    ----------
+    x
+        (events,).
+    mass
+        GeV, (events,).
+
+    Returns
+    -------
+    float
+        Chi-squared of the events in slices of both against independence.
+    """
+    expected = len(x) / SLICES**2
+    found = np.bincount(SLICES * _slices(x) + _slices(mass), minlength=SLICES**2)
+    return float(((found - expected) ** 2).sum() / expected)
+
+
 def _slices(x: Floats) -> npt.NDArray[np.int_]:
     """Between which quantiles events lie; equal values in no order, (events,)."""
     shuffled = np.random.default_rng(0).permutation(len(x))
@@ -335,15 +380,15 @@ def _slices(x: Floats) -> npt.NDArray[np.int_]:
 
 def _directions(mass: Floats) -> tuple[Floats, Floats]:
     """log(mass) without its mean, and its square without what is linear in it, each (events,)."""
-    log = np.log(mass / 1000.0)
+    log = powers(mass)[:, 0]
     log = log - log.mean()
     square = log**2 - (log**2).mean()
-    return log, square - (square @ log) / (log @ log) * log
+    return log, square - (square @ log) / max(log @ log, np.finfo(float).tiny) * log
 
 
 def _stands_out(slices: npt.NDArray[np.int_], direction: Floats, features: int) -> bool:
     scores = np.bincount(slices, weights=direction, minlength=SLICES)
-    chi2 = SLICES * (scores**2).sum() / (direction**2).sum()
+    chi2 = SLICES * (scores**2).sum() / max((direction**2).sum(), np.finfo(float).tiny)
     return bool(stats.chi2.sf(chi2, SLICES - 1) < 2 * stats.norm.sf(_large(features)))
 
 

@@ -4,8 +4,8 @@ What is made must look like an event, or a classifier finds a difference between
 have. An integer that is shifted by a fraction is such a difference: trees find the fraction, and pseudo-experiments of
 24 000 events with the number of constituents had Z of 2.2 on average without any signal. A gap that grows with the mass
 above the cut at which a feature begins is another, so that such features are scaled about their cut. A third one is a
-feature in GeV that is shifted and not stretched: pseudo-experiments of 20 000 events with one like a jet's mass had Z
-of 1.6 on average.
+feature in GeV that is shifted and not stretched: in a trial, pseudo-experiments of 20 000 events with one like a jet's
+mass had Z of 1.6 on average.
 """
 
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ class PseudoData:
     An experiment has Poisson counts in every bin of a smooth spectrum. Each of its events takes the features of a
     background event drawn at random, whatever its mass, and moves them along the trend of each feature with the mass
     from there to here (a residual bootstrap), so that each remains what it is: integers stay integers, bounded features
-    within their bounds, special values special (:class:`MassTrend`).
+    within their bounds, special values special (:class:`~jepa_coffea.hunt.mass_trend.MassTrend`).
 
     Drawing donors near the mass of the event would keep the trend as well, but then the window and the sidebands
     draw from different donors, whose finite number is a difference between them that repeats in every fold; it widens
@@ -91,6 +91,8 @@ class PseudoData:
 
     def halves(self, seed: int) -> tuple["PseudoData", "PseudoData"]:
         """Two sources that share no donor: no event of one is made from a background event of the other.
+
+        The trend with the mass, and what values a feature can have, are of all donors.
 
         Parameters
         ----------

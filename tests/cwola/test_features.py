@@ -40,6 +40,13 @@ def test_more_components_than_the_embedding_has() -> None:
     reduced = Whitening(12, passed=2).fit(X).transform(X)
     assert reduced.shape == (200, 8 + 2 + 2)
     np.testing.assert_array_equal(reduced, Whitening(8, passed=2).fit(X).transform(X))
+    assert np.ptp(reduced[:, 9]) < 0.1  # nothing is outside, and rounding is nothing to train on
+    X[:, 3] = 1
+    reduced = Whitening(12, passed=2).fit(X).transform(X)
+    assert reduced.shape == (200, 7 + 2 + 2)
+    assert np.isfinite(reduced).all()
+    with pytest.raises(FeatureError, match="beside the 10 that"):
+        Whitening(12, passed=10).fit(X)
 
 
 def test_a_hunt_in_observables_reduces_nothing() -> None:

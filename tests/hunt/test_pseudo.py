@@ -108,7 +108,7 @@ def test_trees_do_not_tell_pseudo_data_from_fresh_data():
 
 
 def shapes(events, seed):
-    """Features whose mean is not all that changes: in GeV, whole GeV, wider and wider, with two peaks."""
+    """Features whose mean is not all that changes: in GeV, whole GeV, wider and wider, with two peaks, a pT."""
     X, mass, ids, _ = dijets(events, features=1, seed=seed)
     rng, far = np.random.default_rng(seed + 50), np.log(mass / 2800)
     columns = [
@@ -117,6 +117,7 @@ def shapes(events, seed):
         mass * np.exp(rng.normal(0, 0.1, events)),
         rng.normal(size=events) * (1 + 0.8 * far),
         np.where(rng.random(events) < 0.2 + 0.3 * far, rng.beta(8, 2, events), rng.beta(1, 10, events)),
+        mass / np.cosh(0.65 * rng.random(events) ** (1 + 0.3 * far)) * (1 + 0.02 * np.abs(rng.normal(size=events))),
         X[:, 0],
     ]
     return make_sample(np.stack(columns, axis=1).astype(np.float32), mass, ids)

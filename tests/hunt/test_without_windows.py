@@ -174,7 +174,7 @@ def test_what_means_nothing_without_windows(tmp_path, sections, words):
 
 def test_a_spectrum_that_cannot_be_fitted_gives_a_reason(tmp_path):
     path = write(tmp_path)
-    few = [3, 1, 2, 0, 1, 1, 0, 0, 1, 0, 1] + [0] * 12  # a fit of these works
+    few = [3, 1, 2, 0, 1, 1, 0, 0, 1, 0, 1] + [0] * 12
     (tmp_path / "h.json").write_text(json.dumps({"counts": few, "edges": EDGES.tolist()}))
     assert main(["hunt", str(path), "--quiet"]) == 1
     stored = json.loads((tmp_path / "out/results.json").read_text())
