@@ -209,8 +209,10 @@ def mass_scan(
 
     Raises
     ------
+    HistogramError
+        If there are fewer events than the function needs.
     SpectrumError
-        If a fit of the data fails, or there are fewer events than the function needs.
+        If a fit of the data fails.
     """
     statistics, data = run.config.statistics, (counts, np.asarray(windows.edges))
     fewest = get_function(statistics.function).minimum_events
