@@ -28,6 +28,10 @@ from jepa_coffea.errors import FitError, HistogramError
 ACCEPTED = 0.05
 """Goodness of fit from which on a function counts as one that the data may follow."""
 
+POOR = 0.01
+"""Goodness of fit from which on a function counts that describes the data as well as the nominal one does: a spectrum
+that fluctuates is described poorly by all of them alike."""
+
 FAILED = (FitError, ArithmeticError, np.linalg.LinAlgError)
 """What leaves out one alternate; the others count."""
 
@@ -41,7 +45,7 @@ class FunctionUncertainty(Record):
     p_values: Array
     """[function]: goodness of fit."""
     accepted: npt.NDArray[np.bool_]
-    """[function]: whether the goodness of fit reaches the threshold."""
+    """[function]: whether the goodness of fit reaches the threshold, or that of the nominal one if it is lower."""
     totals: Array
     """[function]: events predicted in the window."""
     sigmas: Array
@@ -114,7 +118,7 @@ def function_uncertainty(
     sqrt_s
         Centre-of-mass energy, GeV.
     threshold
-        Goodness of fit of a function that is accepted.
+        Goodness of fit of a function that is accepted; so is one that fits as well as the nominal one, from 0.01 on.
     toys
         Pseudo-experiments for each goodness of fit.
     seed
@@ -148,7 +152,7 @@ def function_uncertainty(
         except FAILED as error:
             failed.append(f"{name}: {error}")
     p_values = np.array([fit.p_value for fit in fits])
-    accepted = p_values >= threshold
+    accepted = p_values >= _required(threshold, p_values[0])
     predictions = [fit.prediction() for fit in fits]
     totals = np.array([prediction.total for prediction in predictions])
     biases, edges = np.full(len(fits), np.nan), as_spectrum(data).edges
@@ -172,6 +176,11 @@ def function_uncertainty(
         error=max(envelope, float(np.nanmax(np.abs(biases)))),
         failed=tuple(failed),
     )
+
+
+def _required(threshold: float, nominal: float) -> float:
+    """The goodness of fit of an alternate, given that of the nominal function."""
+    return min(threshold, max(nominal, POOR))
 
 
 @dataclass(frozen=True, eq=False)
@@ -346,7 +355,7 @@ def spurious_yields(
     window
         Masked in the fits of the truths, GeV.
     threshold
-        Goodness of fit of an alternate that is accepted.
+        Goodness of fit of an alternate that is accepted; so is one that fits as well as the nominal one, from 0.01 on.
     tolerance
         Largest share of the statistical error that may be left out.
     toys
@@ -366,9 +375,11 @@ def spurious_yields(
         When no alternate describes the data, or the nominal function cannot be fitted.
     """
     studies, rejected, edges = [], [], as_spectrum(data).edges
+    how: dict[str, Any] = {"sqrt_s": sqrt_s, "window": window, "toys": toys, "seed": seed}
+    threshold = _required(threshold, fit_background(data, function, **how).p_value)
     for name in (name for name in alternates if name != function):
         try:
-            truth = fit_background(data, name, sqrt_s=sqrt_s, window=window, toys=toys, seed=seed)
+            truth = fit_background(data, name, **how)
             if truth.p_value < threshold:
                 rejected.append(f"{name}: goodness of fit {truth.p_value:.2g}")
                 continue
