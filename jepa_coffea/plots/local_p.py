@@ -14,8 +14,8 @@ from jepa_coffea.bumphunt.scan import Scan
 from jepa_coffea.bumphunt.significance import p_value
 from jepa_coffea.plots.style import MARKERS, Header, curve_style, styled, write_header
 
-UNDERFLOW = 1e-300
-"""Smallest p-value on a logarithmic axis."""
+UNDERFLOW = 1e-200
+"""Smallest p-value that is drawn; the axis ends some tens of powers of ten below it, where numbers still are."""
 
 MOST_LINES = 8
 """Most lines of whole standard deviations."""
@@ -139,7 +139,7 @@ def plot_scan(
 def _draw_point(ax: Axes, point: CorrectedPoint, index: int, label: str | None) -> None:
     """A calibrated p-value with its error, across its window."""
     low, high = point.window
-    p, least, most = (float(p_value(point.z + shift * point.z_error)) for shift in (0, 1, -1))
+    p, least, most = (max(float(p_value(point.z + shift * point.z_error)), UNDERFLOW) for shift in (0, 1, -1))
     ax.errorbar(
         [(low + high) / 2],
         [p],

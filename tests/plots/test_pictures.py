@@ -1,12 +1,13 @@
 """Each picture shows the numbers it was given: read back from the drawn lines, labels and limits."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from jepa_coffea.bumphunt import HistogramError, global_significance, scan, shape_search
+from jepa_coffea.bumphunt import HistogramError, global_significance, p_value, scan, shape_search
 from jepa_coffea.bumphunt.limits import limit_curve
 from jepa_coffea.bumphunt.limits.limit import make_limit
 from jepa_coffea.plots import (
@@ -114,6 +115,17 @@ def test_no_p_value_as_counted_without_saying_so(truth: Truth) -> None:
     assert "$p$ corrected" in plot_calibration(z, corrected=True).axes[1].get_ylabel()
     x = np.array([0.0, 1.0])
     assert "uncalibrated" in plot_injection({"a": Band(x, x)}).axes[0].get_ylabel()
+
+
+@pytest.mark.parametrize("z", [25.0, 36.0, 60.0])
+def test_an_excess_whose_p_value_is_no_number_any_more_is_drawn(truth: Truth, z: float) -> None:
+    result = scan((truth.observed(1, signal=600), truth.edges), toys=0)
+    large = replace(result, z=result.z + z, p0=p_value(result.z + z))
+    points = {"efficiency 0.01": [CorrectedPoint(truth.window, z, 2.0)]}
+    figure = plot_scan({"all": result, "efficiency 0.01": large}, global_p=1e-9, corrected=points)
+    bottom, top = figure.axes[0].get_ylim()
+    assert 0 < bottom < 1e-100 < 1 < top
+    assert as_png(figure)
 
 
 def test_a_bound_is_drawn_as_a_bound(truth: Truth) -> None:
