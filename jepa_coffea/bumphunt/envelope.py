@@ -29,8 +29,8 @@ ACCEPTED = 0.05
 """Goodness of fit from which on a function counts as one that the data may follow."""
 
 POOR = 0.01
-"""Goodness of fit from which on a function counts that describes the data as well as the nominal one does: a spectrum
-that fluctuates is described poorly by all of them alike."""
+"""The same where the nominal function does not reach ``ACCEPTED`` itself: a spectrum that fluctuates is described
+poorly by all functions alike."""
 
 FAILED = (FitError, ArithmeticError, np.linalg.LinAlgError)
 """What leaves out one alternate; the others count."""
@@ -45,7 +45,7 @@ class FunctionUncertainty(Record):
     p_values: Array
     """[function]: goodness of fit."""
     accepted: npt.NDArray[np.bool_]
-    """[function]: whether the goodness of fit reaches the threshold, or that of the nominal one if it is lower."""
+    """[function]: whether the goodness of fit reaches the threshold, or 0.01 where that of the nominal one does not."""
     totals: Array
     """[function]: events predicted in the window."""
     sigmas: Array
@@ -118,7 +118,7 @@ def function_uncertainty(
     sqrt_s
         Centre-of-mass energy, GeV.
     threshold
-        Goodness of fit of a function that is accepted; so is one that fits as well as the nominal one, from 0.01 on.
+        Goodness of fit of a function that is accepted; at most 0.01 where the nominal one does not reach it.
     toys
         Pseudo-experiments for each goodness of fit.
     seed
@@ -180,7 +180,7 @@ def function_uncertainty(
 
 def _required(threshold: float, nominal: float) -> float:
     """The goodness of fit of an alternate, given that of the nominal function."""
-    return min(threshold, max(nominal, POOR))
+    return threshold if nominal >= threshold else min(threshold, POOR)
 
 
 @dataclass(frozen=True, eq=False)
@@ -355,7 +355,7 @@ def spurious_yields(
     window
         Masked in the fits of the truths, GeV.
     threshold
-        Goodness of fit of an alternate that is accepted; so is one that fits as well as the nominal one, from 0.01 on.
+        Goodness of fit of an alternate that is accepted; at most 0.01 where the nominal one does not reach it.
     tolerance
         Largest share of the statistical error that may be left out.
     toys
