@@ -168,16 +168,17 @@ def mass_trend(X: npt.NDArray[np.floating], mass: Floats) -> MassTrend:
     -------
     MassTrend
     """
-    columns, variables, numbers = [], [], []
+    columns, variables, numbers, first = [], [], [], 0
     for values in X.T.astype(float):
         one = column_of(values)
         columns.append(one)
+        variable, first = first, first + _variables(one)
         if one.is_class:
             assert one.values is not None
             variables.append(values[:, None] >= one.values[1:])
             continue
         usual = ~np.isin(values, one.special)
-        numbers.append((len(columns) - 1, sum(part.shape[1] for part in variables), usual))
+        numbers.append((len(columns) - 1, variable, usual))
         if not usual.all():  # special values know nothing of the trend of the others
             line = np.polynomial.Polynomial.fit(np.log(mass[usual]), values[usual], 1)
             values = np.where(usual, values, line(np.log(mass)))
