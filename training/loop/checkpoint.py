@@ -33,6 +33,9 @@ BEST = "best.pt"
 EXPORTED = ("target.", "averaged.encoder.", "encoder.")
 """Where an objective keeps the encoder that is exported; of several the first: averages go before what they are of."""
 
+GONE = ("agreement.covariance.", "jet_covariance.", "token_covariance.")
+"""What objectives of older checkpoints kept and no newer one has; not looked at."""
+
 T = TypeVar("T")
 
 
@@ -303,7 +306,7 @@ def restore(module: nn.Module, weights: dict[str, Any], path: str | Path) -> Non
     CheckpointError
         Naming the first weights that do not fit.
     """
-    own = module.state_dict()
+    own, weights = module.state_dict(), {name: x for name, x in weights.items() if not name.startswith(GONE)}
     problems = [f"no {name} in it" for name in own if name not in weights]
     problems += [f"{name} is unknown here" for name in weights if name not in own]
     problems += [

@@ -20,7 +20,7 @@ from training.objectives.base import register
 from training.objectives.ema import Momentum
 from training.objectives.masks import Split, lengths, split, take
 from training.objectives.predictor import Predictor, PredictorConfig, normalise
-from training.objectives.ranks import RunningCovariance, RunningMoments, global_mean, spread_of
+from training.objectives.ranks import RunningMoments, global_mean, spread_of
 from training.objectives.teacher import TeacherStudent
 
 DIRECTION = 4  # sin, cos of eta and phi
@@ -39,7 +39,7 @@ class JJEPAConfig(BaseModel):
     momentum: Momentum = (0.996, 1.0)
     """Of the target encoder, at the beginning and at the end."""
     variance: float = Field(default=0.0, ge=0)
-    """Weight of a hinge on the standard deviation of each dimension of the student's tokens, over the last batches."""
+    """Weight of a hinge on the standard deviation of each dimension of the student's tokens in a batch."""
 
 
 @register("jjepa", JJEPAConfig, takes="subjets")
@@ -62,8 +62,6 @@ class JJEPA(TeacherStudent[SubjetEncoder]):
         self.config = config
         self.predictor = Predictor(config.predictor, size.dim, DIRECTION)
         self.token_moments = RunningMoments(size.dim)
-        if config.variance:
-            self.token_covariance = RunningCovariance(size.dim)
 
     def forward(self, batch: Batch, progress: float = 0.0) -> dict[str, Tensor]:  # noqa: ARG002
         """The losses of a batch.
@@ -99,7 +97,7 @@ class JJEPA(TeacherStudent[SubjetEncoder]):
         losses = {"subjet": global_mean(error.mean(-1), masks.target_mask)}
         loss = losses["subjet"]
         if config.variance:
-            losses["variance"], _ = spread_of(self.token_covariance(normalise(student.tokens), student.mask))
+            losses["variance"], _ = spread_of(normalise(student.tokens), student.mask)
             loss = loss + config.variance * losses["variance"]
         return losses | {"loss": loss}
 

@@ -30,7 +30,7 @@ from training.objectives.identity import IDENTITIES, identity_loss
 from training.objectives.masks import take
 from training.objectives.observables import jet_observables, observable_names
 from training.objectives.predictor import JetPredictor, Predictor, PredictorConfig, normalise
-from training.objectives.ranks import RunningCovariance, RunningMoments, global_mean, spread_of
+from training.objectives.ranks import RunningMoments, global_mean, spread_of
 from training.objectives.regression import RunningRidge, explained_variance, r_squared, with_squares
 from training.objectives.teacher import TeacherStudent
 from training.objectives.views import ViewAgreement, Views, ViewsConfig, draw_views, rows_of
@@ -193,9 +193,6 @@ class PJEPA(TeacherStudent[Encoder]):
             names = observable_names(observables, size.fields, scale=size.scale_input)
             self.observable_predictor = JetPredictor(size.embedding_dim, len(names))
             self.observable_moments = RunningMoments(len(names))
-        if weights.variance or weights.covariance:
-            self.jet_covariance = RunningCovariance(size.embedding_dim)
-            self.token_covariance = RunningCovariance(size.dim)
 
     def forward(self, batch: Batch, progress: float = 0.0) -> dict[str, Tensor]:
         """The losses of a batch.
@@ -404,13 +401,7 @@ class PJEPA(TeacherStudent[Encoder]):
 
     def _spread_losses(self, seen: Seen, real: Tensor) -> dict[str, Tensor]:
         """Variance hinge and covariance of the student's jet and particle embeddings, half each."""
-        spreads = [
-            spread_of(running(normalise(x), weights))
-            for running, x, weights in (
-                (self.jet_covariance, seen.jet, real),
-                (self.token_covariance, seen.tokens, seen.token_mask),
-            )
-        ]
+        spreads = [spread_of(normalise(x), rows) for x, rows in ((seen.jet, real), (seen.tokens, seen.token_mask))]
         variance, covariance = (torch.stack(values).mean() for values in zip(*spreads, strict=True))
         losses = {"variance": variance, "covariance": covariance}
         return {name: loss for name, loss in losses.items() if getattr(self.config.weights, name)}

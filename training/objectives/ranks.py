@@ -210,70 +210,19 @@ class RunningMoments(torch.nn.Module):
         return (x.float() - mean) / deviation.clamp(min=1e-3)
 
 
-class RunningCovariance(torch.nn.Module):
-    """Covariance of rows over about the last 1 / (1 - momentum) global batches, with the gradient of the newest.
+def spread_of(x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Variance and covariance terms of VICReg (arXiv 2105.04906), of the rows of one global batch.
 
-    A loss on the spread of one batch sees too few jets, all of like multiplicity where batches are bucketed. Here its
-    value is that of many batches, while its gradient reaches the rows of this one, taken about the running mean.
-
-    Parameters
-    ----------
-    dim
-        Number D of dimensions.
-    momentum
-        Weight of what was there before when a batch is taken in.
-    """
-
-    def __init__(self, dim: int, momentum: float = 0.95) -> None:
-        super().__init__()
-        self.momentum = momentum
-        self.register_buffer("weight", torch.zeros(()))
-        self.register_buffer("first", torch.zeros(dim))
-        self.register_buffer("second", torch.zeros(dim, dim))
-        self.weight: Tensor
-        self.first: Tensor
-        self.second: Tensor
-
-    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
-        """Covariance of rows; in training it takes them in.
-
-        Parameters
-        ----------
-        x
-            [..., D].
-        weights
-            [...].
-
-        Returns
-        -------
-        Tensor
-            f32 [D, D].
-        """
-        _, mean, covariance = moments(x, weights)
-        second = covariance + torch.outer(mean, mean)
-        if self.training:
-            with torch.no_grad():
-                for sums, new in (
-                    (self.weight, torch.ones_like(self.weight)),
-                    (self.first, mean),
-                    (self.second, second),
-                ):
-                    sums.lerp_(new, 1 - self.momentum)
-        if not self.training and not bool(self.weight):
-            return covariance
-        about = self.first / self.weight
-        centred = second - torch.outer(mean, about) - torch.outer(about, mean)
-        value = self.second / self.weight - torch.outer(about, about)
-        return value.detach() + centred - centred.detach()
-
-
-def spread_of(covariance: Tensor) -> tuple[Tensor, Tensor]:
-    """Variance and covariance terms of VICReg (arXiv 2105.04906).
+    Of one batch, not of several: about a mean over batches, an embedding that is the same for all jets of a batch and
+    another in the next has a spread; and divided by a deviation over batches, the push that parts jets fades where
+    they come close. In both ways an embedding collapsed.
 
     Parameters
     ----------
-    covariance
-        [D, D].
+    x
+        [..., D].
+    weights
+        [...].
 
     Returns
     -------
@@ -281,6 +230,7 @@ def spread_of(covariance: Tensor) -> tuple[Tensor, Tensor]:
         Two scalars: the mean over dimensions of max(0, 1 - standard deviation), and the sum of the squared covariances
         of different dimensions, over D.
     """
+    _, _, covariance = moments(x, weights)
     diagonal = covariance.diagonal()
     hinge = torch.relu(1 - (diagonal.clamp(min=0) + 1e-4).sqrt()).mean()
     return hinge, (covariance.square().sum() - diagonal.square().sum()) / len(diagonal)

@@ -18,7 +18,7 @@ from training.objectives.augmentations import JET_NUMBERS, PARTICLE_NUMBERS, Aug
 from training.objectives.drawing import Drawing
 from training.objectives.dropout import GROUPS, DropoutConfig, FieldDropout
 from training.objectives.masks import Split, lengths, neighbours, split
-from training.objectives.ranks import RunningCovariance, global_mean, spread_of
+from training.objectives.ranks import global_mean, spread_of
 
 INVARIANCE, VARIANCE, COVARIANCE = 1.0, 1.0, 0.04
 """Weights of the parts of the agreement: those of VICReg (25, 25, 1; arXiv 2105.04906), over 25."""
@@ -184,7 +184,6 @@ class ViewAgreement(nn.Module):
     def __init__(self, width: int, dims: tuple[int, ...] = (256, 256, 128)) -> None:
         super().__init__()
         self.projector = projector(width, dims)
-        self.covariance = RunningCovariance(dims[-1])
 
     def forward(self, jets: Tensor, real: Tensor) -> Tensor:
         """Loss of the jet embeddings of views.
@@ -204,5 +203,5 @@ class ViewAgreement(nn.Module):
         projected = self.projector(jets).float()
         apart = (projected - projected.mean(0)).square().mean(-1) * (len(jets) / max(len(jets) - 1, 1)) * 2
         alike = global_mean(apart.mean(0), real)
-        hinge, squares = spread_of(self.covariance(projected, real.expand(len(jets), -1)))
+        hinge, squares = spread_of(projected, real.expand(len(jets), -1))
         return INVARIANCE * alike + VARIANCE * hinge + COVARIANCE * squares

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from training.loop.checkpoint import (
+    PRETRAINED,
     CheckpointError,
     Checkpoints,
     _differences,
@@ -68,6 +69,14 @@ def test_best_goes_before_newest(tmp_path: Path) -> None:
     save_checkpoint({}, tmp_path / "best.pt")
     assert checkpoint_of(tmp_path) == tmp_path / "best.pt"
     assert checkpoint_of(tmp_path / "checkpoint-000000001.pt").name == "checkpoint-000000001.pt"
+
+
+def test_runs_of_the_checkout_load_with_all_that_they_trained() -> None:
+    """Among them those whose agreement of views kept running covariances, which are not looked at any more."""
+    for name in ("pjepa-mini-4", "jjepa-mini"):
+        objective, config = load_objective(PRETRAINED / name)
+        assert config.name == name
+        assert all(bool(weight.isfinite().all()) for weight in objective.parameters())
 
 
 def test_a_copy_without_the_runs_of_the_checkout_names_what_it_expected(monkeypatch: pytest.MonkeyPatch) -> None:

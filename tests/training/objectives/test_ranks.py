@@ -16,7 +16,8 @@ from training.models.synthetic import synthetic_jets
 from training.objectives import OBJECTIVES, build_objective
 from training.objectives.base import Objective
 from training.objectives.jjepa import JJEPA
-from training.objectives.ranks import RunningCovariance, RunningMoments, global_mean, moments
+from training.objectives.ranks import RunningMoments, global_mean, moments, spread_of
+from training.objectives.views import ViewAgreement
 
 SUBJETS = SubjetConfig(dim=16, heads=2, blocks=2, max_subjets=8, max_constituents=4)
 TINY = EncoderConfig(embed_dims=(16,), pair_dims=(8,), heads=2, blocks=2, class_blocks=1)
@@ -119,17 +120,32 @@ def test_running_moments_leave_out_what_is_missing() -> None:
     assert running.deviation()[0].tolist() == pytest.approx([(0.25 * 2 + 0.5 * 6) / 0.75, 1.0])
 
 
-def test_running_covariance_has_the_value_of_many_batches_and_the_gradient_of_one() -> None:
-    running, rng = RunningCovariance(3, momentum=0.5), torch.Generator().manual_seed(0)
-    first, second = (torch.randn(8, 3, generator=rng) + shift for shift in (0.0, 2.0))
-    torch.testing.assert_close(running(first, torch.ones(8)), torch.cov(first.T, correction=0))
-    second.requires_grad_()
-    got = running(second, torch.ones(8))
-    # Weights 1/4 and 1/2 of what is left of the first batch and of the second.
-    both = torch.cat([first, second, second]).detach()
-    torch.testing.assert_close(got, torch.cov(both.T, correction=0), rtol=1e-4, atol=1e-5)
-    got.diagonal().sum().backward()
-    torch.testing.assert_close(second.grad, 2 * (second.detach() - both.mean(0)) / 8, rtol=1e-4, atol=1e-5)
-    before = running.second.clone()
-    running.eval()(first, torch.ones(8))
-    assert torch.equal(running.second, before)
+def test_spread_is_that_of_vicreg_within_one_batch() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, [0.2, 0.7, 3.0], (40, 3)) @ rng.normal(0, 1, (3, 3)) + 5
+    covariance = np.cov(x[:30].T, bias=True)
+    hinge = np.maximum(0, 1 - np.sqrt(covariance.diagonal() + 1e-4)).mean()
+    squares = (covariance**2).sum() / 3 - (covariance.diagonal() ** 2).sum() / 3
+    got = spread_of(torch.tensor(x), torch.arange(40) < 30)
+    assert [float(value) for value in got] == pytest.approx([hinge, squares], rel=1e-4)
+
+
+def test_jets_that_come_close_are_pushed_apart_as_strongly_as_others() -> None:
+    jets = torch.randn(32, 4, generator=torch.Generator().manual_seed(0))
+    gradients = []
+    for spread in (0.5, 0.05):
+        x = (spread * jets).requires_grad_()
+        spread_of(x, torch.ones(32))[0].backward()
+        gradients.append(x.grad)
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=0.03, atol=1e-5)
+
+
+def test_one_embedding_for_all_jets_has_no_spread_however_it_drifts() -> None:
+    agreement = ViewAgreement(6).train()
+    rng = torch.Generator().manual_seed(0)
+    losses = [
+        float(agreement(torch.randn(6, generator=rng).expand(2, 16, 6), torch.ones(16, dtype=torch.bool)).detach())
+        for _ in range(30)
+    ]
+    # Views agree, nothing is correlated: the hinge alone, of a standard deviation of sqrt(1e-4).
+    assert losses == pytest.approx([0.99] * 30, abs=1e-3)
