@@ -73,7 +73,7 @@ def test_best_goes_before_newest(tmp_path: Path) -> None:
 
 def test_runs_of_the_checkout_load_with_all_that_they_trained() -> None:
     """Among them those whose agreement of views kept running covariances, which are not looked at any more."""
-    for name in ("pjepa-mini-4", "jjepa-mini"):
+    for name in ("pjepa-mini-3", "pjepa-mini-4"):
         objective, config = load_objective(PRETRAINED / name)
         assert config.name == name
         assert all(bool(weight.isfinite().all()) for weight in objective.parameters())
