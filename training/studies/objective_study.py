@@ -5,9 +5,10 @@ pretrains the encoder of one configuration in every arm and with every seed for 
 for the same steps; on a GPU for the same minutes of the clock, so let nothing else share it), freezes it, fits
 logistic regressions to 100 and 500 labelled jets of each class, several draws of them, and judges these on test jets
 that nothing was trained on. The labels are those of ``--labelled``, by default of the same files. ``--output`` gets
-a run folder for each arm and seed, ``study.json`` and ``study.md``. Killed, the same command goes on where it stopped;
-more arms, seeds and draws may be asked for later. ``--part pretrain`` ends before the probes, which may then be made
-elsewhere with ``--part judge``, of the runs that are finished.
+a run folder for each arm and seed, ``study.json`` and ``study.md``, with the RankMe of the embeddings; an encoder that
+collapsed is named. Killed, the same command goes on where it stopped; more arms, seeds and draws may be asked for
+later. ``--part pretrain`` ends before the probes, which may then be made elsewhere with ``--part judge``, of the runs
+that are finished.
 
 Arms: {arms}.
 """
@@ -38,6 +39,7 @@ from training.loop.batches import labels_of, take
 from training.loop.checkpoint import load_encoder
 from training.loop.entry import add_device_option, explained
 from training.loop.metrics_log import read_metrics
+from training.loop.monitors import collapse_of
 from training.loop.probe import embed, linear, scores
 from training.studies.jobs import Job, Runner, finished, keep_settings, read_status, signals_passed_on
 from training.studies.results import mean_and_spread
@@ -157,6 +159,9 @@ def _study(args: argparse.Namespace) -> int:
             runs.remove(run)
         if runs:
             found[arm] = [_probed(run, fit, test, args.labels, console) for run in runs]
+        for run, values in zip(runs, found.get(arm, ()), strict=True):
+            if collapse := collapse_of(values):
+                console.print(f"{run}: the representation has collapsed: {collapse}")
     result = {
         "labels_per_class": args.labels,
         "draws": args.draws,
@@ -259,24 +264,26 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     -------
     dict
         ``accuracy`` and ``auc`` for each number of labels, mean over seeds and draws and standard deviation over seeds;
-        means of ``steps``, ``jets`` and ``processor_minutes``.
+        means of ``steps``, ``jets``, ``processor_minutes`` and ``rankme``, this None where one was never monitored.
     """
     reached = {
         name: {n: mean_and_spread([float(np.mean(run["probes"][n][name])) for run in runs]) for n in runs[0]["probes"]}
         for name in ("accuracy", "auc")
     }
-    return reached | {
-        name: float(np.mean([run[name] for run in runs])) for name in ("steps", "jets", "processor_minutes")
-    }
+    ranks = [run["rankme"] for run in runs]
+    means = {name: float(np.mean([run[name] for run in runs])) for name in ("steps", "jets", "processor_minutes")}
+    return reached | means | {"rankme": None if None in ranks else float(np.mean(ranks))}
 
 
 def _rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Head and rows of the table, best last at the fewest labels."""
     few = [str(n) for n in result["labels_per_class"]]
-    head = ["arm", "runs", "steps", "jets", "CPU min", *(f"{name} at {n}" for n in few for name in ("accuracy", "AUC"))]
+    head = ["arm", "runs", "steps", "jets", "CPU min", "RankMe"]
+    head += [f"{name} at {n}" for n in few for name in ("accuracy", "AUC")]
     rows = []
     for arm, found in sorted(result["summary"].items(), key=lambda item: item[1]["accuracy"][few[0]][0]):
         numbers = [f"{found['steps']:.0f}", f"{found['jets']:,.0f}", f"{found['processor_minutes']:.1f}"]
+        numbers.append("" if found["rankme"] is None else f"{found['rankme']:.1f}")
         reached = [f"{found[name][n][0]:.4f} +- {found[name][n][1]:.4f}" for n in few for name in ("accuracy", "auc")]
         rows.append([arm, str(len(result["arms"][arm]["runs"])), *numbers, *reached])
     return head, rows

@@ -104,11 +104,13 @@ def test_in_miniature(
 
 
 def test_the_spread_is_that_over_seeds() -> None:
-    def run(*accuracies: float) -> dict[str, object]:
+    def run(*accuracies: float, rankme: float | None = 20.0) -> dict[str, object]:
         probes = {"100": {"accuracy": list(accuracies), "auc": [0.5, 0.5]}}
-        return {"probes": probes, "steps": 10, "jets": 640, "processor_minutes": 1.0}
+        return {"probes": probes, "steps": 10, "jets": 640, "processor_minutes": 1.0, "rankme": rankme}
 
-    found = summary([run(0.3, 0.5), run(0.5, 0.7)])
+    found = summary([run(0.3, 0.5), run(0.5, 0.7, rankme=30.0)])
+    assert found["rankme"] == 25
+    assert summary([run(0.3), run(0.5, rankme=None)])["rankme"] is None
     assert found["accuracy"]["100"] == pytest.approx((0.5, 0.2 / 2**0.5))
     assert found["auc"]["100"] == (0.5, 0.0)
     assert found["jets"] == 640
