@@ -71,11 +71,10 @@ ARMS: dict[str, list[str]] = {
     "particle": ["objective.views=1", *_PARTICLE],
     "agreement": [_weights(agreement=1)],
     "observables": ["objective.views=1", _weights(observables=1)],
-    "observables+agreement": [_weights(observables=1, agreement=1)],
+    "observables+agreement": [_weights(observables=10, agreement=1)],
     "all": [],
     "all-curriculum": ["objective.observables_final=0"],
-    # Spread losses in their place, against a collapse.
-    "all-but-observables": [_weights(particle=0.3, agreement=1, identity=0.05, variance=1, covariance=0.02)],
+    "all-but-observables": [_weights(particle=0.3, agreement=1, identity=0.05)],
     "mpm": [_of("mpm")],
     "jetclr": [_of("jetclr"), "data.batch_size=256"],  # a jet is told from the others of its batch
     "random": ["steps=1", "optimiser.lr=1e-12", "optimiser.weight_decay=0"],

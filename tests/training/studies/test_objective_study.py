@@ -34,7 +34,7 @@ def test_every_arm_can_be_built(arm: str) -> None:
         assert bool(weights.particle) == (arm.startswith("particle") or whole)
         assert bool(weights.agreement) == ("agreement" in arm or whole)
         assert bool(weights.observables) == (arm != "all-but-observables" and ("observables" in arm or whole))
-        assert bool(weights.variance) == (arm == "all-but-observables" or arm.startswith("particle"))
+        assert bool(weights.variance) == arm.startswith("particle")
         assert objective.config.observables_final == (0 if arm == "all-curriculum" else None)
         assert weights.identity <= 0.1
     else:
