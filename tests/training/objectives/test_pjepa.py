@@ -9,7 +9,7 @@ from training.models.encoder import Encoded, Encoder, EncoderConfig
 from training.models.preprocess import DISPLACEMENT, FIELDS, IDENTITY, KINEMATICS
 from training.models.synthetic import synthetic_jets
 from training.objectives import build_objective
-from training.objectives.base import ObjectiveError
+from training.objectives.base import ObjectiveError, spread
 from training.objectives.identity import identity_loss
 from training.objectives.pjepa import PJEPA, Weights
 from training.objectives.predictor import normalise
@@ -47,6 +47,19 @@ def test_every_trained_parameter_gets_a_finite_gradient() -> None:
             assert parameter.grad.isfinite().all(), name
         else:
             assert name.startswith("target."), name
+
+
+def test_agreement_alone_does_not_collapse() -> None:
+    """With a spread measured over the last batches RankMe was below 3 and the spread below 0.3 after these steps."""
+    objective = pjepa(weights=dict.fromkeys(Weights.model_fields, 0.0) | {"agreement": 1.0}, views=2).train()
+    optimiser = torch.optim.AdamW([p for p in objective.parameters() if p.requires_grad], lr=1e-3)
+    for step in range(120):
+        optimiser.zero_grad()
+        objective(batch(64, seed=step))["loss"].backward()
+        optimiser.step()
+    found = spread(objective.encoder, batch(256, seed=1000))
+    assert float(found["rankme"]) > 3.5
+    assert float(found["std"]) > 0.4
 
 
 def test_slices_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
