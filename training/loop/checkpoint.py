@@ -290,7 +290,7 @@ def _differences(saved: Any, wanted: Any, field: str) -> list[str]:
 
 
 def restore(module: nn.Module, weights: dict[str, Any], path: str | Path) -> None:
-    """Load weights into a module, every name and shape matching.
+    """Load weights into a module, every name and shape matching but for what is ``GONE``.
 
     Parameters
     ----------

@@ -211,7 +211,9 @@ class RunningMoments(torch.nn.Module):
 
 
 def spread_of(x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Variance and covariance terms of VICReg (arXiv 2105.04906), of the rows of one global batch.
+    """Variance and covariance terms of VICReg (arXiv 2105.04906), of the rows of one global batch, all views together.
+
+    With ``accumulate`` above 1 it is that of each micro-batch, which must not be small then.
 
     Of one batch, not of several: about a mean over batches, an embedding that is the same for all jets of a batch and
     another in the next has a spread; and divided by a deviation over batches, the push that parts jets fades where

@@ -5,10 +5,10 @@ pretrains the encoder of one configuration in every arm and with every seed for 
 for the same steps; on a GPU for the same minutes of the clock, so let nothing else share it), freezes it, fits
 logistic regressions to 100 and 500 labelled jets of each class, several draws of them, and judges these on test jets
 that nothing was trained on. The labels are those of ``--labelled``, by default of the same files. ``--output`` gets
-a run folder for each arm and seed, ``study.json`` and ``study.md``, with the RankMe of the embeddings; an encoder that
-collapsed is named. Killed, the same command goes on where it stopped; more arms, seeds and draws may be asked for
-later. ``--part pretrain`` ends before the probes, which may then be made elsewhere with ``--part judge``, of the runs
-that are finished.
+a run folder for each arm and seed, ``study.json`` and ``study.md``, with the RankMe of the embeddings; encoders whose
+RankMe is near 1 are named. Killed, the same command goes on where it stopped; more arms, seeds and draws may be asked
+for later. ``--part pretrain`` ends before the probes, which may then be made elsewhere with ``--part judge``, of the
+runs that are finished.
 
 Arms: {arms}.
 """
